@@ -1,0 +1,1 @@
+//! Persistent asset cache: resources by key, spans and holes, leases, quota, crash-safe

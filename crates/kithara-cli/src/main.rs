@@ -1,0 +1,2 @@
+//! The `kithara` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! HLS sessions: driver, playlist, fetch and key managers, sources, events

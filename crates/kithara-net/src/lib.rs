@@ -1,0 +1,1 @@
+//! HTTP with bounds: one retry loop over a pure policy, ranged resume, origin-bound credentials

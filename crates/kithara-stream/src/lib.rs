@@ -1,0 +1,1 @@
+//! Random access to bytes that may still be on their way

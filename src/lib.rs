@@ -1,0 +1,1 @@
+//! Client-side HLS (in construction).
