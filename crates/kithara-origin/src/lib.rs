@@ -1,1 +1,48 @@
-//! A scripted loopback HTTP origin: faults, latency, live playlists, signed URLs, and a demo stream
+//! A scripted loopback HTTP origin: it serves contents exactly, and lies, stalls and resets exactly as told.
+//!
+//! Tests of a streaming client need a server that misbehaves on purpose and byte-exactly, and that remembers what it was asked.
+//! This one is written on raw TCP so that nothing between the script and the wire repairs a fault.
+//!
+//! Words:
+//!
+//! - An [`Origin`] is a running server on a loopback address. It lives on a thread of its own, with its own runtime and its own
+//!   real clock, so it answers whatever the test's runtime does (a blocked thread, paused time). Dropping it stops it.
+//! - A [`Site`] is what the origin serves: contents by path, from bytes, directories, a synthetic pattern or a closure.
+//! - A [`Request`] is what arrived, a [`Response`] the honest answer to it; its [`Body`] is random access, so 1 GiB costs no memory.
+//! - The log holds one [`Logged`] entry per request: who asked for what, and what was sent.
+//!
+//! A request flows: head parsed -> entered in the log -> answered by the site -> conditions and ranges applied -> written.
+//!
+//! ```
+//! use kithara_origin::{Origin, Site};
+//! use std::io::{Read, Write};
+//!
+//! let origin = Origin::start(Site::new().bytes("/hello.txt", "hello")).unwrap();
+//! let mut client = std::net::TcpStream::connect(origin.addr()).unwrap();
+//! client.write_all(b"GET /hello.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=1-3\r\nConnection: close\r\n\r\n").unwrap();
+//! let mut answer = String::new();
+//! client.read_to_string(&mut answer).unwrap();
+//! assert!(answer.starts_with("HTTP/1.1 206 "));
+//! assert!(answer.ends_with("\r\n\r\nell"));
+//! assert_eq!(origin.requests_of("/hello.txt").len(), 1);
+//! ```
+
+mod body;
+mod clock;
+mod connection;
+mod error;
+mod log;
+mod origin;
+mod range;
+mod request;
+mod response;
+mod site;
+
+pub use body::{Body, pattern_bytes};
+pub use clock::Clock;
+pub use error::{OriginError, OriginErrorKind};
+pub use log::Logged;
+pub use origin::{Connections, Origin};
+pub use request::Request;
+pub use response::Response;
+pub use site::Site;

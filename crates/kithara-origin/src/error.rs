@@ -1,0 +1,39 @@
+//! What can go wrong before an origin serves.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+/// An origin that could not be started, or a script that could not be understood.
+///
+/// Nothing that happens on a connection is an error of the origin: it ends up in the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{kind}")]
+pub struct OriginError {
+    kind: OriginErrorKind,
+    source: Option<Arc<io::Error>>,
+}
+
+/// The class of an [`OriginError`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OriginErrorKind {
+    /// The address could not be listened on. Retrying helps only with another address or port.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr),
+    /// The operating system gave no thread or event queue. Retrying helps when others give theirs back.
+    #[error("cannot start the origin's thread")]
+    Thread,
+}
+
+impl OriginError {
+    pub(crate) fn io(kind: OriginErrorKind, source: io::Error) -> Self {
+        Self {
+            kind,
+            source: Some(Arc::new(source)),
+        }
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> &OriginErrorKind {
+        &self.kind
+    }
+}

@@ -1,0 +1,281 @@
+//! Honest responses, and the part of one that a request asks for.
+
+use std::{fmt, ops::Range};
+
+use crate::{
+    body::Body,
+    range::{Wanted, if_range_holds, none_match_hits, wanted},
+    request::Request,
+};
+
+/// An answer: status, header fields and the whole body. Ranges and conditions are applied by the origin when it is sent with 200.
+#[derive(Clone)]
+pub struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Body,
+}
+
+impl Response {
+    /// An answer of `status` without body.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Body::empty(),
+        }
+    }
+
+    /// 200 with `body`. Without a `Content-Type` field, one is chosen by the extension of the path.
+    pub fn ok(body: impl Into<Body>) -> Self {
+        Self::new(200).with_body(body)
+    }
+
+    /// 200 with an HTML page, as captive portals and misconfigured servers answer.
+    pub fn html(page: &str) -> Self {
+        Self::ok(page.to_owned()).with_header("Content-Type", "text/html; charset=utf-8")
+    }
+
+    /// `status` with a JSON document.
+    pub fn json(status: u16, document: &str) -> Self {
+        Self::new(status)
+            .with_body(document.to_owned())
+            .with_header("Content-Type", "application/json")
+    }
+
+    /// A redirect of `status` to `location`, which is sent as it is.
+    pub fn redirect(status: u16, location: &str) -> Self {
+        Self::new(status).with_header("Location", location)
+    }
+
+    /// Replaces the body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sets a header field; an earlier one of the same name is replaced.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers
+            .retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The value of the header field called `name` (in any case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The whole body.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+}
+
+impl fmt::Debug for Response {
+    // Header values may be credentials, so only their number is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Response({}, {} fields, {:?})",
+            self.status,
+            self.headers.len(),
+            self.body
+        )
+    }
+}
+
+/// A response cut down to what one request asked for, ready to be framed.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    pub(crate) response: Response,
+    /// The bytes of the response's body that are to be sent.
+    pub(crate) range: Range<u64>,
+}
+
+/// Applies `If-None-Match`, `If-Modified-Since`, `If-Range` and `Range` to a response of 200; leaves others as they are.
+pub(crate) fn select(request: &Request, mut response: Response) -> Selected {
+    let len = response.body.len();
+    if response.status != 200 || !matches!(request.method.as_str(), "GET" | "HEAD") {
+        return Selected {
+            response,
+            range: 0..len,
+        };
+    }
+    let etag = response
+        .header("etag")
+        .or(response.body.etag())
+        .map(str::to_owned);
+    let modified = response.body.modified().map(httpdate::fmt_http_date);
+    for (name, value) in [("ETag", &etag), ("Last-Modified", &modified)] {
+        if let Some(value) = value {
+            response = response.with_header(name, value);
+        }
+    }
+    response = response.with_header("Accept-Ranges", "bytes");
+    if is_unchanged(request, etag.as_deref(), modified.as_deref()) {
+        response.status = 304;
+        return Selected {
+            response,
+            range: 0..0,
+        };
+    }
+    let ranged = request
+        .header("if-range")
+        .is_none_or(|value| if_range_holds(value, etag.as_deref(), modified.as_deref()));
+    let value = request.header("range").filter(|_| ranged);
+    match wanted(value, len) {
+        Wanted::Whole => Selected {
+            response,
+            range: 0..len,
+        },
+        Wanted::Part(range) => {
+            response.status = 206;
+            let value = format!("bytes {}-{}/{len}", range.start, range.end - 1);
+            Selected {
+                response: response.with_header("Content-Range", &value),
+                range,
+            }
+        }
+        Wanted::Unsatisfiable => {
+            let response =
+                Response::new(416).with_header("Content-Range", &format!("bytes */{len}"));
+            Selected {
+                response,
+                range: 0..0,
+            }
+        }
+    }
+}
+
+fn is_unchanged(request: &Request, etag: Option<&str>, modified: Option<&str>) -> bool {
+    match (request.header("if-none-match"), etag) {
+        (Some(value), Some(etag)) => none_match_hits(value, etag),
+        (Some(_), None) => false,
+        (None, _) => modified.is_some() && request.header("if-modified-since") == modified,
+    }
+}
+
+/// The reason phrase of a status; empty for those this table does not know.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        410 => "Gone",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        416 => "Range Not Satisfiable",
+        425 => "Too Early",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "",
+    }
+}
+
+/// The media type by which servers usually announce a file of this name.
+pub(crate) fn media_type(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default() {
+        "m3u8" => "application/vnd.apple.mpegurl",
+        "ts" => "video/mp2t",
+        "mp4" | "m4s" | "m4v" | "cmfv" => "video/mp4",
+        "m4a" | "cmfa" => "audio/mp4",
+        "aac" => "audio/aac",
+        "mp3" => "audio/mpeg",
+        "flac" => "audio/flac",
+        "wav" => "audio/wav",
+        "ogg" => "audio/ogg",
+        "ac3" => "audio/ac3",
+        "ec3" => "audio/eac3",
+        "vtt" => "text/vtt",
+        "json" => "application/json",
+        "html" => "text/html",
+        "txt" => "text/plain",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(fields: &str) -> Request {
+        Request::parse(format!("GET /a HTTP/1.1\r\n{fields}").as_bytes()).unwrap()
+    }
+
+    #[track_caller]
+    fn check(fields: &str, status: u16, range: Range<u64>) {
+        let tag = Body::from("0123456789").etag().unwrap().to_owned();
+        let selected = select(
+            &request(&fields.replace("TAG", &tag)),
+            Response::ok("0123456789"),
+        );
+        assert_eq!(
+            (selected.response.status, selected.range),
+            (status, range),
+            "{fields}"
+        );
+    }
+
+    #[test]
+    fn conditions_come_before_ranges() {
+        check("", 200, 0..10);
+        check("If-None-Match: TAG", 304, 0..0);
+        check("If-None-Match: TAG\r\nRange: bytes=1-2", 304, 0..0);
+        check("If-None-Match: \"other\"\r\nRange: bytes=1-2", 206, 1..3);
+        check("If-Range: TAG\r\nRange: bytes=1-2", 206, 1..3);
+        check("If-Range: \"other\"\r\nRange: bytes=1-2", 200, 0..10);
+        check("Range: bytes=10-", 416, 0..0);
+    }
+
+    #[test]
+    fn a_part_names_its_place() {
+        let selected = select(&request("Range: bytes=-3"), Response::ok("0123456789"));
+        assert_eq!(
+            selected.response.header("content-range"),
+            Some("bytes 7-9/10")
+        );
+        let selected = select(&request("Range: bytes=10-"), Response::ok("0123456789"));
+        assert_eq!(
+            selected.response.header("content-range"),
+            Some("bytes */10")
+        );
+    }
+
+    #[test]
+    fn only_a_200_is_cut() {
+        let selected = select(
+            &request("Range: bytes=1-2"),
+            Response::json(503, "{\"a\":1}"),
+        );
+        assert_eq!((selected.response.status, selected.range), (503, 0..7));
+    }
+}

@@ -1,0 +1,213 @@
+//! What an origin serves: contents by path.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    body::Body,
+    clock::Clock,
+    request::Request,
+    response::{Response, media_type},
+};
+
+/// Contents by path. Exact paths come first, then the longest matching prefix of a directory or route, else 404.
+///
+/// Cloning shares contents.
+#[derive(Clone, Default)]
+pub struct Site {
+    exact: BTreeMap<String, Content>,
+    /// Directories and routes by path prefix.
+    mounts: BTreeMap<String, Mount>,
+    pub(crate) clock: Clock,
+}
+
+type Answer = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
+
+#[derive(Clone)]
+enum Content {
+    Body(Body),
+    File(PathBuf),
+    Route(Answer),
+}
+
+#[derive(Clone)]
+enum Mount {
+    Directory(PathBuf),
+    Route(Answer),
+}
+
+impl Site {
+    /// A site without content: every request is answered with 404.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Serves `bytes` at `path`.
+    #[must_use]
+    pub fn bytes(mut self, path: &str, bytes: impl Into<bytes::Bytes>) -> Self {
+        self.put(path, Body::from(bytes));
+        self
+    }
+
+    /// Serves `len` synthetic bytes at `path` (see [`pattern_bytes`](crate::pattern_bytes)); takes no memory.
+    #[must_use]
+    pub fn pattern(mut self, path: &str, seed: u64, len: u64) -> Self {
+        self.put(path, Body::pattern(seed, len));
+        self
+    }
+
+    /// Serves one file of the disk at `path`; it is opened for each request and read while it is sent.
+    #[must_use]
+    pub fn file(mut self, path: &str, file: impl Into<PathBuf>) -> Self {
+        self.exact
+            .insert(absolute(path), Content::File(file.into()));
+        self
+    }
+
+    /// Serves the files below `directory` at paths below `prefix`, each read while it is sent.
+    #[must_use]
+    pub fn dir(mut self, prefix: &str, directory: impl Into<PathBuf>) -> Self {
+        self.mounts
+            .insert(mount_point(prefix), Mount::Directory(directory.into()));
+        self
+    }
+
+    /// Lets `answer` answer requests for exactly `path`. It runs on the origin's thread and must not block.
+    #[must_use]
+    pub fn route(
+        mut self,
+        path: &str,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.exact
+            .insert(absolute(path), Content::Route(Arc::new(answer)));
+        self
+    }
+
+    /// Lets `answer` answer all requests below `prefix`. It runs on the origin's thread and must not block.
+    #[must_use]
+    pub fn routes(
+        mut self,
+        prefix: &str,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.mounts
+            .insert(mount_point(prefix), Mount::Route(Arc::new(answer)));
+        self
+    }
+
+    /// The clock that scripts of this site read. Default: [`Clock::real`].
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    pub(crate) fn put(&mut self, path: &str, body: Body) {
+        self.exact.insert(absolute(path), Content::Body(body));
+    }
+
+    pub(crate) fn remove(&mut self, path: &str) {
+        self.exact.remove(&absolute(path));
+    }
+
+    /// The honest answer to `request`, before conditions and ranges.
+    pub(crate) fn answer(&self, request: &Request) -> Response {
+        let response = match self.exact.get(&request.path) {
+            Some(Content::Body(body)) => Response::ok(body.clone()),
+            Some(Content::File(file)) => file_response(file),
+            Some(Content::Route(answer)) => answer(request),
+            None => self.mounted(request),
+        };
+        if response.body.is_empty() || response.header("content-type").is_some() {
+            return response;
+        }
+        response.with_header("Content-Type", media_type(&request.path))
+    }
+
+    fn mounted(&self, request: &Request) -> Response {
+        let mount =
+            self.mounts.iter().rev().find_map(|(prefix, mount)| {
+                Some((request.path.strip_prefix(prefix.as_str())?, mount))
+            });
+        match mount {
+            // The request's path has no `..`, so what is joined stays below the directory.
+            Some((rest, Mount::Directory(root))) => {
+                file_response(&root.join(rest.trim_start_matches('/')))
+            }
+            Some((_, Mount::Route(answer))) => answer(request),
+            None => Response::new(404),
+        }
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths = self.exact.keys().chain(self.mounts.keys());
+        f.debug_struct("Site")
+            .field("paths", &paths.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+fn file_response(path: &Path) -> Response {
+    Body::file(path).map_or_else(|_| Response::new(404), Response::ok)
+}
+
+fn absolute(path: &str) -> String {
+    format!("/{}", path.trim_start_matches('/'))
+}
+
+/// A prefix that ends with `/`, so that `/ab` does not mount `/abc`.
+fn mount_point(prefix: &str) -> String {
+    let name = prefix.trim_matches('/');
+    if name.is_empty() {
+        "/".to_owned()
+    } else {
+        format!("/{name}/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(site: &Site, target: &str, want: (u16, &str)) {
+        let request = Request::parse(format!("GET {target} HTTP/1.1").as_bytes()).unwrap();
+        let response = site.answer(&request);
+        let body = response.body.to_bytes(1 << 20).unwrap();
+        assert_eq!(
+            (response.status, std::str::from_utf8(&body).unwrap()),
+            want,
+            "{target}"
+        );
+    }
+
+    #[test]
+    fn the_most_specific_content_answers() {
+        let site = Site::new()
+            .bytes("a/exact", "exact")
+            .routes("/", |_| Response::ok("root"))
+            .routes("/a", |request| Response::ok(request.path.clone()));
+        check(&site, "/a/exact", (200, "exact"));
+        check(&site, "/a/other", (200, "/a/other"));
+        check(&site, "/ab", (200, "root"));
+        check(&Site::new(), "/", (404, ""));
+    }
+
+    #[test]
+    fn directories_serve_files_only() {
+        let here = env!("CARGO_MANIFEST_DIR");
+        let site = Site::new().dir("/crate", here);
+        check(&site, "/crate/src", (404, ""));
+        check(&site, "/crate/none", (404, ""));
+        check(&site, "/crate//etc/hostname", (404, ""));
+        let manifest = std::fs::read_to_string(format!("{here}/Cargo.toml")).unwrap();
+        check(&site, "/crate/Cargo.toml", (200, &manifest));
+    }
+}
