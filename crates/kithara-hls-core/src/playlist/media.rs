@@ -1,0 +1,186 @@
+//! The media playlist: segments and what is said about them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::BitRate;
+use crate::time::{MediaTime, WallTime};
+
+use super::{
+    ByteRange, DateRange, Delta, DiscontinuitySequence, InitSection, Key, Line, MediaSequence,
+    PreloadHint, RenditionReport, Segments, ServerControl, UnknownTag, Uri, Variables, Violation,
+};
+
+/// One snapshot of a media playlist (RFC 8216 section 4.3.3). Immutable: a reload makes another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MediaPlaylist {
+    /// EXT-X-VERSION; 1 when the playlist does not say.
+    pub version: u64,
+    /// EXT-X-TARGETDURATION. When the playlist does not say: its longest segment, rounded up to seconds.
+    pub target_duration: Duration,
+    /// The number of the first segment, also when a delta update leaves that segment out.
+    pub media_sequence: MediaSequence,
+    /// EXT-X-DISCONTINUITY-SEQUENCE, the number before the first discontinuity of this snapshot.
+    pub discontinuity_sequence: DiscontinuitySequence,
+    /// EXT-X-PLAYLIST-TYPE; `None` when segments may come and go.
+    pub playlist_type: Option<PlaylistType>,
+    /// Whether EXT-X-ENDLIST says that no segment will be added.
+    pub ended: bool,
+    /// EXT-X-I-FRAMES-ONLY: each segment is one I-frame.
+    pub iframes_only: bool,
+    /// EXT-X-INDEPENDENT-SEGMENTS: each segment decodes without the others.
+    pub independent_segments: bool,
+    /// EXT-X-START.
+    pub start: Option<Start>,
+    /// The segments, in order. Those a delta update left out are missing at the front until it is merged.
+    pub segments: Segments,
+    /// The segment behind the last one, when parts of it are already there.
+    pub incomplete: Option<IncompleteSegment>,
+    /// PART-TARGET of EXT-X-PART-INF: no part is longer.
+    pub part_target: Option<Duration>,
+    /// EXT-X-SERVER-CONTROL.
+    pub server_control: ServerControl,
+    /// EXT-X-PRELOAD-HINT: what will come next, at most one of each kind.
+    pub preload_hints: Vec<PreloadHint>,
+    /// EXT-X-RENDITION-REPORT: how far the other renditions are.
+    pub rendition_reports: Vec<RenditionReport>,
+    /// EXT-X-SKIP: `Some` while this is a delta update that was not merged (see `apply_delta`).
+    pub delta: Option<Delta>,
+    /// EXT-X-DATERANGE, consolidated by ID, in order of first appearance.
+    pub date_ranges: Vec<Arc<DateRange>>,
+    /// EXT-X-DEFINE: all variables known at the end of the playlist.
+    pub variables: Variables,
+    /// Tags that this library does not know, in order.
+    pub unknown: Vec<UnknownTag>,
+    /// Where the text breaks the rules, in order of lines, without stopping the parser.
+    pub violations: Vec<Violation>,
+}
+
+impl MediaPlaylist {
+    /// The number after the last segment, complete or not: what the next new segment will have.
+    #[must_use]
+    pub fn end_sequence(&self) -> MediaSequence {
+        let skipped = self.delta.as_ref().map_or(0, |delta| delta.skipped);
+        let listed = skipped.saturating_add(self.segments.len() as u64);
+        MediaSequence(self.media_sequence.0.saturating_add(listed))
+    }
+
+    /// The sum of the durations of all segments and of the parts behind them.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        let incomplete = self
+            .incomplete
+            .iter()
+            .flat_map(|segment| segment.parts.iter());
+        self.segments.duration() + incomplete.map(|part| part.duration).sum::<Duration>()
+    }
+
+    /// Whether more segments may be added.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !self.ended && self.playlist_type != Some(PlaylistType::Vod)
+    }
+
+    /// The date of the segment at `index` of [`segments`](Self::segments): its own, else counted from the last one
+    /// before it, else back from the first one after it (RFC 8216 section 6.3.3).
+    #[must_use]
+    pub fn date_of(&self, index: usize) -> Option<WallTime> {
+        let start = self.segments.start(index)?;
+        let before = (0..=index)
+            .rev()
+            .find_map(|at| Some((at, self.segments[at].program_date_time?)));
+        if let Some((at, date)) = before {
+            return date.checked_add(start - self.segments.start(at)?);
+        }
+        let (at, date) = (index + 1..self.segments.len())
+            .find_map(|at| Some((at, self.segments[at].program_date_time?)))?;
+        date.checked_sub(self.segments.start(at)? - start)
+    }
+}
+
+/// EXT-X-PLAYLIST-TYPE (RFC 8216 section 4.3.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PlaylistType {
+    /// Segments are only added.
+    Event,
+    /// Nothing changes.
+    Vod,
+}
+
+/// EXT-X-START: where to begin (RFC 8216 section 4.3.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// From the beginning of the playlist, or, when negative, from its end. It may lie outside.
+    pub time_offset: MediaTime,
+    /// Whether samples of the first segment before the offset should not be rendered.
+    pub precise: bool,
+}
+
+/// A media segment (RFC 8216 section 3) with the tags that apply to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// Its number.
+    pub msn: MediaSequence,
+    /// Its discontinuity sequence number: the playlist's, plus the discontinuities up to this segment.
+    pub dsn: DiscontinuitySequence,
+    /// The resource.
+    pub uri: Uri,
+    /// EXTINF.
+    pub duration: Duration,
+    /// The bytes of the resource that are the segment; `None` for all of it. Implied offsets are resolved.
+    pub byte_range: Option<ByteRange>,
+    /// The initialization section it needs; `None` when it carries its own.
+    pub init: Option<Arc<InitSection>>,
+    /// The keys in force, one for each KEYFORMAT; empty when it is clear.
+    pub keys: Arc<[Key]>,
+    /// EXT-X-PROGRAM-DATE-TIME of this very segment.
+    pub program_date_time: Option<WallTime>,
+    /// EXT-X-BITRATE in force.
+    pub bitrate: Option<BitRate>,
+    /// Whether it begins a new media timeline or format.
+    pub discontinuity: bool,
+    /// Whether it is absent and should not be loaded.
+    pub gap: bool,
+    /// The title of EXTINF; `None` when it is missing or blank.
+    pub title: Option<Arc<str>>,
+    /// Its partial segments, while the playlist lists them.
+    pub parts: Arc<[Part]>,
+    /// The line of its URI, in the text it was parsed from: a segment taken over from an earlier snapshot keeps it.
+    pub line: Line,
+}
+
+/// A partial segment (RFC 8216bis section 4.4.4.9).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The resource.
+    pub uri: Uri,
+    /// How long it plays.
+    pub duration: Duration,
+    /// The bytes of the resource that are the part; `None` for all of it. Implied offsets are resolved.
+    pub byte_range: Option<ByteRange>,
+    /// Whether it contains a frame that decodes on its own.
+    pub independent: bool,
+    /// Whether it is absent and should not be loaded.
+    pub gap: bool,
+    /// The line of its tag.
+    pub line: Line,
+}
+
+/// A segment some of whose parts are listed while it is not itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncompleteSegment {
+    /// The number it will have.
+    pub msn: MediaSequence,
+    /// Its discontinuity sequence number.
+    pub dsn: DiscontinuitySequence,
+    /// The initialization section it needs.
+    pub init: Option<Arc<InitSection>>,
+    /// The keys in force.
+    pub keys: Arc<[Key]>,
+    /// Its EXT-X-PROGRAM-DATE-TIME.
+    pub program_date_time: Option<WallTime>,
+    /// Whether it begins a new media timeline or format.
+    pub discontinuity: bool,
+    /// Its parts so far; may be empty when only such tags are there.
+    pub parts: Arc<[Part]>,
+}

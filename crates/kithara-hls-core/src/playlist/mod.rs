@@ -1,0 +1,43 @@
+//! Playlists: from text to immutable snapshots.
+//!
+//! A *snapshot* is what one parse of one text gives: a [`MultivariantPlaylist`] or a [`MediaPlaylist`]. It is never
+//! changed; a reload makes another one.
+
+mod error;
+mod key;
+mod lint;
+mod low_latency;
+mod media;
+mod metadata;
+mod multivariant;
+mod numbers;
+mod segments;
+mod uri;
+mod variables;
+
+pub use error::{ParseError, ParseErrorKind};
+pub use key::{InitSection, Iv, Key, KeyMethod};
+pub use lint::{Rule, Severity, Violation};
+pub use low_latency::{Delta, PreloadHint, PreloadKind, RenditionReport, ServerControl};
+pub use media::{IncompleteSegment, MediaPlaylist, Part, PlaylistType, Segment, Start};
+pub use metadata::{AttributeValue, Cue, DateRange, UnknownTag};
+pub use multivariant::{
+    Channels, Characteristics, ClosedCaptions, Codecs, ContentSteering, HdcpLevel,
+    MultivariantPlaylist, Rendition, RenditionKind, SessionData, SessionValue, Variant, VideoRange,
+};
+pub use numbers::{
+    ByteRange, DiscontinuitySequence, FrameRate, Line, MediaSequence, RenditionId, Resolution,
+    Score, VariantId,
+};
+pub use segments::Segments;
+pub use uri::Uri;
+pub use variables::Variables;
+
+/// One snapshot of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Playlist {
+    /// A list of playlists.
+    Multivariant(MultivariantPlaylist),
+    /// A list of segments.
+    Media(MediaPlaylist),
+}
