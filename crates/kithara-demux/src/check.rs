@@ -1,0 +1,151 @@
+//! Is a unit whole? Told by its own container while its bytes pass.
+
+mod bmff;
+mod packed;
+mod text;
+mod ts;
+
+use std::error::Error;
+use std::fmt;
+
+use crate::Container;
+use crate::frames::Framing;
+
+/// Watches the bytes of one unit and says at its end whether the unit is whole.
+///
+/// A length from a header can be wrong or missing, and a proxy can cut a body and still close it properly; the container knows better. The
+/// check looks at headers only and skips over payload, so it costs next to nothing on every byte of a download. Its memory is bounded: at
+/// most the one `moof` box it is in, and of that no more than [`SegmentCheck::MAX_MOOF`] bytes.
+///
+/// What it demands:
+///
+/// - MPEG-TS: whole 188-byte packets, and the last PES packet of each PID as long as it states (an open length is accepted);
+/// - fMP4: box lengths that add up, behind each `moof` all the bytes its samples point to, and behind an `ftyp` a movie or a fragment;
+/// - packed audio: whole frames and tags;
+/// - text: something; TTML closes its root element.
+///
+/// What is legal passes: empty fragments, boxes with 64-bit sizes or that reach to the end, null packets, tags between frames and behind them.
+/// Damage in the middle passes as well: it is the demuxer's business, and fetching again would not repair it.
+#[derive(Debug)]
+pub struct SegmentCheck {
+    got: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Ts(Box<ts::TsCheck>),
+    Bmff(bmff::BmffCheck),
+    Packed(packed::PackedCheck),
+    Ttml(text::TtmlCheck),
+    /// Formats that do not tell their end.
+    Opaque,
+}
+
+impl SegmentCheck {
+    /// A `moof` larger than this is not looked into, only measured.
+    pub const MAX_MOOF: usize = 4 << 20;
+
+    /// A check for a unit of this format.
+    #[must_use]
+    pub fn new(container: Container) -> Self {
+        let state = match container {
+            Container::MpegTs => State::Ts(Box::default()),
+            Container::Fmp4 => State::Bmff(bmff::BmffCheck::default()),
+            Container::Ttml => State::Ttml(text::TtmlCheck::default()),
+            other => Framing::of(other).map_or(State::Opaque, |framing| {
+                State::Packed(packed::PackedCheck::new(framing))
+            }),
+        };
+        Self { got: 0, state }
+    }
+
+    /// The next bytes of the unit, in any portions.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.got += bytes.len() as u64;
+        match &mut self.state {
+            State::Ts(check) => check.push(bytes),
+            State::Bmff(check) => check.push(bytes),
+            State::Packed(check) => check.push(bytes),
+            State::Ttml(check) => check.push(bytes),
+            State::Opaque => {}
+        }
+    }
+
+    /// The end of the unit.
+    ///
+    /// # Errors
+    ///
+    /// [`Incomplete`] if the container says that bytes are missing. Fetching the rest (a range request) or the unit again helps.
+    pub fn finish(self) -> Result<(), Incomplete> {
+        if self.got == 0 {
+            return Err(Incomplete {
+                kind: IncompleteKind::Empty,
+                expected: 1,
+                got: 0,
+            });
+        }
+        match self.state {
+            State::Ts(check) => check.finish(),
+            State::Bmff(check) => check.finish(self.got),
+            State::Packed(check) => check.finish(),
+            State::Ttml(check) => check.finish(self.got),
+            State::Opaque => Ok(()),
+        }
+    }
+}
+
+/// A unit ended before its container did. Fetching the rest or the whole unit again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    /// What is not whole.
+    pub kind: IncompleteKind,
+    /// Bytes that `kind` must have at least, counted as its documentation says.
+    pub expected: u64,
+    /// Bytes that are there, counted likewise.
+    pub got: u64,
+}
+
+/// What in a unit is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IncompleteKind {
+    /// The unit has no byte.
+    Empty,
+    /// The last transport packet; bytes of that packet.
+    Packet,
+    /// A PES packet that states its length; bytes of that PES packet.
+    Pes,
+    /// A box; bytes of the unit.
+    Box,
+    /// The sample data a `moof` points to; bytes of the unit.
+    Samples,
+    /// An audio frame or a tag; bytes of it.
+    Frame,
+    /// No packet, box or frame was found at all; bytes of the first one.
+    NoMedia,
+    /// The document; bytes of the unit, of which at least one more is missing.
+    Document,
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            IncompleteKind::Empty => return f.write_str("the unit is empty"),
+            IncompleteKind::NoMedia => return f.write_str("no media found in the unit"),
+            IncompleteKind::Packet => "a transport packet",
+            IncompleteKind::Pes => "a PES packet",
+            IncompleteKind::Box => "a box",
+            IncompleteKind::Samples => "the sample data",
+            IncompleteKind::Frame => "an audio frame",
+            IncompleteKind::Document => "the document",
+        };
+        write!(
+            f,
+            "{what} is cut: {} of at least {} bytes",
+            self.got, self.expected
+        )
+    }
+}
+
+impl Error for Incomplete {}

@@ -1,0 +1,211 @@
+//! Packed audio is whole when its last frame is.
+
+use super::{Incomplete, IncompleteKind};
+use crate::frames::{Boundary, Framing};
+use crate::id3::{self, TagStart};
+
+/// Bytes that always suffice to tell a frame or a tag and its length.
+const HEAD_LEN: usize = id3::HEADER_LEN;
+
+/// Length of an ID3v1 tag, which some writers put behind the last frame.
+const ID3V1_LEN: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct PackedCheck {
+    framing: Framing,
+    standing: Standing,
+    /// The first bytes of what begins at the current boundary.
+    head: [u8; HEAD_LEN],
+    head_len: usize,
+    /// Length of the frame or tag we are in, and how much of it is still to come.
+    len: usize,
+    remaining: usize,
+    any_frame: bool,
+}
+
+/// How sure we are that the current place is a boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// The unit's start, or right behind a frame or tag that began at a sure place.
+    Sure,
+    /// Inside or behind something that looks like a frame but began in junk.
+    Candidate,
+    /// Among bytes that are neither frame nor tag.
+    Junk,
+}
+
+impl PackedCheck {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            standing: Standing::Sure,
+            head: [0; HEAD_LEN],
+            head_len: 0,
+            len: 0,
+            remaining: 0,
+            any_frame: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+        loop {
+            let skipped = self.remaining.min(bytes.len());
+            self.remaining -= skipped;
+            bytes = &bytes[skipped..];
+            let Some((byte, rest)) = bytes.split_first() else {
+                break;
+            };
+            // One byte at a time: a frame can be shorter than the head of a tag.
+            self.head[self.head_len] = *byte;
+            self.head_len += 1;
+            bytes = rest;
+            self.resolve();
+        }
+    }
+
+    pub(super) fn finish(&self) -> Result<(), Incomplete> {
+        let incomplete = |kind, expected: usize, got: usize| {
+            Err(Incomplete {
+                kind,
+                expected: expected as u64,
+                got: got as u64,
+            })
+        };
+        if !self.any_frame {
+            return incomplete(
+                IncompleteKind::NoMedia,
+                self.framing.header_len(),
+                self.head_len,
+            );
+        }
+        match self.standing {
+            Standing::Sure if self.remaining > 0 => {
+                incomplete(IncompleteKind::Frame, self.len, self.len - self.remaining)
+            }
+            Standing::Sure if self.head_len > 0 => incomplete(
+                IncompleteKind::Frame,
+                self.framing.header_len(),
+                self.head_len,
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Decides what the head is, as soon as it can be told; drops bytes off its front while it is junk.
+    fn resolve(&mut self) {
+        while self.head_len > 0 {
+            let head = &self.head[..self.head_len];
+            match (id3::tag_start(head), self.framing.boundary(head)) {
+                (TagStart::Tag(len), _) => return self.enter(len, false),
+                (_, Boundary::Frame(len)) => return self.enter(len, true),
+                (TagStart::NeedMore, _) | (_, Boundary::NeedMore) => return,
+                _ if head == b"TAG" => return self.enter(ID3V1_LEN, false),
+                _ if b"TAG".starts_with(head) => return,
+                _ => {
+                    self.standing = Standing::Junk;
+                    self.head.copy_within(1..self.head_len, 0);
+                    self.head_len -= 1;
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, len: usize, is_frame: bool) {
+        self.standing = match self.standing {
+            Standing::Junk => Standing::Candidate,
+            Standing::Sure | Standing::Candidate => Standing::Sure,
+        };
+        self.any_frame |= is_frame && self.standing == Standing::Sure;
+        self.len = len;
+        self.remaining = len.saturating_sub(self.head_len);
+        self.head_len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frames::tests::{adts_frame, mp3_frame};
+    use crate::id3::tests::timestamp_tag;
+
+    #[track_caller]
+    fn check(framing: Framing, unit: &[u8], want: Result<(), IncompleteKind>) {
+        for portion in [1, 5, 188, usize::MAX] {
+            let mut check = PackedCheck::new(framing);
+            unit.chunks(portion.min(unit.len()))
+                .for_each(|chunk| check.push(chunk));
+            assert_eq!(
+                check.finish().map_err(|incomplete| incomplete.kind),
+                want,
+                "in portions of {portion}"
+            );
+        }
+    }
+
+    #[test]
+    fn whole_frames_pass_with_tags_anywhere() {
+        let (tag, frame) = (timestamp_tag(1), adts_frame(60));
+        check(Framing::Adts, &frame, Ok(()));
+        check(Framing::Adts, &adts_frame(0), Ok(()));
+        check(
+            Framing::Adts,
+            &[&tag[..], &frame, &tag, &frame, &tag].concat(),
+            Ok(()),
+        );
+        check(
+            Framing::Mpeg,
+            &[&tag[..], &mp3_frame(), &mp3_frame()].concat(),
+            Ok(()),
+        );
+        let id3v1 = [&b"TAG"[..], &[b'x'; 125]].concat();
+        check(
+            Framing::Mpeg,
+            &[&mp3_frame()[..], &mp3_frame(), &id3v1].concat(),
+            Ok(()),
+        );
+    }
+
+    #[test]
+    fn a_cut_frame_is_noticed_at_every_byte() {
+        let unit = [timestamp_tag(1), adts_frame(60), adts_frame(60)].concat();
+        let (tag, frame) = (timestamp_tag(1).len(), 67);
+        for len in 1..unit.len() {
+            let want = match len {
+                _ if len < tag + 7 => Err(IncompleteKind::NoMedia),
+                _ if len == tag + frame => Ok(()),
+                _ => Err(IncompleteKind::Frame),
+            };
+            check(Framing::Adts, &unit[..len], want);
+        }
+    }
+
+    #[test]
+    fn junk_passes_but_is_not_taken_for_frames() {
+        let frame = adts_frame(60);
+        check(
+            Framing::Adts,
+            &[&frame[..], b"junk", &frame, &frame].concat(),
+            Ok(()),
+        );
+        check(
+            Framing::Adts,
+            &[&frame[..], b"junk", &frame[..20]].concat(),
+            Ok(()),
+        );
+        check(
+            Framing::Adts,
+            &[&frame[..], b"junk", &frame, &frame[..20]].concat(),
+            Err(IncompleteKind::Frame),
+        );
+        check(
+            Framing::Adts,
+            b"junk, nothing but junk",
+            Err(IncompleteKind::NoMedia),
+        );
+        check(
+            Framing::Adts,
+            &[&frame[..], &timestamp_tag(1)[..30]].concat(),
+            Err(IncompleteKind::Frame),
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! A transport stream is whole when its last packet is, and the PES packets that state a length have it.
+
+use super::{Incomplete, IncompleteKind};
+use crate::ts::packet::{NULL_PID, Packet};
+use crate::ts::pes::{PREFIX_LEN, stated_len};
+use crate::ts::{PACKET_LEN, SYNC_BYTE};
+
+/// PIDs watched; a unit with more is a multiplex of several programmes, of which the rest goes unwatched.
+const MAX_PIDS: usize = 64;
+
+/// Packets in a row that make the place behind them a sure one: after junk a single sync byte is not believed.
+const IN_SYNC: u8 = 2;
+
+#[derive(Debug)]
+pub(super) struct TsCheck {
+    /// The packet that a push ended in.
+    partial: [u8; PACKET_LEN],
+    partial_len: usize,
+    /// Packets in a row without junk between them, counted up to [`IN_SYNC`].
+    row: u8,
+    any_packet: bool,
+    pids: Vec<PidProgress>,
+    /// Index of the PID seen last: packets of one PID come in long rows.
+    last: usize,
+}
+
+/// How far the PES packet of a PID has come.
+#[derive(Debug)]
+struct PidProgress {
+    pid: u16,
+    /// Its first bytes, which may be spread over packets.
+    prefix: [u8; PREFIX_LEN],
+    got: usize,
+    /// Stated length; 0 while unknown or open.
+    expected: usize,
+}
+
+impl Default for TsCheck {
+    fn default() -> Self {
+        Self {
+            partial: [0; PACKET_LEN],
+            partial_len: 0,
+            row: IN_SYNC,
+            any_packet: false,
+            pids: Vec::new(),
+            last: 0,
+        }
+    }
+}
+
+impl TsCheck {
+    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+        if self.partial_len > 0 {
+            let wanted = PACKET_LEN - self.partial_len;
+            let (head, rest) = bytes.split_at(wanted.min(bytes.len()));
+            self.partial[self.partial_len..][..head.len()].copy_from_slice(head);
+            self.partial_len += head.len();
+            bytes = rest;
+            if self.partial_len < PACKET_LEN {
+                return;
+            }
+            let packet = self.partial;
+            self.partial_len = 0;
+            self.packet(&packet);
+        }
+        loop {
+            if bytes.first().is_some_and(|byte| *byte != SYNC_BYTE) {
+                self.row = 0;
+                let junk = bytes
+                    .iter()
+                    .position(|byte| *byte == SYNC_BYTE)
+                    .unwrap_or(bytes.len());
+                bytes = &bytes[junk..];
+            }
+            let Some((packet, rest)) = bytes.split_first_chunk::<PACKET_LEN>() else {
+                break;
+            };
+            self.packet(packet);
+            bytes = rest;
+        }
+        self.partial[..bytes.len()].copy_from_slice(bytes);
+        self.partial_len = bytes.len();
+    }
+
+    pub(super) fn finish(&self) -> Result<(), Incomplete> {
+        if !self.any_packet {
+            return Err(incomplete(
+                IncompleteKind::NoMedia,
+                PACKET_LEN,
+                self.partial_len,
+            ));
+        }
+        if self.row == IN_SYNC && self.partial_len > 0 {
+            return Err(incomplete(
+                IncompleteKind::Packet,
+                PACKET_LEN,
+                self.partial_len,
+            ));
+        }
+        match self.pids.iter().find(|pid| pid.got < pid.expected) {
+            Some(pid) => Err(incomplete(IncompleteKind::Pes, pid.expected, pid.got)),
+            None => Ok(()),
+        }
+    }
+
+    fn packet(&mut self, bytes: &[u8; PACKET_LEN]) {
+        self.row = (self.row + 1).min(IN_SYNC);
+        self.any_packet = true;
+        let Some(packet) = Packet::parse(bytes) else {
+            return;
+        };
+        let Some(payload) = packet
+            .payload
+            .filter(|_| packet.pid != NULL_PID && !packet.scrambled)
+        else {
+            return;
+        };
+        let Some(progress) = self.progress_of(packet.pid) else {
+            return;
+        };
+        if packet.unit_start {
+            progress.got = 0;
+            progress.expected = 0;
+        }
+        progress.advance(payload);
+    }
+
+    fn progress_of(&mut self, pid: u16) -> Option<&mut PidProgress> {
+        if self
+            .pids
+            .get(self.last)
+            .is_none_or(|progress| progress.pid != pid)
+        {
+            self.last = match self.pids.iter().position(|progress| progress.pid == pid) {
+                Some(found) => found,
+                None if self.pids.len() == MAX_PIDS => return None,
+                None => {
+                    // Until its first start is seen, a PID continues a PES packet of the unit before.
+                    self.pids.push(PidProgress {
+                        pid,
+                        prefix: [0; PREFIX_LEN],
+                        got: PREFIX_LEN,
+                        expected: 0,
+                    });
+                    self.pids.len() - 1
+                }
+            };
+        }
+        self.pids.get_mut(self.last)
+    }
+}
+
+impl PidProgress {
+    fn advance(&mut self, payload: &[u8]) {
+        if self.got < PREFIX_LEN {
+            let len = payload.len().min(PREFIX_LEN - self.got);
+            self.prefix[self.got..][..len].copy_from_slice(&payload[..len]);
+            if self.got + len == PREFIX_LEN {
+                self.expected = stated_len(&self.prefix).unwrap_or(0);
+            }
+        }
+        self.got = self.got.saturating_add(payload.len());
+    }
+}
+
+const fn incomplete(kind: IncompleteKind, expected: usize, got: usize) -> Incomplete {
+    Incomplete {
+        kind,
+        expected: expected as u64,
+        got: got as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ts::packet::tests::packet;
+    use crate::ts::pes::tests::pes;
+
+    #[track_caller]
+    fn check(unit: &[u8], want: Result<(), IncompleteKind>) {
+        for portion in [1, 7, 188, 200, usize::MAX] {
+            let mut check = TsCheck::default();
+            unit.chunks(portion.min(unit.len().max(1)))
+                .for_each(|chunk| check.push(chunk));
+            assert_eq!(
+                check.finish().map_err(|incomplete| incomplete.kind),
+                want,
+                "in portions of {portion}"
+            );
+        }
+    }
+
+    /// Packets of one PID that carry `payload`.
+    fn packets(pid: u16, payload: &[u8]) -> Vec<u8> {
+        payload
+            .chunks(184)
+            .enumerate()
+            .flat_map(|(n, part)| packet(pid, n == 0, n as u8, part))
+            .collect()
+    }
+
+    #[test]
+    fn whole_units_pass() {
+        check(&packets(0x100, &pes(0xC0, 0, true, &[1; 500])), Ok(()));
+        check(&packets(0x100, &pes(0xE0, 0, false, &[1; 500])), Ok(()));
+        check(&packets(NULL_PID, &[0; 184]), Ok(()));
+        let junk = [
+            b"not a packet",
+            &packets(0x100, &pes(0xC0, 0, true, &[1; 500]))[..],
+        ]
+        .concat();
+        check(&junk, Ok(()));
+    }
+
+    #[test]
+    fn the_rest_of_an_earlier_pes_packet_is_not_counted() {
+        check(&packet(0x100, false, 3, &[0; 184]), Ok(()));
+    }
+
+    #[test]
+    fn a_cut_packet_and_a_cut_pes_are_noticed() {
+        let whole = packets(0x100, &pes(0xC0, 0, true, &[1; 500]));
+        for len in 1..whole.len() {
+            let want = match len {
+                ..PACKET_LEN => IncompleteKind::NoMedia,
+                _ if len % PACKET_LEN == 0 => IncompleteKind::Pes,
+                _ => IncompleteKind::Packet,
+            };
+            check(&whole[..len], Err(want));
+        }
+    }
+
+    #[test]
+    fn a_length_spread_over_two_packets_is_read() {
+        let unit = pes(0xC0, 0, true, &[1; 100]);
+        let head = packet(0x100, true, 0, &unit[..5]);
+        let tail = packet(0x100, false, 1, &unit[5..]);
+        check(&[head, tail].concat(), Ok(()));
+        check(
+            &[head, packet(0x100, false, 1, &unit[5..60])].concat(),
+            Err(IncompleteKind::Pes),
+        );
+    }
+
+    #[test]
+    fn damage_in_the_middle_passes() {
+        let cut = packets(0x100, &pes(0xC0, 0, true, &[1; 500]));
+        let whole = packets(0x100, &pes(0xC0, 9, true, &[1; 20]));
+        check(&[&cut[..PACKET_LEN], &whole].concat(), Ok(()));
+        check(
+            &[&whole[..], b"junk, ", &whole, b"a Gap and more junk"].concat(),
+            Ok(()),
+        );
+        check(
+            &[&whole[..], b"junk, ", &whole, &whole, b"G cut"].concat(),
+            Err(IncompleteKind::Packet),
+        );
+    }
+}
