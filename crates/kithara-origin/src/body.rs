@@ -93,6 +93,12 @@ impl Body {
         self.modified
     }
 
+    /// The same body without what is behind `len`; its ETag stays, as it does when a file is cut behind a server's back.
+    pub(crate) fn shortened(mut self, len: u64) -> Self {
+        self.len = self.len.min(len);
+        self
+    }
+
     /// Copies bytes from `offset` on into `buf`; returns how many, 0 at or behind the end.
     ///
     /// # Errors
@@ -103,7 +109,8 @@ impl Body {
         let buf = &mut buf[..count];
         match &self.source {
             Source::Bytes(bytes) => {
-                let start = bytes.len() - left.min(bytes.len());
+                // When anything is left, the offset lies inside the bytes.
+                let start = if count > 0 { offset as usize } else { 0 };
                 buf.copy_from_slice(&bytes[start..start + count]);
             }
             Source::File(file) => {

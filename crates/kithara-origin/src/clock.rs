@@ -60,13 +60,6 @@ impl Clock {
         };
         start.checked_add(self.elapsed()).unwrap_or(start)
     }
-
-    /// Whole seconds since 1970-01-01T00:00:00Z, as expiry parameters count them.
-    pub fn unix_seconds(&self) -> u64 {
-        self.wall()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
-    }
 }
 
 impl Default for Clock {

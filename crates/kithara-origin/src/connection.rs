@@ -1,171 +1,246 @@
-//! One connection: reads requests, writes answers, until either side has enough.
+//! One connection: reads requests, plays answers, until either side has enough.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc};
 
-use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
 use crate::{
-    origin::Counted,
+    delivery::{Action, Answer, Step, plan},
+    fault::{Ending, Fault},
+    link::Gate,
+    log::Logged,
+    origin::{Counted, Shared},
     request::{Refused, Request},
-    response::{Response, Selected, reason, select},
+    response::reason,
+    wire::Wire,
 };
 
 /// Longest request head; a longer one is answered with 431.
 const MAX_HEAD: usize = 64 << 10;
 /// Longest request body; a longer one is answered with 413.
 const MAX_REQUEST_BODY: usize = 1 << 20;
-/// Bytes read from a body and written at once.
+/// Bytes read from a body at once.
 const CHUNK: usize = 64 << 10;
 
 /// Serves one accepted connection until it ends.
 pub(crate) async fn run(stream: TcpStream, counted: Counted) {
-    let mut connection = Connection {
-        stream,
-        counted,
-        arrived: BytesMut::new(),
+    let id = counted.id;
+    let served = async {
+        let wire = Wire::new(stream, counted.shared().link().clone())?;
+        let mut connection = Connection {
+            wire,
+            counted,
+            is_fresh: true,
+        };
+        connection.serve().await
     };
-    if let Err(error) = connection.serve().await {
+    if let Err(error) = served.await {
         // Clients leave when they like; what was sent is in the log.
-        tracing::trace!(connection = connection.counted.id, %error, "connection ended");
+        tracing::trace!(connection = id, %error, "connection ended");
     }
 }
 
 struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     counted: Counted,
-    /// Bytes that arrived and are not consumed yet.
-    arrived: BytesMut,
+    /// No request was answered yet.
+    is_fresh: bool,
 }
 
-/// Whether another request may follow.
+/// What becomes of the connection after an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     KeepAlive,
-    Close,
+    End(Ending),
+}
+
+/// What the reader found.
+enum Next {
+    Request(Box<Request>),
+    Refused(Refused),
+    End,
 }
 
 impl Connection {
     async fn serve(&mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
-        while let Some(request) = self.next_request().await? {
-            let after = match request {
-                Ok(request) => self.answer(request).await?,
-                Err(Refused(status)) => self.refuse(status).await?,
-            };
-            if after == After::Close {
-                return self.stream.shutdown().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// The next request, `None` at the end of the connection.
-    async fn next_request(&mut self) -> io::Result<Option<Result<Request, Refused>>> {
-        let Some(head_len) = self.head_len().await? else {
-            return Ok(None);
-        };
-        let Some(head_len) = head_len else {
-            return Ok(Some(Err(Refused(431))));
-        };
-        let head = self.arrived.split_to(head_len);
-        let mut request = match Request::parse(&head[..head_len - 4]) {
-            Ok(request) => request,
-            Err(refused) => return Ok(Some(Err(refused))),
-        };
-        let body_len = match body_len(&request) {
-            Ok(len) => len,
-            Err(refused) => return Ok(Some(Err(refused))),
-        };
-        while self.arrived.len() < body_len {
-            if self.stream.read_buf(&mut self.arrived).await? == 0 {
-                return Ok(None);
-            }
-        }
-        request.body = self.arrived.split_to(body_len).freeze();
-        request.connection = self.counted.id;
-        Ok(Some(Ok(request)))
-    }
-
-    /// Reads until a head is complete: its length with the empty line, `Some(None)` when it is too long, `None` at the end.
-    async fn head_len(&mut self) -> io::Result<Option<Option<usize>>> {
         loop {
-            if let Some(at) = self.arrived.windows(4).position(|four| four == b"\r\n\r\n") {
-                return Ok(Some((at + 4 <= MAX_HEAD).then_some(at + 4)));
-            }
-            if self.arrived.len() > MAX_HEAD {
-                return Ok(Some(None));
-            }
-            if self.stream.read_buf(&mut self.arrived).await? == 0 {
-                return Ok(None);
+            let after = match self.next_request().await? {
+                Next::Request(request) => self.answer(*request).await?,
+                Next::Refused(Refused(status)) => return self.refuse(status).await,
+                Next::End => return Ok(()),
+            };
+            match after {
+                After::KeepAlive => self.is_fresh = false,
+                After::End(Ending::Close) => return self.wire.close().await,
+                After::End(Ending::Reset) => return self.wire.reset(),
             }
         }
     }
 
-    async fn refuse(&mut self, status: u16) -> io::Result<After> {
+    async fn next_request(&mut self) -> io::Result<Next> {
+        let head_len = loop {
+            if let Some(at) = self
+                .wire
+                .arrived()
+                .windows(4)
+                .position(|four| four == b"\r\n\r\n")
+            {
+                break at;
+            }
+            if self.wire.arrived().len() > MAX_HEAD {
+                return Ok(Next::Refused(Refused(431)));
+            }
+            if !self.wire.read_more().await? {
+                return Ok(Next::End);
+            }
+        };
+        if head_len > MAX_HEAD {
+            return Ok(Next::Refused(Refused(431)));
+        }
+        let head = self.wire.take(head_len + 4);
+        let parsed = Request::parse(&head[..head_len])
+            .and_then(|request| Ok((body_len(&request)?, request)));
+        let (body_len, mut request) = match parsed {
+            Ok(parsed) => parsed,
+            Err(refused) => return Ok(Next::Refused(refused)),
+        };
+        while self.wire.arrived().len() < body_len {
+            if !self.wire.read_more().await? {
+                return Ok(Next::End);
+            }
+        }
+        request.body = self.wire.take(body_len);
+        request.connection = self.counted.id;
+        Ok(Next::Request(Box::new(request)))
+    }
+
+    async fn refuse(&mut self, status: u16) -> io::Result<()> {
         let head = format!(
             "HTTP/1.1 {status} {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             reason(status)
         );
-        self.stream.write_all(head.as_bytes()).await?;
-        self.arrived.clear();
-        Ok(After::Close)
+        self.wire.write(head.as_bytes()).await?;
+        self.wire.close_lingering().await
     }
 
     async fn answer(&mut self, mut request: Request) -> io::Result<After> {
         let shared = self.counted.shared().clone();
-        let at = shared.started().elapsed();
-        let id = shared.log_mut(|log| log.begin(at, &request));
-        request.nth = shared.count(&request.path);
-        let response = shared.site(|site| {
-            request.at = site.clock.elapsed();
-            site.answer(&request)
+        let faults = shared.admit(&mut request);
+        let entry = Entry::begin(shared.clone(), &request, &faults);
+        // The handshake cost a round trip as well, before the first request.
+        let round_trips = if self.is_fresh { 2 } else { 1 };
+        self.wire.silence(shared.link().rtt() * round_trips).await?;
+        let delivery = plan(&request, &faults, || {
+            shared.site(|site| site.answer(&request))
         });
-        let selected = select(&request, response);
-        shared.log_mut(|log| {
-            log.entry(id)
-                .map(|entry| entry.status = selected.response.status)
-        });
-        let sent = self.send(&request, &selected, id).await;
-        let ended: Duration = shared.started().elapsed();
-        shared.log_mut(|log| log.entry(id).map(|entry| entry.ended = Some(ended)));
-        sent
+        self.wire.silence(delivery.latency).await?;
+        match delivery.action {
+            Action::HangUp(ending) => Ok(After::End(ending)),
+            Action::Raw(bytes) => {
+                self.wire.write(&bytes).await?;
+                Ok(After::End(Ending::Close))
+            }
+            Action::Answer(answer) => self.play(&answer, &entry).await,
+        }
     }
 
-    async fn send(&mut self, request: &Request, selected: &Selected, id: u64) -> io::Result<After> {
-        let after = if request.keeps_alive() {
+    async fn play(&mut self, answer: &Answer, entry: &Entry) -> io::Result<After> {
+        self.wire.write(answer.head.as_bytes()).await?;
+        entry.update(|logged| logged.status = answer.status);
+        let mut rate = answer.rate.map(Gate::new);
+        for step in &answer.steps {
+            match step {
+                Step::Send(range) => self.send(answer, range.clone(), &mut rate, entry).await?,
+                Step::Pause(time) => self.wire.silence(*time).await?,
+                Step::End(ending) => return Ok(After::End(*ending)),
+            }
+        }
+        if answer.chunk.is_some() {
+            self.wire.write(b"0\r\n\r\n").await?;
+        }
+        Ok(if answer.keep_alive {
             After::KeepAlive
         } else {
-            After::Close
-        };
-        let len = selected.range.end - selected.range.start;
-        self.stream
-            .write_all(head_text(&selected.response, len, after).as_bytes())
-            .await?;
-        if request.method == "HEAD" {
-            return Ok(after);
-        }
-        let mut buf = vec![0; CHUNK.min(usize::try_from(len).unwrap_or(CHUNK))];
-        let mut offset = selected.range.start;
-        while offset < selected.range.end {
-            let want = buf
-                .len()
-                .min(usize::try_from(selected.range.end - offset).unwrap_or(CHUNK));
-            let count = selected.response.body.read_at(offset, &mut buf[..want])?;
-            let mut rest = &buf[..count];
-            while rest.has_remaining() {
-                let written = self.stream.write_buf(&mut rest).await?;
-                self.counted.shared().log_mut(|log| {
-                    log.entry(id)
-                        .map(|entry| entry.bytes_sent += written as u64)
-                });
+            After::End(Ending::Close)
+        })
+    }
+
+    /// Sends a range of the body, in pieces as chunking, drip and pacing want them.
+    async fn send(
+        &mut self,
+        answer: &Answer,
+        range: std::ops::Range<u64>,
+        rate: &mut Option<Gate>,
+        entry: &Entry,
+    ) -> io::Result<()> {
+        let most = answer.chunk.unwrap_or(CHUNK).min(CHUNK);
+        let mut buf = vec![0; most.min(usize::try_from(range.end - range.start).unwrap_or(most))];
+        let mut dripped = 0;
+        let mut offset = range.start;
+        while offset < range.end {
+            let mut want = range.end - offset;
+            if let Some((bytes, every)) = answer.drip {
+                if dripped == bytes {
+                    self.wire.silence(every).await?;
+                    dripped = 0;
+                }
+                want = want.min(bytes - dripped);
+            }
+            let want = usize::try_from(want).unwrap_or(usize::MAX).min(buf.len());
+            let count = self.wire.permit(want, rate).await?;
+            let piece = &mut buf[..count];
+            answer.body.read_at(offset, piece)?;
+            damage(&answer.damage, offset, piece);
+            if answer.chunk.is_some() {
+                self.wire.write(format!("{count:x}\r\n").as_bytes()).await?;
+            }
+            self.wire.write(piece).await?;
+            if answer.chunk.is_some() {
+                self.wire.write(b"\r\n").await?;
             }
             offset += count as u64;
+            dripped += count as u64;
+            entry.update(|logged| logged.bytes_sent += count as u64);
         }
-        Ok(after)
+        Ok(())
+    }
+}
+
+/// A request's place in the log; says when it ended, however that comes about.
+struct Entry {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Entry {
+    fn begin(shared: Arc<Shared>, request: &Request, faults: &[Fault]) -> Self {
+        let names: Vec<_> = faults.iter().map(Fault::name).collect();
+        let at = shared.started().elapsed();
+        let id = shared.log_mut(|log| log.begin(at, request, names.join("+")));
+        Self { shared, id }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Logged)) {
+        self.shared.log_mut(|log| log.entry(self.id).map(change));
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let ended = self.shared.started().elapsed();
+        self.update(|logged| logged.ended = Some(ended));
+    }
+}
+
+/// Flips the bits of those damaged places that lie in `piece`, which begins at `offset`.
+fn damage(places: &[(u64, u8)], offset: u64, piece: &mut [u8]) {
+    for (place, xor) in places {
+        let index = place
+            .checked_sub(offset)
+            .and_then(|index| usize::try_from(index).ok());
+        if let Some(byte) = index.and_then(|index| piece.get_mut(index)) {
+            *byte ^= xor;
+        }
     }
 }
 
@@ -181,19 +256,4 @@ fn body_len(request: &Request) -> Result<usize, Refused> {
     } else {
         Ok(len)
     }
-}
-
-fn head_text(response: &Response, len: u64, after: After) -> String {
-    let status = response.status;
-    let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-    for (name, value) in &response.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    if !matches!(status, 204 | 304) {
-        head.push_str(&format!("Content-Length: {len}\r\n"));
-    }
-    if after == After::Close {
-        head.push_str("Connection: close\r\n");
-    }
-    head + "\r\n"
 }

@@ -30,19 +30,28 @@
 mod body;
 mod clock;
 mod connection;
+mod delivery;
 mod error;
+mod fault;
+mod link;
 mod log;
 mod origin;
+mod playlist;
 mod range;
 mod request;
 mod response;
+mod rule;
 mod site;
+mod wire;
 
 pub use body::{Body, pattern_bytes};
 pub use clock::Clock;
 pub use error::{OriginError, OriginErrorKind};
+pub use fault::{At, Ending, Fault, Redirect};
+pub use link::Link;
 pub use log::Logged;
 pub use origin::{Connections, Origin};
 pub use request::Request;
 pub use response::Response;
+pub use rule::Rule;
 pub use site::Site;

@@ -87,7 +87,7 @@ pub(crate) struct Log {
 pub(crate) const LOG_LIMIT: usize = 100_000;
 
 impl Log {
-    pub(crate) fn begin(&mut self, at: Duration, request: &Request) -> u64 {
+    pub(crate) fn begin(&mut self, at: Duration, request: &Request, fault: String) -> u64 {
         let id = self.next;
         self.next += 1;
         if self.entries.len() == LOG_LIMIT {
@@ -106,7 +106,7 @@ impl Log {
             headers: request.headers.clone(),
             status: 0,
             bytes_sent: 0,
-            fault: String::new(),
+            fault,
         });
         id
     }
@@ -124,6 +124,12 @@ impl Log {
         self.entries.iter()
     }
 
+    /// The entries whose id is `id` or greater.
+    pub(crate) fn since(&self, id: u64) -> impl Iterator<Item = &Logged> {
+        let from = self.entries.partition_point(|entry| entry.id < id);
+        self.entries.range(from..)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }
@@ -138,9 +144,9 @@ mod tests {
         let request =
             Request::parse(b"GET /a?secret=1 HTTP/1.1\r\nAuthorization: Bearer secret").unwrap();
         let mut log = Log::default();
-        let first = log.begin(Duration::ZERO, &request);
+        let first = log.begin(Duration::ZERO, &request, String::new());
         log.clear();
-        let second = log.begin(Duration::ZERO, &request);
+        let second = log.begin(Duration::ZERO, &request, String::new());
         assert!(log.entry(first).is_none());
         log.entry(second).unwrap().status = 200;
         assert_eq!(
@@ -158,7 +164,7 @@ mod tests {
         let request = Request::parse(b"GET /a HTTP/1.1").unwrap();
         let mut log = Log::default();
         for _ in 0..LOG_LIMIT + 5 {
-            log.begin(Duration::ZERO, &request);
+            log.begin(Duration::ZERO, &request, String::new());
         }
         assert_eq!(log.entries().count(), LOG_LIMIT);
         assert_eq!(log.entries().next().unwrap().id, 5);

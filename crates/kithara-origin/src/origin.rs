@@ -19,8 +19,13 @@ use crate::{
     body::Body,
     connection,
     error::{OriginError, OriginErrorKind},
+    fault::Fault,
+    link::{Link, SharedLink},
     log::{Log, Logged},
+    request::Request,
+    rule::{Rule, Script},
     site::Site,
+    wire::rest_after_failed_accept,
 };
 
 /// A server on loopback that serves a [`Site`] until it is shut down or dropped; either closes all its connections.
@@ -52,6 +57,10 @@ pub(crate) struct Shared {
     log: Mutex<Log>,
     /// Requests per path; used by the connections alone.
     counts: Mutex<HashMap<String, u64>>,
+    /// Changed by the handle, played by the connections.
+    script: Mutex<Script>,
+    /// Set by the handle, booked by the connections.
+    link: SharedLink,
     /// Counted by the connections; every change of it or of the log is announced here.
     changes: watch::Sender<Connections>,
 }
@@ -87,7 +96,11 @@ impl Origin {
             .enable_all()
             .build()
             .map_err(no_thread)?;
+        let link = SharedLink::default();
+        link.set(site.link);
         let shared = Arc::new(Shared {
+            script: Mutex::new(site.script.clone()),
+            link,
             started: Instant::now(),
             site: RwLock::new(site),
             log: Mutex::default(),
@@ -132,6 +145,11 @@ impl Origin {
         self.shared.log().entries().cloned().collect()
     }
 
+    /// The logged requests whose [`Logged::id`] is `id` or greater.
+    pub fn log_since(&self, id: u64) -> Vec<Logged> {
+        self.shared.log().since(id).cloned().collect()
+    }
+
     /// The logged requests for exactly this (decoded) path.
     pub fn requests_of(&self, path: &str) -> Vec<Logged> {
         self.shared
@@ -160,6 +178,21 @@ impl Origin {
     /// Takes the content put at exactly `path` away; requests for it are answered with 404 from now on.
     pub fn remove(&self, path: &str) {
         self.shared.site_mut(|site| site.remove(path));
+    }
+
+    /// Adds a rule behind those there are; it counts requests from now on.
+    pub fn add_rule(&self, rule: Rule) {
+        self.shared.script_mut(|script| script.add(rule));
+    }
+
+    /// Takes all rules away, with what they have counted.
+    pub fn clear_rules(&self) {
+        self.shared.script_mut(Script::clear);
+    }
+
+    /// Replaces the link to the clients from the next bytes on.
+    pub fn set_link(&self, link: Link) {
+        self.shared.link.set(link);
     }
 
     /// Waits until `condition` holds. It is asked now and after every request, answer and change of connections.
@@ -215,12 +248,24 @@ impl Shared {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request for `path`; returns how many there have been with it.
-    pub(crate) fn count(&self, path: &str) -> u64 {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(path.to_owned()).or_default();
-        *count += 1;
-        *count
+    pub(crate) fn link(&self) -> &SharedLink {
+        &self.link
+    }
+
+    fn script_mut<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
+        change(&mut self.script.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Stamps a request that has arrived with time and count; returns the faults to play on it.
+    pub(crate) fn admit(&self, request: &mut Request) -> Vec<Fault> {
+        (request.at, request.wall) = self.site(|site| (site.clock.elapsed(), site.clock.wall()));
+        request.nth = {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(request.path.clone()).or_default();
+            *count += 1;
+            *count
+        };
+        self.script_mut(|script| script.faults_for(request))
     }
 
     /// Changes the log and wakes those who wait for a change.
@@ -281,7 +326,7 @@ fn serve(
                     Err(error) => {
                         // Mostly "too many open files": others must close some first.
                         tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                        rest_after_failed_accept().await;
                     }
                 }
             }

@@ -1,6 +1,9 @@
 //! Requests as they arrive: the parser of request heads and the safe reading of paths.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 
@@ -26,6 +29,10 @@ pub struct Request {
     pub nth: u64,
     /// When it arrived, on the origin's [`Clock`](crate::Clock).
     pub at: Duration,
+    /// The wall time then, on the same clock.
+    pub wall: SystemTime,
+    /// The session it belongs to, below [`Site::sessions`](crate::Site::sessions).
+    pub session: Option<String>,
     pub(crate) http_1_0: bool,
 }
 
@@ -56,6 +63,13 @@ impl Request {
     /// The last component of the path; empty when the path ends with `/`.
     pub fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whole seconds from 1970-01-01T00:00:00Z to [`Request::wall`], as expiry parameters count them.
+    pub fn unix_seconds(&self) -> u64 {
+        self.wall
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
     }
 
     /// Parses a head: everything before the empty line.
@@ -89,6 +103,8 @@ impl Request {
             connection: 0,
             nth: 0,
             at: Duration::ZERO,
+            wall: SystemTime::UNIX_EPOCH,
+            session: None,
             http_1_0: version == "HTTP/1.0",
         })
     }

@@ -1,6 +1,10 @@
 //! Honest responses, and the part of one that a request asks for.
 
-use std::{fmt, ops::Range};
+use std::{
+    fmt,
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     body::Body,
@@ -14,6 +18,8 @@ pub struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Body,
+    /// `Retry-After` as a date this long after the answer.
+    retry_date: Option<Duration>,
 }
 
 impl Response {
@@ -23,6 +29,7 @@ impl Response {
             status,
             headers: Vec::new(),
             body: Body::empty(),
+            retry_date: None,
         }
     }
 
@@ -64,6 +71,20 @@ impl Response {
         self
     }
 
+    /// Asks the client to come back after `delay`, in whole seconds (rounded up).
+    #[must_use]
+    pub fn with_retry_after(self, delay: Duration) -> Self {
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        self.with_header("Retry-After", &seconds.to_string())
+    }
+
+    /// Asks the client to come back at the date `delay` after the answer, on the site's clock (dates have whole seconds).
+    #[must_use]
+    pub fn with_retry_after_date(mut self, delay: Duration) -> Self {
+        self.retry_date = Some(delay);
+        self
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
         self.status
@@ -80,6 +101,36 @@ impl Response {
     /// The whole body.
     pub fn body(&self) -> &Body {
         &self.body
+    }
+
+    /// Without the header field called `name` (in any case).
+    pub(crate) fn without_header(mut self, name: &str) -> Self {
+        self.headers
+            .retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self
+    }
+
+    /// With the fields that follow from the rest: validators of a 200, and the date of `Retry-After`.
+    pub(crate) fn completed(mut self, now: SystemTime) -> Self {
+        if let Some(at) = self.retry_date.and_then(|delay| now.checked_add(delay)) {
+            self = self.with_header("Retry-After", &httpdate::fmt_http_date(at));
+        }
+        if self.status != 200 {
+            return self;
+        }
+        let etag = self.body.etag().map(str::to_owned);
+        let modified = self.body.modified().map(httpdate::fmt_http_date);
+        let ranges = Some("bytes".to_owned());
+        for (name, value) in [
+            ("ETag", etag),
+            ("Last-Modified", modified),
+            ("Accept-Ranges", ranges),
+        ] {
+            if let (Some(value), None) = (value, self.header(name)) {
+                self = self.with_header(name, &value);
+            }
+        }
+        self
     }
 }
 
@@ -105,6 +156,8 @@ pub(crate) struct Selected {
 }
 
 /// Applies `If-None-Match`, `If-Modified-Since`, `If-Range` and `Range` to a response of 200; leaves others as they are.
+///
+/// Validators are those in the response's header, so that a fault that changes them is believed here too.
 pub(crate) fn select(request: &Request, mut response: Response) -> Selected {
     let len = response.body.len();
     if response.status != 200 || !matches!(request.method.as_str(), "GET" | "HEAD") {
@@ -113,36 +166,25 @@ pub(crate) fn select(request: &Request, mut response: Response) -> Selected {
             range: 0..len,
         };
     }
-    let etag = response
-        .header("etag")
-        .or(response.body.etag())
-        .map(str::to_owned);
-    let modified = response.body.modified().map(httpdate::fmt_http_date);
-    for (name, value) in [("ETag", &etag), ("Last-Modified", &modified)] {
-        if let Some(value) = value {
-            response = response.with_header(name, value);
-        }
-    }
-    response = response.with_header("Accept-Ranges", "bytes");
-    if is_unchanged(request, etag.as_deref(), modified.as_deref()) {
+    if is_unchanged(request, &response) {
         response.status = 304;
         return Selected {
             response,
             range: 0..0,
         };
     }
+    let (etag, modified) = (response.header("etag"), response.header("last-modified"));
     let ranged = request
         .header("if-range")
-        .is_none_or(|value| if_range_holds(value, etag.as_deref(), modified.as_deref()));
-    let value = request.header("range").filter(|_| ranged);
-    match wanted(value, len) {
+        .is_none_or(|value| if_range_holds(value, etag, modified));
+    match wanted(request.header("range").filter(|_| ranged), len) {
         Wanted::Whole => Selected {
             response,
             range: 0..len,
         },
         Wanted::Part(range) => {
             response.status = 206;
-            let value = format!("bytes {}-{}/{len}", range.start, range.end - 1);
+            let value = content_range(range.start, range.end, len);
             Selected {
                 response: response.with_header("Content-Range", &value),
                 range,
@@ -159,12 +201,19 @@ pub(crate) fn select(request: &Request, mut response: Response) -> Selected {
     }
 }
 
-fn is_unchanged(request: &Request, etag: Option<&str>, modified: Option<&str>) -> bool {
-    match (request.header("if-none-match"), etag) {
-        (Some(value), Some(etag)) => none_match_hits(value, etag),
-        (Some(_), None) => false,
-        (None, _) => modified.is_some() && request.header("if-modified-since") == modified,
+fn is_unchanged(request: &Request, response: &Response) -> bool {
+    if let Some(value) = request.header("if-none-match") {
+        return response
+            .header("etag")
+            .is_some_and(|etag| none_match_hits(value, etag));
     }
+    let modified = response.header("last-modified");
+    modified.is_some() && request.header("if-modified-since") == modified
+}
+
+/// The value of `Content-Range` for a half-open, non-empty range.
+pub(crate) fn content_range(start: u64, end: u64, len: u64) -> String {
+    format!("bytes {start}-{}/{len}", end.saturating_sub(1))
 }
 
 /// The reason phrase of a status; empty for those this table does not know.
@@ -231,13 +280,14 @@ mod tests {
         Request::parse(format!("GET /a HTTP/1.1\r\n{fields}").as_bytes()).unwrap()
     }
 
+    fn whole() -> Response {
+        Response::ok("0123456789").completed(SystemTime::UNIX_EPOCH)
+    }
+
     #[track_caller]
     fn check(fields: &str, status: u16, range: Range<u64>) {
         let tag = Body::from("0123456789").etag().unwrap().to_owned();
-        let selected = select(
-            &request(&fields.replace("TAG", &tag)),
-            Response::ok("0123456789"),
-        );
+        let selected = select(&request(&fields.replace("TAG", &tag)), whole());
         assert_eq!(
             (selected.response.status, selected.range),
             (status, range),
@@ -258,15 +308,27 @@ mod tests {
 
     #[test]
     fn a_part_names_its_place() {
-        let selected = select(&request("Range: bytes=-3"), Response::ok("0123456789"));
+        let selected = select(&request("Range: bytes=-3"), whole());
         assert_eq!(
             selected.response.header("content-range"),
             Some("bytes 7-9/10")
         );
-        let selected = select(&request("Range: bytes=10-"), Response::ok("0123456789"));
+        let selected = select(&request("Range: bytes=10-"), whole());
         assert_eq!(
             selected.response.header("content-range"),
             Some("bytes */10")
+        );
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let complete = |response: Response| response.completed(SystemTime::UNIX_EPOCH);
+        let seconds = complete(Response::new(503).with_retry_after(Duration::from_millis(1500)));
+        assert_eq!(seconds.header("retry-after"), Some("2"));
+        let date = complete(Response::new(503).with_retry_after_date(Duration::from_secs(61)));
+        assert_eq!(
+            date.header("retry-after"),
+            Some("Thu, 01 Jan 1970 00:01:01 GMT")
         );
     }
 

@@ -10,8 +10,10 @@ use std::{
 use crate::{
     body::Body,
     clock::Clock,
+    link::Link,
     request::Request,
     response::{Response, media_type},
+    rule::{Rule, Script},
 };
 
 /// Contents by path. Exact paths come first, then the longest matching prefix of a directory or route, else 404.
@@ -23,6 +25,8 @@ pub struct Site {
     /// Directories and routes by path prefix.
     mounts: BTreeMap<String, Mount>,
     pub(crate) clock: Clock,
+    pub(crate) script: Script,
+    pub(crate) link: Link,
 }
 
 type Answer = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
@@ -104,6 +108,27 @@ impl Site {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Adds a rule. All rules that play on a request play together, in the order they were added.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.script.add(rule);
+        self
+    }
+
+    /// The seed of rules with a [`Rule::chance`]. Default: 0.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.script.set_seed(seed);
+        self
+    }
+
+    /// The network between clients and the origin. Default: as fast as loopback.
+    #[must_use]
+    pub fn link(mut self, link: Link) -> Self {
+        self.link = link;
         self
     }
 
