@@ -145,8 +145,8 @@ impl Connection {
     }
 
     async fn play(&mut self, answer: &Answer, entry: &Entry) -> io::Result<After> {
-        self.wire.write(answer.head.as_bytes()).await?;
         entry.update(|logged| logged.status = answer.status);
+        self.wire.write(answer.head.as_bytes()).await?;
         let mut rate = answer.rate.map(Gate::new);
         for step in &answer.steps {
             match step {
@@ -191,6 +191,7 @@ impl Connection {
             let piece = &mut buf[..count];
             answer.body.read_at(offset, piece)?;
             damage(&answer.damage, offset, piece);
+            entry.update(|logged| logged.bytes_sent += count as u64);
             if answer.chunk.is_some() {
                 self.wire.write(format!("{count:x}\r\n").as_bytes()).await?;
             }
@@ -200,7 +201,6 @@ impl Connection {
             }
             offset += count as u64;
             dripped += count as u64;
-            entry.update(|logged| logged.bytes_sent += count as u64);
         }
         Ok(())
     }

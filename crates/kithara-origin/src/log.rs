@@ -28,9 +28,9 @@ pub struct Logged {
     pub range: Option<String>,
     /// Header fields in the order sent; names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The status sent; 0 while none was.
+    /// The status sent; 0 while none was. Entered just before the head is written.
     pub status: u16,
-    /// Body bytes written so far, without chunk framing.
+    /// Body bytes handed to the socket, without chunk framing. Counted just before each write, so a byte that a client has is in here.
     pub bytes_sent: u64,
     /// The faults played, by name, joined with `+`; empty for an honest answer.
     pub fault: String,
