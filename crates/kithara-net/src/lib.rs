@@ -1,1 +1,27 @@
 //! HTTP with bounds: one retry loop over a pure policy, ranged resume, origin-bound credentials
+
+pub mod address;
+mod body;
+pub mod breaker;
+mod client;
+mod credentials;
+mod error;
+mod options;
+mod origin;
+mod query;
+mod redact;
+mod request;
+mod response;
+pub mod retry;
+pub mod transport;
+
+pub use body::Body;
+pub use client::Client;
+pub use credentials::Authorizer;
+pub use error::{ErrorKind, NetError};
+pub use options::{NetworkOptions, Proxy, Timeouts};
+pub use origin::Origin;
+pub use query::append_query_raw;
+pub use redact::RedactedUrl;
+pub use request::{Attempt, Delivery, Request, RequestRange};
+pub use response::{Head, Response, Validators};

@@ -1,0 +1,1 @@
+//! An origin in memory.
