@@ -1,0 +1,640 @@
+//! What is present, in memory. Pure: no file, no clock, no lock.
+//!
+//! The index is a memory of the medium, not the truth. It may name a span whose file is gone (a reader finds out and removes the
+//! entry) and it may miss one (a lookup probes the medium).
+//!
+//! Stored bytes are counted once per file. Files that are hard links of each other have one *fingerprint*, and all resources with the
+//! same fingerprint form a *group* that is counted once.
+
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::key::{AssetId, ResourceKey, ResourceName};
+use crate::spans::{Inserted, Span, Spans};
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    assets: HashMap<AssetId, Asset>,
+    /// By fingerprint; never zero.
+    groups: HashMap<u64, Group>,
+    resources: usize,
+    stored: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Asset {
+    resources: HashMap<ResourceName, Resource>,
+    /// Never evicted while true.
+    pub(crate) pinned: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Resource {
+    pub(crate) spans: Spans,
+    /// [`UNKNOWN`] until somebody knows.
+    total: u64,
+    /// See [`Validators::mark`](crate::Validators); zero where there are none.
+    pub(crate) mark: u64,
+    /// Stamp of the last use. Written by readers under the shared lock, read by eviction.
+    used: AtomicU64,
+    /// Zero where the file is not shared and may not be.
+    fingerprint: u64,
+    pub(crate) state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    #[default]
+    Known,
+    /// Found by a directory walk, which opens no file: lengths, total and mark are not known before the first use.
+    Unread,
+    /// Nothing of it may be found any more, but its files are not removed yet.
+    Removing,
+}
+
+#[derive(Debug)]
+struct Group {
+    /// The resource whose file later ones are linked to.
+    first: ResourceKey,
+    links: u32,
+}
+
+/// A span that asks to be admitted, with what it says of its resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) span: Span,
+    pub(crate) total: Option<u64>,
+    pub(crate) mark: u64,
+    pub(crate) fingerprint: u64,
+    pub(crate) stamp: u64,
+    pub(crate) rule: Rule,
+}
+
+/// What happens to an offer that meets spans it does not agree with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// A part must agree; a whole resource takes the place of all there was, unless that is the same.
+    Commit,
+    /// It takes the place of all there was, also of the same.
+    Replace,
+    /// It was committed some time ago; the younger wins.
+    Restore,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It is there; these spans are not any more. One of them may have the start, hence the file, of the new one.
+    Admitted { gone: Vec<Span> },
+    /// What it brings was there before.
+    Redundant,
+    /// It disagrees about length or version.
+    Conflict,
+}
+
+/// The least recently used resources that may be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Victim {
+    pub(crate) used: u64,
+    pub(crate) key: ResourceKey,
+}
+
+const UNKNOWN: u64 = u64::MAX;
+
+impl Resource {
+    pub(crate) fn total(&self) -> Option<u64> {
+        (self.total != UNKNOWN).then_some(self.total)
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Notes a use, and returns the stamp of the last one.
+    pub(crate) fn touch(&self, stamp: u64) -> u64 {
+        self.used.fetch_max(stamp, Ordering::Relaxed)
+    }
+
+    fn agrees_with(&self, offer: &Offer) -> bool {
+        let same_mark = self.mark == 0 || offer.mark == 0 || self.mark == offer.mark;
+        let same_total =
+            self.total == UNKNOWN || offer.total.is_none_or(|total| total == self.total);
+        let total = offer.total.unwrap_or(self.total);
+        let last = self.spans.as_slice().last().map_or(0, Span::end);
+        same_mark && same_total && offer.span.end().max(last) <= total
+    }
+}
+
+impl Offer {
+    pub(crate) fn is_whole(&self) -> bool {
+        self.span.start == 0 && self.total == Some(self.span.len)
+    }
+}
+
+impl Index {
+    pub(crate) fn get(&self, key: &ResourceKey) -> Option<&Resource> {
+        self.assets.get(&key.asset)?.resources.get(&key.name)
+    }
+
+    pub(crate) fn assets(&self) -> impl Iterator<Item = (&AssetId, &Asset)> {
+        self.assets.iter()
+    }
+
+    pub(crate) fn asset(&self, id: &AssetId) -> Option<&Asset> {
+        self.assets.get(id)
+    }
+
+    /// Bytes on the medium, shared files counted once.
+    pub(crate) const fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    pub(crate) const fn resources(&self) -> usize {
+        self.resources
+    }
+
+    pub(crate) fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Admission {
+        let mut gone = Vec::new();
+        if let Some(resource) = self.get(key) {
+            match resource.verdict(offer) {
+                Verdict::Refuse(refusal) => return refusal,
+                Verdict::Join => {}
+                Verdict::Replace => gone = self.clear(key),
+            }
+        }
+        let resource = self.entry(key);
+        let Inserted::Yes { replaced } = resource.spans.insert(offer.span) else {
+            return Admission::Redundant;
+        };
+        if offer.mark != 0 {
+            resource.mark = offer.mark;
+        }
+        resource.total = offer.total.unwrap_or(resource.total);
+        resource.touch(offer.stamp);
+        let former = std::mem::replace(&mut resource.fingerprint, offer.fingerprint);
+        for span in &replaced {
+            self.uncount(former, span.stored);
+        }
+        self.count(key, offer.fingerprint, offer.span.stored);
+        gone.extend(replaced);
+        Admission::Admitted { gone }
+    }
+
+    /// Enters a file that a directory walk found. What is known already stays.
+    pub(crate) fn admit_unread(
+        &mut self,
+        key: &ResourceKey,
+        start: u64,
+        stored: u64,
+        stamp: u64,
+    ) -> bool {
+        if self
+            .get(key)
+            .is_some_and(|resource| resource.state != State::Unread)
+        {
+            return false;
+        }
+        let resource = self.entry(key);
+        resource.state = State::Unread;
+        resource.touch(stamp);
+        if resource.spans.insert(Span {
+            start,
+            len: 0,
+            stored,
+        }) == Inserted::Redundant
+        {
+            return false;
+        }
+        self.stored += stored;
+        true
+    }
+
+    /// Forgets an unread resource, so that its spans can be offered one by one.
+    pub(crate) fn take_unread(&mut self, key: &ResourceKey) -> Vec<Span> {
+        match self.get(key).map(|resource| resource.state) {
+            Some(State::Unread) => self.remove(key),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes out one span, and the resource with its last.
+    pub(crate) fn remove_span(&mut self, key: &ResourceKey, start: u64) -> Option<Span> {
+        let resource = self
+            .assets
+            .get_mut(&key.asset)?
+            .resources
+            .get_mut(&key.name)?;
+        let span = resource.spans.remove(start)?;
+        let fingerprint = std::mem::take(&mut resource.fingerprint);
+        let empty = resource.spans.is_empty() && resource.state != State::Removing;
+        self.uncount(fingerprint, span.stored);
+        if empty {
+            self.drop_resource(key);
+        }
+        Some(span)
+    }
+
+    /// Takes out a resource with all its spans.
+    pub(crate) fn remove(&mut self, key: &ResourceKey) -> Vec<Span> {
+        let spans = self.clear(key);
+        self.drop_resource(key);
+        spans
+    }
+
+    /// Takes out all spans and lets nothing be found before [`Index::end_removal`].
+    pub(crate) fn begin_removal(&mut self, key: &ResourceKey) -> Vec<Span> {
+        let spans = self.clear(key);
+        self.entry(key).state = State::Removing;
+        spans
+    }
+
+    pub(crate) fn end_removal(&mut self, key: &ResourceKey) {
+        if self
+            .get(key)
+            .is_some_and(|resource| resource.state == State::Removing)
+        {
+            self.drop_resource(key);
+        }
+    }
+
+    /// Notes the length of the whole resource. False where something else is known, or more is present.
+    pub(crate) fn set_total(&mut self, key: &ResourceKey, total: u64) -> bool {
+        let resource = self.entry(key);
+        let last = resource.spans.as_slice().last().map_or(0, Span::end);
+        let agrees = resource.total == UNKNOWN || resource.total == total;
+        if !agrees || last > total {
+            return false;
+        }
+        resource.total = total;
+        true
+    }
+
+    pub(crate) fn set_pinned(&mut self, asset: &AssetId, pinned: bool) {
+        self.assets.entry(*asset).or_default().pinned = pinned;
+        self.drop_asset_if_empty(asset);
+    }
+
+    /// The resource whose file a new one with this fingerprint may be linked to.
+    pub(crate) fn same_content(&self, fingerprint: u64) -> Option<ResourceKey> {
+        self.groups.get(&fingerprint).map(|group| group.first)
+    }
+
+    /// The least recently used resources of assets that are not pinned and that `may_go`, oldest first: at most `limit`, and only those
+    /// used before `before`.
+    pub(crate) fn oldest(
+        &self,
+        limit: usize,
+        before: u64,
+        may_go: impl Fn(&AssetId) -> bool,
+    ) -> Vec<Victim> {
+        let mut oldest = BinaryHeap::with_capacity(limit + 1);
+        for (id, asset) in self
+            .assets
+            .iter()
+            .filter(|(id, asset)| !asset.pinned && may_go(id))
+        {
+            for (name, resource) in &asset.resources {
+                let used = resource.used();
+                let keep = used < before
+                    && (oldest.len() < limit
+                        || oldest.peek().is_some_and(|last: &Victim| used < last.used));
+                if keep && !resource.spans.is_empty() {
+                    oldest.push(Victim {
+                        used,
+                        key: ResourceKey {
+                            asset: *id,
+                            name: *name,
+                        },
+                    });
+                    if oldest.len() > limit {
+                        oldest.pop();
+                    }
+                }
+            }
+        }
+        oldest.into_sorted_vec()
+    }
+
+    fn entry(&mut self, key: &ResourceKey) -> &mut Resource {
+        let resources = &mut self.resources;
+        self.assets
+            .entry(key.asset)
+            .or_default()
+            .resources
+            .entry(key.name)
+            .or_insert_with(|| {
+                *resources += 1;
+                Resource {
+                    total: UNKNOWN,
+                    ..Resource::default()
+                }
+            })
+    }
+
+    /// Takes out all spans and what they said of their resource; the entry stays.
+    fn clear(&mut self, key: &ResourceKey) -> Vec<Span> {
+        let Some(resource) = self
+            .assets
+            .get_mut(&key.asset)
+            .and_then(|asset| asset.resources.get_mut(&key.name))
+        else {
+            return Vec::new();
+        };
+        let fingerprint = std::mem::take(&mut resource.fingerprint);
+        let spans = resource.spans.take();
+        resource.total = UNKNOWN;
+        resource.mark = 0;
+        resource.state = State::Known;
+        for span in &spans {
+            self.uncount(fingerprint, span.stored);
+        }
+        spans
+    }
+
+    fn drop_resource(&mut self, key: &ResourceKey) {
+        if let Some(asset) = self.assets.get_mut(&key.asset) {
+            self.resources -= usize::from(asset.resources.remove(&key.name).is_some());
+        }
+        self.drop_asset_if_empty(&key.asset);
+    }
+
+    fn drop_asset_if_empty(&mut self, id: &AssetId) {
+        if self
+            .assets
+            .get(id)
+            .is_some_and(|asset| asset.resources.is_empty() && !asset.pinned)
+        {
+            self.assets.remove(id);
+        }
+    }
+
+    fn count(&mut self, key: &ResourceKey, fingerprint: u64, stored: u64) {
+        if fingerprint != 0 {
+            let group = self.groups.entry(fingerprint).or_insert(Group {
+                first: *key,
+                links: 0,
+            });
+            group.links += 1;
+            if group.links > 1 {
+                return;
+            }
+        }
+        self.stored += stored;
+    }
+
+    fn uncount(&mut self, fingerprint: u64, stored: u64) {
+        if let Some(group) = self.groups.get_mut(&fingerprint) {
+            group.links -= 1;
+            if group.links > 0 {
+                return;
+            }
+            self.groups.remove(&fingerprint);
+        }
+        self.stored = self.stored.saturating_sub(stored);
+    }
+}
+
+impl Asset {
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&ResourceName, &Resource)> {
+        self.resources.iter()
+    }
+}
+
+enum Verdict {
+    Join,
+    Replace,
+    Refuse(Admission),
+}
+
+impl Resource {
+    fn verdict(&self, offer: &Offer) -> Verdict {
+        if self.state == State::Removing {
+            return Verdict::Refuse(Admission::Conflict);
+        }
+        let agrees = self.agrees_with(offer) && self.state == State::Known;
+        match offer.rule {
+            Rule::Replace => Verdict::Replace,
+            _ if agrees => Verdict::Join,
+            Rule::Commit if offer.is_whole() => Verdict::Replace,
+            Rule::Restore if offer.stamp >= self.used() => Verdict::Replace,
+            _ => Verdict::Refuse(Admission::Conflict),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Partition;
+
+    fn key(asset: &str, name: &str) -> ResourceKey {
+        ResourceKey::named(AssetId::named(&Partition::default(), asset), name)
+    }
+
+    fn offer(start: u64, len: u64) -> Offer {
+        let span = Span {
+            start,
+            len,
+            stored: len + 10,
+        };
+        Offer {
+            span,
+            total: None,
+            mark: 0,
+            fingerprint: 0,
+            stamp: 1,
+            rule: Rule::Commit,
+        }
+    }
+
+    fn whole(len: u64) -> Offer {
+        Offer {
+            total: Some(len),
+            ..offer(0, len)
+        }
+    }
+
+    fn admitted(gone: &[Offer]) -> Admission {
+        Admission::Admitted {
+            gone: gone.iter().map(|offer| offer.span).collect(),
+        }
+    }
+
+    #[test]
+    fn stored_bytes_are_counted_as_files_come_and_go() {
+        let mut index = Index::default();
+        assert_eq!(index.admit(&key("a", "x"), &offer(0, 10)), admitted(&[]));
+        assert_eq!(index.admit(&key("a", "x"), &offer(10, 10)), admitted(&[]));
+        assert_eq!(
+            index.admit(&key("a", "x"), &offer(5, 5)),
+            Admission::Redundant
+        );
+        assert_eq!(index.stored(), 40);
+        assert_eq!(
+            index.admit(&key("a", "x"), &offer(0, 20)),
+            admitted(&[offer(0, 10), offer(10, 10)])
+        );
+        assert_eq!(index.stored(), 30);
+        index.remove_span(&key("a", "x"), 0);
+        assert_eq!(
+            (index.stored(), index.resources(), index.assets().count()),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn shared_files_are_counted_once() {
+        let mut index = Index::default();
+        let offer = Offer {
+            fingerprint: 7,
+            ..whole(100)
+        };
+        index.admit(&key("a", "x"), &offer);
+        assert_eq!(index.same_content(7), Some(key("a", "x")));
+        index.admit(&key("a", "y"), &offer);
+        assert_eq!(index.stored(), 110);
+        index.remove(&key("a", "x"));
+        assert_eq!(index.stored(), 110);
+        index.remove(&key("a", "y"));
+        assert_eq!((index.stored(), index.same_content(7)), (0, None));
+    }
+
+    #[test]
+    fn a_part_must_agree_about_version_and_length() {
+        let part = |mark, total| Offer {
+            mark,
+            total,
+            ..offer(10, 10)
+        };
+        for (first, second, want) in [
+            (part(0, None), part(1, None), true),
+            (part(1, None), part(1, None), true),
+            (part(1, None), part(2, None), false),
+            (part(0, Some(40)), part(0, None), true),
+            (part(0, None), part(0, Some(40)), true),
+            (part(0, Some(40)), part(0, Some(41)), false),
+            (part(0, None), part(0, Some(15)), false),
+            (part(0, Some(25)), part(0, None), false),
+        ] {
+            let mut index = Index::default();
+            index.admit(&key("a", "x"), &first);
+            let second = Offer {
+                span: offer(20, 10).span,
+                ..second
+            };
+            let got = index.admit(&key("a", "x"), &second);
+            assert_eq!(got == admitted(&[]), want, "{first:?} {second:?} {got:?}");
+            assert_eq!(got == Admission::Conflict, !want);
+        }
+    }
+
+    #[test]
+    fn a_whole_resource_takes_the_place_of_another_version() {
+        let mut index = Index::default();
+        let old = Offer {
+            mark: 1,
+            ..offer(10, 10)
+        };
+        index.admit(&key("a", "x"), &old);
+        assert_eq!(
+            index.admit(
+                &key("a", "x"),
+                &Offer {
+                    mark: 2,
+                    ..whole(5)
+                }
+            ),
+            admitted(&[old])
+        );
+        assert_eq!(
+            index.admit(
+                &key("a", "x"),
+                &Offer {
+                    mark: 2,
+                    ..whole(5)
+                }
+            ),
+            Admission::Redundant
+        );
+        let again = Offer {
+            mark: 2,
+            rule: Rule::Replace,
+            ..whole(5)
+        };
+        assert_eq!(index.admit(&key("a", "x"), &again), admitted(&[again]));
+    }
+
+    #[test]
+    fn of_two_restored_versions_the_younger_wins_in_either_order() {
+        let old = Offer {
+            mark: 1,
+            stamp: 5,
+            rule: Rule::Restore,
+            ..offer(0, 10)
+        };
+        let new = Offer {
+            mark: 2,
+            stamp: 6,
+            rule: Rule::Restore,
+            ..offer(20, 10)
+        };
+        for pair in [[old, new], [new, old]] {
+            let mut index = Index::default();
+            pair.map(|offer| index.admit(&key("a", "x"), &offer));
+            assert_eq!(
+                index.get(&key("a", "x")).unwrap().spans,
+                Spans::One(new.span)
+            );
+            assert_eq!(index.stored(), 20);
+        }
+    }
+
+    #[test]
+    fn a_resource_on_its_way_out_is_found_by_nobody() {
+        let mut index = Index::default();
+        index.admit(&key("a", "x"), &offer(0, 10));
+        assert_eq!(index.begin_removal(&key("a", "x")), [offer(0, 10).span]);
+        assert_eq!(index.admit(&key("a", "x"), &whole(4)), Admission::Conflict);
+        assert!(!index.admit_unread(&key("a", "x"), 0, 20, 1));
+        index.end_removal(&key("a", "x"));
+        assert_eq!(index.admit(&key("a", "x"), &whole(4)), admitted(&[]));
+    }
+
+    #[test]
+    fn eviction_takes_the_least_recently_used_and_spares_what_is_held() {
+        let mut index = Index::default();
+        for (asset, name, stamp) in [
+            ("a", "1", 5),
+            ("a", "2", 3),
+            ("b", "1", 4),
+            ("b", "2", 1),
+            ("c", "1", 2),
+        ] {
+            index.admit(&key(asset, name), &Offer { stamp, ..whole(10) });
+        }
+        index.set_pinned(&key("c", "").asset, true);
+        index.get(&key("b", "2")).unwrap().touch(9);
+        let names = |limit, before| {
+            let oldest = index.oldest(limit, before, |_| true);
+            oldest
+                .into_iter()
+                .map(|victim| victim.used)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(10, u64::MAX), [3, 4, 5, 9]);
+        assert_eq!(names(2, u64::MAX), [3, 4]);
+        assert_eq!(names(10, 5), [3, 4]);
+        let spared = index.oldest(10, u64::MAX, |asset| *asset != key("a", "").asset);
+        assert_eq!(spared.len(), 2);
+    }
+
+    #[test]
+    fn what_a_walk_found_is_offered_one_by_one_later() {
+        let mut index = Index::default();
+        assert!(index.admit_unread(&key("a", "x"), 0, 20, 1));
+        assert!(index.admit_unread(&key("a", "x"), 100, 30, 2));
+        assert!(!index.admit_unread(&key("a", "x"), 100, 30, 2));
+        assert_eq!((index.stored(), index.resources()), (50, 1));
+        assert_eq!(index.take_unread(&key("a", "x")).len(), 2);
+        assert_eq!((index.stored(), index.resources()), (0, 0));
+    }
+}

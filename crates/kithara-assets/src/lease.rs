@@ -1,0 +1,110 @@
+//! Leases within one process: who holds an asset, and who is just evicting from it.
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::key::AssetId;
+
+/// Counts the leases of each asset and keeps them apart from eviction: while an asset is leased nobody evicts from it, and while somebody
+/// evicts from it nobody gets a lease.
+#[derive(Debug, Default)]
+pub(crate) struct LeaseTable {
+    /// Assets without an entry are neither leased nor being evicted from.
+    holds: Mutex<HashMap<AssetId, Hold>>,
+    eviction_ended: Condvar,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Hold {
+    /// Never zero.
+    Leased(u32),
+    Evicting,
+}
+
+/// The right to evict from one asset. It ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Eviction<'a> {
+    table: &'a LeaseTable,
+    asset: AssetId,
+}
+
+impl LeaseTable {
+    /// Adds a lease, waiting for an eviction step that is under way. True when it is the first of its asset.
+    pub(crate) fn acquire(&self, asset: AssetId) -> bool {
+        let mut holds = self.lock();
+        while holds.get(&asset) == Some(&Hold::Evicting) {
+            holds = self
+                .eviction_ended
+                .wait(holds)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        match holds.entry(asset).or_insert(Hold::Leased(0)) {
+            Hold::Leased(count) => {
+                *count += 1;
+                *count == 1
+            }
+            Hold::Evicting => unreachable!("waited for above, under the same lock"),
+        }
+    }
+
+    /// Takes a lease away. True when it was the last of its asset.
+    pub(crate) fn release(&self, asset: AssetId) -> bool {
+        let mut holds = self.lock();
+        match holds.get_mut(&asset) {
+            Some(Hold::Leased(count)) if *count > 1 => {
+                *count -= 1;
+                false
+            }
+            Some(Hold::Leased(_)) => holds.remove(&asset).is_some(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn is_leased(&self, asset: &AssetId) -> bool {
+        matches!(self.lock().get(asset), Some(Hold::Leased(_)))
+    }
+
+    /// The right to evict from `asset`, unless it is leased.
+    pub(crate) fn evict(&self, asset: AssetId) -> Option<Eviction<'_>> {
+        let mut holds = self.lock();
+        if holds.contains_key(&asset) {
+            return None;
+        }
+        holds.insert(asset, Hold::Evicting);
+        Some(Eviction { table: self, asset })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AssetId, Hold>> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Eviction<'_> {
+    fn drop(&mut self) {
+        self.table.lock().remove(&self.asset);
+        self.table.eviction_ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Partition;
+
+    #[test]
+    fn leases_are_counted_and_keep_eviction_away() {
+        let asset = AssetId::named(&Partition::default(), "a");
+        let table = LeaseTable::default();
+        assert!(table.acquire(asset));
+        assert!(!table.acquire(asset));
+        assert!(table.evict(asset).is_none());
+        assert!(!table.release(asset));
+        assert!(table.is_leased(&asset));
+        assert!(table.release(asset));
+        assert!(!table.is_leased(&asset));
+        let eviction = table.evict(asset);
+        assert!(eviction.is_some() && table.evict(asset).is_none());
+        drop(eviction);
+        assert!(table.acquire(asset));
+    }
+}

@@ -1,0 +1,7 @@
+//! The two ways to use a resource.
+
+mod atomic;
+mod streaming;
+
+pub use atomic::AtomicResource;
+pub use streaming::StreamingResource;

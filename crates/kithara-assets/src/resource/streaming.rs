@@ -1,0 +1,319 @@
+//! Large things that come in pieces: segments and files.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::error::{AssetsError, AssetsErrorKind};
+use crate::key::ResourceKey;
+use crate::medium::{Medium, OpenSpan};
+use crate::meta::Meta;
+use crate::span_writer::{SpanWriter, WriteOutcome};
+use crate::spans::Span;
+use crate::ticket::Ticket;
+
+/// A resource as a set of committed spans; what is not there is a hole.
+///
+/// A committed span never changes: its bytes are those that were written, checked again before they are served, or they are not there.
+/// Reads never wait for a writer. A clone reads independently.
+pub struct StreamingResource {
+    medium: Medium,
+    key: ResourceKey,
+    /// What the last read opened. Locked by reads through this handle only.
+    open: Mutex<Option<Open>>,
+    /// The writer behind [`StreamingResource::write_at`]. Locked by these calls only.
+    writer: Mutex<Option<SpanWriter>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    span: OpenSpan,
+    /// What the index knew when it was opened.
+    listed: Span,
+    /// [`Shared::losses`](crate::shared::Shared::losses) when it was opened.
+    losses: u64,
+}
+
+impl StreamingResource {
+    pub(crate) fn new(medium: Medium, key: ResourceKey) -> Self {
+        Self {
+            medium,
+            key,
+            open: Mutex::default(),
+            writer: Mutex::default(),
+        }
+    }
+
+    /// The key this resource was asked for with.
+    #[must_use]
+    pub const fn key(&self) -> &ResourceKey {
+        &self.key
+    }
+
+    /// Length of the whole resource, where the store knows it.
+    #[must_use]
+    pub fn total_len(&self) -> Option<u64> {
+        self.find(0);
+        self.medium
+            .shared()
+            .resource(&self.key, |resource| resource.total())
+            .flatten()
+    }
+
+    /// Notes the length of the whole resource before all of it is present. It is remembered with the spans that are committed later.
+    ///
+    /// # Errors
+    /// [`Conflict`](AssetsErrorKind::Conflict) where another length is known, or more is present.
+    pub fn set_total_len(&self, len: u64) -> Result<(), AssetsError> {
+        self.find(0);
+        let agrees = self
+            .medium
+            .shared()
+            .write(|index| index.set_total(&self.key, len));
+        agrees.then_some(()).ok_or_else(|| {
+            AssetsError::new(AssetsErrorKind::Conflict, "noting the length of a resource")
+        })
+    }
+
+    /// What is known of the bytes beside them, from one of the spans; `None` where there is none.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn meta(&self) -> Result<Option<Meta>, AssetsError> {
+        self.find(0);
+        let first = self
+            .medium
+            .shared()
+            .resource(&self.key, |resource| {
+                resource.spans.as_slice().first().copied()
+            })
+            .flatten();
+        let Some(span) = first else { return Ok(None) };
+        let mut open = self.lock_open();
+        Ok(self.open(&mut open, span)?.map(|span| span.meta().clone()))
+    }
+
+    /// Present byte ranges, in order, neither touching nor overlapping.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Range<u64>> {
+        self.find(0);
+        self.follow(0);
+        self.medium
+            .shared()
+            .resource(&self.key, |resource| resource.spans.ranges())
+            .unwrap_or_default()
+    }
+
+    /// Absent byte ranges within `range`, in order.
+    #[must_use]
+    pub fn holes(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut from = range.start;
+        loop {
+            let holes = self.listed_holes(&range);
+            let Some(hole) = holes.iter().find(|hole| hole.start >= from) else {
+                return holes;
+            };
+            from = hole.start + u64::from(!self.medium.probe(&self.key, hole.start));
+        }
+    }
+
+    /// True when every byte of `range` is present.
+    #[must_use]
+    pub fn contains(&self, range: Range<u64>) -> bool {
+        let mut from = range.start;
+        loop {
+            match self.listed_holes(&range).first() {
+                None => return true,
+                Some(hole) if hole.start >= from && self.medium.probe(&self.key, hole.start) => {
+                    from = hole.start
+                }
+                Some(_) => return false,
+            }
+        }
+    }
+
+    /// Copies present bytes from `offset` into `buf`: as many as there are without a hole, at most all it takes. `None` where `offset`
+    /// is a hole or the end.
+    ///
+    /// # Errors
+    /// The disk cannot be read. Playback goes on as if the answer were `None`.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>, AssetsError> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.read_span(offset + filled as u64, buf.len() - filled)? {
+                Some(bytes) => {
+                    buf[filled..filled + bytes.len()].copy_from_slice(&bytes);
+                    filled += bytes.len();
+                }
+                None if filled == 0 => return Ok(None),
+                None => break,
+            }
+        }
+        Ok(Some(filled))
+    }
+
+    /// Present bytes from `offset`, at least one and at most `max`: less than asked for at the end of a block of 256 KiB, of a span, or of
+    /// the resource. `None` where `offset` is a hole or the end.
+    ///
+    /// # Errors
+    /// The disk cannot be read. Playback goes on as if the answer were `None`.
+    pub fn read_span(&self, offset: u64, max: usize) -> Result<Option<Bytes>, AssetsError> {
+        if max == 0 {
+            return Ok(self
+                .contains(offset..offset.saturating_add(1))
+                .then(Bytes::new));
+        }
+        let mut open = self.lock_open();
+        while let Some(listed) = self.find(offset) {
+            let Some(span) = self.open(&mut open, listed)? else {
+                continue;
+            };
+            match span.read(offset, max) {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(fault) => self.medium.fault(&self.key, listed, fault)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins a span at `start` that becomes present as a whole when it is committed: a segment, or any range.
+    #[must_use = "a writer that is dropped at once stores nothing"]
+    pub fn writer(&self, start: u64, meta: Meta) -> SpanWriter {
+        SpanWriter::new(&self.medium, &self.key, start, meta, false)
+    }
+
+    /// Begins to write at `start` what becomes present piece by piece, every 1 MiB or 2 s (see
+    /// [`DiskOptions`](crate::DiskOptions)): a progressive file.
+    #[must_use = "a writer that is dropped at once stores nothing"]
+    pub fn piecewise_writer(&self, start: u64, meta: Meta) -> SpanWriter {
+        SpanWriter::new(&self.medium, &self.key, start, meta, true)
+    }
+
+    /// Writes at `offset` through a writer that this handle keeps. Bytes that continue the last call extend its span; others begin a new
+    /// one and let go of the old as [`SpanWriter`] does when dropped.
+    pub fn write_at(&self, offset: u64, bytes: Bytes, meta: &Meta) -> WriteOutcome {
+        let mut writer = self.lock_writer();
+        if writer
+            .as_ref()
+            .is_none_or(|writer| writer.position() != offset)
+        {
+            *writer = Some(self.writer(offset, meta.clone()));
+        }
+        writer
+            .as_mut()
+            .map_or(WriteOutcome::GaveUp(AssetsErrorKind::Abandoned), |writer| {
+                writer.write(bytes)
+            })
+    }
+
+    /// Commits what [`StreamingResource::write_at`] wrote; see [`SpanWriter::commit`].
+    pub fn commit(&self, total_len: Option<u64>) -> Ticket<Range<u64>> {
+        match self.lock_writer().take() {
+            Some(writer) => writer.commit(total_len),
+            None => Ticket::ready(Err(AssetsError::new(
+                AssetsErrorKind::Abandoned,
+                "committing what was not written",
+            ))),
+        }
+    }
+
+    /// Blocks the thread until every byte of `range` is present.
+    ///
+    /// # Errors
+    /// [`TimedOut`](AssetsErrorKind::TimedOut) after `limit`; [`InvalidRange`](AssetsErrorKind::InvalidRange) where the resource is known
+    /// to end before the range does.
+    pub fn wait_range(&self, range: Range<u64>, limit: Duration) -> Result<(), AssetsError> {
+        let beyond = || self.total_len().is_some_and(|total| total < range.end);
+        // A limit beyond what the clock can name is no limit.
+        let came = self
+            .medium
+            .shared()
+            .wait_until(Instant::now().checked_add(limit), || {
+                self.contains(range.clone()) || beyond()
+            });
+        let kind = match came {
+            true if self.contains(range.clone()) => return Ok(()),
+            true if beyond() => AssetsErrorKind::InvalidRange,
+            _ => AssetsErrorKind::TimedOut,
+        };
+        Err(AssetsError::new(kind, "waiting for a range"))
+    }
+
+    /// Removes all spans and lets what is being written come to nothing: the origin has another version now. Nothing of the old one can
+    /// be read when this returns.
+    pub fn invalidate(&self) {
+        self.medium.remove(&self.key);
+        *self.lock_open() = None;
+    }
+
+    /// The span that holds `offset`, from the index or else from the medium. Counts as a use.
+    fn find(&self, offset: u64) -> Option<Span> {
+        self.medium.find(&self.key, offset)
+    }
+
+    /// Probes the medium where each run of spans ends.
+    fn follow(&self, from: u64) {
+        self.holes(from..u64::MAX);
+    }
+
+    fn listed_holes(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        self.medium.know(&self.key);
+        let holes = self
+            .medium
+            .shared()
+            .resource(&self.key, |resource| resource.spans.holes(range.clone()));
+        holes.unwrap_or_else(|| {
+            if range.is_empty() {
+                Vec::new()
+            } else {
+                vec![range.clone()]
+            }
+        })
+    }
+
+    /// The open span for `listed`: that of the last read, if nothing was lost since.
+    fn open<'a>(
+        &self,
+        open: &'a mut Option<Open>,
+        listed: Span,
+    ) -> Result<Option<&'a mut OpenSpan>, AssetsError> {
+        let losses = self.medium.shared().losses();
+        if !open
+            .as_ref()
+            .is_some_and(|open| open.losses == losses && open.listed == listed)
+        {
+            *open = self.medium.open(&self.key, listed)?.map(|span| Open {
+                span,
+                listed,
+                losses,
+            });
+        }
+        Ok(open.as_mut().map(|open| &mut open.span))
+    }
+
+    fn lock_open(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, Option<SpanWriter>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for StreamingResource {
+    fn clone(&self) -> Self {
+        Self::new(self.medium.clone(), self.key)
+    }
+}
+
+impl fmt::Debug for StreamingResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamingResource")
+            .field("key", &self.key)
+            .field("spans", &self.spans())
+            .finish_non_exhaustive()
+    }
+}

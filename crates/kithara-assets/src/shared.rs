@@ -1,0 +1,137 @@
+//! What both kinds of store have in common: the index, who watches, who waits, who holds.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use crate::event::{LossReason, Observers, StoreEvent};
+use crate::fate::Fates;
+use crate::index::{Index, Resource};
+use crate::key::ResourceKey;
+use crate::lease::LeaseTable;
+use crate::meta::Clock;
+use crate::spans::Span;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Written by commits, removals and probes, each for less than a microsecond; read by every lookup.
+    index: RwLock<Index>,
+    pub(crate) observers: Arc<Observers>,
+    pub(crate) leases: LeaseTable,
+    pub(crate) fates: Fates,
+    pub(crate) clock: Clock,
+    /// The last stamp given out. Stamps are wall time where that goes forward, and never go back.
+    stamp: AtomicU64,
+    /// Grows when bytes that could be read cannot be read any more: what a reader holds open must be looked up again.
+    losses: AtomicU64,
+    /// Grows with every commit.
+    commits: Mutex<u64>,
+    committed: Condvar,
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            index: RwLock::default(),
+            observers: Arc::default(),
+            leases: LeaseTable::default(),
+            fates: Fates::default(),
+            clock,
+            stamp: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
+            commits: Mutex::new(0),
+            committed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> R {
+        look(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Index) -> R) -> R {
+        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn resource<R>(
+        &self,
+        key: &ResourceKey,
+        look: impl FnOnce(&Resource) -> R,
+    ) -> Option<R> {
+        self.read(|index| index.get(key).map(look))
+    }
+
+    /// A stamp later than all before, and not before the wall clock.
+    pub(crate) fn next_stamp(&self) -> u64 {
+        let now = self.clock.now().0;
+        let advance = |last: u64| Some(now.max(last.saturating_add(1)));
+        let last = self
+            .stamp
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance)
+            .unwrap_or_else(|last| last);
+        now.max(last.saturating_add(1))
+    }
+
+    /// Lets the next stamp be later than `stamp`, which an earlier process gave.
+    pub(crate) fn stamps_follow(&self, stamp: u64) {
+        self.stamp.fetch_max(stamp, Ordering::Relaxed);
+    }
+
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
+    }
+
+    /// Tells that these spans were taken out of the index.
+    pub(crate) fn lost(&self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
+        if spans.is_empty() {
+            return;
+        }
+        self.losses.fetch_add(1, Ordering::Release);
+        for span in spans {
+            self.observers.send(&StoreEvent::Lost {
+                key: *key,
+                range: span.range(),
+                reason,
+            });
+        }
+    }
+
+    /// Tells that this span was put into the index.
+    pub(crate) fn committed(&self, key: &ResourceKey, range: Range<u64>) {
+        *self.commits.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.committed.notify_all();
+        self.observers
+            .send(&StoreEvent::Committed { key: *key, range });
+    }
+
+    /// Blocks until `done` says yes, asking once and after every commit. False when `deadline` came first.
+    pub(crate) fn wait_until(&self, deadline: Option<Instant>, done: impl Fn() -> bool) -> bool {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let seen = *commits;
+            drop(commits);
+            if done() {
+                return true;
+            }
+            commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+            while *commits == seen {
+                let Some(deadline) = deadline else {
+                    commits = self
+                        .committed
+                        .wait(commits)
+                        .unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                };
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return false;
+                }
+                commits = self
+                    .committed
+                    .wait_timeout(commits, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Putting bytes into the store while they arrive.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{AssetsError, AssetsErrorKind};
+use crate::fate::Fate;
+use crate::key::ResourceKey;
+use crate::medium::Medium;
+use crate::memory::{Memory, MemoryWriter};
+use crate::meta::Meta;
+use crate::ticket::Ticket;
+
+/// Writes one run of bytes of a resource, from a start onwards.
+///
+/// Nothing of it can be read before it is committed. Every call but [`SpanWriter::write_blocking`] returns at once: on disk the bytes
+/// are handed over by reference count to the one thread that writes.
+///
+/// Dropped without [`SpanWriter::commit`] or [`SpanWriter::discard`], a writer keeps the whole blocks of 256 KiB it has (of a
+/// progressive resource, all bytes it has): they are as true as any, and a resumed fetch asks for the rest only.
+pub struct SpanWriter {
+    medium: Medium,
+    key: ResourceKey,
+    start: u64,
+    position: u64,
+    fate: Fate,
+    /// `None` once it was committed, discarded or given up.
+    sink: Option<Sink>,
+}
+
+/// What became of bytes that were handed to a [`SpanWriter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "a writer that gave up stores nothing more"]
+pub enum WriteOutcome {
+    /// They are on their way.
+    Accepted,
+    /// They are not, and nothing later will be: this span is not cached. What the writer had before is kept as if it were dropped.
+    GaveUp(AssetsErrorKind),
+}
+
+/// Where the bytes of a writer go.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    Memory(MemoryWriter),
+}
+
+impl Sink {
+    pub(crate) fn memory(
+        memory: &Arc<Memory>,
+        key: &ResourceKey,
+        start: u64,
+        meta: Meta,
+        pieces: bool,
+        fate: Fate,
+    ) -> Self {
+        Self::Memory(MemoryWriter::new(memory, key, start, meta, pieces, fate))
+    }
+}
+
+impl SpanWriter {
+    pub(crate) fn new(
+        medium: &Medium,
+        key: &ResourceKey,
+        start: u64,
+        meta: Meta,
+        pieces: bool,
+    ) -> Self {
+        let fate = medium.shared().fates.begin(key);
+        let sink = medium.sink(key, start, meta, pieces, Arc::clone(&fate));
+        Self {
+            medium: medium.clone(),
+            key: *key,
+            start,
+            position: start,
+            fate,
+            sink: Some(sink),
+        }
+    }
+
+    /// Offset of the first byte in the resource.
+    #[must_use]
+    pub const fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Offset of the byte that is written next.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Hands over the next bytes without waiting. When the queue of the disk is full, this span is given up: a reader is never delayed.
+    pub fn write(&mut self, bytes: Bytes) -> WriteOutcome {
+        self.hand_over(bytes, |sink, bytes| match sink {
+            Sink::Memory(writer) => writer.write(&bytes),
+        })
+    }
+
+    /// Hands over the next bytes, blocking the thread while the queue of the disk is full: for downloads, where the disk sets the pace.
+    pub fn write_blocking(&mut self, bytes: Bytes) -> WriteOutcome {
+        self.write(bytes)
+    }
+
+    /// Hands over the next bytes, waiting while the queue of the disk is full: for downloads under a runtime.
+    pub async fn write_paced(&mut self, bytes: Bytes) -> WriteOutcome {
+        std::future::ready(()).await;
+        self.write(bytes)
+    }
+
+    /// Ends the span and makes it present, all at once. `total_len` is the length of the whole resource, where it is known.
+    ///
+    /// The ticket answers with the range of the span (all that was written) when it can be read.
+    ///
+    /// # Errors
+    /// In the ticket: [`Conflict`](AssetsErrorKind::Conflict) where length or version disagree with spans that are present and this one
+    /// is not the whole resource, [`Abandoned`](AssetsErrorKind::Abandoned) where the resource was invalidated meanwhile or nothing was
+    /// written (an empty resource says so with `Some(0)`), and whatever made the writer give up.
+    pub fn commit(mut self, total_len: Option<u64>) -> Ticket<Range<u64>> {
+        let range = self.start..self.position;
+        let outcome = match (self.fate.get(), self.sink.take()) {
+            (Some(reason), _) => Err(AssetsError::new(*reason, COMMITTING)),
+            (None, None) => Err(AssetsError::new(AssetsErrorKind::Abandoned, COMMITTING)),
+            (None, Some(Sink::Memory(writer))) => writer.commit(total_len).map(|()| range),
+        };
+        Ticket::ready(outcome)
+    }
+
+    /// Throws everything away that is not committed yet: the bytes proved to be wrong.
+    pub fn discard(mut self) {
+        // It was not given up before, or it was, and then the first reason stands.
+        let _ = self.fate.set(AssetsErrorKind::Abandoned);
+        self.sink = None;
+    }
+
+    fn hand_over(
+        &mut self,
+        bytes: Bytes,
+        send: impl FnOnce(&mut Sink, Bytes) -> Result<(), AssetsErrorKind>,
+    ) -> WriteOutcome {
+        if let Some(reason) = self.fate.get() {
+            return WriteOutcome::GaveUp(*reason);
+        }
+        let len = bytes.len() as u64;
+        let (Some(sink), Some(position)) = (&mut self.sink, self.position.checked_add(len)) else {
+            return self.give_up(AssetsErrorKind::InvalidRange);
+        };
+        match send(sink, bytes) {
+            Ok(()) => {
+                self.position = position;
+                WriteOutcome::Accepted
+            }
+            Err(reason) => self.give_up(reason),
+        }
+    }
+
+    fn give_up(&mut self, reason: AssetsErrorKind) -> WriteOutcome {
+        self.close();
+        WriteOutcome::GaveUp(*self.fate.get_or_init(|| reason))
+    }
+
+    fn close(&mut self) {
+        match self.sink.take() {
+            Some(Sink::Memory(writer)) => writer.abort(),
+            None => {}
+        }
+    }
+}
+
+impl Drop for SpanWriter {
+    fn drop(&mut self) {
+        self.close();
+        self.medium.shared().fates.end(&self.key, &self.fate);
+    }
+}
+
+impl fmt::Debug for SpanWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("SpanWriter");
+        out.field("key", &self.key)
+            .field("start", &self.start)
+            .field("position", &self.position);
+        out.field("gave_up", &self.fate.get())
+            .finish_non_exhaustive()
+    }
+}
+
+const COMMITTING: &str = "committing a span";

@@ -1,0 +1,141 @@
+//! The answer to something the writer thread does later.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{AssetsError, AssetsErrorKind};
+
+/// The answer to an order given to the store, once it was carried out.
+///
+/// Wait for it from a thread with [`Ticket::wait`], or `.await` it under any runtime. Dropping it does not take the order back.
+pub struct Ticket<T> {
+    cell: Arc<Cell<T>>,
+}
+
+/// The half that answers. Dropped without an answer, it answers that the store is closing.
+pub(crate) struct Answer<T> {
+    cell: Arc<Cell<T>>,
+}
+
+struct Cell<T> {
+    /// Written once by [`Answer`], taken once by [`Ticket`].
+    state: Mutex<State<T>>,
+    answered: Condvar,
+}
+
+struct State<T> {
+    answer: Option<Result<T, AssetsError>>,
+    waker: Option<Waker>,
+}
+
+/// A ticket and the half that answers it.
+pub(crate) fn ticket<T>() -> (Answer<T>, Ticket<T>) {
+    let cell = Arc::new(Cell {
+        state: Mutex::new(State {
+            answer: None,
+            waker: None,
+        }),
+        answered: Condvar::new(),
+    });
+    (
+        Answer {
+            cell: Arc::clone(&cell),
+        },
+        Ticket { cell },
+    )
+}
+
+impl<T> Ticket<T> {
+    /// A ticket that is answered already.
+    pub(crate) fn ready(answer: Result<T, AssetsError>) -> Self {
+        let (half, ticket) = self::ticket();
+        half.answer(answer);
+        ticket
+    }
+
+    /// Blocks the thread until the order was carried out.
+    ///
+    /// # Errors
+    /// Whatever kept the order from being carried out; [`AssetsErrorKind::Closed`] where the store closed first.
+    pub fn wait(self) -> Result<T, AssetsError> {
+        let mut state = self.cell.lock();
+        loop {
+            match state.answer.take() {
+                Some(answer) => return answer,
+                None => {
+                    state = self
+                        .cell
+                        .answered
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
+            }
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    pub(crate) fn answer(self, answer: Result<T, AssetsError>) {
+        self.cell.set(answer);
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        self.cell.set(Err(AssetsError::new(
+            AssetsErrorKind::Closed,
+            "finishing what was ordered",
+        )));
+    }
+}
+
+impl<T> Cell<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores the first answer; later ones are the drop of an answered half.
+    fn set(&self, answer: Result<T, AssetsError>) {
+        let mut state = self.lock();
+        if state.answer.is_some() {
+            return;
+        }
+        state.answer = Some(answer);
+        let waker = state.waker.take();
+        drop(state);
+        self.answered.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Future for Ticket<T> {
+    type Output = Result<T, AssetsError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.cell.lock();
+        if let Some(answer) = state.answer.take() {
+            return Poll::Ready(answer);
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<T> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("answered", &self.cell.lock().answer.is_some())
+            .finish()
+    }
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
