@@ -3,7 +3,7 @@
 use super::Line;
 
 /// A text that must not be used as a playlist. Parsing the same text again does not help; loading it again may.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {kind}")]
 pub struct ParseError {
     /// What is wrong.
@@ -12,11 +12,72 @@ pub struct ParseError {
     pub line: Line,
 }
 
-/// What is wrong with a text.
+/// What is wrong with a text. Section numbers are those of RFC 8216bis (draft 22).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
-    /// The first line is not `#EXTM3U`: this is something else than a playlist, or an error page.
+    /// The first line is not `#EXTM3U` (section 4.4.1.1): this is something else, an error page perhaps.
     #[error("not a playlist: the first line is not #EXTM3U")]
     NotAPlaylist,
+    /// The text, or the number of things in it, exceeds a bound of [`Limits`](super::Limits).
+    #[error("too large: more than {limit} {what}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is allowed.
+        limit: usize,
+    },
+    /// Tags of both kinds of playlists (section 4.4.6).
+    #[error("tags of a multivariant and of a media playlist in one text")]
+    Mixed,
+    /// A tag that may stand only once stands again.
+    #[error("{tag} stands more than once")]
+    Duplicate {
+        /// Its name.
+        tag: &'static str,
+    },
+    /// A tag stands behind a segment or tag that it must precede.
+    #[error("{tag} stands too late")]
+    Misplaced {
+        /// Its name.
+        tag: &'static str,
+    },
+    /// An attribute without which the tag has no meaning is absent.
+    #[error("{tag} lacks {attribute}")]
+    Missing {
+        /// The tag.
+        tag: &'static str,
+        /// The attribute.
+        attribute: &'static str,
+    },
+    /// A value that cannot be read, where guessing would play the wrong thing.
+    #[error("{tag} has a value that cannot be read")]
+    Invalid {
+        /// The tag.
+        tag: &'static str,
+    },
+    /// A URI that does not resolve to a URL.
+    #[error("not a URI")]
+    InvalidUri,
+    /// A number, or a sum of numbers, that cannot be represented.
+    #[error("a number or a sum of numbers is out of range")]
+    OutOfRange,
+    /// `{$name}` without a definition before it (section 6.3.1).
+    #[error("a variable is used before it is defined")]
+    UndefinedVariable,
+    /// A variable is defined twice (section 4.4.2.3).
+    #[error("a variable is defined twice")]
+    DuplicateVariable,
+    /// EXT-X-DEFINE IMPORT of a variable that the multivariant playlist does not define, or without such a playlist.
+    #[error("an imported variable is not defined by the multivariant playlist")]
+    ImportFailed,
+    /// EXT-X-DEFINE QUERYPARAM of a parameter that the playlist's URI does not carry.
+    #[error("the playlist's address has no value for a query parameter")]
+    NoQueryParameter,
+    /// EXT-X-BYTERANGE without an offset, where no segment before it tells one (section 4.4.4.2).
+    #[error("a byte range has no offset and nothing to continue")]
+    NoOffset,
+    /// An initialization section under AES-128 without an explicit IV (section 4.4.4.5).
+    #[error("an encrypted initialization section has no IV")]
+    NoIv,
 }

@@ -94,8 +94,7 @@ impl Key {
     #[must_use]
     pub fn iv_for(&self, msn: MediaSequence) -> Option<Iv> {
         let by_number = matches!(self.method, KeyMethod::Aes128 | KeyMethod::SampleAes);
-        self.iv
-            .or_else(|| (self.is_identity() && by_number).then(|| Iv::of_segment(msn)))
+        self.iv.or_else(|| (self.is_identity() && by_number).then(|| Iv::of_segment(msn)))
     }
 }
 

@@ -16,12 +16,7 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, rule } = self;
-        write!(
-            f,
-            "line {line}: {}: {rule} ({})",
-            rule.severity(),
-            rule.section()
-        )
+        write!(f, "line {line}: {}: {rule} ({})", rule.severity(), rule.section())
     }
 }
 
@@ -80,6 +75,42 @@ macro_rules! rules {
 rules! {
     ByteOrderMark Error "4.1" "the text begins with a byte order mark"
     InvalidUtf8 Error "4.1" "the text is not UTF-8"
+    UnquotedString Error "4.2" "a string is not quoted"
+    InvalidNumber Error "4.2" "a value is not the number it should be"
+    HeaderAgain Error "4.4.1.1" "EXTM3U stands again"
+    UnknownVersion Error "4.4.1.2" "EXT-X-VERSION is higher than any that is defined"
+    VersionTooLow Error "8" "EXT-X-VERSION is lower than this line needs"
+    StartWithoutOffset Error "4.4.2.2" "EXT-X-START lacks a usable TIME-OFFSET"
+    MissingTargetDuration Error "4.4.3.1" "EXT-X-TARGETDURATION is missing"
+    FractionalTargetDuration Error "4.4.3.1" "EXT-X-TARGETDURATION is not an integer"
+    UnknownPlaylistType Error "4.4.3.5" "EXT-X-PLAYLIST-TYPE is neither EVENT nor VOD"
+    MissingPartTarget Error "4.4.3.7" "EXT-X-PART-INF lacks PART-TARGET"
+    MissingExtinf Error "4.4.4.1" "a segment has no EXTINF"
+    InvalidDuration Error "4.4.4.1" "EXTINF has no usable duration"
+    UnknownKeyMethod Error "4.4.4.4" "the METHOD of a key is not defined"
+    KeyWithoutUri Error "4.4.4.4" "a key has no URI"
+    MapRangeWithoutOffset Error "4.4.4.5" "the BYTERANGE of EXT-X-MAP has no offset"
+    InvalidDate Error "4.4.4.6" "a date is not an ISO 8601 date and time"
+    TagAfterPart Error "4.4.4.9" "a tag that applies to the segment stands behind its first EXT-X-PART"
+    PartLacksAttribute Error "4.4.4.9" "EXT-X-PART lacks URI or DURATION"
+    DateRangeWithoutId Error "4.4.5.1" "EXT-X-DATERANGE lacks ID"
+    DateRangeContradiction Error "4.4.5.1" "EXT-X-DATERANGE contradicts an earlier one of the same ID"
+    UnusablePreloadHint Error "4.4.5.3" "EXT-X-PRELOAD-HINT lacks a known TYPE or URI"
+    PreloadHintTwice Warning "6.2.6" "a second EXT-X-PRELOAD-HINT of one TYPE"
+    ReportWithoutUri Error "4.4.5.4" "EXT-X-RENDITION-REPORT lacks URI"
+    UnknownRenditionType Error "4.4.6.1" "EXT-X-MEDIA lacks a known TYPE"
+    RenditionWithoutGroup Error "4.4.6.1" "EXT-X-MEDIA lacks GROUP-ID"
+    RenditionWithoutName Error "4.4.6.1" "EXT-X-MEDIA lacks NAME"
+    CaptionsWithUri Error "4.4.6.1" "closed captions have a URI"
+    CaptionsWithoutInstreamId Error "4.4.6.1" "closed captions lack INSTREAM-ID"
+    SubtitlesWithoutUri Error "4.4.6.2.1" "subtitles have no URI"
+    RenditionNameTwice Error "4.4.6.1.1" "two renditions of a group have the same NAME"
+    TwoDefaults Error "4.4.6.1.1" "two renditions of a group are the default"
+    VariantWithoutUri Error "4.4.6.2" "a variant has no URI"
+    UriWithoutStream Error "4.4.6.2" "a URI without EXT-X-STREAM-INF before it"
+    MissingBandwidth Error "4.4.6.2" "a variant lacks BANDWIDTH"
+    SessionDataIncomplete Error "4.4.6.4" "EXT-X-SESSION-DATA lacks DATA-ID, or has not one of VALUE and URI"
+    SessionKeyNone Error "4.4.6.5" "EXT-X-SESSION-KEY has the method NONE"
 }
 
 impl fmt::Display for Rule {

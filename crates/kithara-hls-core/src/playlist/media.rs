@@ -7,8 +7,8 @@ use crate::BitRate;
 use crate::time::{MediaTime, WallTime};
 
 use super::{
-    ByteRange, DateRange, Delta, DiscontinuitySequence, InitSection, Key, Line, MediaSequence,
-    PreloadHint, RenditionReport, Segments, ServerControl, UnknownTag, Uri, Variables, Violation,
+    ByteRange, DateRange, Delta, DiscontinuitySequence, InitSection, Key, Line, MediaSequence, PreloadHint,
+    RenditionReport, Segments, ServerControl, Text, UnknownTag, Uri, Variables, Violation,
 };
 
 /// One snapshot of a media playlist (RFC 8216 section 4.3.3). Immutable: a reload makes another one.
@@ -68,10 +68,7 @@ impl MediaPlaylist {
     /// The sum of the durations of all segments and of the parts behind them.
     #[must_use]
     pub fn duration(&self) -> Duration {
-        let incomplete = self
-            .incomplete
-            .iter()
-            .flat_map(|segment| segment.parts.iter());
+        let incomplete = self.incomplete.iter().flat_map(|segment| segment.parts.iter());
         self.segments.duration() + incomplete.map(|part| part.duration).sum::<Duration>()
     }
 
@@ -86,14 +83,12 @@ impl MediaPlaylist {
     #[must_use]
     pub fn date_of(&self, index: usize) -> Option<WallTime> {
         let start = self.segments.start(index)?;
-        let before = (0..=index)
-            .rev()
-            .find_map(|at| Some((at, self.segments[at].program_date_time?)));
+        let before = (0..=index).rev().find_map(|at| Some((at, self.segments[at].program_date_time?)));
         if let Some((at, date)) = before {
             return date.checked_add(start - self.segments.start(at)?);
         }
-        let (at, date) = (index + 1..self.segments.len())
-            .find_map(|at| Some((at, self.segments[at].program_date_time?)))?;
+        let (at, date) =
+            (index + 1..self.segments.len()).find_map(|at| Some((at, self.segments[at].program_date_time?)))?;
         date.checked_sub(self.segments.start(at)? - start)
     }
 }
@@ -142,9 +137,9 @@ pub struct Segment {
     /// Whether it is absent and should not be loaded.
     pub gap: bool,
     /// The title of EXTINF; `None` when it is missing or blank.
-    pub title: Option<Arc<str>>,
+    pub title: Option<Text>,
     /// Its partial segments, while the playlist lists them.
-    pub parts: Arc<[Part]>,
+    pub parts: Box<[Part]>,
     /// The line of its URI, in the text it was parsed from: a segment taken over from an earlier snapshot keeps it.
     pub line: Line,
 }
@@ -182,5 +177,5 @@ pub struct IncompleteSegment {
     /// Whether it begins a new media timeline or format.
     pub discontinuity: bool,
     /// Its parts so far; may be empty when only such tags are there.
-    pub parts: Arc<[Part]>,
+    pub parts: Box<[Part]>,
 }

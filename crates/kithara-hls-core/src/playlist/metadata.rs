@@ -40,8 +40,7 @@ impl DateRange {
     /// When the range ends, as far as its own attributes tell.
     #[must_use]
     pub fn end(&self) -> Option<WallTime> {
-        self.end_date
-            .or_else(|| self.start_date?.checked_add(self.duration?))
+        self.end_date.or_else(|| self.start_date?.checked_add(self.duration?))
     }
 
     /// Whether this is an interstitial (RFC 8216bis appendix D).

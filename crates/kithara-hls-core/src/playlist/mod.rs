@@ -11,7 +11,9 @@ mod media;
 mod metadata;
 mod multivariant;
 mod numbers;
+mod parse;
 mod segments;
+mod text;
 mod uri;
 mod variables;
 
@@ -22,14 +24,15 @@ pub use low_latency::{Delta, PreloadHint, PreloadKind, RenditionReport, ServerCo
 pub use media::{IncompleteSegment, MediaPlaylist, Part, PlaylistType, Segment, Start};
 pub use metadata::{AttributeValue, Cue, DateRange, UnknownTag};
 pub use multivariant::{
-    Channels, Characteristics, ClosedCaptions, Codecs, ContentSteering, HdcpLevel,
-    MultivariantPlaylist, Rendition, RenditionKind, SessionData, SessionValue, Variant, VideoRange,
+    Channels, Characteristics, ClosedCaptions, Codecs, ContentSteering, HdcpLevel, MultivariantPlaylist, Rendition,
+    RenditionKind, SessionData, SessionValue, Variant, VideoRange,
 };
 pub use numbers::{
-    ByteRange, DiscontinuitySequence, FrameRate, Line, MediaSequence, RenditionId, Resolution,
-    Score, VariantId,
+    ByteRange, DiscontinuitySequence, FrameRate, Line, MediaSequence, RenditionId, Resolution, Score, VariantId,
 };
+pub use parse::{Limits, ParseOptions, parse};
 pub use segments::Segments;
+pub use text::Text;
 pub use uri::Uri;
 pub use variables::Variables;
 

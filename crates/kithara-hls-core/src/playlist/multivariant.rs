@@ -6,8 +6,7 @@ use std::sync::Arc;
 use crate::BitRate;
 
 use super::{
-    FrameRate, Key, Line, RenditionId, Resolution, Score, Start, UnknownTag, Uri, Variables,
-    VariantId, Violation,
+    FrameRate, Key, Line, RenditionId, Resolution, Score, Start, UnknownTag, Uri, Variables, VariantId, Violation,
 };
 
 /// A playlist of playlists (RFC 8216 section 4.3.4).
@@ -41,14 +40,8 @@ pub struct MultivariantPlaylist {
 
 impl MultivariantPlaylist {
     /// The renditions of one kind in one group, in order.
-    pub fn group<'a>(
-        &'a self,
-        kind: RenditionKind,
-        group_id: &'a str,
-    ) -> impl Iterator<Item = &'a Rendition> {
-        self.renditions
-            .iter()
-            .filter(move |it| it.kind == kind && &*it.group_id == group_id)
+    pub fn group<'a>(&'a self, kind: RenditionKind, group_id: &'a str) -> impl Iterator<Item = &'a Rendition> {
+        self.renditions.iter().filter(move |it| it.kind == kind && &*it.group_id == group_id)
     }
 }
 
@@ -175,10 +168,7 @@ impl Codecs {
 
     /// The codecs, without surrounding blanks and empty entries.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0
-            .split(',')
-            .map(str::trim)
-            .filter(|codec| !codec.is_empty())
+        self.0.split(',').map(str::trim).filter(|codec| !codec.is_empty())
     }
 }
 

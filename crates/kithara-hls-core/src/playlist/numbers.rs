@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A media sequence number: the identity of a segment within one media playlist (RFC 8216 section 3).
 ///
 /// It says nothing about segments of other playlists, not even of the same presentation.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MediaSequence(pub u64);
 
@@ -43,9 +41,7 @@ impl fmt::Display for MediaSequence {
 
 /// A discontinuity sequence number: equal numbers of two playlists of one presentation share a media timeline
 /// (RFC 8216 section 6.2.1).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DiscontinuitySequence(pub u64);
 
@@ -58,9 +54,7 @@ impl fmt::Display for DiscontinuitySequence {
 /// A variant of one multivariant playlist: its place among the `EXT-X-STREAM-INF` tags, from 0.
 ///
 /// It never means better or worse; the ladder does that.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct VariantId(pub u32);
 
@@ -71,9 +65,7 @@ impl fmt::Display for VariantId {
 }
 
 /// A rendition of one multivariant playlist: its place among the `EXT-X-MEDIA` tags, from 0.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RenditionId(pub u32);
 

@@ -39,15 +39,13 @@ impl Slice {
 }
 
 /// Segments of a block: large enough to make blocks cheap, small enough to parse the last one again at each reload.
-const BLOCK_LEN: usize = 128;
+pub(super) const BLOCK_LEN: usize = 128;
 
 impl Segments {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slices
-            .last()
-            .map_or(0, |slice| slice.index + slice.segments().len())
+        self.slices.last().map_or(0, |slice| slice.index + slice.segments().len())
     }
 
     /// Whether there is none.
@@ -78,8 +76,7 @@ impl Segments {
     /// The place of the segment numbered `msn`.
     #[must_use]
     pub fn index_of(&self, msn: MediaSequence) -> Option<usize> {
-        msn.offset_in(self.first()?.msn)
-            .filter(|index| *index < self.len())
+        msn.offset_in(self.first()?.msn).filter(|index| *index < self.len())
     }
 
     /// The segment numbered `msn`.
@@ -96,23 +93,14 @@ impl Segments {
         }
         let slice = self.slice_of(index)?;
         let before = &slice.segments()[..index - slice.index];
-        Some(
-            slice.start
-                + before
-                    .iter()
-                    .map(|segment| segment.duration)
-                    .sum::<Duration>(),
-        )
+        Some(slice.start + before.iter().map(|segment| segment.duration).sum::<Duration>())
     }
 
     /// The segment that plays at `time` after the start of the first; `None` behind the end. Where segments without a
     /// duration stand, it is the one behind them.
     #[must_use]
     pub fn at(&self, time: Duration) -> Option<usize> {
-        let slice = self
-            .slices
-            .partition_point(|slice| slice.start <= time)
-            .checked_sub(1)?;
+        let slice = self.slices.partition_point(|slice| slice.start <= time).checked_sub(1)?;
         let slice = &self.slices[slice];
         let mut end = slice.start;
         let place = slice.segments().iter().position(|segment| {
@@ -128,12 +116,7 @@ impl Segments {
         let Some(last) = self.slices.last() else {
             return Duration::ZERO;
         };
-        last.start
-            + last
-                .segments()
-                .iter()
-                .map(|segment| segment.duration)
-                .sum::<Duration>()
+        last.start + last.segments().iter().map(|segment| segment.duration).sum::<Duration>()
     }
 
     /// The segments, in order.
@@ -156,19 +139,13 @@ impl Segments {
         (index - slice.index < slice.segments().len()).then_some(slice)
     }
 
-    fn push_block(&mut self, segments: Box<[Segment]>) {
+    pub(super) fn push_block(&mut self, segments: Box<[Segment]>) {
         if segments.is_empty() {
             return;
         }
         let (index, start) = (self.len(), self.duration());
         let to = segments.len();
-        self.slices.push(Slice {
-            block: Arc::new(Block { segments }),
-            from: 0,
-            to,
-            index,
-            start,
-        });
+        self.slices.push(Slice { block: Arc::new(Block { segments }), from: 0, to, index, start });
     }
 }
 

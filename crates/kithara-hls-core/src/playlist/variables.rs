@@ -18,11 +18,7 @@ impl Variables {
     }
 
     /// Gives `name` a value; the one it had before is returned.
-    pub fn insert(
-        &mut self,
-        name: impl Into<Arc<str>>,
-        value: impl Into<Arc<str>>,
-    ) -> Option<Arc<str>> {
+    pub fn insert(&mut self, name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Option<Arc<str>> {
         Arc::make_mut(&mut self.0).insert(name.into(), value.into())
     }
 
@@ -46,9 +42,7 @@ impl Variables {
 
 impl<N: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(N, V)> for Variables {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        let pairs = pairs
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()));
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
         Self(Arc::new(pairs.collect()))
     }
 }
@@ -61,9 +55,6 @@ impl From<BTreeMap<String, String>> for Variables {
 
 impl From<Variables> for BTreeMap<String, String> {
     fn from(variables: Variables) -> Self {
-        variables
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+        variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }

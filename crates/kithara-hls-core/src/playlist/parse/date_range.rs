@@ -1,0 +1,132 @@
+//! EXT-X-DATERANGE (section 4.4.5.1).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::{AttributeValue, Cue, DateRange, ParseErrorKind, Rule};
+use super::attributes::{Attribute, Attributes};
+use super::scope::{Place, Scope};
+
+/// Reads one tag; `None` when it has no ID, without which it means nothing.
+pub(super) fn read_date_range(
+    scope: &mut Scope<'_>,
+    at: Place<'_>,
+    list: &str,
+) -> Result<Option<DateRange>, ParseErrorKind> {
+    let mut range = DateRange {
+        id: "".into(),
+        class: None,
+        start_date: None,
+        end_date: None,
+        duration: None,
+        planned_duration: None,
+        end_on_next: false,
+        cue: Cue::default(),
+        attributes: BTreeMap::new(),
+        line: at.line(),
+    };
+    for attribute in Attributes::of(list) {
+        read_attribute(scope, at, attribute, &mut range)?;
+    }
+    if range.id.is_empty() {
+        scope.violation(at, Rule::DateRangeWithoutId);
+        return Ok(None);
+    }
+    Ok(Some(range))
+}
+
+fn read_attribute(
+    scope: &mut Scope<'_>,
+    at: Place<'_>,
+    attribute: Attribute<'_>,
+    range: &mut DateRange,
+) -> Result<(), ParseErrorKind> {
+    match attribute.name {
+        "ID" => range.id = scope.quoted(at, attribute)?,
+        "CLASS" => range.class = Some(scope.quoted(at, attribute)?),
+        "START-DATE" | "END-DATE" => {
+            let date = scope.expand(attribute.value)?.parse().ok();
+            if date.is_none() {
+                scope.violation(at, Rule::InvalidDate);
+            }
+            let field = match attribute.name {
+                "START-DATE" => &mut range.start_date,
+                _ => &mut range.end_date,
+            };
+            *field = date;
+        }
+        "DURATION" => range.duration = scope.seconds(at, attribute.value),
+        "PLANNED-DURATION" => range.planned_duration = scope.seconds(at, attribute.value),
+        "END-ON-NEXT" => range.end_on_next = attribute.is_yes(),
+        "CUE" => {
+            for trigger in attribute.value.split(',') {
+                match trigger.trim() {
+                    "PRE" => range.cue.pre = true,
+                    "POST" => range.cue.post = true,
+                    "ONCE" => range.cue.once = true,
+                    _ => {}
+                }
+            }
+        }
+        name => {
+            let value = scope.any(attribute)?;
+            range.attributes.insert(name.into(), value);
+        }
+    }
+    Ok(())
+}
+
+/// The ranges of a playlist: tags of one ID are one range.
+#[derive(Default)]
+pub(super) struct DateRanges {
+    pub(super) list: Vec<Arc<DateRange>>,
+    places: BTreeMap<Arc<str>, usize>,
+}
+
+impl DateRanges {
+    /// Adds what a tag says. What an earlier tag of the same ID said stands; `false` when this one contradicts it.
+    pub(super) fn add(&mut self, range: &Arc<DateRange>) -> bool {
+        match self.places.get(&range.id) {
+            None => {
+                self.places.insert(range.id.clone(), self.list.len());
+                self.list.push(range.clone());
+                true
+            }
+            Some(place) => {
+                let known = &mut self.list[*place];
+                Arc::ptr_eq(known, range) || consolidate(Arc::make_mut(known), range)
+            }
+        }
+    }
+
+    /// Removes the ranges of these IDs.
+    pub(super) fn remove(&mut self, ids: &[Arc<str>]) {
+        self.list.retain(|range| !ids.contains(&range.id));
+        self.places = self.list.iter().enumerate().map(|(at, it)| (it.id.clone(), at)).collect();
+    }
+}
+
+fn consolidate(known: &mut DateRange, new: &DateRange) -> bool {
+    let mut agree = fill(&mut known.class, &new.class);
+    agree &= fill(&mut known.start_date, &new.start_date);
+    agree &= fill(&mut known.end_date, &new.end_date);
+    agree &= fill(&mut known.duration, &new.duration);
+    agree &= fill(&mut known.planned_duration, &new.planned_duration);
+    known.end_on_next |= new.end_on_next;
+    known.cue.pre |= new.cue.pre;
+    known.cue.post |= new.cue.post;
+    known.cue.once |= new.cue.once;
+    for (name, value) in &new.attributes {
+        let held: &AttributeValue = known.attributes.entry(name.clone()).or_insert_with(|| value.clone());
+        agree &= held == value;
+    }
+    agree
+}
+
+/// Takes the new value where there is none; tells whether both agree.
+fn fill<T: Clone + PartialEq>(known: &mut Option<T>, new: &Option<T>) -> bool {
+    if known.is_none() {
+        known.clone_from(new);
+    }
+    new.is_none() || known == new
+}

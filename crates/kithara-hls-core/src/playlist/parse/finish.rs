@@ -1,0 +1,92 @@
+//! From what was read to the snapshot.
+
+use std::time::Duration;
+
+use super::super::{Line, MediaPlaylist, MultivariantPlaylist, ParseErrorKind, Playlist, Rule, Segments};
+use super::scope::Place;
+use super::{Kind, Parser};
+
+impl Parser<'_> {
+    /// The snapshot of all that was read.
+    pub(super) fn finish(mut self) -> Result<Playlist, ParseErrorKind> {
+        self.check_version();
+        let playlist = match self.kind {
+            Some(Kind::Media) => Playlist::Media(self.media_playlist()),
+            // A playlist without tags of either kind is an empty multivariant one (section 4.1).
+            _ => Playlist::Multivariant(self.multivariant_playlist()),
+        };
+        Ok(playlist)
+    }
+
+    fn check_version(&mut self) {
+        let (needed, line) = self.scope.needed_version();
+        let source = self.source("");
+        if self.version.unwrap_or(1) < needed {
+            self.scope.violation(Place { source: &source, line: line.0 }, Rule::VersionTooLow);
+        }
+    }
+
+    fn multivariant_playlist(mut self) -> MultivariantPlaylist {
+        let source = self.source("");
+        self.multivariant.end(&mut self.scope, Place { source: &source, line: self.line });
+        let mut violations = self.scope.violations;
+        violations.sort_by_key(|violation| violation.line.0);
+        MultivariantPlaylist {
+            version: self.version.unwrap_or(1),
+            variants: self.multivariant.variants,
+            iframe_variants: self.multivariant.iframe_variants,
+            renditions: self.multivariant.renditions,
+            session_keys: self.multivariant.session_keys,
+            session_data: self.multivariant.session_data,
+            start: self.start,
+            independent_segments: self.independent_segments,
+            content_steering: self.multivariant.content_steering,
+            variables: self.scope.variables,
+            unknown: self.unknown,
+            violations,
+        }
+    }
+
+    fn media_playlist(mut self) -> MediaPlaylist {
+        let source = self.source("");
+        let end = Place { source: &source, line: self.line };
+        let incomplete = self.media.segment.incomplete();
+        let header = self.media.header;
+        let segments = self.media.segments;
+        if header.target_duration.is_none() {
+            self.scope.violation(end, Rule::MissingTargetDuration);
+        }
+        let mut unknown = self.unknown;
+        unknown.extend(self.media.unknown);
+        let mut violations = self.scope.violations;
+        violations.sort_by_key(|violation| violation.line.0);
+        MediaPlaylist {
+            version: self.version.unwrap_or(1),
+            target_duration: header.target_duration.unwrap_or_else(|| longest(&segments)),
+            media_sequence: header.media_sequence.unwrap_or_default(),
+            discontinuity_sequence: header.discontinuity_sequence.unwrap_or_default(),
+            playlist_type: header.playlist_type,
+            ended: header.ended,
+            iframes_only: header.iframes_only,
+            independent_segments: self.independent_segments,
+            start: self.start,
+            segments,
+            incomplete,
+            part_target: header.part_target,
+            server_control: header.server_control.unwrap_or_default(),
+            preload_hints: header.preload_hints,
+            rendition_reports: header.rendition_reports,
+            delta: header.delta,
+            date_ranges: self.media.date_ranges.list,
+            variables: self.scope.variables,
+            unknown,
+            violations,
+        }
+    }
+}
+
+/// What the target duration of a playlist that does not tell it would have to be.
+fn longest(segments: &Segments) -> Duration {
+    let longest = segments.iter().map(|segment| segment.duration).max().unwrap_or_default();
+    Duration::from_secs(longest.as_secs() + u64::from(longest.subsec_nanos() >= 500_000_000))
+}

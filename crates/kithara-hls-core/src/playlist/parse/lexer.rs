@@ -1,0 +1,110 @@
+//! Lines and what they are.
+
+/// What a line is. Blank lines are none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// A line that begins with `#EXT`: its name from `EXT` on, and what stands behind the first colon.
+    Tag { name: &'a str, value: Option<&'a str> },
+    /// Any other line that begins with `#`.
+    Comment,
+    /// Anything else.
+    Uri(&'a str),
+}
+
+/// What `line` is. It is neither blank nor surrounded by blanks.
+pub(super) fn token(line: &str) -> Token<'_> {
+    let Some(rest) = line.strip_prefix('#') else { return Token::Uri(line) };
+    if !rest.starts_with("EXT") {
+        return Token::Comment;
+    }
+    match memchr::memchr(b':', rest.as_bytes()) {
+        Some(colon) => Token::Tag { name: trimmed(&rest[..colon]), value: Some(trimmed(&rest[colon + 1..])) },
+        None => Token::Tag { name: rest, value: None },
+    }
+}
+
+/// `text` without blanks around it.
+pub(super) fn trimmed(text: &str) -> &str {
+    // Most lines have none; looking at both ends is much cheaper than trimming.
+    let bytes = text.as_bytes();
+    match (bytes.first(), bytes.last()) {
+        (Some(33..=126), Some(33..=126)) => text,
+        _ => text.trim(),
+    }
+}
+
+/// A line that is not blank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LineSpan {
+    /// Where it stands in the piece, without blanks around it.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Which line of the piece it is, from 0, blank ones counted.
+    pub(super) number: u32,
+}
+
+/// How far a piece of text reaches.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Bytes, the line end of the last line included.
+    pub(super) len: usize,
+    /// Lines, blank ones included.
+    pub(super) lines: u32,
+}
+
+/// Cuts a piece off the front of `text`: up to and including the line of the URI number `uris`, or all of it.
+/// The lines of the piece replace what `spans` held.
+pub(super) fn cut(text: &str, terminator: u8, uris: usize, spans: &mut Vec<LineSpan>) -> Cut {
+    spans.clear();
+    let bytes = text.as_bytes();
+    let (mut start, mut number, mut left) = (0, 0, uris);
+    let mut ends = memchr::memchr_iter(terminator, bytes);
+    while start < bytes.len() && left > 0 {
+        let end = ends.next().unwrap_or(bytes.len());
+        let line = trimmed(&text[start..end]);
+        if !line.is_empty() {
+            let first = line.as_ptr() as usize - text.as_ptr() as usize;
+            spans.push(LineSpan { start: first, end: first + line.len(), number });
+            left -= usize::from(!line.starts_with('#'));
+        }
+        start = end + 1;
+        number += 1;
+    }
+    Cut { len: start.min(bytes.len()), lines: number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, uris: usize, want: &[(&str, u32)], len: usize, lines: u32) {
+        let mut spans = Vec::new();
+        assert_eq!(cut(text, b'\n', uris, &mut spans), Cut { len, lines });
+        let found: Vec<_> = spans.iter().map(|it| (&text[it.start..it.end], it.number)).collect();
+        assert_eq!(found, want);
+    }
+
+    #[test]
+    fn lines_are_cut_behind_the_last_wanted_uri() {
+        check("#EXTM3U\na\n#EXT-X-GAP\nb\n", 1, &[("#EXTM3U", 0), ("a", 1)], 10, 2);
+        check("a\nb", 2, &[("a", 0), ("b", 1)], 3, 2);
+        check("a\nb", 9, &[("a", 0), ("b", 1)], 3, 2);
+        check("", 9, &[], 0, 0);
+    }
+
+    #[test]
+    fn line_ends_of_both_kinds_and_blank_lines() {
+        check("#a\r\n\r\n  b \t\r\n\n", 9, &[("#a", 0), ("b", 2)], 15, 4);
+    }
+
+    #[test]
+    fn lines_are_tags_comments_or_uris() {
+        assert_eq!(token("#EXTINF:9.0,a:b"), Token::Tag { name: "EXTINF", value: Some("9.0,a:b") });
+        assert_eq!(token("#EXT-X-ENDLIST"), Token::Tag { name: "EXT-X-ENDLIST", value: None });
+        assert_eq!(token("#EXT-X-VERSION: 3"), Token::Tag { name: "EXT-X-VERSION", value: Some("3") });
+        assert_eq!(token("# EXTINF:9"), Token::Comment);
+        assert_eq!(token("#ext"), Token::Comment);
+        assert_eq!(token("a#EXT"), Token::Uri("a#EXT"));
+    }
+}

@@ -1,0 +1,325 @@
+//! From text to a snapshot.
+//!
+//! ```text
+//! bytes -> text -> pieces of about 128 segments -> lines -> tokens -> tags, with their line -> snapshot
+//! ```
+//!
+//! A piece ends behind the segment whose number is one less than a multiple of 128, so that the pieces of successive
+//! snapshots coincide: a piece whose text and circumstances did not change is taken over from the snapshot before.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::segments::BLOCK_LEN;
+use super::text::Source;
+use super::{Line, MediaPlaylist, ParseError, ParseErrorKind, Playlist, Rule, Start, UnknownTag, Variables};
+
+mod attributes;
+mod date_range;
+mod decimal;
+mod finish;
+mod key;
+mod lexer;
+mod limits;
+mod media;
+mod multivariant;
+mod scope;
+mod segment;
+
+pub use limits::Limits;
+pub(super) use segment::Carry;
+
+use attributes::Attributes;
+use decimal::Decimal;
+use lexer::{LineSpan, Token};
+use media::{MediaParser, raise};
+use multivariant::MultivariantParser;
+use scope::{Place, Scope};
+
+/// What a text is parsed with, besides its address.
+#[derive(Clone, Debug, Default)]
+pub struct ParseOptions<'a> {
+    /// The variables of the multivariant playlist that this media playlist belongs to. Default: `None`, there is no such
+    /// playlist, and importing a variable fails.
+    pub imports: Option<&'a Variables>,
+    /// The snapshot that this text is a reload of: unchanged segments are shared with it, which saves time and memory.
+    /// The result is the same without. Default: `None`.
+    pub previous: Option<&'a MediaPlaylist>,
+    /// Bounds on the text.
+    pub limits: Limits,
+}
+
+/// Parses `text`, which was loaded from `base` (the address after redirects), into a snapshot.
+///
+/// What players read is read, also where it breaks the rules; such places are listed in `violations` of the playlist. An
+/// error is returned where going on would play something wrong, and where RFC 8216bis wants clients to fail and clients
+/// do.
+///
+/// # Errors
+/// See [`ParseErrorKind`].
+pub fn parse(text: &[u8], base: &Url, options: &ParseOptions<'_>) -> Result<Playlist, ParseError> {
+    let limit = options.limits.bytes;
+    if text.len() > limit {
+        let kind = ParseErrorKind::TooLarge { what: "bytes", limit };
+        return Err(ParseError { kind, line: Line(1) });
+    }
+    let marked = text.strip_prefix(b"\xef\xbb\xbf");
+    let decoded = String::from_utf8_lossy(marked.unwrap_or(text));
+    let mut parser = Parser::new(&decoded, base, options);
+    let start = Place { source: &parser.source(""), line: 1 };
+    if marked.is_some() {
+        parser.scope.violation(start, Rule::ByteOrderMark);
+    }
+    if matches!(decoded, Cow::Owned(_)) {
+        parser.scope.violation(start, Rule::InvalidUtf8);
+    }
+    let kind = parser.read(&decoded);
+    let line = Line(parser.line);
+    kind.and_then(|()| parser.finish()).map_err(|kind| ParseError { kind, line })
+}
+
+/// Which playlist this is, as far as the tags tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Multivariant,
+    Media,
+}
+
+struct Parser<'a> {
+    scope: Scope<'a>,
+    base: Arc<Url>,
+    kind: Option<Kind>,
+    /// Whether `#EXTM3U` was read.
+    begun: bool,
+    /// The line that is being read.
+    line: u32,
+    version: Option<u64>,
+    independent_segments: bool,
+    start: Option<Start>,
+    /// Tags read before the kind was known.
+    unknown: Vec<UnknownTag>,
+    media: MediaParser<'a>,
+    multivariant: MultivariantParser,
+    /// Whether the current piece says something of the whole playlist, so that it cannot be taken over.
+    speaks_of_all: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &str, base: &'a Url, options: &'a ParseOptions<'a>) -> Self {
+        let mut plain_base = base.clone();
+        plain_base.set_query(None);
+        plain_base.set_fragment(None);
+        Self {
+            scope: Scope::new(text, base, options),
+            base: Arc::new(plain_base),
+            kind: None,
+            begun: false,
+            line: 1,
+            version: None,
+            independent_segments: false,
+            start: None,
+            unknown: Vec::new(),
+            media: MediaParser::new(options.previous),
+            multivariant: MultivariantParser::default(),
+            speaks_of_all: false,
+        }
+    }
+
+    fn source(&self, text: &str) -> Arc<Source> {
+        Arc::new(Source { base: self.base.clone(), text: text.into() })
+    }
+
+    fn read(&mut self, text: &str) -> Result<(), ParseErrorKind> {
+        // Texts of old Macs end their lines with a carriage return alone.
+        let terminator = if text.contains('\n') { b'\n' } else { b'\r' };
+        let mut spans = Vec::new();
+        let mut rest = text;
+        let mut line = 1;
+        // The first piece ends with the first segment: the number of the next one tells where the second should end.
+        let mut uris = 1;
+        while !rest.is_empty() {
+            let cut = lexer::cut(rest, terminator, uris, &mut spans);
+            let source = self.source(&rest[..cut.len]);
+            self.read_piece(&source, &spans, line)?;
+            line += cut.lines;
+            rest = &rest[cut.len..];
+            uris = BLOCK_LEN - self.media.segment.carry.msn.0 as usize % BLOCK_LEN;
+        }
+        if self.begun { Ok(()) } else { Err(ParseErrorKind::NotAPlaylist) }
+    }
+
+    fn read_piece(&mut self, source: &Arc<Source>, spans: &[LineSpan], first_line: u32) -> Result<(), ParseErrorKind> {
+        self.speaks_of_all = false;
+        for span in spans {
+            self.line = first_line + span.number;
+            let at = Place { source, line: self.line };
+            self.read_line(at, &source.text[span.start..span.end])?;
+        }
+        let done = std::mem::take(&mut self.media.segment.done);
+        self.media.segments.push_block(done.into());
+        Ok(())
+    }
+
+    fn read_line(&mut self, at: Place<'_>, line: &str) -> Result<(), ParseErrorKind> {
+        if !self.begun {
+            let rest = line.strip_prefix("#EXTM3U").ok_or(ParseErrorKind::NotAPlaylist)?;
+            self.begun = rest.is_empty() || rest.starts_with([' ', '\t']);
+            return if self.begun { Ok(()) } else { Err(ParseErrorKind::NotAPlaylist) };
+        }
+        match lexer::token(line) {
+            Token::Comment => Ok(()),
+            Token::Tag { name: "EXTINF", value } => {
+                self.enter(Kind::Media)?;
+                self.media.segment.extinf(&mut self.scope, at, value.unwrap_or_default())
+            }
+            Token::Tag { name, value } => self.read_tag(at, name, value),
+            Token::Uri(raw) => match self.kind {
+                Some(Kind::Multivariant) => self.multivariant.uri(&mut self.scope, at, raw),
+                _ => {
+                    self.kind = Some(Kind::Media);
+                    self.media.segment.finish(&mut self.scope, at, raw)
+                }
+            },
+        }
+    }
+
+    fn enter(&mut self, kind: Kind) -> Result<(), ParseErrorKind> {
+        match self.kind {
+            Some(known) if known != kind => Err(ParseErrorKind::Mixed),
+            _ => {
+                self.kind = Some(kind);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_tag(&mut self, at: Place<'_>, name: &str, value: Option<&str>) -> Result<(), ParseErrorKind> {
+        let list = value.unwrap_or_default();
+        if self.read_segment_tag(at, name, list)? {
+            return Ok(());
+        }
+        if self.read_media_tag(at, name, list)? {
+            self.speaks_of_all = true;
+            return Ok(());
+        }
+        if self.read_multivariant_tag(at, name, list)? {
+            return Ok(());
+        }
+        match name {
+            "EXT-X-VERSION" => self.read_version(at, list)?,
+            "EXT-X-INDEPENDENT-SEGMENTS" => raise(&mut self.independent_segments, "EXT-X-INDEPENDENT-SEGMENTS")?,
+            "EXT-X-START" => self.read_start(at, list)?,
+            "EXT-X-DEFINE" => self.scope.define(at, list)?,
+            "EXTM3U" => self.scope.violation(at, Rule::HeaderAgain),
+            _ => return self.read_unknown(at, name, value),
+        }
+        self.speaks_of_all = true;
+        Ok(())
+    }
+
+    /// Tags that concern the segments behind them; `false` when this is none.
+    fn read_segment_tag(&mut self, at: Place<'_>, name: &str, list: &str) -> Result<bool, ParseErrorKind> {
+        let (scope, segment) = (&mut self.scope, &mut self.media.segment);
+        match name {
+            "EXT-X-BYTERANGE" => segment.byte_range(scope, at, list)?,
+            "EXT-X-DISCONTINUITY" => segment.discontinuity(scope, at),
+            "EXT-X-GAP" => segment.gap(),
+            "EXT-X-PROGRAM-DATE-TIME" => segment.date(scope, at, list),
+            "EXT-X-BITRATE" => segment.bitrate(scope, at, list),
+            "EXT-X-KEY" => segment.key(scope, at, list)?,
+            "EXT-X-MAP" => segment.map(scope, at, list)?,
+            "EXT-X-PART" => segment.part(scope, at, list)?,
+            "EXT-X-DATERANGE" => self.media.date_range(scope, at, list)?,
+            _ => return Ok(false),
+        }
+        self.enter(Kind::Media)?;
+        Ok(true)
+    }
+
+    /// Tags that concern all of a media playlist; `false` when this is none.
+    fn read_media_tag(&mut self, at: Place<'_>, name: &str, list: &str) -> Result<bool, ParseErrorKind> {
+        let (scope, media) = (&mut self.scope, &mut self.media);
+        match name {
+            "EXT-X-TARGETDURATION" => media.target_duration(scope, at, list)?,
+            "EXT-X-MEDIA-SEQUENCE" => media.media_sequence(scope, at, list)?,
+            "EXT-X-DISCONTINUITY-SEQUENCE" => media.discontinuity_sequence(scope, at, list)?,
+            "EXT-X-PLAYLIST-TYPE" => media.playlist_type(scope, at, list)?,
+            "EXT-X-ENDLIST" => raise(&mut media.header.ended, "EXT-X-ENDLIST")?,
+            "EXT-X-I-FRAMES-ONLY" => {
+                scope.needs(at, 4);
+                raise(&mut media.header.iframes_only, "EXT-X-I-FRAMES-ONLY")?;
+            }
+            "EXT-X-PART-INF" => media.part_inf(scope, at, list)?,
+            "EXT-X-SERVER-CONTROL" => media.server_control(scope, at, list)?,
+            "EXT-X-PRELOAD-HINT" => media.preload_hint(scope, at, list)?,
+            "EXT-X-RENDITION-REPORT" => media.rendition_report(scope, at, list)?,
+            "EXT-X-SKIP" => media.skip(scope, at, list)?,
+            _ => return Ok(false),
+        }
+        self.enter(Kind::Media)?;
+        Ok(true)
+    }
+
+    /// Tags of a multivariant playlist; `false` when this is none.
+    fn read_multivariant_tag(&mut self, at: Place<'_>, name: &str, list: &str) -> Result<bool, ParseErrorKind> {
+        let (scope, multivariant) = (&mut self.scope, &mut self.multivariant);
+        match name {
+            "EXT-X-STREAM-INF" => multivariant.stream(scope, at, list),
+            "EXT-X-I-FRAME-STREAM-INF" => multivariant.iframe_stream(scope, at, list)?,
+            "EXT-X-MEDIA" => multivariant.media(scope, at, list)?,
+            "EXT-X-SESSION-KEY" => multivariant.session_key(scope, at, list)?,
+            "EXT-X-SESSION-DATA" => multivariant.session_data(scope, at, list)?,
+            "EXT-X-CONTENT-STEERING" => multivariant.content_steering(scope, at, list)?,
+            _ => return Ok(false),
+        }
+        self.enter(Kind::Multivariant)?;
+        Ok(true)
+    }
+
+    fn read_version(&mut self, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
+        if self.version.is_some() {
+            return Err(ParseErrorKind::Duplicate { tag: "EXT-X-VERSION" });
+        }
+        self.version = self.scope.integer(at, value);
+        if self.version.is_some_and(|version| version > NEWEST_VERSION) {
+            self.scope.violation(at, Rule::UnknownVersion);
+        }
+        Ok(())
+    }
+
+    fn read_start(&mut self, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
+        if self.start.is_some() {
+            return Err(ParseErrorKind::Duplicate { tag: "EXT-X-START" });
+        }
+        let (mut time_offset, mut precise) = (None, false);
+        for attribute in Attributes::of(list) {
+            match attribute.name {
+                "TIME-OFFSET" => time_offset = Decimal::read(attribute.value),
+                "PRECISE" => precise = attribute.is_yes(),
+                _ => {}
+            }
+        }
+        match time_offset.and_then(|(offset, _)| offset.media_time()) {
+            Some(time_offset) => self.start = Some(Start { time_offset, precise }),
+            None => self.scope.violation(at, Rule::StartWithoutOffset),
+        }
+        Ok(())
+    }
+
+    fn read_unknown(&mut self, at: Place<'_>, name: &str, value: Option<&str>) -> Result<(), ParseErrorKind> {
+        let tag = UnknownTag { name: name.into(), value: value.map(Arc::from), before: None, line: at.line() };
+        match self.kind {
+            Some(Kind::Media) => self.media.unknown(&mut self.scope, tag),
+            _ => {
+                self.scope.count_metadata()?;
+                self.unknown.push(tag);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The protocol version that this library implements.
+const NEWEST_VERSION: u64 = 13;

@@ -1,0 +1,314 @@
+//! What every tag may need: variables, bounds, and where to note violations.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::super::text::{Source, Text};
+use super::super::{AttributeValue, ByteRange, Line, ParseErrorKind, Rule, Uri, Variables, Violation};
+use super::attributes::{Attribute, Attributes};
+use super::limits::Limits;
+use super::{ParseOptions, decimal};
+
+/// The line that is being read, and the piece of text it stands in.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) source: &'a Arc<Source>,
+    pub(super) line: u32,
+}
+
+impl Place<'_> {
+    pub(super) fn line(&self) -> Line {
+        Line(self.line)
+    }
+}
+
+/// State that outlives a line and belongs to no kind of playlist.
+pub(super) struct Scope<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) violations: Vec<Violation>,
+    pub(super) variables: Variables,
+    imports: Option<&'a Variables>,
+    /// The address of the playlist, query included.
+    address: &'a Url,
+    /// Whether `{$` occurs at all; most texts are spared the search.
+    expands: bool,
+    expanded: usize,
+    entries: usize,
+    metadata: usize,
+    /// The highest EXT-X-VERSION that something in the text needs, and the first line that needs it.
+    needs: (u64, u32),
+}
+
+/// Violations beyond these are not kept.
+const MAX_VIOLATIONS: usize = 1_000;
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(text: &str, address: &'a Url, options: &'a ParseOptions<'_>) -> Self {
+        Self {
+            limits: &options.limits,
+            violations: Vec::new(),
+            variables: Variables::default(),
+            imports: options.imports,
+            address,
+            expands: text.contains("{$"),
+            expanded: 0,
+            entries: 0,
+            metadata: 0,
+            needs: (1, 0),
+        }
+    }
+
+    pub(super) fn violation(&mut self, at: Place<'_>, rule: Rule) {
+        if self.violations.len() < MAX_VIOLATIONS {
+            self.violations.push(Violation { line: at.line(), rule });
+        }
+    }
+
+    /// Notes that the line needs at least this EXT-X-VERSION (section 8).
+    pub(super) fn needs(&mut self, at: Place<'_>, version: u64) {
+        if version > self.needs.0 {
+            self.needs = (version, at.line);
+        }
+    }
+
+    pub(super) fn needed_version(&self) -> (u64, Line) {
+        (self.needs.0, Line(self.needs.1))
+    }
+
+    /// Counts a variant, rendition or the like.
+    pub(super) fn count_entry(&mut self) -> Result<(), ParseErrorKind> {
+        count(&mut self.entries, self.limits.entries, "variants and renditions")
+    }
+
+    /// Counts a date range, unknown tag or the like.
+    pub(super) fn count_metadata(&mut self) -> Result<(), ParseErrorKind> {
+        count(&mut self.metadata, self.limits.metadata, "date ranges and unknown tags")
+    }
+
+    /// Whether variable references may occur in the text.
+    pub(super) fn expands(&self) -> bool {
+        self.expands
+    }
+
+    /// `text` with its variable references replaced; what they are replaced by is not looked at again (section 6.3.1).
+    pub(super) fn expand<'t>(&mut self, text: &'t str) -> Result<Cow<'t, str>, ParseErrorKind> {
+        if !self.expands || !text.contains("{$") {
+            return Ok(Cow::Borrowed(text));
+        }
+        let mut expanded = String::new();
+        let mut rest = text;
+        while let Some(start) = rest.find("{$") {
+            let Some(len) = rest[start + 2..].find('}') else { break };
+            let name = &rest[start + 2..start + 2 + len];
+            let value = self.variables.get(name).ok_or(ParseErrorKind::UndefinedVariable)?;
+            expanded.push_str(&rest[..start]);
+            expanded.push_str(value);
+            rest = &rest[start + 3 + len..];
+            self.expanded += value.len();
+            if self.expanded > self.limits.expansion {
+                let limit = self.limits.expansion;
+                return Err(ParseErrorKind::TooLarge { what: "bytes out of variables", limit });
+            }
+        }
+        expanded.push_str(rest);
+        Ok(Cow::Owned(expanded))
+    }
+
+    pub(super) fn uri(&mut self, at: Place<'_>, raw: &str) -> Result<Uri, ParseErrorKind> {
+        let raw = self.expand(raw)?;
+        Uri::within(at.source, &raw).map_err(|_| ParseErrorKind::InvalidUri)
+    }
+
+    pub(super) fn text(&mut self, at: Place<'_>, raw: &str) -> Result<Text, ParseErrorKind> {
+        let raw = self.expand(raw)?;
+        Ok(Text::within(at.source, &raw))
+    }
+
+    /// The text of an attribute that should be a quoted string.
+    pub(super) fn quoted(&mut self, at: Place<'_>, attribute: Attribute<'_>) -> Result<Arc<str>, ParseErrorKind> {
+        if !attribute.quoted {
+            self.violation(at, Rule::UnquotedString);
+        }
+        Ok(self.expand(attribute.value)?.into())
+    }
+
+    pub(super) fn any(&mut self, attribute: Attribute<'_>) -> Result<AttributeValue, ParseErrorKind> {
+        let text: Arc<str> = self.expand(attribute.value)?.into();
+        Ok(if attribute.quoted { AttributeValue::Quoted(text) } else { AttributeValue::Plain(text) })
+    }
+
+    /// A decimal integer; when it is none, that is noted and nothing given.
+    pub(super) fn integer(&mut self, at: Place<'_>, value: &str) -> Option<u64> {
+        let read = decimal::integer(value);
+        if !read.is_some_and(|(_, rest)| rest.is_empty()) {
+            self.violation(at, Rule::InvalidNumber);
+        }
+        read.map(|(number, _)| number)
+    }
+
+    /// Seconds; when they are none, that is noted and nothing given.
+    pub(super) fn seconds(&mut self, at: Place<'_>, value: &str) -> Option<std::time::Duration> {
+        let (decimal, rest) = match decimal::Decimal::read(value) {
+            Some(read) => read,
+            None => {
+                self.violation(at, Rule::InvalidNumber);
+                return None;
+            }
+        };
+        if decimal.negative || !rest.is_empty() {
+            self.violation(at, Rule::InvalidNumber);
+        }
+        decimal.duration()
+    }
+
+    /// Whether the list has an attribute that this library must know and does not (section 6.3.1).
+    pub(super) fn is_beyond_us(&mut self, at: Place<'_>, list: &str, known: &[&str]) -> bool {
+        if !list.contains("REQ-") {
+            return false;
+        }
+        let required = Attributes::of(list).any(|it| it.name.starts_with("REQ-"));
+        if required {
+            self.needs(at, 12);
+        }
+        required && Attributes::of(list).any(|it| it.name.starts_with("REQ-") && !known.contains(&it.name))
+    }
+
+    /// EXT-X-DEFINE (section 4.4.2.3). `in_media` tells whether importing is allowed.
+    pub(super) fn define(&mut self, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
+        const TAG: &str = "EXT-X-DEFINE";
+        self.needs(at, 8);
+        let (mut name, mut value, mut import, mut query) = (None, None, None, None);
+        for attribute in Attributes::of(list) {
+            match attribute.name {
+                "NAME" => name = Some(attribute.value),
+                "VALUE" => value = Some(attribute.value),
+                "IMPORT" => import = Some(attribute.value),
+                "QUERYPARAM" => query = Some(attribute.value),
+                _ => {}
+            }
+        }
+        match (name, import, query) {
+            (Some(name), None, None) => {
+                let value = value.ok_or(ParseErrorKind::Missing { tag: TAG, attribute: "VALUE" })?;
+                let value = self.expand(value)?.into_owned();
+                self.insert(name, &value)
+            }
+            (None, Some(name), None) => {
+                let value = self.imports.and_then(|all| all.get(name)).cloned();
+                self.insert(name, &value.ok_or(ParseErrorKind::ImportFailed)?)
+            }
+            (None, None, Some(name)) => {
+                self.needs(at, 11);
+                let value = query_parameter(self.address, name);
+                self.insert(name, &value.ok_or(ParseErrorKind::NoQueryParameter)?)
+            }
+            _ => Err(ParseErrorKind::Invalid { tag: TAG }),
+        }
+    }
+
+    fn insert(&mut self, name: &str, value: &str) -> Result<(), ParseErrorKind> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if name.is_empty() || !name.bytes().all(legal) || value.contains(['"', '\r', '\n']) {
+            return Err(ParseErrorKind::Invalid { tag: "EXT-X-DEFINE" });
+        }
+        if self.variables.len() >= self.limits.variables {
+            let limit = self.limits.variables;
+            return Err(ParseErrorKind::TooLarge { what: "variables", limit });
+        }
+        match self.variables.insert(name, value) {
+            Some(_) => Err(ParseErrorKind::DuplicateVariable),
+            None => Ok(()),
+        }
+    }
+}
+
+fn count(counter: &mut usize, limit: usize, what: &'static str) -> Result<(), ParseErrorKind> {
+    *counter += 1;
+    if *counter > limit { Err(ParseErrorKind::TooLarge { what, limit }) } else { Ok(()) }
+}
+
+/// The value of the first parameter `name`, percent-decoded; a plus sign is a plus sign. `None` when it is absent or has
+/// no value.
+fn query_parameter(address: &Url, name: &str) -> Option<String> {
+    let pairs = address.query()?.split('&');
+    let value = pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(key, value)| (percent_decoded(key) == name).then(|| percent_decoded(value)))?;
+    (!value.is_empty()).then_some(value)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let hex = |byte: u8| char::from(byte).to_digit(16);
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let digits = bytes.get(at + 1).zip(bytes.get(at + 2)).filter(|_| *byte == b'%');
+        match digits.and_then(|(high, low)| Some(hex(*high)? * 16 + hex(*low)?)) {
+            Some(value) => {
+                decoded.push(value as u8);
+                at += 3;
+            }
+            None => {
+                decoded.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// `<n>[@<o>]` (section 4.4.4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RawByteRange {
+    pub(super) len: u64,
+    pub(super) start: Option<u64>,
+}
+
+impl RawByteRange {
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let (len, rest) = decimal::integer(text.trim())?;
+        let start = match rest.trim_start().strip_prefix('@') {
+            Some(start) => Some(decimal::integer(start.trim_start())?.0),
+            None => None,
+        };
+        Some(Self { len, start })
+    }
+
+    /// The range, `implied` being the start where none is written.
+    pub(super) fn resolved(self, implied: u64) -> Result<ByteRange, ParseErrorKind> {
+        let start = self.start.unwrap_or(implied);
+        start.checked_add(self.len).ok_or(ParseErrorKind::OutOfRange)?;
+        Ok(ByteRange { start, len: self.len })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_parameters_are_decoded_once() {
+        let url = Url::parse("http://h/i.m3u8?a=1&b=x%2By+z%25&c=&a=2&d%20e=f&g=%zz").unwrap();
+        let value = |name| query_parameter(&url, name);
+        assert_eq!(value("a").as_deref(), Some("1"));
+        assert_eq!(value("b").as_deref(), Some("x+y+z%"));
+        assert_eq!(value("c"), None);
+        assert_eq!(value("d e").as_deref(), Some("f"));
+        assert_eq!(value("g").as_deref(), Some("%zz"));
+        assert_eq!(value("h"), None);
+    }
+
+    #[test]
+    fn byte_ranges() {
+        let read = RawByteRange::read;
+        assert_eq!(read("100@5"), Some(RawByteRange { len: 100, start: Some(5) }));
+        assert_eq!(read("100"), Some(RawByteRange { len: 100, start: None }));
+        assert_eq!(read("100@"), None);
+        assert_eq!(read("@5"), None);
+        let wraps = read("1@18446744073709551615").unwrap();
+        assert_eq!(wraps.resolved(0), Err(ParseErrorKind::OutOfRange));
+    }
+}

@@ -1,0 +1,311 @@
+//! Segments and parts, and the tags that apply to them (section 4.4.4).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::BitRate;
+use crate::time::WallTime;
+
+use super::super::text::Text;
+use super::super::{
+    ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, Key, KeyMethod, MediaSequence, ParseErrorKind,
+    Part, Rule, Segment, Uri,
+};
+use super::attributes::Attributes;
+use super::decimal::Decimal;
+use super::key::read_key;
+use super::scope::{Place, RawByteRange, Scope};
+
+/// What the tags so far mean for the segments to come. Two texts that go on equally from equal carries mean the same.
+#[derive(Clone, Debug, PartialEq)]
+pub(in super::super) struct Carry {
+    /// The number of the next segment.
+    pub(in super::super) msn: MediaSequence,
+    pub(in super::super) dsn: DiscontinuitySequence,
+    pub(in super::super) keys: Arc<[Key]>,
+    pub(in super::super) init: Option<Arc<InitSection>>,
+    pub(in super::super) bitrate: Option<BitRate>,
+    /// Where a byte range without an offset continues, and in which resource.
+    pub(in super::super) range_end: Option<(Uri, u64)>,
+}
+
+/// Tags read since the last segment that wait for the next one.
+#[derive(Default)]
+struct Pending {
+    extinf: Option<(Duration, Option<Text>)>,
+    byte_range: Option<RawByteRange>,
+    discontinuities: u64,
+    gap: bool,
+    date: Option<WallTime>,
+    parts: Vec<Part>,
+}
+
+/// Builds segments from their tags.
+pub(super) struct SegmentParser {
+    pub(super) carry: Carry,
+    pending: Pending,
+    /// The segments since the list was last taken.
+    pub(super) done: Vec<Segment>,
+    /// How many segments there are, and how long they play, in nanoseconds.
+    pub(super) count: usize,
+    pub(super) elapsed: u64,
+    parts: usize,
+}
+
+impl SegmentParser {
+    pub(super) fn new() -> Self {
+        let carry = Carry {
+            msn: MediaSequence(0),
+            dsn: DiscontinuitySequence(0),
+            keys: Arc::new([]),
+            init: None,
+            bitrate: None,
+            range_end: None,
+        };
+        Self { carry, pending: Pending::default(), done: Vec::new(), count: 0, elapsed: 0, parts: 0 }
+    }
+
+    /// Whether no tag waits for a segment.
+    pub(super) fn is_idle(&self) -> bool {
+        let Pending { extinf, byte_range, discontinuities, gap, date, parts } = &self.pending;
+        let plain = extinf.is_none() && byte_range.is_none() && date.is_none();
+        plain && *discontinuities == 0 && !gap && parts.is_empty()
+    }
+
+    /// Whether a discontinuity has been read.
+    pub(super) fn has_discontinuity(&self) -> bool {
+        self.pending.discontinuities > 0
+    }
+
+    /// EXTINF.
+    pub(super) fn extinf(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
+        let (duration, title) = match memchr::memchr(b',', value.as_bytes()) {
+            Some(comma) => (&value[..comma], value[comma + 1..].trim()),
+            None => (value, ""),
+        };
+        let title = if title.is_empty() { None } else { Some(Text::within(at.source, title)) };
+        let duration = match Decimal::read(duration) {
+            Some((decimal, rest)) => {
+                if decimal.negative || !rest.trim().is_empty() {
+                    scope.violation(at, Rule::InvalidDuration);
+                }
+                if !decimal.whole {
+                    scope.needs(at, 3);
+                }
+                decimal.duration().ok_or(ParseErrorKind::OutOfRange)?
+            }
+            None if duration.starts_with(|it: char| it.is_ascii_digit()) => {
+                return Err(ParseErrorKind::OutOfRange);
+            }
+            None => {
+                scope.violation(at, Rule::InvalidDuration);
+                Duration::ZERO
+            }
+        };
+        self.pending.extinf = Some((duration, title));
+        Ok(())
+    }
+
+    /// EXT-X-BYTERANGE.
+    pub(super) fn byte_range(
+        &mut self,
+        scope: &mut Scope<'_>,
+        at: Place<'_>,
+        value: &str,
+    ) -> Result<(), ParseErrorKind> {
+        scope.needs(at, 4);
+        let range = RawByteRange::read(value);
+        self.pending.byte_range = Some(range.ok_or(ParseErrorKind::Invalid { tag: "EXT-X-BYTERANGE" })?);
+        Ok(())
+    }
+
+    /// EXT-X-DISCONTINUITY.
+    pub(super) fn discontinuity(&mut self, scope: &mut Scope<'_>, at: Place<'_>) {
+        if !self.pending.parts.is_empty() {
+            scope.violation(at, Rule::TagAfterPart);
+        }
+        self.pending.discontinuities += 1;
+    }
+
+    /// EXT-X-GAP.
+    pub(super) fn gap(&mut self) {
+        self.pending.gap = true;
+    }
+
+    /// EXT-X-PROGRAM-DATE-TIME.
+    pub(super) fn date(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) {
+        match value.parse() {
+            Ok(date) => self.pending.date = Some(date),
+            Err(_) => scope.violation(at, Rule::InvalidDate),
+        }
+    }
+
+    /// EXT-X-BITRATE.
+    pub(super) fn bitrate(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) {
+        if let Some(kbps) = scope.integer(at, value) {
+            self.carry.bitrate = Some(BitRate::from_kbps(kbps));
+        }
+    }
+
+    /// EXT-X-KEY.
+    pub(super) fn key(&mut self, scope: &mut Scope<'_>, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
+        if !self.pending.parts.is_empty() {
+            scope.violation(at, Rule::TagAfterPart);
+        }
+        let Some(key) = read_key(scope, at, list, "EXT-X-KEY")? else {
+            self.carry.keys = Arc::new([]);
+            return Ok(());
+        };
+        let others = self.carry.keys.iter().filter(|other| other.keyformat != key.keyformat);
+        let keys: Vec<Key> = others.cloned().chain([key.clone()]).collect();
+        let limit = scope.limits.keys;
+        if keys.len() > limit {
+            return Err(ParseErrorKind::TooLarge { what: "keys for one segment", limit });
+        }
+        self.carry.keys = keys.into();
+        Ok(())
+    }
+
+    /// EXT-X-MAP.
+    pub(super) fn map(&mut self, scope: &mut Scope<'_>, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
+        const TAG: &str = "EXT-X-MAP";
+        if !self.pending.parts.is_empty() {
+            scope.violation(at, Rule::TagAfterPart);
+        }
+        let (mut uri, mut byte_range) = (None, None);
+        for attribute in Attributes::of(list) {
+            match attribute.name {
+                "URI" => uri = Some(scope.uri(at, attribute.value)?),
+                "BYTERANGE" => {
+                    let value = scope.expand(attribute.value)?;
+                    let range = RawByteRange::read(&value);
+                    byte_range = Some(range.ok_or(ParseErrorKind::Invalid { tag: TAG })?);
+                }
+                _ => {}
+            }
+        }
+        if byte_range.is_some_and(|range| range.start.is_none()) {
+            scope.violation(at, Rule::MapRangeWithoutOffset);
+        }
+        let uri = uri.ok_or(ParseErrorKind::Missing { tag: TAG, attribute: "URI" })?;
+        let byte_range = byte_range.map(|range| range.resolved(0)).transpose()?;
+        let keys = self.carry.keys.clone();
+        if keys.iter().any(|it| it.method == KeyMethod::Aes128 && it.iv.is_none() && it.is_identity()) {
+            return Err(ParseErrorKind::NoIv);
+        }
+        self.carry.init = Some(Arc::new(InitSection { uri, byte_range, keys }));
+        Ok(())
+    }
+
+    /// EXT-X-PART.
+    pub(super) fn part(&mut self, scope: &mut Scope<'_>, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
+        const TAG: &str = "EXT-X-PART";
+        let (mut uri, mut duration, mut byte_range) = (None, None, None);
+        let (mut independent, mut gap) = (false, false);
+        for attribute in Attributes::of(list) {
+            match attribute.name {
+                "URI" => uri = Some(scope.uri(at, attribute.value)?),
+                "DURATION" => duration = scope.seconds(at, attribute.value),
+                "INDEPENDENT" => independent = attribute.is_yes(),
+                "GAP" => gap = attribute.is_yes(),
+                "BYTERANGE" => {
+                    let value = scope.expand(attribute.value)?;
+                    let range = RawByteRange::read(&value);
+                    byte_range = Some(range.ok_or(ParseErrorKind::Invalid { tag: TAG })?);
+                }
+                _ => {}
+            }
+        }
+        let (Some(uri), Some(duration)) = (uri, duration) else {
+            scope.violation(at, Rule::PartLacksAttribute);
+            return Ok(());
+        };
+        let implied = self.pending.parts.last().filter(|part| part.uri == uri);
+        let implied = implied.and_then(|part| part.byte_range).map_or(0, ByteRange::end);
+        let byte_range = byte_range.map(|range| range.resolved(implied)).transpose()?;
+        self.parts += 1;
+        if self.parts > scope.limits.parts {
+            return Err(ParseErrorKind::TooLarge { what: "parts", limit: scope.limits.parts });
+        }
+        let line = at.line();
+        self.pending.parts.push(Part { uri, duration, byte_range, independent, gap, line });
+        Ok(())
+    }
+
+    /// The URI line of a segment.
+    pub(super) fn finish(&mut self, scope: &mut Scope<'_>, at: Place<'_>, raw: &str) -> Result<(), ParseErrorKind> {
+        let pending = std::mem::take(&mut self.pending);
+        let (duration, title) = pending.extinf.unwrap_or_else(|| {
+            scope.violation(at, Rule::MissingExtinf);
+            (Duration::ZERO, None)
+        });
+        self.count(scope, duration)?;
+        let uri = scope.uri(at, raw)?;
+        let byte_range = match pending.byte_range {
+            Some(range) => Some(self.resolved(range, &uri)?),
+            None => None,
+        };
+        self.carry.range_end = byte_range.map(|range| (uri.clone(), range.end()));
+        self.carry.dsn.0 = self.carry.dsn.0.saturating_add(pending.discontinuities);
+        let msn = self.carry.msn;
+        self.carry.msn = msn.checked_add(1).ok_or(ParseErrorKind::OutOfRange)?;
+        self.done.push(Segment {
+            msn,
+            dsn: self.carry.dsn,
+            uri,
+            duration,
+            byte_range,
+            init: self.carry.init.clone(),
+            keys: self.carry.keys.clone(),
+            program_date_time: pending.date,
+            // A rate speaks of whole resources only (section 4.4.4.8).
+            bitrate: self.carry.bitrate.filter(|_| byte_range.is_none()),
+            discontinuity: pending.discontinuities > 0,
+            gap: pending.gap,
+            title,
+            parts: pending.parts.into(),
+            line: at.line(),
+        });
+        Ok(())
+    }
+
+    /// The segment whose URI is not there yet, when something of it is.
+    pub(super) fn incomplete(&mut self) -> Option<IncompleteSegment> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.parts.is_empty() && pending.discontinuities == 0 && pending.date.is_none() {
+            return None;
+        }
+        let dsn = self.carry.dsn.0.saturating_add(pending.discontinuities);
+        Some(IncompleteSegment {
+            msn: self.carry.msn,
+            dsn: DiscontinuitySequence(dsn),
+            init: self.carry.init.clone(),
+            keys: self.carry.keys.clone(),
+            program_date_time: pending.date,
+            discontinuity: pending.discontinuities > 0,
+            parts: pending.parts.into(),
+        })
+    }
+
+    fn count(&mut self, scope: &Scope<'_>, duration: Duration) -> Result<(), ParseErrorKind> {
+        self.count += 1;
+        if self.count > scope.limits.segments {
+            let limit = scope.limits.segments;
+            return Err(ParseErrorKind::TooLarge { what: "segments", limit });
+        }
+        let elapsed = u64::try_from(duration.as_nanos()).ok();
+        let elapsed = elapsed.and_then(|nanos| self.elapsed.checked_add(nanos));
+        // Presentation time counts signed nanoseconds.
+        let fits = elapsed.filter(|nanos| i64::try_from(*nanos).is_ok());
+        self.elapsed = fits.ok_or(ParseErrorKind::OutOfRange)?;
+        Ok(())
+    }
+
+    fn resolved(&self, range: RawByteRange, uri: &Uri) -> Result<ByteRange, ParseErrorKind> {
+        let implied = self.carry.range_end.as_ref().filter(|(before, _)| before == uri);
+        match (range.start, implied) {
+            (None, None) => Err(ParseErrorKind::NoOffset),
+            (_, implied) => range.resolved(implied.map_or(0, |(_, end)| *end)),
+        }
+    }
+}
