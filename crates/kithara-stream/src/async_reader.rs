@@ -27,11 +27,7 @@ impl<S> Unpin for AsyncReader<S> {}
 impl<S: Source> AsyncReader<S> {
     /// A reader at the first byte of `source`.
     pub fn new(source: S) -> Self {
-        Self {
-            source,
-            position: 0,
-            seeking: None,
-        }
+        Self { source, position: 0, seeking: None }
     }
 
     /// Offset of the next byte to read.
@@ -66,11 +62,7 @@ impl<S: Source> AsyncReader<S> {
 }
 
 impl<S: Source> AsyncRead for AsyncReader<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_seek(cx))?;
         if reads_nothing(self.position, buf.remaining()) {
             return Poll::Ready(Ok(()));
@@ -85,10 +77,7 @@ impl<S: Source> AsyncRead for AsyncReader<S> {
                     return Poll::Ready(Ok(()));
                 }
                 ReadAt::End => return Poll::Ready(Ok(())),
-                ReadAt::Pending => ready!(
-                    self.source
-                        .poll_ready(cx, demand(self.position, room.len()))
-                )?,
+                ReadAt::Pending => ready!(self.source.poll_ready(cx, demand(self.position, room.len())))?,
             }
         }
     }

@@ -91,12 +91,7 @@ impl UnitBody {
                 waiters: Waiters::default(),
             }),
         });
-        (
-            UnitWriter {
-                shared: Arc::clone(&shared),
-            },
-            Self { shared },
-        )
+        (UnitWriter { shared: Arc::clone(&shared) }, Self { shared })
     }
 
     /// A body that is already whole.
@@ -118,10 +113,7 @@ impl UnitBody {
 
     /// Bytes that have arrived so far, the released ones included.
     #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "empty so far says nothing about a body that grows"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "empty so far says nothing about a body that grows")]
     pub fn len(&self) -> u64 {
         self.shared.lock().len
     }
@@ -130,10 +122,7 @@ impl UnitBody {
     #[must_use]
     pub fn held(&self) -> u64 {
         let inner = self.shared.lock();
-        inner
-            .chunks
-            .front()
-            .map_or(0, |first| inner.len - first.start)
+        inner.chunks.front().map_or(0, |first| inner.len - first.start)
     }
 
     /// Whether the last byte has arrived and the writer said so.
@@ -148,11 +137,7 @@ impl UnitBody {
         let mut dropped = Vec::new();
         let mut inner = self.shared.lock();
         inner.released = inner.released.max(offset.min(inner.len));
-        while inner
-            .chunks
-            .front()
-            .is_some_and(|first| first.end() <= inner.released)
-        {
+        while inner.chunks.front().is_some_and(|first| first.end() <= inner.released) {
             dropped.extend(inner.chunks.pop_front());
         }
         drop(inner);
@@ -231,10 +216,7 @@ impl UnitWriter {
 
     /// Bytes pushed so far.
     #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "the writer asks where it stands, not whether anything is there"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "the writer asks where it stands, not whether anything is there")]
     pub fn len(&self) -> u64 {
         self.shared.lock().len
     }
@@ -258,16 +240,13 @@ impl UnitWriter {
     /// The body cannot be completed: readers get what has arrived, then an [`io::ErrorKind::Other`] that carries a
     /// clone of `error`.
     pub fn fail<E: Error + Clone + Send + Sync + 'static>(self, error: E) {
-        self.shared.end(State::Failed(Arc::new(move || {
-            io::Error::other(error.clone())
-        })));
+        self.shared.end(State::Failed(Arc::new(move || io::Error::other(error.clone()))));
     }
 }
 
 impl Drop for UnitWriter {
     fn drop(&mut self) {
-        self.shared
-            .end(State::Failed(Arc::new(|| StreamError::Abandoned.into())));
+        self.shared.end(State::Failed(Arc::new(|| StreamError::Abandoned.into())));
     }
 }
 
@@ -304,8 +283,7 @@ impl Inner {
         }
         let after = self.chunks.partition_point(|chunk| chunk.start <= offset);
         let chunk = &self.chunks[after - 1];
-        let skipped =
-            usize::try_from(offset - chunk.start).expect("a chunk is no longer than memory");
+        let skipped = usize::try_from(offset - chunk.start).expect("a chunk is no longer than memory");
         Ok(ChunkAt::Bytes(chunk.bytes.slice(skipped..)))
     }
 }

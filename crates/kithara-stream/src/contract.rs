@@ -6,10 +6,7 @@
 //! source_contract(&|bytes| Box::new(BytesSource::from(bytes.to_vec())));
 //! ```
 
-#![expect(
-    clippy::panic,
-    reason = "a broken promise fails the test that found it"
-)]
+#![expect(clippy::panic, reason = "a broken promise fails the test that found it")]
 
 use std::{
     collections::VecDeque,
@@ -38,19 +35,12 @@ pub fn source_contract(make: &dyn Fn(&[u8]) -> Box<dyn Source>) {
     let bytes = sample(1_000);
     for step in [1, 7, 64, 4_096] {
         let source = make(&bytes);
-        assert_eq!(
-            read_all(&*source, step).0,
-            bytes,
-            "sequential reads of {step} bytes"
-        );
+        assert_eq!(read_all(&*source, step).0, bytes, "sequential reads of {step} bytes");
         ends_where_it_says(&*source, bytes.len() as u64);
         random_access(&*source, &bytes);
     }
     let empty = make(b"");
-    assert!(
-        read_all(&*empty, 16).0.is_empty(),
-        "an empty stream has no bytes"
-    );
+    assert!(read_all(&*empty, 16).0.is_empty(), "an empty stream has no bytes");
     ends_where_it_says(&*empty, 0);
     an_empty_buffer_reads_nothing(&*make(&bytes));
     readiness_means_an_answer(&*make(&bytes), bytes.len() as u64);
@@ -81,15 +71,8 @@ pub fn failure_contract(make: &dyn Fn(&[u8]) -> Box<dyn Source>) {
 }
 
 fn is_final(error: &io::Error) {
-    assert_eq!(
-        error.kind(),
-        io::ErrorKind::Other,
-        "the kind of a failure: {error}"
-    );
-    assert!(
-        error.get_ref().is_some(),
-        "a failure carries the source's own error: {error}"
-    );
+    assert_eq!(error.kind(), io::ErrorKind::Other, "the kind of a failure: {error}");
+    assert!(error.get_ref().is_some(), "a failure carries the source's own error: {error}");
 }
 
 fn sample(len: u32) -> Vec<u8> {
@@ -109,21 +92,13 @@ fn read_all(source: &dyn Source, step: usize) -> (Vec<u8>, Option<io::Error>) {
     loop {
         match wait_and_read(source, bytes.len() as u64, &mut buf) {
             Ok(ReadAt::Bytes(count)) => {
-                assert!(
-                    (1..=step).contains(&count),
-                    "{count} bytes in answer to a read of {step}"
-                );
+                assert!((1..=step).contains(&count), "{count} bytes in answer to a read of {step}");
                 bytes.extend_from_slice(&buf[..count]);
             }
             Ok(ReadAt::Pending) => {} // Ready once, taken back by nobody: asked again, the wait decides.
             Ok(ReadAt::End) => return (bytes, None),
             Err(error) => {
-                assert_ne!(
-                    error.kind(),
-                    io::ErrorKind::TimedOut,
-                    "nobody was woken at byte {}",
-                    bytes.len()
-                );
+                assert_ne!(error.kind(), io::ErrorKind::TimedOut, "nobody was woken at byte {}", bytes.len());
                 return (bytes, Some(error));
             }
         }
@@ -132,8 +107,7 @@ fn read_all(source: &dyn Source, step: usize) -> (Vec<u8>, Option<io::Error>) {
 
 fn ends_where_it_says(source: &dyn Source, len: u64) {
     for beyond in [len, len + 1, len + 1_000_000, u64::MAX - 1, u64::MAX] {
-        let answer =
-            wait_and_read(source, beyond, &mut [0; 4]).expect("reading beyond the end is no error");
+        let answer = wait_and_read(source, beyond, &mut [0; 4]).expect("reading beyond the end is no error");
         assert_eq!(answer, ReadAt::End, "at {beyond} of {len}");
     }
     if let Some(known) = source.byte_len() {
@@ -148,53 +122,32 @@ fn random_access(source: &dyn Source, bytes: &[u8]) {
         let mut buf = vec![0; 1 + round % 50];
         match wait_and_read(source, offset as u64, &mut buf) {
             Ok(ReadAt::Bytes(count)) => {
-                assert_eq!(
-                    buf[..count],
-                    bytes[offset..offset + count],
-                    "{count} bytes at {offset}"
-                );
+                assert_eq!(buf[..count], bytes[offset..offset + count], "{count} bytes at {offset}");
             }
             other => panic!("byte {offset}, read before, is answered with {other:?}"),
         }
     }
     let tail = bytes.len() - 3;
     let answer = wait_and_read(source, tail as u64, &mut [0; 64]).expect("a read over the end");
-    assert!(
-        matches!(answer, ReadAt::Bytes(1..=3)),
-        "a read over the end is short, not {answer:?}"
-    );
+    assert!(matches!(answer, ReadAt::Bytes(1..=3)), "a read over the end is short, not {answer:?}");
 }
 
 fn an_empty_buffer_reads_nothing(source: &dyn Source) {
     for offset in [0, 10, u64::MAX] {
-        assert_eq!(
-            source.read_at(offset, &mut []).expect("no bytes, no error"),
-            ReadAt::Bytes(0)
-        );
-        source
-            .wait_range(offset..offset, Some(Duration::ZERO))
-            .expect("an empty range is ready");
+        assert_eq!(source.read_at(offset, &mut []).expect("no bytes, no error"), ReadAt::Bytes(0));
+        source.wait_range(offset..offset, Some(Duration::ZERO)).expect("an empty range is ready");
     }
 }
 
 fn readiness_means_an_answer(source: &dyn Source, len: u64) {
     for offset in 0..=len {
-        source
-            .wait_range(offset..u64::MAX, PATIENCE)
-            .expect("an unlimited demand is met");
+        source.wait_range(offset..u64::MAX, PATIENCE).expect("an unlimited demand is met");
         let answer = source.read_at(offset, &mut [0; 1]).expect("no failure");
-        let want = if offset < len {
-            ReadAt::Bytes(1)
-        } else {
-            ReadAt::End
-        };
+        let want = if offset < len { ReadAt::Bytes(1) } else { ReadAt::End };
         assert_eq!(answer, want, "ready at {offset}");
     }
     let polled = source.poll_ready(&mut Context::from_waker(Waker::noop()), 0..1);
-    assert!(
-        matches!(polled, Poll::Ready(Ok(()))),
-        "what was read is ready: {polled:?}"
-    );
+    assert!(matches!(polled, Poll::Ready(Ok(()))), "what was read is ready: {polled:?}");
 }
 
 fn every_waiter_is_woken(source: &dyn Source, bytes: &[u8]) {
@@ -202,27 +155,15 @@ fn every_waiter_is_woken(source: &dyn Source, bytes: &[u8]) {
         // Some wait for the last byte, some for the end, all at once and before anything was read.
         let offset = bytes.len() as u64 - 1 + waiter % 2;
         let answer = wait_and_read(source, offset, &mut [0; 1]).expect("waiters are woken in time");
-        assert_eq!(
-            answer,
-            if waiter % 2 == 0 {
-                ReadAt::Bytes(1)
-            } else {
-                ReadAt::End
-            }
-        );
+        assert_eq!(answer, if waiter % 2 == 0 { ReadAt::Bytes(1) } else { ReadAt::End });
     });
 }
 
 fn the_length_can_be_waited_for(source: &dyn Source, len: u64) {
-    let resolved = park::block_on(PATIENCE, |cx| source.poll_len(cx))
-        .expect("the length, or that there is none");
+    let resolved = park::block_on(PATIENCE, |cx| source.poll_len(cx)).expect("the length, or that there is none");
     if let Some(resolved) = resolved {
         assert_eq!(resolved, len, "the resolved length");
-        assert_eq!(
-            source.byte_len(),
-            Some(len),
-            "a resolved length is known from then on"
-        );
+        assert_eq!(source.byte_len(), Some(len), "a resolved length is known from then on");
     }
 }
 
@@ -266,14 +207,7 @@ impl SlowSource {
     fn scripted<B: Into<Bytes>>(chunks: impl IntoIterator<Item = B>, fails: bool) -> Self {
         let (writer, body) = UnitBody::channel();
         let chunks = chunks.into_iter().map(Into::into).collect();
-        Self {
-            body,
-            script: Mutex::new(Script {
-                chunks,
-                writer: Some(writer),
-                fails,
-            }),
-        }
+        Self { body, script: Mutex::new(Script { chunks, writer: Some(writer), fails }) }
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {

@@ -25,10 +25,7 @@ pub trait SourceFactory: Sized + 'static {
     ///
     /// # Errors
     /// The URL is not one (of this kind), or the stream cannot be opened.
-    fn open(
-        url: &str,
-        params: Self::Params,
-    ) -> impl Future<Output = Result<Self::Source, Self::Error>> + Send;
+    fn open(url: &str, params: Self::Params) -> impl Future<Output = Result<Self::Source, Self::Error>> + Send;
 
     /// A new listener to the events of `source`. The first one ever taken also gets what happened since opening, as far
     /// as the channel's capacity goes.

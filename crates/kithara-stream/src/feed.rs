@@ -140,22 +140,13 @@ impl UnitList {
         let run = Arc::new(run);
         let mut start = run.time;
         let place = |(body, duration): (UnitBody, Duration)| {
-            let unit = Unit {
-                run: Arc::clone(&run),
-                body,
-                start,
-                duration,
-            };
+            let unit = Unit { run: Arc::clone(&run), body, start, duration };
             start = start.saturating_add(duration);
             unit
         };
         let units: Vec<Unit> = bodies.into_iter().map(place).collect();
         let waiting = units.iter().cloned().collect();
-        Self {
-            run,
-            units,
-            waiting,
-        }
+        Self { run, units, waiting }
     }
 }
 
@@ -165,9 +156,7 @@ impl UnitFeed for UnitList {
     }
 
     fn seek(&mut self, time: Duration) {
-        let first = self
-            .units
-            .partition_point(|unit| unit.start.saturating_add(unit.duration) <= time);
+        let first = self.units.partition_point(|unit| unit.start.saturating_add(unit.duration) <= time);
         let start = self.units.get(first).map_or(time, |unit| unit.start);
         self.run = Arc::new(Run {
             id: RunId(self.run.id.0 + 1),
@@ -177,12 +166,7 @@ impl UnitFeed for UnitList {
             ..Run::clone(&self.run)
         });
         let rest = self.units[first..].iter();
-        self.waiting = rest
-            .map(|unit| Unit {
-                run: Arc::clone(&self.run),
-                ..unit.clone()
-            })
-            .collect();
+        self.waiting = rest.map(|unit| Unit { run: Arc::clone(&self.run), ..unit.clone() }).collect();
     }
 }
 
@@ -212,16 +196,11 @@ mod tests {
             timestamp_offset: None,
             discard_until: None,
         };
-        UnitList::new(
-            run,
-            (0..count).map(|n| (UnitBody::whole(Bytes::from(vec![n])), SECOND)),
-        )
+        UnitList::new(run, (0..count).map(|n| (UnitBody::whole(Bytes::from(vec![n])), SECOND)))
     }
 
     fn starts(feed: &mut dyn UnitFeed) -> Vec<Duration> {
-        std::iter::from_fn(|| feed.wait_next(None).unwrap())
-            .map(|unit| unit.start)
-            .collect()
+        std::iter::from_fn(|| feed.wait_next(None).unwrap()).map(|unit| unit.start).collect()
     }
 
     #[test]
@@ -236,10 +215,7 @@ mod tests {
         let target = Duration::from_millis(1_500);
         feed.seek(target);
         let unit = feed.wait_next(None).unwrap().unwrap();
-        assert_eq!(
-            (unit.start, unit.run.id, unit.run.reason),
-            (SECOND, RunId(1), RunReason::Seek)
-        );
+        assert_eq!((unit.start, unit.run.id, unit.run.reason), (SECOND, RunId(1), RunReason::Seek));
         assert_eq!(unit.run.discard_until, Some(target));
         assert_eq!(starts(&mut feed), [2 * SECOND]);
     }

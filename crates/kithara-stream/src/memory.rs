@@ -24,9 +24,7 @@ impl BytesSource {
 
 impl<B: Into<Bytes>> From<B> for BytesSource {
     fn from(bytes: B) -> Self {
-        Self {
-            bytes: bytes.into(),
-        }
+        Self { bytes: bytes.into() }
     }
 }
 

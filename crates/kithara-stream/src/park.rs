@@ -49,17 +49,12 @@ thread_local! {
 
 impl Parker {
     fn new() -> Self {
-        Self {
-            thread: thread::current(),
-            woken: AtomicBool::new(false),
-        }
+        Self { thread: thread::current(), woken: AtomicBool::new(false) }
     }
 
     fn current() -> Arc<Self> {
         // A wait inside a thread-local's destructor finds this one gone and makes its own.
-        PARKER
-            .try_with(Arc::clone)
-            .unwrap_or_else(|_| Arc::new(Self::new()))
+        PARKER.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(Self::new()))
     }
 }
 
@@ -84,11 +79,7 @@ mod tests {
         let result = block_on(None, |cx| {
             polls += 1;
             cx.waker().wake_by_ref();
-            if polls == 3 {
-                Poll::Ready(Ok(polls))
-            } else {
-                Poll::Pending
-            }
+            if polls == 3 { Poll::Ready(Ok(polls)) } else { Poll::Pending }
         });
         assert_eq!(result.unwrap(), 3);
     }
@@ -107,10 +98,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_asks_once() {
-        assert_eq!(
-            block_on(Some(Duration::ZERO), |_| Poll::Ready(Ok(7))).unwrap(),
-            7
-        );
+        assert_eq!(block_on(Some(Duration::ZERO), |_| Poll::Ready(Ok(7))).unwrap(), 7);
         let pending = block_on::<()>(Some(Duration::ZERO), |_| Poll::Pending);
         assert_eq!(pending.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }

@@ -23,10 +23,7 @@ pub struct SyncReader<S> {
 impl<S: Source> SyncReader<S> {
     /// A reader at the first byte of `source`.
     pub fn new(source: S) -> Self {
-        Self {
-            source,
-            position: 0,
-        }
+        Self { source, position: 0 }
     }
 
     /// Offset of the next byte to read.
@@ -58,9 +55,7 @@ impl<S: Source> Read for SyncReader<S> {
                     return Ok(count);
                 }
                 ReadAt::End => return Ok(0),
-                ReadAt::Pending => self
-                    .source
-                    .wait_range(demand(self.position, buf.len()), None)?,
+                ReadAt::Pending => self.source.wait_range(demand(self.position, buf.len()), None)?,
             }
         }
     }
@@ -72,8 +67,7 @@ impl<S: Source> Seek for SyncReader<S> {
             SeekFrom::Start(offset) => Some(offset),
             SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
             SeekFrom::End(delta) => {
-                let len = park::block_on(None, |cx| self.source.poll_len(cx))?
-                    .ok_or(StreamError::LengthUnknown)?;
+                let len = park::block_on(None, |cx| self.source.poll_len(cx))?.ok_or(StreamError::LengthUnknown)?;
                 len.checked_add_signed(delta)
             }
         };

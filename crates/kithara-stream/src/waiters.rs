@@ -14,11 +14,7 @@ impl Waiters {
     /// Keeps `waker` until the byte at `offset` is there. A waker that is already kept waits for the lower offset of
     /// the two: it is woken early rather than not at all.
     pub fn register(&mut self, offset: u64, waker: &Waker) {
-        match self
-            .entries
-            .iter_mut()
-            .find(|(_, kept)| kept.will_wake(waker))
-        {
+        match self.entries.iter_mut().find(|(_, kept)| kept.will_wake(waker)) {
             Some((kept, _)) => *kept = offset.min(*kept),
             None => self.entries.push((offset, waker.clone())),
         }
@@ -27,19 +23,13 @@ impl Waiters {
     /// Takes the wakers of those who wait for an offset below `end`.
     #[must_use = "wakers that are dropped wake nobody"]
     pub fn take_below(&mut self, end: u64) -> Vec<Waker> {
-        self.entries
-            .extract_if(.., |(offset, _)| *offset < end)
-            .map(|(_, waker)| waker)
-            .collect()
+        self.entries.extract_if(.., |(offset, _)| *offset < end).map(|(_, waker)| waker).collect()
     }
 
     /// Takes all wakers: the end or an error concerns everybody.
     #[must_use = "wakers that are dropped wake nobody"]
     pub fn take_all(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.entries)
-            .into_iter()
-            .map(|(_, waker)| waker)
-            .collect()
+        std::mem::take(&mut self.entries).into_iter().map(|(_, waker)| waker).collect()
     }
 
     /// How many wakers are kept.

@@ -1,10 +1,6 @@
 //! The contract suites over every source of this crate, and over sources that break a promise each.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     io,
@@ -22,9 +18,7 @@ use kithara_stream::{
 
 fn slow(bytes: &[u8], chunk: usize) -> SlowSource {
     // Every other turn brings nothing: being woken is no promise that bytes came.
-    let turns = bytes
-        .chunks(chunk)
-        .flat_map(|chunk| [Bytes::new(), Bytes::copy_from_slice(chunk)]);
+    let turns = bytes.chunks(chunk).flat_map(|chunk| [Bytes::new(), Bytes::copy_from_slice(chunk)]);
     SlowSource::new(turns.collect::<Vec<_>>())
 }
 
@@ -102,10 +96,7 @@ impl Source for Broken {
             (Promise::NoEmptyAnswer, ReadAt::End) => return Ok(ReadAt::Bytes(0)),
             (Promise::TypedFailure, ReadAt::End) => return Err(io::ErrorKind::Other.into()),
             (Promise::NeverInterrupted, ReadAt::End) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::Interrupted,
-                    StreamError::Abandoned,
-                ));
+                return Err(io::Error::new(io::ErrorKind::Interrupted, StreamError::Abandoned));
             }
             _ => {}
         }
@@ -121,17 +112,9 @@ type Make = dyn Fn(&[u8]) -> Box<dyn Source>;
 
 #[track_caller]
 fn check_caught(promise: Promise, suite: fn(&Make)) {
-    let make = move |bytes: &[u8]| {
-        Box::new(Broken {
-            bytes: bytes.to_vec(),
-            promise,
-        }) as Box<dyn Source>
-    };
+    let make = move |bytes: &[u8]| Box::new(Broken { bytes: bytes.to_vec(), promise }) as Box<dyn Source>;
     let verdict = catch_unwind(AssertUnwindSafe(|| suite(&make)));
-    assert!(
-        verdict.is_err(),
-        "the suite did not notice that {promise:?} is broken"
-    );
+    assert!(verdict.is_err(), "the suite did not notice that {promise:?} is broken");
 }
 
 #[test]

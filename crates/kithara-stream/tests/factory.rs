@@ -1,10 +1,6 @@
 //! Streams opened by URL.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     io::{self, Read},
@@ -43,10 +39,7 @@ impl SourceFactory for Echo {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         tokio::task::yield_now().await;
-        Ok(EchoSource {
-            source: SlowSource::new([url.as_bytes().to_vec()]),
-            events,
-        })
+        Ok(EchoSource { source: SlowSource::new([url.as_bytes().to_vec()]), events })
     }
 
     fn events(source: &EchoSource) -> broadcast::Receiver<u32> {
@@ -80,15 +73,9 @@ async fn a_reader_takes_the_opened_stream_and_events_live_on() {
     reader.get_ref().report(7);
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
-    assert_eq!(
-        (text.as_str(), events.recv().await.unwrap()),
-        ("stream:one", 7)
-    );
+    assert_eq!((text.as_str(), events.recv().await.unwrap()), ("stream:one", 7));
     drop(reader);
-    assert_eq!(
-        events.recv().await,
-        Err(broadcast::error::RecvError::Closed)
-    );
+    assert_eq!(events.recv().await, Err(broadcast::error::RecvError::Closed));
 }
 
 #[tokio::test]
@@ -100,17 +87,12 @@ async fn a_url_may_be_anything_that_lends_a_string() {
 
 #[tokio::test]
 async fn a_url_that_is_none_is_the_factorys_typed_error() {
-    assert_eq!(
-        open("").await.err().unwrap().kind(),
-        io::ErrorKind::InvalidInput
-    );
+    assert_eq!(open("").await.err().unwrap().kind(), io::ErrorKind::InvalidInput);
 }
 
 #[test]
 fn an_opened_stream_keeps_the_contract() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     source_contract(&|bytes| {
         // The sample is passed as a URL, so it travels in a factory of its own.
         struct Sample;

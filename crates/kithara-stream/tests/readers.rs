@@ -1,10 +1,6 @@
 //! Readers against [`std::io::Cursor`], the model of what reading and seeking mean.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     io::{self, Cursor, Read, Seek, SeekFrom},
@@ -12,9 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use kithara_stream::{
-    AsyncReader, BytesSource, ReadAt, Source, StreamError, SyncReader, contract::SlowSource,
-};
+use kithara_stream::{AsyncReader, BytesSource, ReadAt, Source, StreamError, SyncReader, contract::SlowSource};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -127,26 +121,16 @@ async fn a_seek_from_an_unknown_end_says_to_seek_by_time() {
     let mut reader = AsyncReader::new(endless());
     let error = reader.seek(SeekFrom::End(0)).await.unwrap_err();
     assert_eq!(StreamError::of(&error), Some(StreamError::LengthUnknown));
-    assert_eq!(
-        reader.seek(SeekFrom::Start(9)).await.unwrap(),
-        9,
-        "the reader is still good"
-    );
+    assert_eq!(reader.seek(SeekFrom::Start(9)).await.unwrap(), 9, "the reader is still good");
 }
 
 #[tokio::test]
 async fn an_answer_of_nothing_is_a_broken_source_and_not_the_end() {
-    let answers: [Answer; 2] = [
-        |_| Ok(ReadAt::Bytes(0)),
-        |buf| Ok(ReadAt::Bytes(buf.len() + 1)),
-    ];
+    let answers: [Answer; 2] = [|_| Ok(ReadAt::Bytes(0)), |buf| Ok(ReadAt::Bytes(buf.len() + 1))];
     for answer in answers {
         let error = SyncReader::new(Odd(answer)).read(&mut [0; 4]).unwrap_err();
         assert_eq!(StreamError::of(&error), Some(StreamError::BrokenSource));
-        let error = AsyncReader::new(Odd(answer))
-            .read(&mut [0; 4])
-            .await
-            .unwrap_err();
+        let error = AsyncReader::new(Odd(answer)).read(&mut [0; 4]).await.unwrap_err();
         assert_eq!(StreamError::of(&error), Some(StreamError::BrokenSource));
     }
 }
@@ -154,23 +138,12 @@ async fn an_answer_of_nothing_is_a_broken_source_and_not_the_end() {
 #[tokio::test]
 async fn a_failure_reaches_the_reader_as_the_sources_own_error() {
     let mut text = Vec::new();
-    let error = SyncReader::new(SlowSource::failing(["some"]))
-        .read_to_end(&mut text)
-        .unwrap_err();
-    assert_eq!(
-        (text.as_slice(), StreamError::of(&error)),
-        (&b"some"[..], Some(StreamError::Abandoned))
-    );
+    let error = SyncReader::new(SlowSource::failing(["some"])).read_to_end(&mut text).unwrap_err();
+    assert_eq!((text.as_slice(), StreamError::of(&error)), (&b"some"[..], Some(StreamError::Abandoned)));
 
     text.clear();
-    let error = AsyncReader::new(SlowSource::failing(["some"]))
-        .read_to_end(&mut text)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (text.as_slice(), StreamError::of(&error)),
-        (&b"some"[..], Some(StreamError::Abandoned))
-    );
+    let error = AsyncReader::new(SlowSource::failing(["some"])).read_to_end(&mut text).await.unwrap_err();
+    assert_eq!((text.as_slice(), StreamError::of(&error)), (&b"some"[..], Some(StreamError::Abandoned)));
 }
 
 #[tokio::test]
@@ -189,11 +162,7 @@ fn a_seek_alone_asks_for_nothing() {
     let mut reader = SyncReader::new(SlowSource::new(["never asked for"]));
     reader.seek(SeekFrom::Start(3)).unwrap();
     reader.seek_relative(4).unwrap();
-    assert_eq!(
-        reader.get_ref().read_at(0, &mut [0; 1]).unwrap(),
-        ReadAt::Pending,
-        "nothing was pulled"
-    );
+    assert_eq!(reader.get_ref().read_at(0, &mut [0; 1]).unwrap(), ReadAt::Pending, "nothing was pulled");
 }
 
 #[test]

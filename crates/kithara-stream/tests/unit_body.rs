@@ -1,10 +1,6 @@
 //! The body that grows while it is read.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     sync::{
@@ -38,10 +34,7 @@ struct Waiter {
 impl Waiter {
     fn new() -> Self {
         let count = Arc::new(Count::default());
-        Self {
-            waker: Waker::from(Arc::clone(&count)),
-            count,
-        }
+        Self { waker: Waker::from(Arc::clone(&count)), count }
     }
 
     fn waits_at(&self, body: &UnitBody, offset: u64) {
@@ -111,10 +104,7 @@ fn every_ending_wakes_everybody_and_later_reads_see_it() {
     let endings: [(Ending, Option<StreamError>); 4] = [
         (|writer| writer.finish(), None),
         (|writer| writer.cut(), Some(StreamError::Cut)),
-        (
-            |writer| writer.fail(StreamError::LengthUnknown),
-            Some(StreamError::LengthUnknown),
-        ),
+        (|writer| writer.fail(StreamError::LengthUnknown), Some(StreamError::LengthUnknown)),
         (|writer| drop(writer), Some(StreamError::Abandoned)),
     ];
     for (end, error) in endings {
@@ -144,10 +134,7 @@ fn a_failure_keeps_its_type_for_every_reader() {
     writer.fail(Cable(12));
     for reader in [body.clone(), body] {
         let error = reader.read_at(0, &mut [0; 4]).unwrap_err();
-        assert_eq!(
-            error.get_ref().unwrap().downcast_ref::<Cable>().unwrap().0,
-            12
-        );
+        assert_eq!(error.get_ref().unwrap().downcast_ref::<Cable>().unwrap().0, 12);
         let resolved = reader.poll_len(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(resolved, Poll::Ready(Err(_))));
     }
@@ -160,20 +147,13 @@ fn released_chunks_leave_memory_and_are_not_read_again() {
     writer.push(first.clone());
     writer.push(Bytes::from(vec![1; 100]));
     body.release(99);
-    assert_eq!(
-        (body.held(), failure(&body, 98)),
-        (200, StreamError::Released)
-    );
+    assert_eq!((body.held(), failure(&body, 98)), (200, StreamError::Released));
     assert_eq!(chunk(&body, 99).len(), 1, "the mark is exclusive");
     body.release(100);
     assert_eq!(body.held(), 100);
     assert!(first.is_unique(), "nobody holds the first chunk any more");
     body.release(50);
-    assert_eq!(
-        failure(&body, 99),
-        StreamError::Released,
-        "the mark never goes back"
-    );
+    assert_eq!(failure(&body, 99), StreamError::Released, "the mark never goes back");
     assert_eq!(body.len(), 200, "offsets stay");
 }
 
