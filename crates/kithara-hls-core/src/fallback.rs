@@ -1,0 +1,113 @@
+//! What to try next for a unit that could not be had: the recovery ladder.
+//!
+//! Repeating one request is the network layer's business and has happened before a failure comes here. This is about
+//! something else instead: the same unit anew, new URLs for it, another variant, or doing without it.
+
+use crate::session::{FailureKind, OnMissing, Remedy};
+
+/// What was tried already, and what could be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tried {
+    /// Bad deliveries in a row.
+    pub bad_deliveries: u32,
+    /// The media playlist was loaded again.
+    pub reloaded_media: bool,
+    /// The primary playlist was loaded again.
+    pub reloaded_primary: bool,
+    /// The application was asked for a URL.
+    pub resolved: bool,
+}
+
+/// What could be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bad deliveries that are answered by fetching again.
+    pub refetches: u32,
+    /// Whether there is a multivariant playlist above the media playlist.
+    pub has_primary: bool,
+    /// Whether the application can be asked for a new URL.
+    pub has_resolver: bool,
+    /// Whether another variant can take over here.
+    pub has_other_variant: bool,
+    /// What to do when nothing helps.
+    pub on_missing: OnMissing,
+}
+
+/// The next remedy. Every remedy is offered once per failing unit (fetching again: [`Options::refetches`] times), so the
+/// ladder always ends.
+pub fn remedy(kind: FailureKind, tried: Tried, options: Options) -> Remedy {
+    if kind.is_bad_delivery() && tried.bad_deliveries <= options.refetches {
+        return Remedy::Refetch;
+    }
+    if kind.wants_new_url() {
+        if !tried.reloaded_media {
+            return Remedy::ReloadMedia;
+        }
+        if options.has_primary && !tried.reloaded_primary {
+            return Remedy::ReloadPrimary;
+        }
+    }
+    let may_resolve = kind.wants_new_url() || kind == FailureKind::Unreachable;
+    if may_resolve && options.has_resolver && !tried.resolved {
+        return Remedy::Resolve;
+    }
+    if options.has_other_variant {
+        return Remedy::OtherVariant;
+    }
+    match options.on_missing {
+        OnMissing::Skip => Remedy::Skip,
+        OnMissing::Fail => Remedy::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALONE: Options = Options {
+        refetches: 2,
+        has_primary: false,
+        has_resolver: false,
+        has_other_variant: false,
+        on_missing: OnMissing::Fail,
+    };
+
+    #[track_caller]
+    fn check(kind: FailureKind, tried: Tried, options: Options, want: Remedy) {
+        assert_eq!(remedy(kind, tried, options), want);
+    }
+
+    #[test]
+    fn a_bad_delivery_is_fetched_again_a_few_times() {
+        let tried = |bad_deliveries| Tried { bad_deliveries, ..Tried::default() };
+        check(FailureKind::NotMedia, tried(1), ALONE, Remedy::Refetch);
+        check(FailureKind::Incomplete, tried(2), ALONE, Remedy::Refetch);
+        check(FailureKind::Incomplete, tried(3), ALONE, Remedy::Fail);
+    }
+
+    #[test]
+    fn an_expired_url_climbs_the_whole_ladder() {
+        let all = Options { has_primary: true, has_resolver: true, has_other_variant: true, ..ALONE };
+        let mut tried = Tried::default();
+        check(FailureKind::Gone, tried, all, Remedy::ReloadMedia);
+        tried.reloaded_media = true;
+        check(FailureKind::Gone, tried, all, Remedy::ReloadPrimary);
+        tried.reloaded_primary = true;
+        check(FailureKind::Gone, tried, all, Remedy::Resolve);
+        tried.resolved = true;
+        check(FailureKind::Gone, tried, all, Remedy::OtherVariant);
+        check(FailureKind::Gone, tried, Options { has_other_variant: false, ..all }, Remedy::Fail);
+    }
+
+    #[test]
+    fn an_unreachable_segment_is_left_out_only_when_allowed() {
+        check(FailureKind::Unreachable, Tried::default(), ALONE, Remedy::Fail);
+        let skip = Options { on_missing: OnMissing::Skip, ..ALONE };
+        check(FailureKind::Unreachable, Tried::default(), skip, Remedy::Skip);
+    }
+
+    #[test]
+    fn an_unsupported_encryption_is_never_skipped_into() {
+        check(FailureKind::Unsupported, Tried::default(), ALONE, Remedy::Fail);
+    }
+}

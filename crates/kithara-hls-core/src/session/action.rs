@@ -1,0 +1,270 @@
+//! What a session wants done.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{
+    failure::Failure,
+    ids::{FetchId, KeyId, MediaId, PlaylistId, ReaderId, RunId, Track, UnitKey},
+};
+use crate::{
+    key::Encryption,
+    playlist::{ByteRange, DiscontinuitySequence, MediaSequence},
+    time::WallTime,
+};
+
+/// One thing for the driver to carry out. Orders are carried out in the order in which they are polled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Load a playlist and answer with [`Input::Playlist`](super::Input::Playlist).
+    LoadPlaylist {
+        /// Which one.
+        id: PlaylistId,
+        /// From where.
+        url: Url,
+    },
+    /// Fetch a unit and make its bytes readable while they arrive.
+    Fetch {
+        /// The fetch: its number stands in every answer.
+        fetch: FetchId,
+        /// What it is.
+        unit: UnitKey,
+        /// From where and how.
+        request: UnitRequest,
+    },
+    /// Find out how long a unit is (for its readers), without fetching it whole.
+    Size {
+        /// The fetch: its number stands in the answer.
+        fetch: FetchId,
+        /// What it is.
+        unit: UnitKey,
+        /// From where and how.
+        request: UnitRequest,
+    },
+    /// Stop a fetch; no answer is expected.
+    Cancel {
+        /// The fetch.
+        fetch: FetchId,
+    },
+    /// Fetch a key, keep it, and answer with [`Input::Key`](super::Input::Key).
+    FetchKey {
+        /// Its number in later requests.
+        key: KeyId,
+        /// From where, and the attributes of its EXT-X-KEY.
+        request: KeyRequest,
+    },
+    /// In the flat view of `media`, `unit` begins at `offset`.
+    Place {
+        /// The stream.
+        media: MediaId,
+        /// The unit.
+        unit: UnitKey,
+        /// Byte offset of its first byte.
+        offset: u64,
+    },
+    /// The flat view of `media` ends here.
+    Length {
+        /// The stream.
+        media: MediaId,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// Give an adaptive reader its next unit.
+    Enter {
+        /// The reader.
+        reader: ReaderId,
+        /// What it enters.
+        entry: Entry,
+    },
+    /// Media timestamps of a discontinuity sequence number become presentation time by adding this.
+    MapTimestamps {
+        /// The discontinuity sequence number.
+        dsn: DiscontinuitySequence,
+        /// Nanoseconds to add.
+        offset: i64,
+    },
+    /// An adaptive reader has read everything there is.
+    EndOfStream {
+        /// The reader.
+        reader: ReaderId,
+    },
+    /// No reader needs this unit's bytes any more.
+    Release {
+        /// The unit.
+        unit: UnitKey,
+    },
+    /// The unit cannot be had, or cannot be finished: tell whoever reads it.
+    Abandon {
+        /// The unit.
+        unit: UnitKey,
+        /// Why.
+        failure: Failure,
+    },
+    /// A reader's demand cannot be met; the session goes on.
+    Refuse {
+        /// The reader.
+        reader: ReaderId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A reader stands in this stream.
+    Attach {
+        /// The reader.
+        reader: ReaderId,
+        /// The stream it reads.
+        media: MediaId,
+    },
+    /// Ask the application where the stream is to be had now.
+    Resolve {
+        /// What failed.
+        failure: Failure,
+        /// How often it was asked before for this failure.
+        attempt: u32,
+    },
+    /// The session is over: nothing is left that could be played.
+    Fail {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Where a unit comes from and what has to be done to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitRequest {
+    /// The resource.
+    pub url: Url,
+    /// The part of it, or all.
+    pub range: Option<ByteRange>,
+    /// How it is encrypted, if it is.
+    pub encryption: Option<Encryption>,
+    /// Which time this is that the unit is fetched, from 1.
+    pub attempt: u32,
+    /// Who waits for it.
+    pub urgency: Urgency,
+}
+
+/// Who waits for a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Urgency {
+    /// A reader stands at it.
+    Demand,
+    /// A reader will come to it.
+    Playback,
+}
+
+/// Where a key comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRequest {
+    /// The key's URL.
+    pub url: Url,
+    /// KEYFORMAT (RFC 8216 section 4.3.2.4); `identity` when the playlist does not say.
+    pub keyformat: String,
+    /// KEYFORMATVERSIONS; `1` when the playlist does not say.
+    pub keyformatversions: String,
+    /// Which time this is that the key is fetched, from 1.
+    pub attempt: u32,
+}
+
+/// One unit in the log of an adaptive reader. It never changes after it was entered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The track.
+    pub track: Track,
+    /// The media segment.
+    pub unit: UnitKey,
+    /// Its initialization section, if it has one.
+    pub init: Option<UnitKey>,
+    /// The run it belongs to.
+    pub run: RunId,
+    /// Set on the first unit of a run.
+    pub run_start: Option<RunStart>,
+    /// Presentation time of its start.
+    pub start: Duration,
+    /// Its duration, from EXTINF.
+    pub duration: Duration,
+    /// Its media sequence number.
+    pub msn: MediaSequence,
+    /// Its discontinuity sequence number.
+    pub dsn: DiscontinuitySequence,
+    /// Wall-clock time of its start, stated or carried forward.
+    pub program_date_time: Option<WallTime>,
+}
+
+/// Why a run begins, and what a demuxer has to drop at its start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStart {
+    /// Why.
+    pub reason: RunReason,
+    /// Media before this presentation time has been read already, or was not asked for.
+    pub discard_until: Duration,
+}
+
+/// Why a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunReason {
+    /// The first unit.
+    Start,
+    /// A seek.
+    Seek,
+    /// Another variant or rendition.
+    Switch,
+    /// Another initialization section.
+    Init,
+    /// EXT-X-DISCONTINUITY.
+    Discontinuity,
+    /// The run before it was cut: its last unit could not be finished.
+    Cut,
+    /// Segments were left out.
+    Gap,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoadPlaylist { id, url } => write!(f, "load {id} {}", url.path()),
+            Self::Fetch { fetch, unit, request } => write!(f, "fetch {fetch} {unit} {request}"),
+            Self::Size { fetch, unit, request } => write!(f, "size {fetch} {unit} {request}"),
+            Self::Cancel { fetch } => write!(f, "cancel {fetch}"),
+            Self::FetchKey { key, request } => write!(f, "key {key} {} attempt {}", request.url.path(), request.attempt),
+            Self::Place { unit, offset, .. } => write!(f, "place {unit} at {offset}"),
+            Self::Length { media, len } => write!(f, "length {media} {len}"),
+            Self::Enter { entry, .. } => write!(f, "enter {entry}"),
+            Self::MapTimestamps { dsn, offset } => write!(f, "map dsn {} by {offset} ns", dsn.0),
+            Self::EndOfStream { reader } => write!(f, "end {reader}"),
+            Self::Release { unit } => write!(f, "release {unit}"),
+            Self::Abandon { failure, .. } => write!(f, "abandon {failure}"),
+            Self::Refuse { reader, failure } => write!(f, "refuse {reader} {failure}"),
+            Self::Attach { reader, media } => write!(f, "attach {reader} {media}"),
+            Self::Resolve { failure, attempt } => write!(f, "resolve {failure} attempt {attempt}"),
+            Self::Fail { failure } => write!(f, "fail {failure}"),
+        }
+    }
+}
+
+impl fmt::Display for UnitRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.url.path())?;
+        if let Some(range) = self.range {
+            write!(f, " [{range}]")?;
+        }
+        if let Some(encryption) = self.encryption {
+            write!(f, " {}", encryption.key)?;
+        }
+        if self.attempt > 1 {
+            write!(f, " attempt {}", self.attempt)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {:.3} s + {:.3} s", self.unit, self.run, self.start.as_secs_f64(), self.duration.as_secs_f64())?;
+        self.run_start.as_ref().map_or(Ok(()), |start| write!(f, " {:?}", start.reason))
+    }
+}

@@ -1,0 +1,391 @@
+//! Which playlists are loaded, when, and which streams they offer.
+
+use std::{sync::Arc, time::Duration};
+
+use url::Url;
+
+use super::{
+    Action, Failure, FailureKind, FetchFailure, HlsEvent, MediaId, MediaSelection, PlaylistId, PlaylistText, Session,
+    Subject, Track, VariantChoice, WaitReason,
+    media::{Load, Media},
+    units::UnitState,
+};
+use crate::{
+    abr::AbrReason,
+    playlist::{
+        self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Rendition, RenditionKind,
+        Variant, VariantId,
+    },
+    reload::{self, Loaded, MIN_INTERVAL},
+    time::Tick,
+    timeline::Merge,
+};
+
+/// The playlist the session was opened with.
+#[derive(Debug)]
+pub(super) struct Primary {
+    pub(super) url: Url,
+    pub(super) load: Load,
+    pub(super) failures: u32,
+    /// When the first load began.
+    opened: Option<Tick>,
+    /// Whether it turned out to be a media playlist.
+    pub(super) is_media: bool,
+    /// Its URL after redirects, for variables imported from queries.
+    loaded: bool,
+}
+
+impl Primary {
+    pub(super) fn new(url: Url) -> Self {
+        Self { url, load: Load::Idle { due: None }, failures: 0, opened: None, is_media: false, loaded: false }
+    }
+}
+
+/// The stream of a media playlist that was opened directly.
+const ONLY: MediaId = MediaId::Variant(VariantId(0));
+
+impl Session {
+    pub(super) fn load_primary(&mut self) {
+        if matches!(self.primary.load, Load::Loading { .. }) {
+            return;
+        }
+        let now = self.tick();
+        self.primary.opened.get_or_insert(now);
+        self.primary.load = Load::Loading { started: now };
+        let url = self.primary.url.clone();
+        self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url });
+    }
+
+    /// Loads the playlist of `media`, unless that is under way.
+    pub(super) fn load_media(&mut self, id: MediaId) {
+        if self.primary.is_media && id == ONLY {
+            return self.load_primary();
+        }
+        let now = self.tick();
+        let Some(media) = self.medias.get_mut(&id).filter(|media| !media.is_loading()) else { return };
+        media.load = Load::Loading { started: now };
+        let url = media.url.clone();
+        self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url });
+    }
+
+    pub(super) fn handle_playlist(&mut self, id: PlaylistId, result: Result<PlaylistText, FetchFailure>) {
+        match (id, result) {
+            (PlaylistId::Primary, Ok(text)) => self.primary_arrived(&text),
+            (PlaylistId::Primary, Err(cause)) => self.primary_failed(cause),
+            (PlaylistId::Media(media), Ok(text)) => self.media_arrived(media, &text),
+            (PlaylistId::Media(media), Err(cause)) => self.media_failed(media, cause),
+        }
+    }
+
+    fn parse(&self, text: &PlaylistText, previous: Option<Arc<MediaPlaylist>>) -> Result<Playlist, ParseError> {
+        let options = ParseOptions {
+            imports: self.multivariant.as_ref().map(|playlist| &playlist.variables),
+            previous: previous.as_deref(),
+            limits: Limits::default(),
+        };
+        playlist::parse(text.text.as_bytes(), &text.url, &options)
+    }
+
+    fn primary_arrived(&mut self, text: &PlaylistText) {
+        match self.parse(text, self.medias.get(&ONLY).and_then(Media::snapshot)) {
+            Err(_) => self.primary_failed(FetchFailure::new(FailureKind::Playlist)),
+            Ok(Playlist::Multivariant(_)) if self.primary.is_media => {
+                self.primary_failed(FetchFailure::new(FailureKind::Playlist));
+            }
+            Ok(Playlist::Multivariant(playlist)) => {
+                self.primary.load = Load::Idle { due: None };
+                self.primary.failures = 0;
+                self.take_multivariant(playlist);
+                self.wake_units(PlaylistId::Primary);
+            }
+            Ok(Playlist::Media(_)) if self.multivariant.is_some() => {
+                self.primary_failed(FetchFailure::new(FailureKind::Playlist));
+            }
+            Ok(Playlist::Media(playlist)) => {
+                self.primary.is_media = true;
+                self.primary.failures = 0;
+                self.medias.entry(ONLY).or_insert_with(|| Media::new(ONLY, text.url.clone(), None));
+                self.variant = Some(VariantId(0));
+                let started = match self.primary.load {
+                    Load::Loading { started } => started,
+                    Load::Idle { .. } => self.now.at,
+                };
+                self.primary.load = Load::Idle { due: None };
+                self.take_media(ONLY, playlist, started);
+            }
+        }
+        self.primary.loaded |= self.over.is_none();
+    }
+
+    fn primary_failed(&mut self, cause: FetchFailure) {
+        let now = self.tick();
+        self.primary.load = Load::Idle { due: None };
+        self.primary.failures += 1;
+        let failure = Failure { subject: Subject::Playlist(PlaylistId::Primary), cause };
+        if self.primary.is_media {
+            return self.media_failed(ONLY, failure.cause);
+        }
+        if self.primary.loaded {
+            // A reload that was to bring new URLs: whoever waits for it climbs on without.
+            self.tell(HlsEvent::Error { error: failure, recoverable: true });
+            return self.wake_units(PlaylistId::Primary);
+        }
+        let waits = matches!(failure.cause.kind, FailureKind::NotReady | FailureKind::NotFound);
+        let opened = self.primary.opened.unwrap_or(now);
+        if waits && now.since(opened) < self.options.ready_timeout {
+            let wait = failure.cause.retry_after.unwrap_or_else(|| backoff(self.primary.failures));
+            self.primary.load = Load::Idle { due: Some(now + wait.max(MIN_INTERVAL)) };
+            return self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
+        }
+        self.fail(failure);
+    }
+
+    /// Takes over the offered streams; streams known from an earlier load keep their state and get their new URLs.
+    fn take_multivariant(&mut self, playlist: MultivariantPlaylist) {
+        for variant in &playlist.variants {
+            self.offer(MediaId::Variant(variant.id), variant.uri.url(), Some(variant.bandwidth));
+        }
+        for rendition in &playlist.renditions {
+            if let Some(uri) = &rendition.uri {
+                self.offer(MediaId::Rendition(rendition.id), uri.url(), None);
+            }
+        }
+        self.adaptation.take_ladder(&playlist.variants);
+        self.multivariant = Some(Arc::new(playlist));
+        if self.variant.is_none() {
+            self.choose_first_variant();
+        }
+    }
+
+    fn offer(&mut self, id: MediaId, url: Url, bandwidth: Option<crate::BitRate>) {
+        match self.medias.get_mut(&id) {
+            Some(media) => media.url = url,
+            None => {
+                self.medias.insert(id, Media::new(id, url, bandwidth));
+            }
+        }
+    }
+
+    fn choose_first_variant(&mut self) {
+        let choice = match self.options.variant {
+            VariantChoice::Id(id) => self.variant_named(id).map(|variant| (variant.id, AbrReason::Manual)),
+            VariantChoice::Best => {
+                self.best_variant(|a, b| a.bandwidth > b.bandwidth).map(|id| (id, AbrReason::Manual))
+            }
+            VariantChoice::Worst => {
+                self.best_variant(|a, b| a.bandwidth < b.bandwidth).map(|id| (id, AbrReason::Manual))
+            }
+            VariantChoice::Auto => self.adaptation.first(self.now.at).map(|id| (id, AbrReason::Initial)),
+        };
+        let Some((id, reason)) = choice else {
+            return self.fail(Failure::session(FailureKind::NoMedia));
+        };
+        self.apply_variant(id, reason);
+    }
+
+    /// Plans from `id` from now on and says so.
+    pub(super) fn apply_variant(&mut self, id: VariantId, reason: AbrReason) {
+        let from = self.variant.replace(id);
+        self.adaptation.applied(id, self.now.at);
+        self.tell(HlsEvent::VariantApplied { track: Track::Main, from_variant: from, to_variant: id, reason });
+    }
+
+    pub(super) fn variant_named(&self, id: VariantId) -> Option<&Variant> {
+        self.multivariant.as_ref()?.variants.iter().find(|variant| variant.id == id)
+    }
+
+    /// The playable variant that none is `better` than; the first of equals.
+    fn best_variant(&self, better: impl Fn(&Variant, &Variant) -> bool) -> Option<VariantId> {
+        let now = self.tick();
+        let variants = self.multivariant.as_ref()?.variants.iter();
+        let open = |id| self.medias.get(&MediaId::Variant(id)).is_some_and(|media| !media.is_excluded(now));
+        let best = variants.filter(|variant| open(variant.id)).reduce(|best, it| if better(it, best) { it } else { best });
+        best.map(|variant| variant.id)
+    }
+
+    /// The variant to go on with when `failed` cannot be played: the nearest below in bandwidth, else the nearest above.
+    pub(super) fn substitute_for(&self, failed: VariantId) -> Option<VariantId> {
+        if matches!(self.options.variant, VariantChoice::Id(_)) {
+            return None;
+        }
+        let rate = self.variant_named(failed)?.bandwidth;
+        let below = self.best_variant(|a, b| {
+            let rank = |it: &Variant| (it.id != failed && it.bandwidth <= rate, it.bandwidth);
+            rank(a) > rank(b)
+        });
+        let usable = |id: &VariantId| *id != failed && self.variant_named(*id).is_some_and(|it| it.bandwidth <= rate);
+        below.filter(usable).or_else(|| {
+            let above = self.best_variant(|a, b| {
+                let rank = |it: &Variant| (it.id == failed, it.bandwidth);
+                rank(a) < rank(b)
+            });
+            above.filter(|id| *id != failed)
+        })
+    }
+
+    fn media_arrived(&mut self, id: MediaId, text: &PlaylistText) {
+        let Some(media) = self.medias.get_mut(&id) else { return };
+        let started = match media.load {
+            Load::Loading { started } => started,
+            Load::Idle { .. } => self.now.at,
+        };
+        media.load = Load::Idle { due: None };
+        let previous = media.snapshot();
+        match self.parse(text, previous) {
+            Ok(Playlist::Media(playlist)) => self.take_media(id, playlist, started),
+            Ok(Playlist::Multivariant(_)) | Err(_) => {
+                self.media_failed(id, FetchFailure::new(FailureKind::Playlist));
+            }
+        }
+    }
+
+    fn take_media(&mut self, id: MediaId, playlist: MediaPlaylist, started: Tick) {
+        let origin = self.origin_for(&playlist);
+        let Some(media) = self.medias.get_mut(&id) else { return };
+        let first = media.timeline.is_none();
+        let merge = media.take_snapshot(Arc::new(playlist), origin);
+        media.load_failures = 0;
+        let Some(timeline) = &media.timeline else { return };
+        media.load = Load::Idle { due: reload::next_load(timeline.snapshot(), Media::loaded(merge), started) };
+        if let Some(cause) = media.unplayable() {
+            return self.media_unusable(id, Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause });
+        }
+        let event = HlsEvent::PlaylistUpdated {
+            media: id,
+            segments: timeline.snapshot().segments.len() as u64,
+            window_start: timeline.start(),
+            window_end: timeline.end(),
+            ended: timeline.ended(),
+        };
+        if first || merge != Merge::Unchanged {
+            self.tell(event);
+        }
+        self.wake_units(PlaylistId::Media(id));
+    }
+
+    /// Where a newly loaded stream begins on the presentation timeline: at the date it shares with a stream that is
+    /// placed already, else at zero.
+    fn origin_for(&self, playlist: &MediaPlaylist) -> Duration {
+        let date = playlist.date_of(0);
+        let placed = self.medias.values().filter_map(|media| media.timeline.as_ref());
+        let shared = placed.filter_map(|timeline| {
+            let their = timeline.snapshot().date_of(0)?;
+            let ahead = date?.as_millis().checked_sub(their.as_millis())?;
+            let start = i64::try_from(timeline.start().as_millis()).ok()?;
+            u64::try_from(start.checked_add(ahead)?).ok().map(Duration::from_millis)
+        });
+        if playlist.is_live() { shared.into_iter().next().unwrap_or_default() } else { Duration::ZERO }
+    }
+
+    fn media_failed(&mut self, id: MediaId, cause: FetchFailure) {
+        let now = self.tick();
+        let Some(media) = self.medias.get_mut(&id) else { return };
+        let started = match media.load {
+            Load::Loading { started } => started,
+            Load::Idle { .. } => now,
+        };
+        media.load = Load::Idle { due: None };
+        media.load_failures += 1;
+        let failure = Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause };
+        let Some(timeline) = &media.timeline else {
+            return self.media_unusable(id, failure);
+        };
+        let due = reload::next_load(timeline.snapshot(), Loaded::Failed(media.load_failures), started.max(now));
+        media.load = Load::Idle { due };
+        self.tell(HlsEvent::Error { error: failure, recoverable: true });
+        self.wake_units(PlaylistId::Media(id));
+    }
+
+    /// A stream that cannot be played from: readers that have not begun with it get another, if there is one.
+    pub(super) fn media_unusable(&mut self, id: MediaId, failure: Failure) {
+        let until = self.tick() + self.options.exclusion;
+        if let Some(media) = self.medias.get_mut(&id) {
+            media.excluded_until = Some(until);
+        }
+        let other = match id {
+            MediaId::Variant(variant) => self.substitute_for(variant).filter(|_| !self.holds_readers(id)),
+            MediaId::Rendition(_) => None,
+        };
+        let Some(other) = other else { return self.fail(failure) };
+        self.tell(HlsEvent::Error { error: failure, recoverable: true });
+        self.adaptation.exclude(id, until);
+        self.apply_variant(other, AbrReason::Failover);
+        self.leave_media(id, None);
+    }
+
+    /// The audio rendition that belongs to the variant in force: the chosen one, else the default, else the first that
+    /// may be selected without being asked for.
+    pub(super) fn audio_rendition(&self) -> Option<&Rendition> {
+        let playlist = self.multivariant.as_ref()?;
+        let variant = self.variant.and_then(|id| self.variant_named(id))?;
+        let group = variant.audio.as_deref()?;
+        let offered = || playlist.group(RenditionKind::Audio, group).filter(|rendition| rendition.uri.is_some());
+        let chosen = offered().find(|rendition| Some(rendition.id) == self.chosen_audio);
+        chosen
+            .or_else(|| offered().find(|rendition| rendition.default))
+            .or_else(|| offered().find(|rendition| rendition.autoselect))
+            .or_else(|| offered().next())
+    }
+
+    /// The stream a reader of `track` is to read now.
+    pub(super) fn media_for(&self, track: Track) -> Option<MediaId> {
+        let audio = || self.audio_rendition().map(|rendition| MediaId::Rendition(rendition.id));
+        let main = || self.variant.map(MediaId::Variant);
+        match track {
+            Track::Main if self.options.selection == MediaSelection::AudioOnly => audio().or_else(main),
+            Track::Main => main(),
+            Track::Audio => audio(),
+            Track::Subtitles => None,
+        }
+    }
+
+    /// Loads whatever is due.
+    pub(super) fn load_due_playlists(&mut self) {
+        let now = self.tick();
+        let due = |load: Load| matches!(load, Load::Idle { due: Some(due) } if due <= now);
+        if due(self.primary.load) {
+            self.load_primary();
+        }
+        let read: Vec<MediaId> = self.read_medias();
+        for id in read {
+            if self.medias.get(&id).is_some_and(|media| due(media.load)) {
+                self.load_media(id);
+            }
+        }
+    }
+
+    /// When the next playlist is due. Only playlists of what is read are loaded again.
+    pub(super) fn next_playlist_load(&self) -> Option<Tick> {
+        let due = |load: Load| match load {
+            Load::Idle { due } => due,
+            Load::Loading { .. } => None,
+        };
+        let read = self.read_medias();
+        let medias = read.iter().filter_map(|id| self.medias.get(id)).filter_map(|media| due(media.load));
+        medias.chain(due(self.primary.load)).min()
+    }
+
+    /// Units that waited for this playlist go on.
+    fn wake_units(&mut self, id: PlaylistId) {
+        let waiting: Vec<_> = self
+            .units
+            .iter()
+            .filter(|(_, unit)| unit.state == UnitState::AwaitingPlaylist(id))
+            .map(|(key, _)| key)
+            .collect();
+        let now = self.tick();
+        for unit in waiting {
+            if id == PlaylistId::Primary && !self.primary.is_media {
+                // Its media playlist may have moved; its own URL comes from there.
+                self.units.set(unit, UnitState::AwaitingPlaylist(PlaylistId::Media(unit.media)));
+                self.load_media(unit.media);
+            } else {
+                self.units.set(unit, UnitState::Resting { until: now });
+            }
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    Duration::from_millis(500).saturating_mul(1 << failures.min(4))
+}

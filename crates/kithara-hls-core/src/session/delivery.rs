@@ -1,0 +1,379 @@
+//! What came of the fetches, and what is tried when nothing came.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::{
+    Action, Delivered, Failure, FailureKind, FetchFailure, Head, HlsEvent, KeyId, MediaId, Place, PlaylistId, ReaderId,
+    Remedy, Session, Subject, UnitKey,
+    ids::FetchId,
+    readers::ReaderState,
+    reading::share,
+    units::{Fetch, UnitState},
+};
+use crate::{
+    abr::AbrReason,
+    fallback::{self, Tried},
+    time::MediaTime,
+};
+
+/// How long a unit that nobody stands at yet rests after the network gave up on it.
+const REST: Duration = Duration::from_secs(2);
+
+impl Session {
+    pub(super) fn handle_head(&mut self, id: FetchId, head: Head) {
+        let now = self.tick();
+        let Some(fetch) = self.units.fetches.get_mut(&id) else { return };
+        self.adaptation.head(now, id, &head);
+        fetch.head = Some(head);
+    }
+
+    pub(super) fn handle_progress(&mut self, id: FetchId, bytes: u64) {
+        let now = self.tick();
+        let Some(fetch) = self.units.fetches.get_mut(&id) else { return };
+        fetch.bytes = bytes;
+        let media = fetch.unit.media;
+        self.adaptation.progress(now, id, bytes);
+        for reader in self.readers.values_mut() {
+            if let ReaderState::Flat(flat) = &mut reader.state {
+                flat.touched |= flat.media == Some(media);
+            }
+        }
+    }
+
+    pub(super) fn handle_fetched(&mut self, id: FetchId, result: Result<Delivered, FetchFailure>) {
+        // A late report about a fetch that was cancelled.
+        let Some(fetch) = self.units.fetches.remove(&id) else { return };
+        self.adaptation.ended(self.now.at, id, result.is_ok());
+        match result {
+            Ok(delivered) => self.delivered(&fetch, delivered),
+            Err(cause) => self.unit_failed(fetch.unit, cause),
+        }
+    }
+
+    fn delivered(&mut self, fetch: &Fetch, delivered: Delivered) {
+        let unit = fetch.unit;
+        let Some(media) = self.medias.get_mut(&unit.media) else { return };
+        let known = media.layout.position(unit).and_then(|idx| media.layout.len_of(idx));
+        if known.is_some_and(|known| known != delivered.len) {
+            // Readers may stand behind the place that the length known before gave.
+            return self.give_up(unit, FetchFailure::new(FailureKind::Changed));
+        }
+        media.layout.learn(unit, delivered.len);
+        self.units.set(unit, UnitState::Ready { len: delivered.len });
+        if let Some(trouble) = self.units.trouble(unit) {
+            *trouble = super::units::Trouble::default();
+        }
+        if let Some(msn) = unit.msn() {
+            media.note_delivery(msn, delivered.len);
+            let (variant, segment_index) = (media.id, media.index_of(msn));
+            let track = self.track_of(variant);
+            self.tell(HlsEvent::SegmentComplete {
+                track,
+                variant,
+                segment_index,
+                bytes_transferred: delivered.wire_len,
+                duration: self.now.at.since(fetch.started),
+                cached: delivered.from_store,
+            });
+            self.tell_progress(unit);
+        }
+    }
+
+    fn tell_progress(&mut self, unit: UnitKey) {
+        let Some(media) = self.medias.get(&unit.media) else { return };
+        let Some(timeline) = &media.timeline else { return };
+        let end = unit.msn().and_then(|msn| {
+            let segment = timeline.segment(msn)?;
+            Some(timeline.start_of(msn)?.saturating_add(segment.duration))
+        });
+        let percent = end.filter(|_| timeline.ended()).map(|end| share(end, timeline.end()));
+        let place = media.layout.position(unit);
+        let offset = place.and_then(|idx| media.layout.offset_of(idx + 1));
+        let (track, sample) = (self.track_of(media.id), self.adaptation.estimate());
+        if let Some(offset) = offset {
+            self.tell(HlsEvent::DownloadProgress { track, offset, percent });
+        }
+        if let Some(sample) = sample {
+            self.tell(HlsEvent::ThroughputSample { bytes_per_second: sample.as_f64() / 8.0 });
+        }
+        self.tell_buffer(track);
+    }
+
+    fn tell_buffer(&mut self, track: super::Track) {
+        let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
+        let levels = readers.into_iter().filter_map(|id| self.level(id));
+        if let Some(level) = levels.min() {
+            self.tell(HlsEvent::BufferLevel { track, level_seconds: level.as_secs_f64() });
+        }
+    }
+
+    pub(super) fn handle_sized(&mut self, id: FetchId, result: Result<u64, FetchFailure>) {
+        let Some(fetch) = self.units.fetches.remove(&id) else { return };
+        match result {
+            Ok(len) => {
+                if let Some(media) = self.medias.get_mut(&fetch.unit.media) {
+                    media.layout.learn(fetch.unit, len);
+                }
+            }
+            Err(cause) => {
+                let failure = Failure { subject: Subject::Unit(fetch.unit), cause };
+                let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
+                for reader in readers {
+                    self.refuse_with(reader, failure.clone());
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_key(&mut self, key: KeyId, result: Result<(), FetchFailure>) {
+        if let Some(key_url) = self.keys.settle(key, result.is_ok()) {
+            self.tell(HlsEvent::KeyFetch { key_url, success: result.is_ok(), cached: false });
+        }
+        let Err(cause) = result else { return };
+        let wait: Vec<(FetchId, UnitKey)> = self
+            .units
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| fetch.key == Some(key))
+            .map(|(id, fetch)| (*id, fetch.unit))
+            .collect();
+        for (fetch, unit) in wait {
+            self.units.fetches.remove(&fetch);
+            self.adaptation.cancelled(self.now.at, fetch);
+            self.act(Action::Cancel { fetch });
+            self.unit_failed(unit, cause.clone());
+        }
+    }
+
+    /// What was delivered is gone: the unit is absent again.
+    pub(super) fn handle_dropped(&mut self, unit: UnitKey) {
+        match self.units.state(unit) {
+            Some(UnitState::Fetching(fetch)) => {
+                let fetch = *fetch;
+                self.units.fetches.remove(&fetch);
+                self.adaptation.cancelled(self.now.at, fetch);
+                self.act(Action::Cancel { fetch });
+            }
+            Some(UnitState::Ready { .. }) => {}
+            _ => return,
+        }
+        self.units.remove(unit);
+        self.act(Action::Release { unit });
+    }
+
+    pub(super) fn handle_media_time(&mut self, unit: UnitKey, time: MediaTime) {
+        let Some(timeline) = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref()) else { return };
+        let Some((msn, segment)) = unit.msn().and_then(|msn| Some((msn, timeline.segment(msn)?))) else { return };
+        let Some(start) = timeline.start_of(msn).and_then(|start| i64::try_from(start.as_nanos()).ok()) else { return };
+        let (dsn, offset) = (segment.dsn, start.saturating_sub(time.as_nanos()));
+        if self.timestamps.contains_key(&dsn) {
+            return;
+        }
+        self.timestamps.insert(dsn, offset);
+        self.act(Action::MapTimestamps { dsn, offset });
+    }
+
+    pub(super) fn handle_resolved(&mut self, result: Result<Url, FetchFailure>) {
+        let waiting: Vec<UnitKey> =
+            self.units.iter().filter(|(_, unit)| unit.state == UnitState::AwaitingUrl).map(|(key, _)| key).collect();
+        match result {
+            Ok(url) => {
+                self.primary.url = url;
+                for unit in waiting {
+                    self.units.set(unit, UnitState::AwaitingPlaylist(PlaylistId::Primary));
+                }
+                self.load_primary();
+            }
+            Err(cause) => waiting.into_iter().for_each(|unit| self.unit_failed(unit, cause.clone())),
+        }
+    }
+
+    /// Chooses and begins the next remedy for a unit.
+    pub(super) fn unit_failed(&mut self, unit: UnitKey, cause: FetchFailure) {
+        let now = self.tick();
+        if self.units.get(unit).is_none() {
+            self.units.set(unit, UnitState::Resting { until: now });
+        }
+        let has_other_variant = self.other_for(unit).is_some();
+        let (refetches, on_missing) = (self.options.refetches, self.options.on_missing);
+        let options = fallback::Options {
+            refetches,
+            has_primary: self.multivariant.is_some(),
+            has_resolver: self.options.has_resolver,
+            has_other_variant,
+            on_missing,
+        };
+        let Some(trouble) = self.units.trouble(unit) else { return };
+        trouble.bad += u32::from(cause.kind.is_bad_delivery());
+        trouble.last = Some(cause.clone());
+        let tried = Tried {
+            bad_deliveries: trouble.bad,
+            reloaded_media: trouble.reloaded_media,
+            reloaded_primary: trouble.reloaded_primary,
+            resolved: trouble.asked > 0,
+        };
+        let remedy = fallback::remedy(cause.kind, tried, options);
+        let waits = cause.kind == FailureKind::Unreachable && matches!(remedy, Remedy::Fail | Remedy::Skip);
+        if waits && !self.is_stood_at(unit) {
+            // Readers are elsewhere and have media to play: the network may be back before they come here.
+            let error = Failure { subject: Subject::Unit(unit), cause };
+            self.tell(HlsEvent::Recovering { error, remedy: Remedy::Refetch });
+            return self.units.set(unit, UnitState::Resting { until: now + REST });
+        }
+        self.begin_remedy(unit, cause, remedy);
+    }
+
+    fn begin_remedy(&mut self, unit: UnitKey, cause: FetchFailure, remedy: Remedy) {
+        let now = self.tick();
+        let failure = Failure { subject: Subject::Unit(unit), cause: cause.clone() };
+        if remedy != Remedy::Fail {
+            self.tell(HlsEvent::Recovering { error: failure.clone(), remedy });
+        }
+        let backoff = self.options.refetch_backoff;
+        let Some(trouble) = self.units.trouble(unit) else { return };
+        match remedy {
+            Remedy::Refetch => {
+                let wait = backoff.saturating_mul(1 << trouble.bad.saturating_sub(1).min(6));
+                self.units.set(unit, UnitState::Resting { until: now + wait });
+            }
+            Remedy::ReloadMedia => {
+                trouble.reloaded_media = true;
+                let id = self.playlist_of(unit.media);
+                self.units.set(unit, UnitState::AwaitingPlaylist(id));
+                self.load_media(unit.media);
+            }
+            Remedy::ReloadPrimary => {
+                trouble.reloaded_primary = true;
+                self.units.set(unit, UnitState::AwaitingPlaylist(PlaylistId::Primary));
+                self.load_primary();
+            }
+            Remedy::Resolve => {
+                trouble.asked += 1;
+                let attempt = trouble.asked;
+                self.units.set(unit, UnitState::AwaitingUrl);
+                self.act(Action::Resolve { failure, attempt });
+            }
+            Remedy::OtherVariant => self.take_other_variant(unit, failure),
+            Remedy::Skip => self.skip_unit(unit),
+            Remedy::Fail => self.give_up(unit, cause),
+        }
+    }
+
+    fn playlist_of(&self, media: MediaId) -> PlaylistId {
+        if self.primary.is_media { PlaylistId::Primary } else { PlaylistId::Media(media) }
+    }
+
+    /// The variant that could play instead, where readers can change.
+    fn other_for(&self, unit: UnitKey) -> Option<crate::playlist::VariantId> {
+        let MediaId::Variant(variant) = unit.media else { return None };
+        if self.holds_readers(unit.media) {
+            return None;
+        }
+        self.substitute_for(variant)
+    }
+
+    fn take_other_variant(&mut self, unit: UnitKey, failure: Failure) {
+        let until = self.tick() + self.options.exclusion;
+        let Some(other) = self.other_for(unit) else { return self.give_up(unit, failure.cause) };
+        if let Some(media) = self.medias.get_mut(&unit.media) {
+            media.excluded_until = Some(until);
+        }
+        self.adaptation.exclude(unit.media, until);
+        self.apply_variant(other, AbrReason::Failover);
+        self.cut_entered(unit, &failure);
+        self.leave_media(unit.media, Some(unit));
+        self.units.set(unit, UnitState::Failed);
+    }
+
+    /// A unit that was entered and cannot be finished ends its run; the next run begins again at its start.
+    fn cut_entered(&mut self, unit: UnitKey, failure: &Failure) {
+        let mut cut = false;
+        for reader in self.readers.values_mut() {
+            let ReaderState::Adaptive(adaptive) = &mut reader.state else { continue };
+            let Some(idx) = adaptive.entered.iter().position(|entry| entry.unit == unit) else { continue };
+            let at = adaptive.entered[idx].start;
+            adaptive.entered.truncate(idx);
+            adaptive.restart(super::RunReason::Cut, at);
+            cut = true;
+        }
+        if cut {
+            self.act(Action::Abandon { unit, failure: failure.clone() });
+        }
+    }
+
+    /// Leaves a segment out.
+    fn skip_unit(&mut self, unit: UnitKey) {
+        let Some(msn) = unit.msn() else {
+            // Without its initialization section nothing of the run can be read.
+            return self.give_up(unit, FetchFailure::new(FailureKind::NotFound));
+        };
+        self.units.set(unit, UnitState::Missing);
+        let Some(media) = self.medias.get_mut(&unit.media) else { return };
+        media.layout.learn(unit, 0);
+        let timeline = media.timeline.as_ref();
+        let start = timeline.and_then(|timeline| timeline.start_of(msn)).unwrap_or_default();
+        let segment = timeline.and_then(|timeline| timeline.segment(msn));
+        let duration = segment.map_or(Duration::ZERO, |segment| segment.duration);
+        let (variant, segment_index) = (media.id, media.index_of(msn));
+        let track = self.track_of(variant);
+        let mut entered = false;
+        for reader in self.readers.values_mut() {
+            match &mut reader.state {
+                ReaderState::Adaptive(adaptive) => {
+                    entered |= adaptive.entered.iter().any(|entry| entry.unit == unit);
+                    adaptive.skip(unit);
+                }
+                ReaderState::Flat(flat) if flat.media == Some(unit.media) => {
+                    // Whoever stood in it moves on to where it would have ended.
+                    flat.cursor = flat.cursor.filter(|_| flat.pending.is_some());
+                }
+                ReaderState::Flat(_) => {}
+            }
+        }
+        if entered {
+            let failure = Failure { subject: Subject::Unit(unit), cause: FetchFailure::new(FailureKind::NotFound) };
+            self.act(Action::Abandon { unit, failure });
+        } else {
+            self.act(Action::Release { unit });
+        }
+        self.tell(HlsEvent::SegmentSkipped { track, variant, segment_index, start, duration });
+    }
+
+    /// Nothing helps: whoever comes to this unit gets the error.
+    fn give_up(&mut self, unit: UnitKey, cause: FetchFailure) {
+        let failure = Failure { subject: Subject::Unit(unit), cause };
+        self.units.set(unit, UnitState::Failed);
+        self.tell(HlsEvent::Error { error: failure.clone(), recoverable: false });
+        self.act(Action::Abandon { unit, failure });
+    }
+
+    /// Whether a reader waits for this very unit.
+    fn is_stood_at(&self, unit: UnitKey) -> bool {
+        self.readers.values().any(|reader| match &reader.state {
+            ReaderState::Flat(flat) => {
+                let media = flat.media.and_then(|id| self.medias.get(&id));
+                let pieces = media.map(|media| media.layout.pieces());
+                let stands = |idx: usize| pieces.and_then(|pieces| pieces.get(idx)).is_some_and(|p| p.unit == unit);
+                flat.cursor.is_some_and(|cursor| stands(cursor) || (stands(cursor + 1) && self.only_init(unit, cursor)))
+            }
+            ReaderState::Adaptive(adaptive) => {
+                let uses = |entry: &super::Entry| entry.unit == unit || entry.init == Some(unit);
+                adaptive.entered.iter().any(uses) || (adaptive.asks && adaptive.planned.front().is_some_and(uses))
+            }
+        })
+    }
+
+    fn only_init(&self, unit: UnitKey, cursor: usize) -> bool {
+        let pieces = self.medias.get(&unit.media).map(|media| media.layout.pieces());
+        let piece = pieces.and_then(|pieces| pieces.get(cursor));
+        piece.is_some_and(|piece| matches!(piece.unit.place, Place::Init(_)))
+    }
+
+    /// The track a stream plays on.
+    pub(super) fn track_of(&self, media: MediaId) -> super::Track {
+        let reader = self.readers.values().find(|reader| reader.media() == Some(media));
+        reader.map_or(super::Track::Main, |reader| reader.track)
+    }
+}

@@ -1,0 +1,250 @@
+//! One media stream of a session: its playlist as loaded so far, and the flat view of it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use url::Url;
+
+use super::{
+    action::Action,
+    failure::{FailureKind, FetchFailure},
+    ids::{MediaId, UnitKey},
+};
+use crate::{
+    BitRate,
+    key::{Protection, protection},
+    layout::{Layout, Piece},
+    playlist::{InitSection, MediaPlaylist, MediaSequence, Segment},
+    reload::Loaded,
+    time::Tick,
+    timeline::{Merge, Timeline},
+};
+
+/// Whether a load of the playlist is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    /// Not now; the next one is due then, if ever.
+    Idle { due: Option<Tick> },
+    /// Since then.
+    Loading { started: Tick },
+}
+
+/// One media stream.
+#[derive(Debug)]
+pub(super) struct Media {
+    pub(super) id: MediaId,
+    /// Where its playlist is to be had.
+    pub(super) url: Url,
+    /// The declared bandwidth of its variant.
+    pub(super) bandwidth: Option<BitRate>,
+    pub(super) timeline: Option<Timeline>,
+    pub(super) layout: Layout,
+    pub(super) load: Load,
+    /// Loads that failed since the last good one.
+    pub(super) load_failures: u32,
+    /// Left out until then, after it failed.
+    pub(super) excluded_until: Option<Tick>,
+    /// Distinct initialization sections, in the order they were met.
+    inits: Vec<Arc<InitSection>>,
+    /// Whether a flat reader needs the layout.
+    flat: bool,
+    /// Pieces whose place was told.
+    told: BTreeSet<usize>,
+    told_len: bool,
+    /// Bytes and media time of segments delivered, to guess the size of those to come.
+    delivered: (u64, Duration),
+}
+
+impl Media {
+    pub(super) fn new(id: MediaId, url: Url, bandwidth: Option<BitRate>) -> Self {
+        Self {
+            id,
+            url,
+            bandwidth,
+            timeline: None,
+            layout: Layout::new(),
+            load: Load::Idle { due: None },
+            load_failures: 0,
+            excluded_until: None,
+            inits: Vec::new(),
+            flat: false,
+            told: BTreeSet::new(),
+            told_len: false,
+            delivered: (0, Duration::ZERO),
+        }
+    }
+
+    /// The snapshot in force.
+    pub(super) fn snapshot(&self) -> Option<Arc<MediaPlaylist>> {
+        self.timeline.as_ref().map(|timeline| Arc::clone(timeline.snapshot()))
+    }
+
+    pub(super) fn is_loading(&self) -> bool {
+        matches!(self.load, Load::Loading { .. })
+    }
+
+    pub(super) fn is_excluded(&self, now: Tick) -> bool {
+        self.excluded_until.is_some_and(|until| now < until)
+    }
+
+    /// Takes a loaded snapshot, first or newer, and says what it brought.
+    pub(super) fn take_snapshot(&mut self, snapshot: Arc<MediaPlaylist>, origin: Duration) -> Merge {
+        let merge = match &mut self.timeline {
+            None => {
+                self.timeline = Some(Timeline::new(Arc::clone(&snapshot), origin));
+                Merge::Grown
+            }
+            Some(timeline) => {
+                rebind_inits(&mut self.inits, timeline.snapshot(), &snapshot);
+                timeline.merge(Arc::clone(&snapshot))
+            }
+        };
+        let mut last: Option<&Arc<InitSection>> = None;
+        for init in snapshot.segments.iter().filter_map(|segment| segment.init.as_ref()) {
+            if last.is_none_or(|last| !Arc::ptr_eq(last, init)) && !self.inits.contains(init) {
+                self.inits.push(Arc::clone(init));
+            }
+            last = Some(init);
+        }
+        if self.flat {
+            self.extend_layout();
+        }
+        merge
+    }
+
+    /// What a load brought, for the reload timing.
+    pub(super) fn loaded(merge: Merge) -> Loaded {
+        match merge {
+            Merge::Unchanged => Loaded::Unchanged,
+            Merge::Grown | Merge::Jumped { .. } | Merge::Restarted => Loaded::Changed,
+        }
+    }
+
+    /// Builds the flat view, now and whenever the playlist grows.
+    pub(super) fn make_flat(&mut self) {
+        if !self.flat {
+            self.flat = true;
+            self.extend_layout();
+        }
+    }
+
+    /// The name of a segment's initialization section.
+    pub(super) fn init_of(&self, segment: &Segment) -> Option<UnitKey> {
+        let init = segment.init.as_ref()?;
+        let known = |have: &Arc<InitSection>| Arc::ptr_eq(have, init) || have == init;
+        // Sections are met in playlist order, so the one in force is usually the newest.
+        let idx = self.inits.iter().rposition(known)?;
+        u32::try_from(idx).ok().map(|idx| UnitKey::init(self.id, idx))
+    }
+
+    /// An initialization section by its name.
+    pub(super) fn init(&self, init: u32) -> Option<&Arc<InitSection>> {
+        self.inits.get(usize::try_from(init).ok()?)
+    }
+
+    /// The first segment that needs an initialization section: its number stands in for a missing IV.
+    pub(super) fn first_user_of(&self, init: &InitSection) -> MediaSequence {
+        let timeline = self.timeline.as_ref();
+        let mut segments = timeline.into_iter().flat_map(|timeline| timeline.snapshot().segments.iter());
+        let user = segments.find(|segment| segment.init.as_deref() == Some(init));
+        user.map_or(MediaSequence(0), |segment| segment.msn)
+    }
+
+    /// Why this stream cannot be played at all, if so: an encryption that is not supported is never read as clear.
+    pub(super) fn unplayable(&self) -> Option<FetchFailure> {
+        let first = self.timeline.as_ref()?.snapshot().segments.first()?;
+        let unsupported = |keys| matches!(protection(keys), Protection::Unsupported);
+        let init = first.init.as_ref().is_some_and(|init| unsupported(&init.keys));
+        (unsupported(&first.keys) || init).then(|| FetchFailure::new(FailureKind::Unsupported))
+    }
+
+    /// Media sequence number minus the first one seen.
+    pub(super) fn index_of(&self, msn: MediaSequence) -> u64 {
+        let first = self.timeline.as_ref().map_or(MediaSequence(0), Timeline::first_seen);
+        msn.0.saturating_sub(first.0)
+    }
+
+    /// Where a piece begins in the flat view, if that is known and was not told before.
+    pub(super) fn announce(&mut self, idx: usize) -> Option<Action> {
+        let (piece, offset) = (self.layout.pieces().get(idx)?, self.layout.offset_of(idx)?);
+        self.told.insert(idx).then_some(Action::Place { media: self.id, unit: piece.unit, offset })
+    }
+
+    /// Where the flat view ends, if that is known and was not told before.
+    pub(super) fn announce_len(&mut self) -> Option<Action> {
+        let len = self.layout.total().filter(|_| !self.told_len)?;
+        self.told_len = true;
+        Some(Action::Length { media: self.id, len })
+    }
+
+    /// Learns from a delivered segment how large segments are.
+    pub(super) fn note_delivery(&mut self, msn: MediaSequence, bytes: u64) {
+        let segment = self.timeline.as_ref().and_then(|timeline| timeline.segment(msn));
+        let duration = segment.map_or(Duration::ZERO, |segment| segment.duration);
+        self.delivered.0 = self.delivered.0.saturating_add(bytes);
+        self.delivered.1 = self.delivered.1.saturating_add(duration);
+    }
+
+    /// How many bytes `duration` of this stream is likely to have.
+    pub(super) fn likely_bytes(&self, duration: Duration) -> u64 {
+        self.rate().bytes_in(duration)
+    }
+
+    /// Bits per second of this stream: as delivered, else as declared.
+    pub(super) fn rate(&self) -> BitRate {
+        let (bytes, time) = self.delivered;
+        let seen = BitRate::measured(bytes, time).filter(|_| bytes > 0);
+        seen.or(self.bandwidth).unwrap_or(BitRate(DEFAULT_RATE))
+    }
+
+    fn extend_layout(&mut self) {
+        let Some(timeline) = &self.timeline else { return };
+        let snapshot = Arc::clone(timeline.snapshot());
+        let last = self.layout.last().and_then(|piece| piece.unit.msn());
+        let mut in_force = last.and_then(|last| timeline.segment(last)).and_then(|segment| self.init_of(segment));
+        let origin = timeline.start();
+        let newer = |segment: &Segment| last.is_none_or(|last| segment.msn > last) && !segment.gap;
+        for (start, segment) in snapshot.segments.iter_timed().filter(|(_, segment)| newer(segment)) {
+            let start = origin.saturating_add(start);
+            let init = self.init_of(segment);
+            if let Some(unit) = init.filter(|_| init != in_force) {
+                let len = segment.init.as_ref().and_then(|init| plain_len(init.byte_range, &init.keys));
+                self.layout.push(Piece { unit, start, duration: Duration::ZERO }, len);
+            }
+            in_force = init;
+            let unit = UnitKey::segment(self.id, segment.msn);
+            let len = plain_len(segment.byte_range, &segment.keys);
+            self.layout.push(Piece { unit, start, duration: segment.duration }, len);
+        }
+        if snapshot.ended {
+            self.layout.end();
+        }
+    }
+}
+
+/// What a reader sees of a byte range: its length, unless padding hides it.
+fn plain_len(range: Option<crate::playlist::ByteRange>, keys: &[crate::playlist::Key]) -> Option<u64> {
+    range.filter(|_| protection(keys) == Protection::Clear).map(|range| range.len)
+}
+
+/// A reloaded playlist may list the same sections under re-signed URLs: they are the same because the same segments
+/// need them.
+fn rebind_inits(inits: &mut [Arc<InitSection>], old: &MediaPlaylist, new: &MediaPlaylist) {
+    let mut done: Option<(*const InitSection, *const InitSection)> = None;
+    for segment in new.segments.iter() {
+        let before = old.segments.by_msn(segment.msn);
+        let (Some(was), Some(is)) = (before.and_then(|before| before.init.as_ref()), segment.init.as_ref()) else {
+            continue;
+        };
+        let pair = (Arc::as_ptr(was), Arc::as_ptr(is));
+        if done == Some(pair) || was == is {
+            continue;
+        }
+        done = Some(pair);
+        if let Some(known) = inits.iter_mut().find(|known| *known == was) {
+            *known = Arc::clone(is);
+        }
+    }
+}
+
+/// Bits per second assumed of a stream of which nothing is known.
+const DEFAULT_RATE: u64 = 1_000_000;

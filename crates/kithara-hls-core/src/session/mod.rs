@@ -1,0 +1,178 @@
+//! The session: everything an HLS client decides, as one machine.
+//!
+//! A driver tells it what happened ([`Input`], with the time), and carries out what it wants ([`Action`]). It never asks
+//! the clock, never waits and never touches a byte of media; the same inputs give the same actions and events.
+//!
+//! ```text
+//!           Input                                    Action
+//!   driver ───────▶ catalog   which playlists, when ───────▶ LoadPlaylist
+//!                   reading   where readers stand            Attach  Place  Enter  Refuse
+//!                   planning  which units, in which order    Fetch  Size  Cancel  Release  FetchKey
+//!                   delivery  what came of it, what else     Abandon  Resolve  Fail
+//! ```
+//!
+//! After each input the session settles: readers that can be served are served, and the plan is brought up to date.
+
+mod action;
+mod adaptation;
+mod catalog;
+mod delivery;
+mod event;
+mod failure;
+mod ids;
+mod input;
+mod keys;
+mod media;
+mod options;
+mod planning;
+mod readers;
+mod reading;
+mod status;
+mod units;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use url::Url;
+
+pub use self::{
+    action::{Action, Entry, KeyRequest, RunReason, RunStart, UnitRequest, Urgency},
+    event::{HlsEvent, Remedy, WaitReason},
+    failure::{Failure, FailureKind, FetchFailure, Subject},
+    ids::{FetchId, KeyId, MediaId, Place, PlaylistId, ReaderId, RunId, Track, UnitKey},
+    input::{Command, Delivered, Demand, Head, Input, PlaylistText, View},
+    options::{MediaSelection, OnMissing, SessionOptions, VariantChoice},
+    status::{RenditionStatus, Status, VariantStatus},
+};
+use self::{adaptation::Adaptation, catalog::Primary, keys::Keys, media::Media, readers::Reader, units::Units};
+use crate::{
+    playlist::{DiscontinuitySequence, MultivariantPlaylist, RenditionId, VariantId},
+    time::{Now, Tick, WallTime},
+};
+
+/// One stream being read.
+#[derive(Debug)]
+pub struct Session {
+    options: SessionOptions,
+    now: Now,
+    primary: Primary,
+    multivariant: Option<Arc<MultivariantPlaylist>>,
+    medias: BTreeMap<MediaId, Media>,
+    /// The variant units of the main track are planned from.
+    variant: Option<VariantId>,
+    /// The audio rendition the application chose; else the playlist's default counts.
+    chosen_audio: Option<RenditionId>,
+    readers: BTreeMap<ReaderId, Reader>,
+    units: Units,
+    keys: Keys,
+    adaptation: Adaptation,
+    /// Nanoseconds to add to media time, by discontinuity sequence number; set once.
+    timestamps: BTreeMap<DiscontinuitySequence, i64>,
+    actions: VecDeque<Action>,
+    events: VecDeque<HlsEvent>,
+    over: Option<Failure>,
+}
+
+impl Session {
+    /// A session that begins by loading the playlist at `url`.
+    pub fn new(url: Url, options: SessionOptions, now: Now) -> Self {
+        let mut session = Self {
+            now,
+            primary: Primary::new(url),
+            multivariant: None,
+            medias: BTreeMap::new(),
+            variant: None,
+            chosen_audio: None,
+            readers: BTreeMap::new(),
+            units: Units::default(),
+            keys: Keys::default(),
+            adaptation: Adaptation::new(&options),
+            timestamps: BTreeMap::new(),
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            over: None,
+            options,
+        };
+        session.load_primary();
+        session
+    }
+
+    /// Takes one input. Time never goes back: an input that is older than the one before counts as that old.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = Now { at: now.at.max(self.now.at), wall: now.wall.or(self.now.wall) };
+        if self.over.is_some() {
+            return;
+        }
+        match input {
+            Input::Playlist { id, result } => self.handle_playlist(id, result),
+            Input::Head { fetch, head } => self.handle_head(fetch, head),
+            Input::Progress { fetch, bytes } => self.handle_progress(fetch, bytes),
+            Input::Fetched { fetch, result } => self.handle_fetched(fetch, result),
+            Input::Sized { fetch, result } => self.handle_sized(fetch, result),
+            Input::Key { key, result } => self.handle_key(key, result),
+            Input::MediaTime { unit, time } => self.handle_media_time(unit, time),
+            Input::Dropped { unit } => self.handle_dropped(unit),
+            Input::Demand { reader, demand } => self.handle_demand(reader, demand),
+            Input::Command(command) => self.handle_command(command),
+            Input::Timeout => {}
+        }
+        if self.over.is_none() {
+            self.load_due_playlists();
+            self.settle_readers();
+            self.plan_units();
+        }
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing to tell.
+    pub fn poll_event(&mut self) -> Option<HlsEvent> {
+        self.events.pop_front()
+    }
+
+    /// When the session wants [`Input::Timeout`] if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Tick> {
+        if self.over.is_some() {
+            return None;
+        }
+        [self.units.next_wake(self.now.at), self.next_playlist_load()].into_iter().flatten().min()
+    }
+
+    /// Why the session is over, if it is.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.over.as_ref()
+    }
+
+    fn tick(&self) -> Tick {
+        self.now.at
+    }
+
+    fn wall(&self) -> Option<WallTime> {
+        self.now.wall
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    fn tell(&mut self, event: HlsEvent) {
+        self.events.push_back(event);
+    }
+
+    /// Ends the session.
+    fn fail(&mut self, failure: Failure) {
+        let fetches: Vec<FetchId> = self.units.fetches.keys().copied().collect();
+        for fetch in fetches {
+            self.act(Action::Cancel { fetch });
+        }
+        self.units.fetches.clear();
+        self.tell(HlsEvent::Error { error: failure.clone(), recoverable: false });
+        self.act(Action::Fail { failure: failure.clone() });
+        self.over = Some(failure);
+    }
+}

@@ -1,0 +1,99 @@
+//! What can be set about a session's decisions.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{abr::AbrOptions, playlist::VariantId};
+
+/// Everything that shapes a session's decisions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionOptions {
+    /// Media to keep ready ahead of a reader. Memory grows with it times the variant's bandwidth. Default: 30 s.
+    pub buffer_goal: Duration,
+    /// Upper bound for the bytes of units held and under way, the one being read included. At least one unit is always
+    /// held, however large. Default: 16 MiB.
+    pub buffer_bytes: u64,
+    /// Most units fetched side by side. A link that is not clearly faster than the media gets one at a time, so that
+    /// the unit needed first does not share it. Default: 4.
+    pub parallel_fetches: usize,
+    /// How often a unit is fetched again after a bad delivery (wrong bytes, missing end) before another remedy is
+    /// tried. Default: 3.
+    pub refetches: u32,
+    /// Wait before a unit is fetched again, doubled each time. Default: 250 ms.
+    pub refetch_backoff: Duration,
+    /// How long a variant is left out after it failed. Default: 60 s.
+    pub exclusion: Duration,
+    /// How long to wait for a playlist that is not there yet (404 or 202) while opening. Default: none.
+    pub ready_timeout: Duration,
+    /// What to do with a segment that cannot be had. Default: [`OnMissing::Fail`].
+    pub on_missing: OnMissing,
+    /// What the session plays. Default: [`MediaSelection::All`].
+    pub selection: MediaSelection,
+    /// Which variant to open. Default: [`VariantChoice::Auto`].
+    pub variant: VariantChoice,
+    /// Let readers of the flat view jump beyond what is known of its sizes, at the price of one small ranged request for
+    /// each segment before the place. Default: no.
+    pub resolve_sizes: bool,
+    /// Whether the application can be asked for new URLs. Default: no.
+    pub has_resolver: bool,
+    /// How adaptation chooses.
+    pub abr: AbrOptions,
+    /// Seed of all chance in the session (jitter of reloads). Default: 0.
+    pub seed: u64,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            buffer_goal: Duration::from_secs(30),
+            buffer_bytes: 16 << 20,
+            parallel_fetches: 4,
+            refetches: 3,
+            refetch_backoff: Duration::from_millis(250),
+            exclusion: Duration::from_secs(60),
+            ready_timeout: Duration::ZERO,
+            on_missing: OnMissing::Fail,
+            selection: MediaSelection::All,
+            variant: VariantChoice::Auto,
+            resolve_sizes: false,
+            has_resolver: false,
+            abr: AbrOptions::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// What to do with a segment that cannot be had from anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMissing {
+    /// End with an error.
+    Fail,
+    /// Leave it out, with an event that names the hole.
+    Skip,
+}
+
+/// What a session plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaSelection {
+    /// Whatever readers ask for; a reader of bytes gets the main track.
+    All,
+    /// Sound only: the audio rendition where there is one, else the main track.
+    AudioOnly,
+}
+
+/// Which variant to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VariantChoice {
+    /// Let adaptation choose.
+    Auto,
+    /// The one with the highest bandwidth.
+    Best,
+    /// The one with the lowest bandwidth.
+    Worst,
+    /// This one, by its place in the playlist.
+    Id(VariantId),
+}

@@ -1,0 +1,396 @@
+//! Which units are fetched, in which order, and which are let go.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Action, FailureKind, FetchFailure, HlsEvent, KeyRequest, MediaId, Place, ReaderId, Session, Track, UnitKey,
+    UnitRequest, Urgency,
+    ids::FetchId,
+    media::Media,
+    readers::{Flat, Next, ReaderState},
+    units::{Purpose, UnitState},
+};
+use crate::{
+    BitRate,
+    key::{Encryption, Protection, initialization_vector, protection},
+    playlist::{ByteRange, Key, Uri},
+};
+
+/// A fetch that nobody waits for any more may finish when this little is missing: breaking it off and asking again
+/// later costs more.
+const FINISH: u64 = 256 * 1024;
+
+/// Length questions asked side by side.
+const PARALLEL_SIZES: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    unit: UnitKey,
+    urgency: Urgency,
+    /// Its place in the flat view, when a flat reader wants it.
+    idx: Option<usize>,
+}
+
+/// A unit's resource, and the key to ask for before it can be read.
+struct Prepared {
+    request: UnitRequest,
+    key: Option<super::KeyId>,
+    ask: Option<(super::KeyId, KeyRequest)>,
+}
+
+impl Session {
+    /// Brings the plan up to date.
+    pub(super) fn plan_units(&mut self) {
+        self.extend_plans();
+        if self.over.is_some() {
+            return;
+        }
+        let wanted = self.wanted();
+        self.let_go(&wanted);
+        self.announce(&wanted);
+        self.start_fetches(&wanted);
+        self.ask_lengths();
+    }
+
+    /// Plans further units for adaptive readers, and hands out what they ask for.
+    fn extend_plans(&mut self) {
+        let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
+        for id in readers {
+            self.extend_plan(id);
+            self.serve(id);
+        }
+    }
+
+    fn extend_plan(&mut self, id: ReaderId) {
+        loop {
+            self.adapt(id);
+            let Some(reader) = self.readers.get_mut(&id) else { return };
+            let track = reader.track;
+            let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
+            let Some(media) = adaptive.media.and_then(|media| self.medias.get(&media)) else { return };
+            let ahead = adaptive.planned_until().saturating_sub(adaptive.position);
+            let bytes = media.likely_bytes(ahead);
+            let full = ahead >= self.options.buffer_goal || bytes >= self.options.buffer_bytes;
+            if full && !(adaptive.planned.is_empty() && adaptive.asks) {
+                return;
+            }
+            let media_id = media.id;
+            match adaptive.plan(track, media) {
+                Next::Unit(entry) => adaptive.planned.push_back(*entry),
+                Next::Gap { msn, start, duration } => {
+                    let segment_index = media.index_of(msn);
+                    let event = HlsEvent::SegmentSkipped { track, variant: media_id, segment_index, start, duration };
+                    self.tell(event);
+                }
+                Next::Playlist | Next::End => return,
+            }
+        }
+    }
+
+    /// Asks adaptation before a unit is planned.
+    fn adapt(&mut self, id: ReaderId) {
+        let Some(reader) = self.readers.get(&id).filter(|reader| reader.track == Track::Main) else { return };
+        let ReaderState::Adaptive(adaptive) = &reader.state else { return };
+        let (Some(MediaId::Variant(current)), None) = (adaptive.media, adaptive.switching_to) else { return };
+        if !matches!(self.options.variant, super::VariantChoice::Auto) {
+            return;
+        }
+        let buffered = self.buffered(id);
+        let segment = self.typical_segment(MediaId::Variant(current));
+        if let Some((target, reason)) = self.adaptation.decide(self.now.at, buffered, segment, current) {
+            self.switch_to(target, reason);
+            self.attach_switch(id);
+        }
+    }
+
+    fn attach_switch(&mut self, id: ReaderId) {
+        let Some(reader) = self.readers.get_mut(&id) else { return };
+        let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
+        let Some(target) = adaptive.switching_to else { return };
+        if self.medias.get(&target).is_some_and(|media| media.timeline.is_some()) {
+            adaptive.media = Some(target);
+            adaptive.switching_to = None;
+            self.act(Action::Attach { reader: id, media: target });
+        } else {
+            self.load_media(target);
+        }
+    }
+
+    /// Media of complete units ahead of a reader.
+    pub(super) fn buffered(&self, id: ReaderId) -> Duration {
+        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get(&id).map(|reader| &reader.state) else {
+            return Duration::ZERO;
+        };
+        let ready = |unit| matches!(self.units.state(unit), Some(UnitState::Ready { .. }) | None);
+        let entered = adaptive.entered.iter().take_while(|entry| ready(entry.unit));
+        let whole = entered.last().map(|entry| entry.start.saturating_add(entry.duration));
+        let there = |unit| matches!(self.units.state(unit), Some(UnitState::Ready { .. }));
+        let planned = adaptive.planned.iter().take_while(|entry| there(entry.unit)).last();
+        let end = planned.map(|entry| entry.start.saturating_add(entry.duration)).or(whole);
+        end.map_or(Duration::ZERO, |end| end.saturating_sub(adaptive.position))
+    }
+
+    fn typical_segment(&self, media: MediaId) -> Duration {
+        let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
+        timeline.map_or(Duration::ZERO, |timeline| timeline.snapshot().target_duration)
+    }
+
+    /// Gives an adaptive reader the unit it asks for.
+    fn serve(&mut self, id: ReaderId) {
+        let Some(reader) = self.readers.get_mut(&id) else { return };
+        let track = reader.track;
+        let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
+        if !adaptive.asks {
+            return;
+        }
+        if let Some(entry) = adaptive.planned.pop_front() {
+            adaptive.asks = false;
+            // Whoever asks for a unit has come to the end of the one before; a better word may follow.
+            adaptive.position = adaptive.position.max(entry.start);
+            adaptive.entered.push_back(entry.clone());
+            let (media, msn, start) = (entry.unit.media, entry.msn, entry.start);
+            self.act(Action::Enter { reader: id, entry });
+            return self.tell_entered(track, media, msn, None, start);
+        }
+        let media = adaptive.media.and_then(|media| self.medias.get(&media));
+        let Some(media) = media.filter(|_| !adaptive.ended && adaptive.switching_to.is_none()) else { return };
+        if adaptive.is_at_end(media) {
+            adaptive.ended = true;
+            adaptive.asks = false;
+            self.act(Action::EndOfStream { reader: id });
+            self.tell(HlsEvent::EndOfStream { track });
+        }
+    }
+
+    /// Units somebody stands at or will come to: first what is waited for, then in playback order.
+    fn wanted(&self) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for reader in self.readers.values() {
+            match &reader.state {
+                ReaderState::Flat(flat) => self.flat_window(flat, &mut wanted),
+                ReaderState::Adaptive(adaptive) => {
+                    let entered = adaptive.entered.iter().map(|entry| (entry, Urgency::Demand));
+                    let planned = adaptive.planned.iter().map(|entry| (entry, Urgency::Playback));
+                    for (entry, urgency) in entered.chain(planned) {
+                        wanted.extend(entry.init.map(|unit| Wanted { unit, urgency, idx: None }));
+                        wanted.push(Wanted { unit: entry.unit, urgency, idx: None });
+                    }
+                }
+            }
+        }
+        // Stable: readers keep their own order.
+        wanted.sort_by_key(|wanted| wanted.urgency);
+        wanted
+    }
+
+    fn flat_window(&self, flat: &Flat, wanted: &mut Vec<Wanted>) {
+        let (Some(media), Some(cursor)) = (flat.media.and_then(|id| self.medias.get(&id)), flat.cursor) else { return };
+        let (mut time, mut bytes, mut urgency) = (Duration::ZERO, 0_u64, Urgency::Demand);
+        for (idx, piece) in media.layout.pieces().iter().enumerate().skip(cursor) {
+            let len = media.layout.len_of(idx).unwrap_or_else(|| media.likely_bytes(piece.duration));
+            bytes = bytes.saturating_add(len);
+            let fits = bytes <= self.options.buffer_bytes && time < self.options.buffer_goal;
+            if idx > cursor && !(flat.reads_on && fits) {
+                return;
+            }
+            time = time.saturating_add(piece.duration);
+            wanted.push(Wanted { unit: piece.unit, urgency, idx: Some(idx) });
+            if piece.unit.msn().is_some() {
+                // An initialization section alone serves nobody: the segment after it is as urgent.
+                urgency = Urgency::Playback;
+            }
+        }
+    }
+
+    /// Cancels and releases what nobody wants.
+    fn let_go(&mut self, wanted: &[Wanted]) {
+        let keep: BTreeSet<UnitKey> = wanted.iter().map(|wanted| wanted.unit).collect();
+        let mut gone: Vec<(UnitKey, Option<FetchId>)> = Vec::new();
+        for (key, unit) in self.units.iter().filter(|(key, _)| !keep.contains(key)) {
+            match &unit.state {
+                UnitState::Fetching(fetch) => {
+                    let begun = self.units.fetches.get(fetch);
+                    let nearly = begun.and_then(super::units::Fetch::remaining).is_some_and(|left| left <= FINISH);
+                    if !nearly {
+                        gone.push((key, Some(*fetch)));
+                    }
+                }
+                UnitState::Missing | UnitState::Failed => {}
+                UnitState::Ready { .. }
+                | UnitState::Resting { .. }
+                | UnitState::AwaitingPlaylist(_)
+                | UnitState::AwaitingUrl => gone.push((key, None)),
+            }
+        }
+        for (unit, fetch) in gone {
+            if let Some(fetch) = fetch {
+                self.units.fetches.remove(&fetch);
+                self.adaptation.cancelled(self.now.at, fetch);
+                self.act(Action::Cancel { fetch });
+            }
+            self.units.remove(unit);
+            self.act(Action::Release { unit });
+        }
+        self.forget_finished();
+    }
+
+    /// An entered unit that is complete lives on with its reader, not here.
+    fn forget_finished(&mut self) {
+        for reader in self.readers.values_mut() {
+            let ReaderState::Adaptive(adaptive) = &mut reader.state else { continue };
+            while let Some(entry) = adaptive.entered.front() {
+                let done = matches!(
+                    self.units.state(entry.unit),
+                    Some(UnitState::Ready { .. } | UnitState::Failed | UnitState::Missing)
+                );
+                // The newest one stays: its initialization section may serve the next.
+                if !done || adaptive.entered.len() < 2 {
+                    break;
+                }
+                adaptive.entered.pop_front();
+            }
+        }
+    }
+
+    /// Tells where the pieces that readers come to begin, as far as that is known.
+    fn announce(&mut self, wanted: &[Wanted]) {
+        let mut places = Vec::new();
+        for media in self.medias.values_mut() {
+            let id = media.id;
+            let pieces = wanted.iter().filter(|wanted| wanted.unit.media == id).filter_map(|wanted| wanted.idx);
+            places.extend(pieces.filter_map(|idx| media.announce(idx)));
+            places.extend(media.announce_len());
+        }
+        self.actions.extend(places);
+    }
+
+    fn start_fetches(&mut self, wanted: &[Wanted]) {
+        let now = self.tick();
+        let limit = self.parallel(wanted);
+        for wanted in wanted {
+            if self.units.delivering() >= limit && wanted.urgency != Urgency::Demand {
+                return;
+            }
+            let due = match self.units.state(wanted.unit) {
+                None => true,
+                Some(UnitState::Resting { until }) => *until <= now,
+                Some(_) => false,
+            };
+            if due {
+                self.start_fetch(*wanted, Purpose::Deliver);
+            }
+        }
+    }
+
+    /// How many units to fetch side by side: a link that is hardly faster than the media is not shared, so that the
+    /// unit needed first comes first.
+    fn parallel(&self, wanted: &[Wanted]) -> usize {
+        let medias: BTreeSet<MediaId> = wanted.iter().map(|wanted| wanted.unit.media).collect();
+        let rate: u64 = medias.iter().filter_map(|id| self.medias.get(id)).map(|media| media.rate().0).sum();
+        parallel_fetches(self.adaptation.estimate(), BitRate(rate), self.options.parallel_fetches) + medias.len()
+            - usize::from(!medias.is_empty())
+    }
+
+    fn start_fetch(&mut self, wanted: Wanted, purpose: Purpose) {
+        let unit = wanted.unit;
+        let attempt = self.units.get(unit).map_or(1, |unit| unit.trouble.attempts + 1);
+        let prepared = match self.prepare(unit, attempt, wanted.urgency) {
+            Ok(prepared) => prepared,
+            Err(cause) => return self.unit_failed(unit, cause),
+        };
+        if let Some((key, request)) = prepared.ask {
+            self.act(Action::FetchKey { key, request });
+        }
+        let request = prepared.request;
+        let fetch = self.units.begin(unit, purpose, prepared.key, self.now.at);
+        if purpose == Purpose::Deliver {
+            self.adaptation.started(self.now.at, fetch);
+            self.act(Action::Fetch { fetch, unit, request });
+        } else {
+            self.act(Action::Size { fetch, unit, request });
+        }
+    }
+
+    /// Where a unit is to be had now, and how it is read.
+    fn prepare(&mut self, unit: UnitKey, attempt: u32, urgency: Urgency) -> Result<Prepared, FetchFailure> {
+        let media = self.medias.get(&unit.media).ok_or_else(|| FetchFailure::new(FailureKind::NoMedia))?;
+        let resource = Resource::of(media, unit).ok_or_else(|| FetchFailure::new(FailureKind::BehindLiveWindow))?;
+        let (encryption, ask) = match protection(&resource.keys) {
+            Protection::Clear => (None, None),
+            Protection::Unsupported => return Err(FetchFailure::new(FailureKind::Unsupported)),
+            Protection::Aes128(key) => {
+                let (id, ask) = self.keys.ask(key).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
+                let iv = initialization_vector(key, resource.msn);
+                (Some(Encryption { key: id, iv }), ask.map(|ask| (id, ask)))
+            }
+        };
+        let request = UnitRequest { url: resource.uri.url(), range: resource.range, encryption, attempt, urgency };
+        Ok(Prepared { request, key: encryption.map(|encryption| encryption.key), ask })
+    }
+
+    /// Asks for the lengths a flat reader waits for.
+    fn ask_lengths(&mut self) {
+        if !self.options.resolve_sizes {
+            return;
+        }
+        let waiting: Vec<MediaId> = self
+            .readers
+            .values()
+            .filter_map(|reader| match &reader.state {
+                ReaderState::Flat(flat) if flat.pending.is_some() || flat.wants_length => flat.media,
+                _ => None,
+            })
+            .collect();
+        for media in waiting {
+            let room = PARALLEL_SIZES.saturating_sub(self.units.sizing());
+            let Some(media) = self.medias.get(&media) else { continue };
+            let unknown: Vec<UnitKey> = media
+                .layout
+                .unknown()
+                .map(|idx| media.layout.pieces()[idx].unit)
+                .filter(|unit| !self.units.is_sizing(*unit))
+                .filter(|unit| !matches!(self.units.state(*unit), Some(UnitState::Fetching(_))))
+                .take(room)
+                .collect();
+            for unit in unknown {
+                self.start_fetch(Wanted { unit, urgency: Urgency::Demand, idx: None }, Purpose::Size);
+            }
+        }
+    }
+}
+
+/// What the playlist says of a unit's resource.
+struct Resource {
+    uri: Uri,
+    range: Option<ByteRange>,
+    keys: std::sync::Arc<[Key]>,
+    msn: crate::playlist::MediaSequence,
+}
+
+impl Resource {
+    fn of(media: &Media, unit: UnitKey) -> Option<Self> {
+        match unit.place {
+            Place::Segment(msn) => {
+                let segment = media.timeline.as_ref()?.segment(msn)?;
+                let keys = std::sync::Arc::clone(&segment.keys);
+                Some(Self { uri: segment.uri.clone(), range: segment.byte_range, keys, msn })
+            }
+            Place::Init(init) => {
+                let init = media.init(init)?;
+                let msn = media.first_user_of(init);
+                let keys = std::sync::Arc::clone(&init.keys);
+                Some(Self { uri: init.uri.clone(), range: init.byte_range, keys, msn })
+            }
+        }
+    }
+}
+
+/// One while nothing is known of the link or it is below twice the media's rate, up to `most` from four times on.
+pub(crate) fn parallel_fetches(estimate: Option<BitRate>, media: BitRate, most: usize) -> usize {
+    let times = estimate.map_or(0, |estimate| estimate.0 / media.0.max(1));
+    match times {
+        0 | 1 => 1,
+        2 | 3 => most.clamp(1, 2),
+        _ => most.max(1),
+    }
+}

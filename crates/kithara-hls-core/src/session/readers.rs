@@ -1,0 +1,275 @@
+//! Who reads a session, and how far.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    action::{Entry, RunReason, RunStart},
+    ids::{MediaId, RunId, Track, UnitKey},
+    media::Media,
+};
+use crate::{
+    playlist::{DiscontinuitySequence, MediaSequence},
+    timeline::Timeline,
+};
+
+/// One reader.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) track: Track,
+    pub(super) state: ReaderState,
+}
+
+/// How it reads.
+#[derive(Debug)]
+pub(super) enum ReaderState {
+    Flat(Flat),
+    Adaptive(Adaptive),
+}
+
+impl Reader {
+    pub(super) fn media(&self) -> Option<MediaId> {
+        match &self.state {
+            ReaderState::Flat(flat) => flat.media,
+            ReaderState::Adaptive(adaptive) => adaptive.media,
+        }
+    }
+}
+
+/// A reader of bytes: it stands in a piece of the layout of one stream.
+#[derive(Debug, Default)]
+pub(super) struct Flat {
+    /// The stream, once chosen; it stays.
+    pub(super) media: Option<MediaId>,
+    /// The piece it stands in, once it has asked for bytes.
+    pub(super) cursor: Option<usize>,
+    /// An offset it waits for that is not located yet.
+    pub(super) pending: Option<u64>,
+    /// Whether units after the one it stands in are worth fetching.
+    pub(super) reads_on: bool,
+    /// Whether it waits for the length of the whole.
+    pub(super) wants_length: bool,
+    /// Whether bytes of the stream were handed out, so that it cannot be exchanged any more.
+    pub(super) touched: bool,
+    /// Whether its end was reported.
+    pub(super) ended: bool,
+}
+
+/// A reader of units: it has entered some, and some more are planned for it.
+#[derive(Debug, Default)]
+pub(super) struct Adaptive {
+    /// The stream units are planned from.
+    pub(super) media: Option<MediaId>,
+    /// A stream to change to as soon as its playlist is there.
+    pub(super) switching_to: Option<MediaId>,
+    /// Entered, and perhaps still under way.
+    pub(super) entered: VecDeque<Entry>,
+    /// To be entered.
+    pub(super) planned: VecDeque<Entry>,
+    /// Whether it waits for its next unit.
+    pub(super) asks: bool,
+    /// Presentation time of what is heard or seen.
+    pub(super) position: Duration,
+    /// Whether its end was reported.
+    pub(super) ended: bool,
+    /// Where planning goes on.
+    tail: Option<Tail>,
+    /// Why the next unit begins a run, when something outside the playlist is the reason.
+    restart: Option<Restart>,
+    runs: u64,
+}
+
+/// The last planned unit.
+#[derive(Clone, Copy, Debug)]
+struct Tail {
+    media: MediaId,
+    msn: MediaSequence,
+    dsn: DiscontinuitySequence,
+    init: Option<UnitKey>,
+    end: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Restart {
+    reason: RunReason,
+    at: Duration,
+    /// Whether media before `at` is to be dropped.
+    exact: bool,
+}
+
+/// What comes next for an adaptive reader.
+#[derive(Debug, PartialEq)]
+pub(super) enum Next {
+    /// This unit.
+    Unit(Box<Entry>),
+    /// A segment that is declared not to be there (EXT-X-GAP) was passed over.
+    Gap { msn: MediaSequence, start: Duration, duration: Duration },
+    /// The playlist must grow first.
+    Playlist,
+    /// Nothing: this is the end.
+    End,
+}
+
+impl Adaptive {
+    /// Presentation time up to which units are planned or entered.
+    pub(super) fn planned_until(&self) -> Duration {
+        self.restart.map(|restart| restart.at).or(self.tail.map(|tail| tail.end)).unwrap_or(self.position)
+    }
+
+    /// Forgets what is planned and goes on at `at`.
+    pub(super) fn restart(&mut self, reason: RunReason, at: Duration) {
+        self.planned.clear();
+        self.restart = Some(Restart { reason, at, exact: true });
+        self.ended = false;
+    }
+
+    /// Leaves what was entered, too: nobody will read it to its end.
+    pub(super) fn seek(&mut self, at: Duration) {
+        self.entered.clear();
+        self.position = at;
+        self.restart(RunReason::Seek, at);
+    }
+
+    /// Changes to another stream as soon as that is ready, from the planned unit `from` on; without one, after what is
+    /// planned. What is planned before stays. Nothing more is planned from the old stream.
+    pub(super) fn leave(&mut self, from: Option<UnitKey>, next: Option<MediaId>) {
+        let idx = from.and_then(|unit| self.planned.iter().position(|entry| entry.unit == unit));
+        let at = idx.map_or_else(|| self.planned_until(), |idx| self.planned[idx].start);
+        self.planned.truncate(idx.unwrap_or(self.planned.len()));
+        // A seek or a cut that is not carried out yet is the better reason.
+        self.restart.get_or_insert(Restart { reason: RunReason::Switch, at, exact: true });
+        self.media = None;
+        self.switching_to = next;
+    }
+
+    /// Drops one planned unit that cannot be had; the one after it begins a run.
+    pub(super) fn skip(&mut self, unit: UnitKey) {
+        let Some(idx) = self.planned.iter().position(|entry| entry.unit == unit) else { return };
+        self.planned.remove(idx);
+        self.runs += 1;
+        let run = RunId(self.runs);
+        let old = self.planned.get(idx).map(|entry| entry.run);
+        if let Some(entry) = self.planned.get_mut(idx) {
+            entry.run_start = Some(RunStart { reason: RunReason::Gap, discard_until: entry.start });
+        }
+        for entry in self.planned.iter_mut().skip(idx).filter(|entry| Some(entry.run) == old) {
+            entry.run = run;
+        }
+        if self.planned.len() == idx {
+            let at = self.planned_until();
+            self.restart = Some(Restart { reason: RunReason::Gap, at, exact: false });
+        }
+    }
+
+    /// Plans the next unit from `media`.
+    pub(super) fn plan(&mut self, track: Track, media: &Media) -> Next {
+        let Some(timeline) = media.timeline.as_ref() else { return Next::Playlist };
+        let found = match (self.restart, self.tail) {
+            (None, Some(tail)) if tail.media == media.id => Found::msn(timeline, tail.msn.0.saturating_add(1)),
+            (None, Some(tail)) => Found::time(timeline, tail.end),
+            (Some(restart), _) => Found::time(timeline, restart.at),
+            (None, None) => Found::time(timeline, timeline.start()),
+        };
+        let msn = match found {
+            Found::Segment(msn) => msn,
+            Found::NotYet => return Next::Playlist,
+            Found::End => return Next::End,
+        };
+        let (Some(segment), Some(start)) = (timeline.segment(msn), timeline.start_of(msn)) else {
+            return Next::Playlist;
+        };
+        let init = media.init_of(segment);
+        let end = start.saturating_add(segment.duration);
+        let tail = Tail { media: media.id, msn, dsn: segment.dsn, init, end };
+        if segment.gap {
+            self.tail = Some(tail);
+            self.restart = Some(Restart { reason: RunReason::Gap, at: end, exact: false });
+            return Next::Gap { msn, start, duration: segment.duration };
+        }
+        let run_start = self.run_start(&tail, segment.discontinuity, start);
+        if run_start.is_some() {
+            self.runs += 1;
+        }
+        self.restart = None;
+        self.tail = Some(tail);
+        Next::Unit(Box::new(Entry {
+            track,
+            unit: UnitKey::segment(media.id, msn),
+            init,
+            run: RunId(self.runs),
+            run_start,
+            start,
+            duration: segment.duration,
+            msn,
+            dsn: segment.dsn,
+            program_date_time: segment.program_date_time,
+        }))
+    }
+
+    /// Whether nothing follows what is planned.
+    pub(super) fn is_at_end(&self, media: &Media) -> bool {
+        let Some(timeline) = media.timeline.as_ref().filter(|timeline| timeline.ended()) else { return false };
+        let found = match (self.restart, self.tail) {
+            (None, Some(tail)) if tail.media == media.id => Found::msn(timeline, tail.msn.0.saturating_add(1)),
+            (None, None) => Found::time(timeline, timeline.start()),
+            _ => Found::time(timeline, self.planned_until()),
+        };
+        matches!(found, Found::End)
+    }
+
+    fn run_start(&self, next: &Tail, discontinuity: bool, start: Duration) -> Option<RunStart> {
+        if let Some(restart) = self.restart {
+            let discard_until = if restart.exact { restart.at.max(start) } else { start };
+            return Some(RunStart { reason: restart.reason, discard_until });
+        }
+        let Some(tail) = self.tail else {
+            return Some(RunStart { reason: RunReason::Start, discard_until: start });
+        };
+        let reason = if tail.media != next.media {
+            RunReason::Switch
+        } else if discontinuity || tail.dsn != next.dsn {
+            RunReason::Discontinuity
+        } else if tail.init != next.init {
+            RunReason::Init
+        } else {
+            return None;
+        };
+        Some(RunStart { reason, discard_until: tail.end.max(start) })
+    }
+}
+
+enum Found {
+    Segment(MediaSequence),
+    NotYet,
+    End,
+}
+
+impl Found {
+    fn msn(timeline: &Timeline, msn: u64) -> Self {
+        let listed = timeline.msns();
+        if msn < listed.start {
+            // The window moved past it: go on with the oldest segment there is.
+            return Self::Segment(MediaSequence(listed.start));
+        }
+        match msn < listed.end {
+            true => Self::Segment(MediaSequence(msn)),
+            false if timeline.ended() => Self::End,
+            false => Self::NotYet,
+        }
+    }
+
+    fn time(timeline: &Timeline, time: Duration) -> Self {
+        let Some(segment) = timeline.at(time) else {
+            return if timeline.ended() { Self::End } else { Self::NotYet };
+        };
+        let start = timeline.start_of(segment.msn).unwrap_or(time);
+        let end = start.saturating_add(segment.duration);
+        // Variants are cut at slightly different places: a sliver of a segment is not worth fetching it.
+        if end.saturating_sub(time) <= SLIVER.min(segment.duration / 4) && time > start {
+            return Self::msn(timeline, segment.msn.0.saturating_add(1));
+        }
+        Self::Segment(segment.msn)
+    }
+}
+
+/// Less than this at the end of a segment is rounding between variants, not media.
+const SLIVER: Duration = Duration::from_millis(50);

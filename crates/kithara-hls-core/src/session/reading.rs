@@ -1,0 +1,312 @@
+//! Where readers stand, and what they are given.
+
+use std::time::Duration;
+
+use super::{
+    Action, Command, Demand, Failure, FailureKind, HlsEvent, MediaId, ReaderId, Session, Track, View,
+    readers::{Adaptive, Flat, Reader, ReaderState},
+    units::UnitState,
+};
+use crate::{
+    abr::AbrReason,
+    layout::Located,
+    playlist::{MediaSequence, VariantId},
+};
+
+/// A reader that jumped is given read-ahead once it has read this many bytes in sequence: one that looks here and there
+/// costs one unit a look.
+const READS_ON: u64 = 64 * 1024;
+
+impl Session {
+    pub(super) fn handle_demand(&mut self, id: ReaderId, demand: Demand) {
+        match demand {
+            Demand::Open { view, track } => {
+                let state = match view {
+                    View::Flat => ReaderState::Flat(Flat::default()),
+                    View::Adaptive => ReaderState::Adaptive(Adaptive::default()),
+                };
+                self.readers.insert(id, Reader { track, state });
+            }
+            Demand::Close => {
+                self.readers.remove(&id);
+            }
+            demand => match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
+                Some(ReaderState::Flat(flat)) => flat_demand(flat, &demand),
+                Some(ReaderState::Adaptive(adaptive)) => adaptive_demand(adaptive, &demand),
+                // A late word of a reader that is gone.
+                None => {}
+            },
+        }
+    }
+
+    pub(super) fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Seek(at) => self.each_adaptive(|_, adaptive| adaptive.seek(at)),
+            Command::SelectVariant(None) => self.adaptation.release(),
+            Command::SelectVariant(Some(id)) => self.select_variant(id),
+            Command::SelectAudio(id) => {
+                self.chosen_audio = Some(id);
+                let media = self.media_for(Track::Audio);
+                self.each_adaptive(|track, adaptive| {
+                    if track == Track::Audio && adaptive.media != media {
+                        adaptive.switching_to = media;
+                    }
+                });
+            }
+            Command::Resolved(result) => self.handle_resolved(result),
+        }
+    }
+
+    fn select_variant(&mut self, id: VariantId) {
+        if self.variant_named(id).is_none() {
+            let error = Failure::session(FailureKind::NoMedia);
+            return self.tell(HlsEvent::Error { error, recoverable: true });
+        }
+        self.adaptation.hold(id);
+        self.switch_to(id, AbrReason::Manual);
+    }
+
+    /// Lets adaptive readers of the main track change to another variant as soon as its playlist is there.
+    pub(super) fn switch_to(&mut self, id: VariantId, reason: AbrReason) {
+        if self.variant == Some(id) {
+            return;
+        }
+        self.apply_variant(id, reason);
+        let media = MediaId::Variant(id);
+        self.each_adaptive(|track, adaptive| {
+            if track == Track::Main {
+                adaptive.switching_to = (adaptive.media != Some(media)).then_some(media);
+            }
+        });
+    }
+
+    fn each_adaptive(&mut self, mut act: impl FnMut(Track, &mut Adaptive)) {
+        for reader in self.readers.values_mut() {
+            if let ReaderState::Adaptive(adaptive) = &mut reader.state {
+                act(reader.track, adaptive);
+            }
+        }
+    }
+
+    /// Serves every reader that can be served.
+    pub(super) fn settle_readers(&mut self) {
+        if self.variant.is_none() {
+            return;
+        }
+        let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
+        for id in readers {
+            if self.over.is_some() {
+                return;
+            }
+            self.attach(id);
+            self.locate(id);
+        }
+    }
+
+    /// Gives a reader its stream, once the playlist is there.
+    fn attach(&mut self, id: ReaderId) {
+        let Some(reader) = self.readers.get(&id) else { return };
+        let track = reader.track;
+        let wanted = match &reader.state {
+            ReaderState::Flat(Flat { media: Some(_), .. }) => return,
+            ReaderState::Flat(_) => self.media_for(track),
+            ReaderState::Adaptive(adaptive) => match (adaptive.switching_to, adaptive.media) {
+                (Some(other), _) => Some(other),
+                (None, Some(_)) => return,
+                (None, None) => self.media_for(track),
+            },
+        };
+        let Some(media) = wanted else {
+            return self.refuse(id, FailureKind::NoMedia);
+        };
+        if self.medias.get(&media).is_none_or(|media| media.timeline.is_none()) {
+            return self.load_media(media);
+        }
+        match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
+            Some(ReaderState::Flat(flat)) => {
+                flat.media = Some(media);
+                if let Some(media) = self.medias.get_mut(&media) {
+                    media.make_flat();
+                }
+            }
+            Some(ReaderState::Adaptive(adaptive)) => {
+                adaptive.media = Some(media);
+                adaptive.switching_to = None;
+            }
+            None => return,
+        }
+        self.act(Action::Attach { reader: id, media });
+    }
+
+    /// Finds the piece a flat reader asks for.
+    fn locate(&mut self, id: ReaderId) {
+        let Some(ReaderState::Flat(flat)) = self.readers.get(&id).map(|reader| &reader.state) else { return };
+        let (Some(media_id), Some(offset), cursor) = (flat.media, flat.pending, flat.cursor) else { return };
+        let Some(media) = self.medias.get(&media_id) else { return };
+        match media.layout.locate(offset) {
+            Located::In { idx, .. } => self.stand(id, idx, true),
+            Located::End if media.layout.total().is_some() => self.reach_end(id),
+            // The playlist must grow first.
+            Located::End => {}
+            Located::Beyond { idx, within } => {
+                let unit = media.layout.pieces()[idx].unit;
+                if self.units.state(unit) == Some(&UnitState::Missing) {
+                    return self.refuse(id, FailureKind::NotFound);
+                }
+                let arriving = match self.units.state(unit) {
+                    Some(UnitState::Fetching(fetch)) => self.units.fetches.get(fetch).is_some_and(|fetch| {
+                        fetch.head.as_ref().and_then(|head| head.len).is_some_and(|len| within < len)
+                    }),
+                    _ => false,
+                };
+                if arriving || cursor.is_none() || cursor == Some(idx) {
+                    self.stand(id, idx, false);
+                } else if !self.options.resolve_sizes {
+                    self.refuse(id, FailureKind::UnknownOffset);
+                }
+            }
+        }
+    }
+
+    /// Moves a flat reader to a piece. `found` says that the offset it asked for is certainly there.
+    fn stand(&mut self, id: ReaderId, idx: usize, found: bool) {
+        let Some(reader) = self.readers.get_mut(&id) else { return };
+        let ReaderState::Flat(flat) = &mut reader.state else { return };
+        let (track, media_id) = (reader.track, flat.media);
+        if found {
+            flat.pending = None;
+        }
+        if flat.cursor == Some(idx) {
+            return;
+        }
+        flat.cursor = Some(idx);
+        flat.ended = false;
+        let Some(media) = media_id.and_then(|id| self.medias.get(&id)) else { return };
+        let Some(piece) = media.layout.pieces().get(idx) else { return };
+        let Some(msn) = piece.unit.msn() else { return };
+        let (byte_offset, position) = (media.layout.offset_of(idx), piece.start);
+        self.tell_entered(track, media.id, msn, byte_offset, position);
+    }
+
+    /// Reports that a reader entered a segment.
+    pub(super) fn tell_entered(
+        &mut self,
+        track: Track,
+        variant: MediaId,
+        msn: MediaSequence,
+        byte_offset: Option<u64>,
+        position: Duration,
+    ) {
+        let Some(media) = self.medias.get(&variant) else { return };
+        let ended = media.timeline.as_ref().filter(|timeline| timeline.ended());
+        let percent = ended.map(|timeline| share(position, timeline.end()));
+        let segment_index = media.index_of(msn);
+        self.tell(HlsEvent::SegmentStart { track, variant, segment_index, byte_offset });
+        self.tell(HlsEvent::PlaybackProgress { track, position, percent });
+    }
+
+    fn reach_end(&mut self, id: ReaderId) {
+        let Some(reader) = self.readers.get_mut(&id) else { return };
+        let ReaderState::Flat(flat) = &mut reader.state else { return };
+        let (track, first) = (reader.track, !flat.ended);
+        flat.pending = None;
+        flat.ended = true;
+        if first {
+            self.tell(HlsEvent::EndOfStream { track });
+        }
+    }
+
+    /// Tells a reader that what it asked for cannot be done.
+    pub(super) fn refuse(&mut self, id: ReaderId, kind: FailureKind) {
+        self.refuse_with(id, Failure::session(kind));
+    }
+
+    pub(super) fn refuse_with(&mut self, id: ReaderId, failure: Failure) {
+        match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
+            Some(ReaderState::Flat(flat)) if flat.pending.is_some() || flat.wants_length || flat.media.is_none() => {
+                flat.pending = None;
+                flat.wants_length = false;
+            }
+            Some(ReaderState::Adaptive(adaptive)) if adaptive.media.is_none() && !adaptive.ended => {
+                adaptive.ended = true;
+            }
+            _ => return,
+        }
+        self.act(Action::Refuse { reader: id, failure });
+    }
+
+    /// Streams that are read, or about to be: only their playlists are loaded again.
+    pub(super) fn read_medias(&self) -> Vec<MediaId> {
+        let mut medias: Vec<MediaId> = Vec::new();
+        for reader in self.readers.values() {
+            let switching = match &reader.state {
+                ReaderState::Adaptive(adaptive) => adaptive.switching_to,
+                ReaderState::Flat(_) => None,
+            };
+            medias.extend(reader.media().or_else(|| self.media_for(reader.track)));
+            medias.extend(switching);
+        }
+        medias.sort_unstable();
+        medias.dedup();
+        medias
+    }
+
+    /// Whether a reader has bytes of this stream that it could not get from another.
+    pub(super) fn holds_readers(&self, media: MediaId) -> bool {
+        self.readers.values().any(|reader| match &reader.state {
+            ReaderState::Flat(flat) => flat.media == Some(media) && flat.touched,
+            ReaderState::Adaptive(_) => false,
+        })
+    }
+
+    /// Readers of a stream that was given up look for another one, from the unit `from` on.
+    pub(super) fn leave_media(&mut self, media: MediaId, from: Option<super::UnitKey>) {
+        let now = self.variant.map(MediaId::Variant);
+        for reader in self.readers.values_mut() {
+            match &mut reader.state {
+                ReaderState::Flat(flat) if flat.media == Some(media) => {
+                    flat.media = None;
+                    flat.pending = flat.pending.or(flat.cursor.map(|_| 0));
+                    flat.cursor = None;
+                }
+                ReaderState::Adaptive(adaptive) if adaptive.media == Some(media) => {
+                    adaptive.leave(from, now);
+                }
+                ReaderState::Adaptive(adaptive) if adaptive.switching_to == Some(media) => {
+                    adaptive.switching_to = now.filter(|_| adaptive.media != now);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn flat_demand(flat: &mut Flat, demand: &Demand) {
+    match *demand {
+        Demand::At { offset, in_sequence } => {
+            flat.pending = Some(offset);
+            // Whoever begins at the beginning means to go on; whoever jumped must show it.
+            flat.reads_on = offset == in_sequence || in_sequence >= READS_ON;
+        }
+        Demand::Length => flat.wants_length = true,
+        // Words of the other view.
+        Demand::Next | Demand::Position { .. } | Demand::Open { .. } | Demand::Close => {}
+    }
+}
+
+fn adaptive_demand(adaptive: &mut Adaptive, demand: &Demand) {
+    match *demand {
+        Demand::Next => adaptive.asks = true,
+        Demand::Position { at } => adaptive.position = adaptive.position.max(at),
+        // Words of the other view.
+        Demand::At { .. } | Demand::Length | Demand::Open { .. } | Demand::Close => {}
+    }
+}
+
+/// `part` of `whole` in percent.
+pub(super) fn share(part: Duration, whole: Duration) -> f32 {
+    if whole.is_zero() {
+        return 100.0;
+    }
+    (part.as_secs_f64() / whole.as_secs_f64() * 100.0).min(100.0) as f32
+}

@@ -1,0 +1,111 @@
+//! A player that plays in real time what an adaptive reader hands it.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    session::{Demand, Entry, UnitKey},
+    time::Tick,
+};
+
+/// Plays units one after another; a unit plays once it is complete.
+#[derive(Debug, Default)]
+pub struct Player {
+    asked: bool,
+    waiting: VecDeque<Entry>,
+    complete: Vec<UnitKey>,
+    playing: Option<(Entry, Tick)>,
+    ended: bool,
+    idle_since: Option<Tick>,
+    report: PlayerReport,
+}
+
+/// What a player saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlayerReport {
+    /// Media played.
+    pub played: Duration,
+    /// When the first unit began to play.
+    pub started: Option<Tick>,
+    /// Time without media after that.
+    pub stalled: Duration,
+    /// How often.
+    pub stalls: u32,
+    /// Units played, in order.
+    pub units: Vec<UnitKey>,
+    /// Whether the end was reached.
+    pub ended: bool,
+}
+
+impl Player {
+    /// What it saw so far.
+    pub fn report(&self) -> &PlayerReport {
+        &self.report
+    }
+
+    pub(super) fn enter(&mut self, entry: Entry) {
+        self.asked = false;
+        self.waiting.push_back(entry);
+    }
+
+    pub(super) fn completed(&mut self, unit: UnitKey) {
+        self.complete.push(unit);
+    }
+
+    pub(super) fn abandoned(&mut self, unit: UnitKey) {
+        self.waiting.retain(|entry| entry.unit != unit);
+    }
+
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    pub(super) fn sought(&mut self) {
+        self.waiting.clear();
+        self.playing = None;
+        self.ended = false;
+        self.asked = false;
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.ended && self.playing.is_none() && self.waiting.is_empty()
+    }
+
+    /// When the unit it plays is over.
+    pub(super) fn next(&self) -> Option<Tick> {
+        self.playing.as_ref().map(|(entry, began)| began.saturating_add(entry.duration))
+    }
+
+    /// Plays on, and says what it wants.
+    pub(super) fn advance(&mut self, now: Tick) -> Option<Demand> {
+        if let Some((entry, _)) = self.playing.take_if(|(entry, began)| began.saturating_add(entry.duration) <= now) {
+            self.report.played += entry.duration;
+            self.idle_since = Some(now);
+        }
+        if self.playing.is_none() {
+            self.begin(now);
+        }
+        self.report.ended = self.is_done();
+        if !self.asked && !self.ended && self.waiting.is_empty() {
+            self.asked = true;
+            return Some(Demand::Next);
+        }
+        None
+    }
+
+    fn begin(&mut self, now: Tick) {
+        let Some(next) = self.waiting.front() else { return };
+        let Some(idx) = self.complete.iter().position(|unit| *unit == next.unit) else { return };
+        self.complete.swap_remove(idx);
+        let Some(entry) = self.waiting.pop_front() else { return };
+        match self.idle_since.take() {
+            Some(idle) if now > idle => {
+                self.report.stalled += now.since(idle);
+                self.report.stalls += 1;
+            }
+            _ => {}
+        }
+        self.report.started.get_or_insert(now);
+        self.report.units.push(entry.unit);
+        self.playing = Some((entry, now));
+    }
+}

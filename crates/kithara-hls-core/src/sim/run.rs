@@ -1,0 +1,280 @@
+//! The loop that plays a session in a world.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use url::Url;
+
+use super::{
+    link::Link,
+    player::Player,
+    world::{Outcome, World},
+};
+use crate::{
+    session::{
+        Action, Command, Delivered, Demand, FailureKind, FetchFailure, FetchId, Head, HlsEvent, Input, PlaylistText,
+        ReaderId, Session, SessionOptions, Track, UnitKey, View,
+    },
+    time::{Now, Tick},
+    trace::Recorder,
+};
+
+/// Reports of progress are this far apart at most.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// What happened, one line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transcript {
+    /// The lines.
+    pub lines: Vec<String>,
+}
+
+impl fmt::Display for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// A session, a world and a player in virtual time.
+#[derive(Debug)]
+pub struct Simulation {
+    session: Session,
+    world: World,
+    link: Link,
+    now: Tick,
+    /// Inputs that are on their way.
+    queue: BTreeMap<(Tick, u64), Input>,
+    sequence: u64,
+    under_way: BTreeMap<FetchId, (UnitKey, u64)>,
+    player: Player,
+    next_progress: Tick,
+    transcript: Transcript,
+    recorder: Option<Recorder>,
+    failed: bool,
+}
+
+/// The only reader of a simulation.
+const PLAYER: ReaderId = ReaderId(0);
+
+impl Simulation {
+    /// A player that plays `url` in `world`.
+    pub fn new(world: World, url: &Url, options: SessionOptions) -> Self {
+        let link = Link::new(world.bandwidth.clone());
+        let session = Session::new(url.clone(), options, Now::from(Tick::ZERO));
+        let mut simulation = Self {
+            session,
+            world,
+            link,
+            now: Tick::ZERO,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            under_way: BTreeMap::new(),
+            player: Player::default(),
+            next_progress: Tick::ZERO,
+            transcript: Transcript::default(),
+            recorder: None,
+            failed: false,
+        };
+        let open = Demand::Open { view: View::Adaptive, track: Track::Main };
+        simulation.at(Tick::ZERO, Input::Demand { reader: PLAYER, demand: open });
+        simulation
+    }
+
+    /// Records all inputs and outputs from now on.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Gives the session an input at a time to come.
+    pub fn at(&mut self, at: Tick, input: Input) {
+        self.sequence += 1;
+        self.queue.insert((at, self.sequence), input);
+    }
+
+    /// Lets the user seek at a time to come.
+    pub fn seek_at(&mut self, at: Tick, to: Duration) {
+        self.at(at, Input::Command(Command::Seek(to)));
+    }
+
+    /// Runs until the player is done, the session is over, or `limit` is reached.
+    pub fn run(&mut self, limit: Tick) -> &mut Self {
+        self.drain();
+        while self.now < limit && !self.failed && !self.player.is_done() {
+            let Some(next) = self.next_time() else { break };
+            self.step(next.min(limit));
+        }
+        self
+    }
+
+    /// What the player saw.
+    pub fn player(&self) -> &Player {
+        &self.player
+    }
+
+    /// What happened.
+    pub fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+
+    /// The origin, with its counters.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What was recorded, if it was asked for.
+    pub fn into_recorder(self) -> Option<Recorder> {
+        self.recorder
+    }
+
+    fn next_time(&self) -> Option<Tick> {
+        let queued = self.queue.keys().next().map(|(at, _)| *at);
+        let progress = (!self.under_way.is_empty()).then_some(self.next_progress);
+        [queued, self.link.next(), self.session.poll_timeout(), self.player.next(), progress]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|next| next.max(self.now))
+    }
+
+    fn step(&mut self, to: Tick) {
+        let done = self.link.advance(to);
+        self.now = to;
+        for fetch in done {
+            let Some((unit, bytes)) = self.under_way.remove(&fetch) else { continue };
+            self.player.completed(unit);
+            let delivered = Delivered { len: bytes, wire_len: bytes, from_store: false };
+            self.feed(Input::Progress { fetch, bytes });
+            self.feed(Input::Fetched { fetch, result: Ok(delivered) });
+        }
+        self.report_progress();
+        while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= to) {
+            let input = entry.remove();
+            if matches!(input, Input::Command(Command::Seek(_))) {
+                self.player.sought();
+            }
+            self.feed(input);
+        }
+        if self.session.poll_timeout().is_some_and(|due| due <= to) {
+            self.feed(Input::Timeout);
+        }
+        while let Some(demand) = self.player.advance(to) {
+            self.feed(Input::Demand { reader: PLAYER, demand });
+        }
+    }
+
+    fn report_progress(&mut self) {
+        if self.now < self.next_progress {
+            return;
+        }
+        self.next_progress = self.now.saturating_add(PROGRESS);
+        let carried: Vec<(FetchId, u64)> =
+            self.under_way.keys().map(|fetch| (*fetch, self.link.carried(*fetch))).collect();
+        for (fetch, bytes) in carried.into_iter().filter(|(_, bytes)| *bytes > 0) {
+            self.feed(Input::Progress { fetch, bytes });
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        let now = Now::from(self.now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.input(now, &input);
+        }
+        self.session.handle(now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            self.note(&action);
+            self.carry_out(action);
+        }
+        while let Some(event) = self.session.poll_event() {
+            self.note(&format_args!("  - {event}"));
+            self.failed |= matches!(event, HlsEvent::Error { recoverable: false, .. });
+        }
+    }
+
+    fn note(&mut self, what: &dyn fmt::Display) {
+        let seconds = Duration::from_nanos(self.now.as_nanos()).as_secs_f64();
+        self.transcript.lines.push(format!("{seconds:9.3} {what}"));
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        let first_byte = self.now.saturating_add(self.world.latency);
+        match action {
+            Action::LoadPlaylist { id, url } => {
+                let (at, result) = match self.world.ask(&url, self.now) {
+                    Outcome::Text(text) => {
+                        let text = PlaylistText { url, text: text.to_string(), from_store: false, age: None };
+                        (first_byte, Ok(text))
+                    }
+                    Outcome::Bytes(_) => (first_byte, Err(FetchFailure::new(FailureKind::Playlist))),
+                    Outcome::Fault { kind, status, after } => (self.now + after, Err(failure(kind, status))),
+                };
+                self.at(at, Input::Playlist { id, result });
+            }
+            Action::Fetch { fetch, unit, request } => match self.world.ask(&request.url, self.now) {
+                Outcome::Bytes(whole) => {
+                    let bytes = request.range.map_or(whole, |range| range.len);
+                    let head = Head {
+                        len: request.encryption.is_none().then_some(bytes),
+                        wire_len: Some(bytes),
+                        from_store: false,
+                        time_to_first_byte: self.world.latency,
+                    };
+                    self.at(first_byte, Input::Head { fetch, head });
+                    self.link.add(fetch, first_byte, bytes);
+                    self.under_way.insert(fetch, (unit, bytes));
+                }
+                Outcome::Text(_) => self.fault(fetch, FailureKind::NotMedia, None, self.world.latency),
+                Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
+            },
+            Action::Size { fetch, request, .. } => {
+                let result = match self.world.ask(&request.url, self.now) {
+                    Outcome::Bytes(bytes) => Ok(bytes),
+                    Outcome::Text(_) => Err(FetchFailure::new(FailureKind::NotMedia)),
+                    Outcome::Fault { kind, status, .. } => Err(failure(kind, status)),
+                };
+                self.at(first_byte, Input::Sized { fetch, result });
+            }
+            Action::Cancel { fetch } => {
+                self.link.remove(fetch);
+                self.under_way.remove(&fetch);
+            }
+            Action::FetchKey { key, request } => {
+                let result = match self.world.ask(&request.url, self.now) {
+                    Outcome::Bytes(_) | Outcome::Text(_) => Ok(()),
+                    Outcome::Fault { kind, status, .. } => Err(failure(kind, status)),
+                };
+                self.at(first_byte, Input::Key { key, result });
+            }
+            Action::Enter { entry, .. } => self.player.enter(entry),
+            Action::Abandon { unit, .. } => self.player.abandoned(unit),
+            Action::EndOfStream { .. } => self.player.end(),
+            Action::Fail { .. } | Action::Refuse { .. } => self.failed = true,
+            Action::Resolve { .. } => {
+                let result = Err(FetchFailure::new(FailureKind::NotFound));
+                self.at(first_byte, Input::Command(Command::Resolved(result)));
+            }
+            Action::Place { .. }
+            | Action::Length { .. }
+            | Action::Release { .. }
+            | Action::Attach { .. }
+            | Action::MapTimestamps { .. } => {}
+        }
+    }
+
+    fn fault(&mut self, fetch: FetchId, kind: FailureKind, status: Option<u16>, after: Duration) {
+        self.at(self.now + after, Input::Fetched { fetch, result: Err(failure(kind, status)) });
+    }
+}
+
+fn failure(kind: FailureKind, status: Option<u16>) -> FetchFailure {
+    FetchFailure { status, ..FetchFailure::new(kind) }
+}

@@ -1,0 +1,156 @@
+//! What the origin answers.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use url::Url;
+
+use super::link::Bandwidth;
+use crate::{BitRate, session::FailureKind, time::Tick};
+
+/// What stands at a URL.
+#[derive(Clone)]
+pub enum Answer {
+    /// This text.
+    Text(Arc<str>),
+    /// A text that depends on when it is asked for.
+    Live(Arc<dyn Fn(Tick) -> String + Send + Sync>),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Live(_) => f.write_str("Live"),
+            Self::Bytes(bytes) => write!(f, "Bytes({bytes})"),
+        }
+    }
+}
+
+/// Something that goes wrong with a request.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// In URLs whose path contains this.
+    pub path: String,
+    /// From this request for the URL on, counted from 0.
+    pub from: u32,
+    /// For this many requests.
+    pub times: u32,
+    /// What the network layer reports.
+    pub kind: FailureKind,
+    /// The status, if there is one.
+    pub status: Option<u16>,
+    /// How long it takes to find out.
+    pub after: Duration,
+}
+
+/// An origin and the link to it.
+#[derive(Clone, Debug)]
+pub struct World {
+    answers: BTreeMap<String, Answer>,
+    faults: Vec<Fault>,
+    asked: BTreeMap<String, u32>,
+    pub(super) bandwidth: Bandwidth,
+    /// From a request to the first byte of its answer.
+    pub(super) latency: Duration,
+}
+
+/// What a request will come to.
+pub(super) enum Outcome {
+    Text(Arc<str>),
+    Bytes(u64),
+    Fault { kind: FailureKind, status: Option<u16>, after: Duration },
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            answers: BTreeMap::new(),
+            faults: Vec::new(),
+            asked: BTreeMap::new(),
+            bandwidth: Bandwidth::constant(BitRate(10_000_000)),
+            latency: Duration::from_millis(20),
+        }
+    }
+}
+
+impl World {
+    /// An origin without contents: 10 Mbit/s, 20 ms to the first byte.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the link's bandwidth.
+    #[must_use]
+    pub fn with_bandwidth(mut self, bandwidth: Bandwidth) -> Self {
+        self.bandwidth = bandwidth;
+        self
+    }
+
+    /// Sets the time to the first byte.
+    #[must_use]
+    pub fn with_latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Puts something at a URL path.
+    #[must_use]
+    pub fn with(mut self, path: &str, answer: Answer) -> Self {
+        self.answers.insert(path.to_owned(), answer);
+        self
+    }
+
+    /// Puts a text at a URL path.
+    #[must_use]
+    pub fn with_text(self, path: &str, text: &str) -> Self {
+        self.with(path, Answer::Text(text.into()))
+    }
+
+    /// Lets something go wrong.
+    #[must_use]
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// A VOD media playlist at `path` with `segments` segments beside it, named `seg0`, `seg1`, ...
+    #[must_use]
+    pub fn with_vod(self, path: &str, segments: u32, duration: Duration, rate: BitRate) -> Self {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let seconds = duration.as_secs_f64();
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:VOD\n", seconds.ceil());
+        let mut world = self;
+        for segment in 0..segments {
+            text.push_str(&format!("#EXTINF:{seconds:.3},\nseg{segment}\n"));
+            world = world.with(&format!("{folder}/seg{segment}"), Answer::Bytes(rate.bytes_in(duration)));
+        }
+        text.push_str("#EXT-X-ENDLIST\n");
+        world.with_text(path, &text)
+    }
+
+    pub(super) fn ask(&mut self, url: &Url, now: Tick) -> Outcome {
+        let path = url.path().to_owned();
+        let count = self.asked.entry(path.clone()).or_default();
+        let nth = *count;
+        *count += 1;
+        let hit = |fault: &&Fault| {
+            path.contains(&fault.path) && nth >= fault.from && nth < fault.from.saturating_add(fault.times)
+        };
+        if let Some(fault) = self.faults.iter().find(hit) {
+            return Outcome::Fault { kind: fault.kind, status: fault.status, after: fault.after };
+        }
+        match self.answers.get(&path) {
+            Some(Answer::Text(text)) => Outcome::Text(Arc::clone(text)),
+            Some(Answer::Live(text)) => Outcome::Text(text(now).into()),
+            Some(Answer::Bytes(bytes)) => Outcome::Bytes(*bytes),
+            None => Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency },
+        }
+    }
+
+    /// How often a path was asked for.
+    pub fn requests_for(&self, path: &str) -> u32 {
+        self.asked.get(path).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,174 @@
+//! Secrets out of URLs and playlists.
+
+use std::fmt::Write;
+
+use url::Url;
+
+/// Replaces what may be secret by a salted hash: the same secret becomes the same hash, so that what belonged together
+/// still does.
+#[derive(Clone, Copy)]
+pub struct Redactor {
+    salt: u64,
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Redactor")
+    }
+}
+
+impl Redactor {
+    /// A redactor with this salt.
+    pub fn new(salt: u64) -> Self {
+        Self { salt }
+    }
+
+    /// The URL without user name, password, query values and tokens in its path.
+    pub fn url(&self, url: &Url) -> Url {
+        let mut clean = url.clone();
+        // A URL that cannot have a user name has none to remove.
+        let _ = clean.set_username("");
+        let _ = clean.set_password(None);
+        clean.set_fragment(None);
+        clean.set_path(&self.path(url.path()));
+        clean.set_query(url.query().map(|query| self.query(query)).as_deref());
+        clean
+    }
+
+    /// The playlist with every URI and every quoted string cleaned.
+    pub fn playlist(&self, text: &str) -> String {
+        let mut clean = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            let body = line.trim_end_matches(['\r', '\n']);
+            if body.starts_with("#EXT") {
+                self.tag(body, &mut clean);
+            } else if body.starts_with('#') {
+                // A comment means nothing to a session.
+                clean.push('#');
+            } else {
+                clean.push_str(&self.reference(body));
+            }
+            clean.push_str(&line[body.len()..]);
+        }
+        clean
+    }
+
+    fn tag(&self, tag: &str, clean: &mut String) {
+        for (idx, piece) in tag.split('"').enumerate() {
+            if idx > 0 {
+                clean.push('"');
+            }
+            // Between the first and second quotation mark, the third and fourth, ...
+            let quoted = idx % 2 == 1;
+            clean.push_str(&if quoted { self.reference(piece) } else { piece.to_owned() });
+        }
+    }
+
+    /// A URI reference, absolute or relative.
+    fn reference(&self, text: &str) -> String {
+        let text = text.split('#').next().unwrap_or_default();
+        let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
+        let mut clean = match path.split_once("://") {
+            Some((scheme, rest)) => {
+                let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                format!("{scheme}://{host}{}", self.path(path))
+            }
+            None => self.path(path),
+        };
+        if let Some(query) = query {
+            clean.push('?');
+            clean.push_str(&self.query(query));
+        }
+        clean
+    }
+
+    fn path(&self, path: &str) -> String {
+        let parts = path.split('/').map(|part| if is_token(part) { self.hash(part) } else { part.to_owned() });
+        parts.collect::<Vec<_>>().join("/")
+    }
+
+    fn query(&self, query: &str) -> String {
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, value)) => format!("{name}={}", self.hash(value)),
+            None => self.hash(pair),
+        });
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
+    /// FNV-1a with the salt in front: short, and of no use to whoever does not know the salt.
+    fn hash(&self, secret: &str) -> String {
+        if secret.is_empty() || is_variable(secret) {
+            return secret.to_owned();
+        }
+        let salted = self.salt.to_le_bytes().into_iter().chain(secret.bytes());
+        let hash = salted.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let mut text = String::from("~");
+        write!(text, "{:08x}", (hash >> 32) ^ (hash & 0xffff_ffff)).expect("a string takes all that is written");
+        text
+    }
+}
+
+/// A reference to a playlist variable (EXT-X-DEFINE); its value is cleaned where it is defined.
+fn is_variable(text: &str) -> bool {
+    text.starts_with("{$") && text.ends_with('}')
+}
+
+/// Whether a path component looks like a signature, a token or another random name rather than a word.
+fn is_token(part: &str) -> bool {
+    let stem = part.rsplit_once('.').map_or(part, |(stem, _)| stem);
+    let all = |of: fn(&u8) -> bool| part.as_bytes().iter().all(of);
+    if stem.len() < 16 || !all(|byte| byte.is_ascii_alphanumeric() || b"-_=.~%+,:;".contains(byte)) {
+        return false;
+    }
+    let digits = stem.bytes().filter(u8::is_ascii_digit).count();
+    let letters = stem.bytes().filter(u8::is_ascii_alphabetic).count();
+    digits >= 2 && letters >= 4 && !is_numbered_word(stem)
+}
+
+/// `segment_000123`, `audio-128k-00042`: words and numbers, each in one piece.
+fn is_numbered_word(stem: &str) -> bool {
+    let changes = stem.as_bytes().windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
+    changes <= 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, secrets: &[&str], kept: &[&str]) {
+        let clean = Redactor::new(7).playlist(text);
+        for secret in secrets {
+            assert!(!clean.contains(secret), "{secret} stands in {clean}");
+        }
+        for word in kept {
+            assert!(clean.contains(word), "{word} is missing in {clean}");
+        }
+    }
+
+    #[test]
+    fn signed_urls_lose_their_signatures() {
+        check("seg0001.ts?md5=abcDEF&expires=1700000000\n", &["abcDEF", "1700000000"], &["seg0001.ts?md5=~", "&expires=~"]);
+        check("https://user:pw@cdn/a/b.ts\n", &["user", "pw"], &["https://cdn/a/b.ts"]);
+        check("/s/Zk3jQ9x0aB7cD1eF/1700000000/seg_0001.ts\n", &["Zk3jQ9x0aB7cD1eF"], &["seg_0001.ts"]);
+        check("#EXT-X-KEY:METHOD=AES-128,URI=\"key.bin?token=hunter2\"\n", &["hunter2"], &["key.bin?token=~"]);
+        check("# made for alice\n", &["alice"], &["#"]);
+    }
+
+    #[test]
+    fn ordinary_names_stay_readable() {
+        check("segment_00000000123.m4s\n", &[], &["segment_00000000123.m4s"]);
+        check("#EXTINF:4.0,\naudio-128k-00042.aac\n", &[], &["#EXTINF:4.0,", "audio-128k-00042.aac"]);
+    }
+
+    #[test]
+    fn the_same_secret_becomes_the_same_hash() {
+        let redactor = Redactor::new(1);
+        let url = Url::parse("https://h/a.ts?sig=x").expect("a URL");
+        assert_eq!(redactor.url(&url), redactor.url(&url));
+        assert_ne!(redactor.url(&url), Redactor::new(2).url(&url));
+    }
+}

@@ -1,0 +1,131 @@
+//! Whole sessions in virtual time.
+
+use std::time::Duration;
+
+use kithara_hls_core::{
+    BitRate,
+    session::{FailureKind, OnMissing, SessionOptions, VariantChoice},
+    sim::{Bandwidth, Fault, PlayerReport, Simulation, World},
+    time::Tick,
+    trace::{Recorder, Trace},
+};
+use url::Url;
+
+const FOUR: Duration = Duration::from_secs(4);
+
+fn url() -> Url {
+    Url::parse("http://origin.test/main.m3u8").expect("a URL")
+}
+
+/// Three variants of 15 segments of 4 s.
+fn ladder(world: World) -> World {
+    let world = world.with_text(
+        "/main.m3u8",
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=64000\nlow/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=128000\nmid/index.m3u8\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=256000\nhigh/index.m3u8\n",
+    );
+    let rates = [("low", 64_000), ("mid", 128_000), ("high", 256_000)];
+    rates.into_iter().fold(world, |world, (name, rate)| {
+        world.with_vod(&format!("/{name}/index.m3u8"), 15, FOUR, BitRate(rate))
+    })
+}
+
+fn fault(path: &str, from: u32, times: u32, kind: FailureKind, status: Option<u16>) -> Fault {
+    Fault { path: path.into(), from, times, kind, status, after: Duration::from_millis(50) }
+}
+
+fn play(world: World, options: SessionOptions) -> (PlayerReport, String) {
+    let mut simulation = Simulation::new(world, &url(), options);
+    simulation.run(Tick::from_millis(600_000));
+    (simulation.player().report().clone(), simulation.transcript().to_string())
+}
+
+#[track_caller]
+fn check_exact(world: World, options: SessionOptions) -> String {
+    let (report, transcript) = play(world, options);
+    assert!(report.ended, "the end was not reached:\n{transcript}");
+    assert_eq!(report.played, FOUR * 15, "{transcript}");
+    let order: Vec<u64> = report.units.iter().filter_map(|unit| unit.msn()).map(|msn| msn.0).collect();
+    assert_eq!(order, (0..15).collect::<Vec<_>>(), "{transcript}");
+    transcript
+}
+
+#[test]
+fn a_vod_plays_from_the_first_to_the_last_segment() {
+    check_exact(ladder(World::new()), SessionOptions::default());
+}
+
+#[test]
+fn an_expired_segment_url_is_found_again_in_the_reloaded_playlist() {
+    let world = ladder(World::new()).with_fault(fault("seg5", 0, 1, FailureKind::Gone, Some(410)));
+    let transcript = check_exact(world, SessionOptions::default());
+    assert!(transcript.contains("by ReloadMedia"), "{transcript}");
+}
+
+#[test]
+fn a_bad_delivery_is_fetched_again() {
+    for kind in [FailureKind::NotMedia, FailureKind::Incomplete, FailureKind::Undecryptable] {
+        let world = ladder(World::new()).with_fault(fault("seg5", 0, 2, kind, None));
+        check_exact(world, SessionOptions::default());
+    }
+}
+
+#[test]
+fn a_variant_without_playlist_is_left_out() {
+    let world = ladder(World::new()).with_fault(fault("/high/index", 0, 99, FailureKind::NotFound, Some(404)));
+    let options = SessionOptions { variant: VariantChoice::Best, ..SessionOptions::default() };
+    check_exact(world, options);
+}
+
+#[test]
+fn a_segment_that_is_nowhere_is_left_out_when_that_is_allowed() {
+    let world = ladder(World::new()).with_fault(fault("seg5", 0, 99, FailureKind::NotFound, Some(404)));
+    let options = SessionOptions { on_missing: OnMissing::Skip, ..SessionOptions::default() };
+    let (report, transcript) = play(world, options);
+    assert!(report.ended, "{transcript}");
+    assert_eq!(report.played, FOUR * 14, "{transcript}");
+    assert!(transcript.contains("skipped"), "{transcript}");
+}
+
+#[test]
+fn a_segment_that_is_nowhere_ends_in_an_error() {
+    let world = ladder(World::new()).with_fault(fault("seg5", 0, 99, FailureKind::NotFound, Some(404)));
+    let (report, transcript) = play(world, SessionOptions::default());
+    assert!(!report.ended, "{transcript}");
+    assert!(transcript.contains("recoverable=false"), "{transcript}");
+}
+
+#[test]
+fn an_outage_shorter_than_the_buffer_is_not_heard() {
+    let world = ladder(World::new()).with_fault(fault("seg12", 0, 3, FailureKind::Unreachable, None));
+    let transcript = check_exact(world, SessionOptions::default());
+    assert!(transcript.contains("by Refetch"), "{transcript}");
+}
+
+#[test]
+fn a_seek_leaves_what_is_obsolete() {
+    let world = ladder(World::new()).with_bandwidth(Bandwidth::constant(BitRate(400_000)));
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    simulation.seek_at(Tick::from_millis(3_000), Duration::from_secs(41));
+    simulation.run(Tick::from_millis(600_000));
+    let transcript = simulation.transcript().to_string();
+    let report = simulation.player().report();
+    assert!(report.ended, "{transcript}");
+    let order: Vec<u64> = report.units.iter().filter_map(|unit| unit.msn()).map(|msn| msn.0).collect();
+    assert_eq!(order, [0, 10, 11, 12, 13, 14], "{transcript}");
+}
+
+#[test]
+fn an_hour_of_playback_is_simulated_and_replays_to_the_same() {
+    let world = World::new().with_vod("/main.m3u8", 900, FOUR, BitRate(128_000));
+    let now = Tick::ZERO.into();
+    let options = SessionOptions::default();
+    let recorder = Recorder::new(&url(), &options, now, 1);
+    let mut simulation = Simulation::new(world, &url(), options).recorded(recorder);
+    simulation.run(Tick::from_millis(2 * 3_600_000));
+    assert_eq!(simulation.player().report().played, Duration::from_secs(3_600));
+    let mut recorder = simulation.into_recorder().expect("it was asked for");
+    let trace = Trace::read(&recorder.take_lines().expect("JSON").join("\n")).expect("a trace");
+    let replayed = trace.replay().expect("the same inputs give the same outputs");
+    assert!(replayed.actions > 1_800, "{replayed:?}");
+}
