@@ -16,8 +16,9 @@ pub struct ParseError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
-    /// The first line is not `#EXTM3U` (section 4.4.1.1): this is something else, an error page perhaps.
-    #[error("not a playlist: the first line is not #EXTM3U")]
+    /// Neither `#EXTM3U` (section 4.4.1.1) nor another tag of a playlist comes first: this is something else, an error page
+    /// perhaps.
+    #[error("not a playlist: it does not begin with #EXTM3U")]
     NotAPlaylist,
     /// The text, or the number of things in it, exceeds a bound of [`Limits`](super::Limits).
     #[error("too large: more than {limit} {what}")]
@@ -62,22 +63,14 @@ pub enum ParseErrorKind {
     /// A number, or a sum of numbers, that cannot be represented.
     #[error("a number or a sum of numbers is out of range")]
     OutOfRange,
-    /// `{$name}` without a definition before it (section 6.3.1).
-    #[error("a variable is used before it is defined")]
+    /// `{$name}` without a definition before it that gives it a value (section 6.3.1). A variable imported from a
+    /// multivariant playlist or the address may have found none there.
+    #[error("a variable is used that has no value")]
     UndefinedVariable,
     /// A variable is defined twice (section 4.4.2.3).
     #[error("a variable is defined twice")]
     DuplicateVariable,
-    /// EXT-X-DEFINE IMPORT of a variable that the multivariant playlist does not define, or without such a playlist.
-    #[error("an imported variable is not defined by the multivariant playlist")]
-    ImportFailed,
-    /// EXT-X-DEFINE QUERYPARAM of a parameter that the playlist's URI does not carry.
-    #[error("the playlist's address has no value for a query parameter")]
-    NoQueryParameter,
-    /// EXT-X-BYTERANGE without an offset, where no segment before it tells one (section 4.4.4.2).
-    #[error("a byte range has no offset and nothing to continue")]
-    NoOffset,
-    /// An initialization section under AES-128 without an explicit IV (section 4.4.4.5).
+    /// An initialization section under AES-128 without an explicit IV (section 4.4.4.5), in a mutilated line.
     #[error("an encrypted initialization section has no IV")]
     NoIv,
 }

@@ -19,7 +19,8 @@ pub enum KeyMethod {
     SampleAes,
     /// `SAMPLE-AES-CTR`: samples, `cenc` in fragmented MP4.
     SampleAesCtr,
-    /// A method that no specification defines. Segments under it must not be decrypted, and are not clear either.
+    /// A method that no specification defines, or a key with an IV that cannot be read. Segments under it must not be
+    /// decrypted, and are not clear either.
     Other(Arc<str>),
 }
 
@@ -70,8 +71,7 @@ pub struct Key {
     pub method: KeyMethod,
     /// Where the key is; `None` when the playlist does not say, which leaves the segments unreadable.
     pub uri: Option<Uri>,
-    /// The explicit initialization vector. `None` means [`Iv::of_segment`] for `AES-128` and `SAMPLE-AES` under the
-    /// `identity` format.
+    /// The explicit initialization vector; see [`Key::iv_for`] for what its absence means.
     pub iv: Option<Iv>,
     /// How the key is represented at `uri`; `identity` (16 or 32 plain bytes) when the playlist does not say.
     pub keyformat: Arc<str>,
@@ -89,12 +89,14 @@ impl Key {
         &*self.keyformat == Self::IDENTITY
     }
 
-    /// The vector that decrypts segment `msn` where this key gives one: the explicit one, else the number for
-    /// `identity` keys of `AES-128` and `SAMPLE-AES`.
+    /// The vector that decrypts segment `msn`: the explicit one, else its number. `None` for methods other than
+    /// `AES-128` and `SAMPLE-AES`, whose vectors stand in the media.
     #[must_use]
     pub fn iv_for(&self, msn: MediaSequence) -> Option<Iv> {
-        let by_number = matches!(self.method, KeyMethod::Aes128 | KeyMethod::SampleAes);
-        self.iv.or_else(|| (self.is_identity() && by_number).then(|| Iv::of_segment(msn)))
+        match self.method {
+            KeyMethod::Aes128 | KeyMethod::SampleAes => Some(self.iv.unwrap_or_else(|| Iv::of_segment(msn))),
+            _ => None,
+        }
     }
 }
 
@@ -106,6 +108,7 @@ pub struct InitSection {
     /// The bytes of the resource that are the section; `None` for all of it.
     pub byte_range: Option<ByteRange>,
     /// The keys in force where the tag stands; empty when the section is clear, which it is before the first key even
-    /// if the segments after it are encrypted.
+    /// if the segments after it are encrypted. Under `AES-128` the key must have an explicit IV; where one has not, the
+    /// section has no number to take its place, and players use zero.
     pub keys: Arc<[Key]>,
 }

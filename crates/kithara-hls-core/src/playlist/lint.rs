@@ -1,6 +1,7 @@
 //! Violations of the playlist rules that do not stop the parser.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Line;
 
@@ -11,12 +12,18 @@ pub struct Violation {
     pub line: Line,
     /// What.
     pub rule: Rule,
+    /// The value at fault, where showing it helps.
+    pub found: Option<Arc<str>>,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, rule } = self;
-        write!(f, "line {line}: {}: {rule} ({})", rule.severity(), rule.section())
+        let Self { line, rule, found } = self;
+        write!(f, "line {line}: {}: {rule}", rule.severity())?;
+        if let Some(found) = found {
+            write!(f, ": {found}")?;
+        }
+        write!(f, " (section {})", rule.section())
     }
 }
 
@@ -77,9 +84,17 @@ rules! {
     InvalidUtf8 Error "4.1" "the text is not UTF-8"
     UnquotedString Error "4.2" "a string is not quoted"
     InvalidNumber Error "4.2" "a value is not the number it should be"
+    HeaderNotFirst Error "4.4.1.1" "something stands before EXTM3U"
+    MissingHeader Error "4.4.1.1" "EXTM3U is missing"
+    UndefinedInValue Error "6.3.1" "the value of a variable uses a variable that is not defined yet"
     HeaderAgain Error "4.4.1.1" "EXTM3U stands again"
     UnknownVersion Error "4.4.1.2" "EXT-X-VERSION is higher than any that is defined"
     VersionTooLow Error "8" "EXT-X-VERSION is lower than this line needs"
+    ImportWithoutValue Error "4.4.2.3" "an imported variable is not defined by a multivariant playlist"
+    QueryParameterWithoutValue Error "4.4.2.3" "the address has no value for a query parameter"
+    MixedTags Error "4.4.6" "a media playlist tag in a multivariant playlist"
+    LateTag Error "4.4.3" "a tag stands behind a segment that it must precede"
+    NegativeSequence Error "4.4.3.2" "a sequence number is negative"
     StartWithoutOffset Error "4.4.2.2" "EXT-X-START lacks a usable TIME-OFFSET"
     MissingTargetDuration Error "4.4.3.1" "EXT-X-TARGETDURATION is missing"
     FractionalTargetDuration Error "4.4.3.1" "EXT-X-TARGETDURATION is not an integer"
@@ -87,9 +102,13 @@ rules! {
     MissingPartTarget Error "4.4.3.7" "EXT-X-PART-INF lacks PART-TARGET"
     MissingExtinf Error "4.4.4.1" "a segment has no EXTINF"
     InvalidDuration Error "4.4.4.1" "EXTINF has no usable duration"
+    RangeWithoutOffset Error "4.4.4.2" "a byte range has no offset and continues none"
     UnknownKeyMethod Error "4.4.4.4" "the METHOD of a key is not defined"
+    InvalidIv Error "4.4.4.4" "the IV of a key is not up to 32 hexadecimal digits behind 0x"
     KeyWithoutUri Error "4.4.4.4" "a key has no URI"
+    LostLineEnd Error "4.1" "a tag stands behind another one in the same line"
     MapRangeWithoutOffset Error "4.4.4.5" "the BYTERANGE of EXT-X-MAP has no offset"
+    EncryptedMapWithoutIv Error "4.4.4.5" "an encrypted initialization section has no IV"
     InvalidDate Error "4.4.4.6" "a date is not an ISO 8601 date and time"
     TagAfterPart Error "4.4.4.9" "a tag that applies to the segment stands behind its first EXT-X-PART"
     PartLacksAttribute Error "4.4.4.9" "EXT-X-PART lacks URI or DURATION"

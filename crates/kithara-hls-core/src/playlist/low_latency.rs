@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Line, MediaSequence, Uri};
+use super::{Line, MediaSequence, Segments, Uri};
 
 /// EXT-X-SERVER-CONTROL: what the server can do (RFC 8216bis section 4.4.3.8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,10 +56,12 @@ pub struct RenditionReport {
 }
 
 /// EXT-X-SKIP: this snapshot continues an earlier one (RFC 8216bis section 4.4.5.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Delta {
-    /// How many segments, from the first one on, are left out.
+    /// How many segments are left out.
     pub skipped: u64,
+    /// Segments that stand before those left out, where the rules have none.
+    pub before: Segments,
     /// RECENTLY-REMOVED-DATERANGES. `None` when the playlist does not say: then it lists all date ranges.
     pub removed_date_ranges: Option<Vec<Arc<str>>>,
 }

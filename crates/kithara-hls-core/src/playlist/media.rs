@@ -8,14 +8,14 @@ use crate::time::{MediaTime, WallTime};
 
 use super::{
     ByteRange, DateRange, Delta, DiscontinuitySequence, InitSection, Key, Line, MediaSequence, PreloadHint,
-    RenditionReport, Segments, ServerControl, Text, UnknownTag, Uri, Variables, Violation,
+    RenditionReport, Rule, Segments, ServerControl, Text, UnknownTag, Uri, Variables, Violation,
 };
 
 /// One snapshot of a media playlist (RFC 8216 section 4.3.3). Immutable: a reload makes another one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MediaPlaylist {
-    /// EXT-X-VERSION; 1 when the playlist does not say.
-    pub version: u64,
+    /// EXT-X-VERSION; `None` means 1.
+    pub version: Option<u64>,
     /// EXT-X-TARGETDURATION. When the playlist does not say: its longest segment, rounded up to seconds.
     pub target_duration: Duration,
     /// The number of the first segment, also when a delta update leaves that segment out.
@@ -57,12 +57,23 @@ pub struct MediaPlaylist {
 }
 
 impl MediaPlaylist {
+    /// Whether the text breaks `rule`.
+    #[must_use]
+    pub fn breaks(&self, rule: Rule) -> bool {
+        self.violations.iter().any(|violation| violation.rule == rule)
+    }
+
     /// The number after the last segment, complete or not: what the next new segment will have.
     #[must_use]
     pub fn end_sequence(&self) -> MediaSequence {
-        let skipped = self.delta.as_ref().map_or(0, |delta| delta.skipped);
-        let listed = skipped.saturating_add(self.segments.len() as u64);
-        MediaSequence(self.media_sequence.0.saturating_add(listed))
+        match &self.delta {
+            None => MediaSequence(self.media_sequence.0.saturating_add(self.segments.len() as u64)),
+            Some(delta) => {
+                let listed = (delta.before.len() + self.segments.len()) as u64;
+                let count = delta.skipped.saturating_add(listed);
+                MediaSequence(self.media_sequence.0.saturating_add(count))
+            }
+        }
     }
 
     /// The sum of the durations of all segments and of the parts behind them.

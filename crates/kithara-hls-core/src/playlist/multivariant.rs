@@ -12,8 +12,8 @@ use super::{
 /// A playlist of playlists (RFC 8216 section 4.3.4).
 #[derive(Clone, Debug, PartialEq)]
 pub struct MultivariantPlaylist {
-    /// EXT-X-VERSION; 1 when the playlist does not say.
-    pub version: u64,
+    /// EXT-X-VERSION; `None` means 1.
+    pub version: Option<u64>,
     /// EXT-X-STREAM-INF, in order.
     pub variants: Vec<Variant>,
     /// EXT-X-I-FRAME-STREAM-INF, in order; their ids count within this list.

@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use super::super::{Line, MediaPlaylist, MultivariantPlaylist, ParseErrorKind, Playlist, Rule, Segments};
+use super::super::{MediaPlaylist, MediaSequence, MultivariantPlaylist, Playlist, Rule, Segment, Segments};
 use super::scope::Place;
 use super::{Kind, Parser};
 
 impl Parser<'_> {
     /// The snapshot of all that was read.
-    pub(super) fn finish(mut self) -> Result<Playlist, ParseErrorKind> {
+    pub(super) fn finish(mut self) -> Playlist {
         self.check_version();
-        let playlist = match self.kind {
-            Some(Kind::Media) => Playlist::Media(self.media_playlist()),
-            // A playlist without tags of either kind is an empty multivariant one (section 4.1).
-            _ => Playlist::Multivariant(self.multivariant_playlist()),
-        };
-        Ok(playlist)
+        // A playlist without tags of either kind is an empty multivariant one (section 4.1).
+        let by_media_tag = || self.session_tag.is_none().then_some(self.media_tag?).map(|_| Kind::Media);
+        let kind = self.kind.or_else(by_media_tag).unwrap_or(Kind::Multivariant);
+        match kind {
+            Kind::Media => Playlist::Media(self.media_playlist()),
+            Kind::Multivariant => Playlist::Multivariant(self.multivariant_playlist()),
+        }
     }
 
     fn check_version(&mut self) {
@@ -29,10 +30,13 @@ impl Parser<'_> {
     fn multivariant_playlist(mut self) -> MultivariantPlaylist {
         let source = self.source("");
         self.multivariant.end(&mut self.scope, Place { source: &source, line: self.line });
+        if let Some(line) = self.media_tag {
+            self.scope.violation(Place { source: &source, line: line.0 }, Rule::MixedTags);
+        }
         let mut violations = self.scope.violations;
         violations.sort_by_key(|violation| violation.line.0);
         MultivariantPlaylist {
-            version: self.version.unwrap_or(1),
+            version: self.version,
             variants: self.multivariant.variants,
             iframe_variants: self.multivariant.iframe_variants,
             renditions: self.multivariant.renditions,
@@ -50,9 +54,19 @@ impl Parser<'_> {
     fn media_playlist(mut self) -> MediaPlaylist {
         let source = self.source("");
         let end = Place { source: &source, line: self.line };
+        if let Some(line) = self.session_tag {
+            self.scope.violation(Place { line: line.0, ..end }, Rule::MixedTags);
+        }
         let incomplete = self.media.segment.incomplete();
         let header = self.media.header;
-        let segments = self.media.segments;
+        let late = header.late_discontinuity_sequence;
+        let segments = match self.media.segments.first() {
+            Some(first) if first.msn < late => {
+                let base = header.discontinuity_sequence.unwrap_or_default().0;
+                self.media.segments.iter().cloned().map(|it| renumbered(it, late, base)).collect()
+            }
+            _ => self.media.segments,
+        };
         if header.target_duration.is_none() {
             self.scope.violation(end, Rule::MissingTargetDuration);
         }
@@ -61,7 +75,7 @@ impl Parser<'_> {
         let mut violations = self.scope.violations;
         violations.sort_by_key(|violation| violation.line.0);
         MediaPlaylist {
-            version: self.version.unwrap_or(1),
+            version: self.version,
             target_duration: header.target_duration.unwrap_or_else(|| longest(&segments)),
             media_sequence: header.media_sequence.unwrap_or_default(),
             discontinuity_sequence: header.discontinuity_sequence.unwrap_or_default(),
@@ -89,4 +103,12 @@ impl Parser<'_> {
 fn longest(segments: &Segments) -> Duration {
     let longest = segments.iter().map(|segment| segment.duration).max().unwrap_or_default();
     Duration::from_secs(longest.as_secs() + u64::from(longest.subsec_nanos() >= 500_000_000))
+}
+
+/// A segment that was read before EXT-X-DISCONTINUITY-SEQUENCE was, in the light of it.
+fn renumbered(mut segment: Segment, late: MediaSequence, base: u64) -> Segment {
+    if segment.msn < late {
+        segment.dsn.0 = segment.dsn.0.saturating_add(base);
+    }
+    segment
 }

@@ -33,14 +33,14 @@ pub(super) fn read_key(
             _ => {}
         }
     }
-    let method = match method.ok_or(ParseErrorKind::Missing { tag, attribute: "METHOD" })? {
+    let mut method = match method.ok_or(ParseErrorKind::Missing { tag, attribute: "METHOD" })? {
         "NONE" => return Ok(None),
         "AES-128" => KeyMethod::Aes128,
         "AES-256-GCM" => KeyMethod::Aes256Gcm,
         "SAMPLE-AES" => KeyMethod::SampleAes,
         "SAMPLE-AES-CTR" => KeyMethod::SampleAesCtr,
         other => {
-            scope.violation(at, Rule::UnknownKeyMethod);
+            scope.violation_of(at, Rule::UnknownKeyMethod, other);
             KeyMethod::Other(other.into())
         }
     };
@@ -50,6 +50,11 @@ pub(super) fn read_key(
     if uri.is_none() {
         scope.violation(at, Rule::KeyWithoutUri);
     }
+    // The number of the segment in place of a vector that cannot be read would decrypt to noise.
+    if iv == Some(None) {
+        scope.violation(at, Rule::InvalidIv);
+        method = KeyMethod::Other(method.as_str().into());
+    }
     let key = Key {
         method,
         uri,
@@ -57,15 +62,12 @@ pub(super) fn read_key(
         keyformat: keyformat.unwrap_or_else(|| Key::IDENTITY.into()),
         keyformatversions: keyformatversions.unwrap_or_else(|| "1".into()),
     };
-    // The number of the segment in place of a vector that cannot be read would decrypt to noise.
-    if iv == Some(None) && key.is_identity() {
-        return Err(ParseErrorKind::Invalid { tag });
-    }
     Ok(Some(key))
 }
 
 /// Up to 32 hexadecimal digits behind `0x`, which some packagers leave out.
 fn read_iv(text: &str) -> Option<Iv> {
+    let text = text.trim_matches('"');
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     let legal = (1..=32).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_hexdigit());
     legal.then_some(())?;

@@ -28,6 +28,8 @@ pub(super) struct Header {
     pub(super) target_duration: Option<Duration>,
     pub(super) media_sequence: Option<MediaSequence>,
     pub(super) discontinuity_sequence: Option<DiscontinuitySequence>,
+    /// Segments before this one were numbered before the tag was read, which stood too late.
+    pub(super) late_discontinuity_sequence: MediaSequence,
     pub(super) playlist_type: Option<PlaylistType>,
     pub(super) ended: bool,
     pub(super) iframes_only: bool,
@@ -73,9 +75,11 @@ impl MediaParser<'_> {
     ) -> Result<(), ParseErrorKind> {
         once(&self.header.target_duration, "EXT-X-TARGETDURATION")?;
         if value.contains('.') {
-            scope.violation(at, Rule::FractionalTargetDuration);
+            scope.violation_of(at, Rule::FractionalTargetDuration, value);
         }
-        self.header.target_duration = scope.seconds(at, value);
+        let target = scope.seconds(at, value).map(|target| Duration::from_secs(target.as_secs()));
+        self.segment.usual_duration = target.unwrap_or_default();
+        self.header.target_duration = target;
         Ok(())
     }
 
@@ -88,12 +92,13 @@ impl MediaParser<'_> {
     ) -> Result<(), ParseErrorKind> {
         const TAG: &str = "EXT-X-MEDIA-SEQUENCE";
         once(&self.header.media_sequence, TAG)?;
-        if self.segment.count > 0 || self.header.delta.is_some() {
+        if self.segment.count > 0 {
             return Err(ParseErrorKind::Misplaced { tag: TAG });
         }
         let msn = MediaSequence(sequence(scope, at, value)?);
         self.header.media_sequence = Some(msn);
-        self.segment.carry.msn = msn;
+        let skipped = self.header.delta.as_ref().map_or(0, |delta| delta.skipped);
+        self.segment.carry.msn = msn.checked_add(skipped).ok_or(ParseErrorKind::OutOfRange)?;
         Ok(())
     }
 
@@ -106,12 +111,14 @@ impl MediaParser<'_> {
     ) -> Result<(), ParseErrorKind> {
         const TAG: &str = "EXT-X-DISCONTINUITY-SEQUENCE";
         once(&self.header.discontinuity_sequence, TAG)?;
-        if self.segment.count > 0 || self.segment.has_discontinuity() || self.header.delta.is_some() {
-            return Err(ParseErrorKind::Misplaced { tag: TAG });
-        }
+        let late = self.segment.count > 0 || self.segment.has_discontinuity() || self.header.delta.is_some();
         let dsn = DiscontinuitySequence(sequence(scope, at, value)?);
         self.header.discontinuity_sequence = Some(dsn);
-        self.segment.carry.dsn = dsn;
+        self.segment.carry.dsn.0 = self.segment.carry.dsn.0.saturating_add(dsn.0);
+        if late {
+            scope.violation(at, Rule::LateTag);
+            self.header.late_discontinuity_sequence = self.segment.carry.msn;
+        }
         Ok(())
     }
 
@@ -126,7 +133,7 @@ impl MediaParser<'_> {
         match value {
             "EVENT" => self.header.playlist_type = Some(PlaylistType::Event),
             "VOD" => self.header.playlist_type = Some(PlaylistType::Vod),
-            _ => scope.violation(at, Rule::UnknownPlaylistType),
+            _ => scope.violation_of(at, Rule::UnknownPlaylistType, value),
         }
         Ok(())
     }
@@ -251,13 +258,20 @@ impl MediaParser<'_> {
         Ok(())
     }
 
+    /// Ends a piece: the segments of it join the others.
+    pub(super) fn end_piece(&mut self) {
+        self.segments.push_block(std::mem::take(&mut self.segment.done).into());
+    }
+
+    fn take_segments(&mut self) -> Segments {
+        self.end_piece();
+        std::mem::take(&mut self.segments)
+    }
+
     /// EXT-X-SKIP.
     pub(super) fn skip(&mut self, scope: &mut Scope<'_>, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
         const TAG: &str = "EXT-X-SKIP";
         once(&self.header.delta, TAG)?;
-        if self.segment.count > 0 {
-            return Err(ParseErrorKind::Misplaced { tag: TAG });
-        }
         scope.needs(at, 9);
         let (mut skipped, mut removed) = (None, None);
         for attribute in Attributes::of(list) {
@@ -275,12 +289,23 @@ impl MediaParser<'_> {
         });
         let msn = self.segment.carry.msn.checked_add(skipped);
         self.segment.carry.msn = msn.ok_or(ParseErrorKind::OutOfRange)?;
-        self.header.delta = Some(Delta { skipped, removed_date_ranges });
+        let before = self.take_segments();
+        if !before.is_empty() {
+            scope.violation(at, Rule::LateTag);
+        }
+        self.header.delta = Some(Delta { skipped, before, removed_date_ranges });
         Ok(())
     }
 }
 
 /// A sequence number. Guessing one would give segments the wrong identity.
 fn sequence(scope: &mut Scope<'_>, at: Place<'_>, value: &str) -> Result<u64, ParseErrorKind> {
-    scope.integer(at, value).ok_or(ParseErrorKind::OutOfRange)
+    if value.starts_with('-') {
+        scope.violation_of(at, Rule::NegativeSequence, value);
+        return Ok(0);
+    }
+    match scope.integer(at, value) {
+        None if value.starts_with(|it: char| it.is_ascii_digit()) => Err(ParseErrorKind::OutOfRange),
+        number => Ok(number.unwrap_or(0)),
+    }
 }

@@ -75,9 +75,10 @@ pub fn parse(text: &[u8], base: &Url, options: &ParseOptions<'_>) -> Result<Play
     if matches!(decoded, Cow::Owned(_)) {
         parser.scope.violation(start, Rule::InvalidUtf8);
     }
-    let kind = parser.read(&decoded);
-    let line = Line(parser.line);
-    kind.and_then(|()| parser.finish()).map_err(|kind| ParseError { kind, line })
+    match parser.read(&decoded) {
+        Ok(()) => Ok(parser.finish()),
+        Err(kind) => Err(ParseError { kind, line: Line(parser.line) }),
+    }
 }
 
 /// Which playlist this is, as far as the tags tell.
@@ -102,6 +103,10 @@ struct Parser<'a> {
     unknown: Vec<UnknownTag>,
     media: MediaParser<'a>,
     multivariant: MultivariantParser,
+    /// The first tag of a whole media playlist, and of a session. Some playlists of the other kind have one, where it
+    /// means nothing.
+    media_tag: Option<Line>,
+    session_tag: Option<Line>,
     /// Whether the current piece says something of the whole playlist, so that it cannot be taken over.
     speaks_of_all: bool,
 }
@@ -123,6 +128,8 @@ impl<'a> Parser<'a> {
             unknown: Vec::new(),
             media: MediaParser::new(options.previous),
             multivariant: MultivariantParser::default(),
+            media_tag: None,
+            session_tag: None,
             speaks_of_all: false,
         }
     }
@@ -157,18 +164,39 @@ impl<'a> Parser<'a> {
             let at = Place { source, line: self.line };
             self.read_line(at, &source.text[span.start..span.end])?;
         }
-        let done = std::mem::take(&mut self.media.segment.done);
-        self.media.segments.push_block(done.into());
+        self.media.end_piece();
         Ok(())
     }
 
     fn read_line(&mut self, at: Place<'_>, line: &str) -> Result<(), ParseErrorKind> {
+        let token = lexer::token(line);
         if !self.begun {
-            let rest = line.strip_prefix("#EXTM3U").ok_or(ParseErrorKind::NotAPlaylist)?;
-            self.begun = rest.is_empty() || rest.starts_with([' ', '\t']);
-            return if self.begun { Ok(()) } else { Err(ParseErrorKind::NotAPlaylist) };
+            return self.read_first(at, token);
         }
-        match lexer::token(line) {
+        self.read_token(at, token)
+    }
+
+    /// The first tag. Comments may precede it, and it may be another one of a playlist than EXTM3U, since players take
+    /// such texts; an error page does not begin like this.
+    fn read_first(&mut self, at: Place<'_>, token: Token<'_>) -> Result<(), ParseErrorKind> {
+        match token {
+            Token::Comment => self.scope.violation(at, Rule::HeaderNotFirst),
+            Token::Uri(_) => return Err(ParseErrorKind::NotAPlaylist),
+            Token::Tag { name, .. } if name == "EXTM3U" || name.starts_with("EXTM3U ") => self.begun = true,
+            Token::Tag { .. } => {
+                self.begun = true;
+                self.scope.violation(at, Rule::MissingHeader);
+                self.read_token(at, token)?;
+                if !self.unknown.is_empty() {
+                    return Err(ParseErrorKind::NotAPlaylist);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_token(&mut self, at: Place<'_>, token: Token<'_>) -> Result<(), ParseErrorKind> {
+        match token {
             Token::Comment => Ok(()),
             Token::Tag { name: "EXTINF", value } => {
                 self.enter(Kind::Media)?;
@@ -258,7 +286,7 @@ impl<'a> Parser<'a> {
             "EXT-X-SKIP" => media.skip(scope, at, list)?,
             _ => return Ok(false),
         }
-        self.enter(Kind::Media)?;
+        self.media_tag.get_or_insert(at.line());
         Ok(true)
     }
 
@@ -269,9 +297,15 @@ impl<'a> Parser<'a> {
             "EXT-X-STREAM-INF" => multivariant.stream(scope, at, list),
             "EXT-X-I-FRAME-STREAM-INF" => multivariant.iframe_stream(scope, at, list)?,
             "EXT-X-MEDIA" => multivariant.media(scope, at, list)?,
-            "EXT-X-SESSION-KEY" => multivariant.session_key(scope, at, list)?,
-            "EXT-X-SESSION-DATA" => multivariant.session_data(scope, at, list)?,
             "EXT-X-CONTENT-STEERING" => multivariant.content_steering(scope, at, list)?,
+            "EXT-X-SESSION-KEY" | "EXT-X-SESSION-DATA" => {
+                match name {
+                    "EXT-X-SESSION-KEY" => multivariant.session_key(scope, at, list)?,
+                    _ => multivariant.session_data(scope, at, list)?,
+                }
+                self.session_tag.get_or_insert(at.line());
+                return Ok(true);
+            }
             _ => return Ok(false),
         }
         self.enter(Kind::Multivariant)?;
@@ -284,7 +318,7 @@ impl<'a> Parser<'a> {
         }
         self.version = self.scope.integer(at, value);
         if self.version.is_some_and(|version| version > NEWEST_VERSION) {
-            self.scope.violation(at, Rule::UnknownVersion);
+            self.scope.violation_of(at, Rule::UnknownVersion, value);
         }
         Ok(())
     }

@@ -287,7 +287,8 @@ fn variant_attribute(
     let value = attribute.value;
     match attribute.name {
         "BANDWIDTH" => variant.bandwidth = BitRate(scope.integer(at, value).unwrap_or(0)),
-        "AVERAGE-BANDWIDTH" => variant.average_bandwidth = scope.integer(at, value).map(BitRate),
+        // Some packagers write underscores.
+        "AVERAGE-BANDWIDTH" | "AVERAGE_BANDWIDTH" => variant.average_bandwidth = scope.integer(at, value).map(BitRate),
         "SCORE" => variant.score = noted(scope, at, read_score(value)),
         "CODECS" => variant.codecs = Some(Codecs::from(&*scope.quoted(at, attribute)?)),
         "SUPPLEMENTAL-CODECS" => {
@@ -303,7 +304,7 @@ fn variant_attribute(
                 other => HdcpLevel::Other(other.into()),
             });
         }
-        "VIDEO-RANGE" => {
+        "VIDEO-RANGE" | "VIDEO_RANGE" => {
             variant.video_range = Some(match value {
                 "SDR" => VideoRange::Sdr,
                 "HLG" => VideoRange::Hlg,

@@ -41,8 +41,9 @@ pub(super) struct Scope<'a> {
     needs: (u64, u32),
 }
 
-/// Violations beyond these are not kept.
+/// Violations beyond these are not kept, and of a value at fault no more characters than these.
 const MAX_VIOLATIONS: usize = 1_000;
+const MAX_FOUND: usize = 40;
 
 impl<'a> Scope<'a> {
     pub(super) fn new(text: &str, address: &'a Url, options: &'a ParseOptions<'_>) -> Self {
@@ -61,8 +62,18 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn violation(&mut self, at: Place<'_>, rule: Rule) {
+        self.note(Violation { line: at.line(), rule, found: None });
+    }
+
+    /// A violation and the value that is one. URIs and what may hold a secret are not to be shown.
+    pub(super) fn violation_of(&mut self, at: Place<'_>, rule: Rule, found: &str) {
+        let end = found.char_indices().nth(MAX_FOUND).map_or(found.len(), |(end, _)| end);
+        self.note(Violation { line: at.line(), rule, found: Some(found[..end].into()) });
+    }
+
+    fn note(&mut self, violation: Violation) {
         if self.violations.len() < MAX_VIOLATIONS {
-            self.violations.push(Violation { line: at.line(), rule });
+            self.violations.push(violation);
         }
     }
 
@@ -90,6 +101,18 @@ impl<'a> Scope<'a> {
     /// Whether variable references may occur in the text.
     pub(super) fn expands(&self) -> bool {
         self.expands
+    }
+
+    /// The value of a variable. Where it uses one that is not defined, it is taken as it stands, as some players do: its
+    /// use then shows what is missing.
+    fn expand_value(&mut self, at: Place<'_>, value: &str) -> Result<String, ParseErrorKind> {
+        match self.expand(value).map(Cow::into_owned) {
+            Err(ParseErrorKind::UndefinedVariable) => {
+                self.violation(at, Rule::UndefinedInValue);
+                Ok(value.to_owned())
+            }
+            expanded => expanded,
+        }
     }
 
     /// `text` with its variable references replaced; what they are replaced by is not looked at again (section 6.3.1).
@@ -143,7 +166,7 @@ impl<'a> Scope<'a> {
     pub(super) fn integer(&mut self, at: Place<'_>, value: &str) -> Option<u64> {
         let read = decimal::integer(value);
         if !read.is_some_and(|(_, rest)| rest.is_empty()) {
-            self.violation(at, Rule::InvalidNumber);
+            self.violation_of(at, Rule::InvalidNumber, value);
         }
         read.map(|(number, _)| number)
     }
@@ -153,12 +176,12 @@ impl<'a> Scope<'a> {
         let (decimal, rest) = match decimal::Decimal::read(value) {
             Some(read) => read,
             None => {
-                self.violation(at, Rule::InvalidNumber);
+                self.violation_of(at, Rule::InvalidNumber, value);
                 return None;
             }
         };
         if decimal.negative || !rest.is_empty() {
-            self.violation(at, Rule::InvalidNumber);
+            self.violation_of(at, Rule::InvalidNumber, value);
         }
         decimal.duration()
     }
@@ -175,7 +198,8 @@ impl<'a> Scope<'a> {
         required && Attributes::of(list).any(|it| it.name.starts_with("REQ-") && !known.contains(&it.name))
     }
 
-    /// EXT-X-DEFINE (section 4.4.2.3). `in_media` tells whether importing is allowed.
+    /// EXT-X-DEFINE (section 4.4.2.3). A variable that gets no value from outside stays undefined: that is an error where
+    /// it is used, and harmless where it is not.
     pub(super) fn define(&mut self, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
         const TAG: &str = "EXT-X-DEFINE";
         self.needs(at, 8);
@@ -192,19 +216,35 @@ impl<'a> Scope<'a> {
         match (name, import, query) {
             (Some(name), None, None) => {
                 let value = value.ok_or(ParseErrorKind::Missing { tag: TAG, attribute: "VALUE" })?;
-                let value = self.expand(value)?.into_owned();
+                let value = self.expand_value(at, value)?;
                 self.insert(name, &value)
             }
             (None, Some(name), None) => {
                 let value = self.imports.and_then(|all| all.get(name)).cloned();
-                self.insert(name, &value.ok_or(ParseErrorKind::ImportFailed)?)
+                self.insert_foreign(at, name, value.as_deref(), Rule::ImportWithoutValue)
             }
             (None, None, Some(name)) => {
                 self.needs(at, 11);
                 let value = query_parameter(self.address, name);
-                self.insert(name, &value.ok_or(ParseErrorKind::NoQueryParameter)?)
+                self.insert_foreign(at, name, value.as_deref(), Rule::QueryParameterWithoutValue)
             }
             _ => Err(ParseErrorKind::Invalid { tag: TAG }),
+        }
+    }
+
+    fn insert_foreign(
+        &mut self,
+        at: Place<'_>,
+        name: &str,
+        value: Option<&str>,
+        absent: Rule,
+    ) -> Result<(), ParseErrorKind> {
+        match value {
+            Some(value) => self.insert(name, value),
+            None => {
+                self.violation_of(at, absent, name);
+                Ok(())
+            }
         }
     }
 

@@ -25,8 +25,8 @@ pub(in super::super) struct Carry {
     pub(in super::super) keys: Arc<[Key]>,
     pub(in super::super) init: Option<Arc<InitSection>>,
     pub(in super::super) bitrate: Option<BitRate>,
-    /// Where a byte range without an offset continues, and in which resource.
-    pub(in super::super) range_end: Option<(Uri, u64)>,
+    /// Where a byte range without an offset continues.
+    pub(in super::super) range_end: Option<u64>,
 }
 
 /// Tags read since the last segment that wait for the next one.
@@ -49,6 +49,8 @@ pub(super) struct SegmentParser {
     /// How many segments there are, and how long they play, in nanoseconds.
     pub(super) count: usize,
     pub(super) elapsed: u64,
+    /// How long a segment plays that does not tell: the target duration.
+    pub(super) usual_duration: Duration,
     parts: usize,
 }
 
@@ -62,7 +64,15 @@ impl SegmentParser {
             bitrate: None,
             range_end: None,
         };
-        Self { carry, pending: Pending::default(), done: Vec::new(), count: 0, elapsed: 0, parts: 0 }
+        Self {
+            carry,
+            pending: Pending::default(),
+            done: Vec::new(),
+            count: 0,
+            elapsed: 0,
+            usual_duration: Duration::ZERO,
+            parts: 0,
+        }
     }
 
     /// Whether no tag waits for a segment.
@@ -79,15 +89,14 @@ impl SegmentParser {
 
     /// EXTINF.
     pub(super) fn extinf(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
-        let (duration, title) = match memchr::memchr(b',', value.as_bytes()) {
+        let (duration, mut title) = match memchr::memchr(b',', value.as_bytes()) {
             Some(comma) => (&value[..comma], value[comma + 1..].trim()),
             None => (value, ""),
         };
-        let title = if title.is_empty() { None } else { Some(Text::within(at.source, title)) };
         let duration = match Decimal::read(duration) {
             Some((decimal, rest)) => {
                 if decimal.negative || !rest.trim().is_empty() {
-                    scope.violation(at, Rule::InvalidDuration);
+                    scope.violation_of(at, Rule::InvalidDuration, duration);
                 }
                 if !decimal.whole {
                     scope.needs(at, 3);
@@ -98,10 +107,12 @@ impl SegmentParser {
                 return Err(ParseErrorKind::OutOfRange);
             }
             None => {
-                scope.violation(at, Rule::InvalidDuration);
-                Duration::ZERO
+                scope.violation_of(at, Rule::InvalidDuration, duration);
+                title = value;
+                self.usual_duration
             }
         };
+        let title = if title.is_empty() { None } else { Some(Text::within(at.source, title)) };
         self.pending.extinf = Some((duration, title));
         Ok(())
     }
@@ -136,7 +147,7 @@ impl SegmentParser {
     pub(super) fn date(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) {
         match value.parse() {
             Ok(date) => self.pending.date = Some(date),
-            Err(_) => scope.violation(at, Rule::InvalidDate),
+            Err(_) => scope.violation_of(at, Rule::InvalidDate, value),
         }
     }
 
@@ -172,6 +183,10 @@ impl SegmentParser {
         if !self.pending.parts.is_empty() {
             scope.violation(at, Rule::TagAfterPart);
         }
+        let glued = list.contains("\"#EXT");
+        if glued {
+            scope.violation(at, Rule::LostLineEnd);
+        }
         let (mut uri, mut byte_range) = (None, None);
         for attribute in Attributes::of(list) {
             match attribute.name {
@@ -191,7 +206,11 @@ impl SegmentParser {
         let byte_range = byte_range.map(|range| range.resolved(0)).transpose()?;
         let keys = self.carry.keys.clone();
         if keys.iter().any(|it| it.method == KeyMethod::Aes128 && it.iv.is_none() && it.is_identity()) {
-            return Err(ParseErrorKind::NoIv);
+            scope.violation(at, Rule::EncryptedMapWithoutIv);
+            // What players make of a missing vector is a guess, which a mutilated line does not deserve.
+            if glued {
+                return Err(ParseErrorKind::NoIv);
+            }
         }
         self.carry.init = Some(Arc::new(InitSection { uri, byte_range, keys }));
         Ok(())
@@ -237,15 +256,15 @@ impl SegmentParser {
         let pending = std::mem::take(&mut self.pending);
         let (duration, title) = pending.extinf.unwrap_or_else(|| {
             scope.violation(at, Rule::MissingExtinf);
-            (Duration::ZERO, None)
+            (self.usual_duration, None)
         });
         self.count(scope, duration)?;
         let uri = scope.uri(at, raw)?;
         let byte_range = match pending.byte_range {
-            Some(range) => Some(self.resolved(range, &uri)?),
+            Some(range) => Some(self.resolved(scope, at, range)?),
             None => None,
         };
-        self.carry.range_end = byte_range.map(|range| (uri.clone(), range.end()));
+        self.carry.range_end = byte_range.map(ByteRange::end);
         self.carry.dsn.0 = self.carry.dsn.0.saturating_add(pending.discontinuities);
         let msn = self.carry.msn;
         self.carry.msn = msn.checked_add(1).ok_or(ParseErrorKind::OutOfRange)?;
@@ -301,11 +320,12 @@ impl SegmentParser {
         Ok(())
     }
 
-    fn resolved(&self, range: RawByteRange, uri: &Uri) -> Result<ByteRange, ParseErrorKind> {
-        let implied = self.carry.range_end.as_ref().filter(|(before, _)| before == uri);
-        match (range.start, implied) {
-            (None, None) => Err(ParseErrorKind::NoOffset),
-            (_, implied) => range.resolved(implied.map_or(0, |(_, end)| *end)),
+    /// Where no offset is written, the range continues the one before it, as all players have it also when the resource
+    /// is another; where there is none before it, it begins with the resource.
+    fn resolved(&self, scope: &mut Scope<'_>, at: Place<'_>, range: RawByteRange) -> Result<ByteRange, ParseErrorKind> {
+        if range.start.is_none() && self.carry.range_end.is_none() {
+            scope.violation(at, Rule::RangeWithoutOffset);
         }
+        range.resolved(self.carry.range_end.unwrap_or(0))
     }
 }
