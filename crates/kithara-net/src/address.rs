@@ -60,9 +60,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     // Only 2000::/3 is global unicast; of it, 2001:db8::/32 and 3fff::/20 are documentation, and
     // 2001::/23 is protocol assignments.
     let [a, b, ..] = address.segments();
-    (a & 0xe000) == 0x2000
-        && !(a == 0x2001 && (b == 0xdb8 || b < 0x200))
-        && !(a == 0x3fff && b < 0x1000)
+    (a & 0xe000) == 0x2000 && !(a == 0x2001 && (b == 0xdb8 || b < 0x200)) && !(a == 0x3fff && b < 0x1000)
 }
 
 /// The IPv4 address an IPv6 one leads to: mapped, translated (RFC 6052) or 6to4.
@@ -72,9 +70,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
         Ipv4Addr::new(a, b, c, d)
     };
     match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Some(pair(high, low))
-        }
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(pair(high, low)),
         [0x2002, high, low, ..] => Some(pair(high, low)),
         _ => None,
     }
@@ -87,8 +83,7 @@ pub(crate) fn literal_address(url: &Url) -> Option<IpAddr> {
         Host::Ipv6(v6) => Some(v6.into()),
         Host::Domain(name) => {
             let name = name.trim_end_matches('.');
-            let local = name.eq_ignore_ascii_case("localhost")
-                || name.to_ascii_lowercase().ends_with(".localhost");
+            let local = name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
             local.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST))
         }
     }
@@ -165,26 +160,11 @@ mod tests {
     #[test]
     fn literal_hosts_need_no_resolution() {
         let literal = |url: &str| literal_address(&Url::parse(url).unwrap());
-        assert_eq!(
-            literal("http://127.0.0.1:8/"),
-            Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
-        );
-        assert_eq!(
-            literal("http://0x7f.1/"),
-            Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
-        );
-        assert_eq!(
-            literal("http://[::1]/"),
-            Some(IpAddr::V6(Ipv6Addr::LOCALHOST))
-        );
-        assert_eq!(
-            literal("http://LOCALHOST./"),
-            Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
-        );
-        assert_eq!(
-            literal("http://a.localhost/"),
-            Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
-        );
+        assert_eq!(literal("http://127.0.0.1:8/"), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert_eq!(literal("http://0x7f.1/"), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert_eq!(literal("http://[::1]/"), Some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+        assert_eq!(literal("http://LOCALHOST./"), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert_eq!(literal("http://a.localhost/"), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert_eq!(literal("http://localhost.example/"), None);
     }
 }

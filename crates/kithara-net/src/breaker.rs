@@ -71,20 +71,13 @@ enum State {
     },
 }
 
-const HEALTHY: State = State::Closed {
-    failures: 0,
-    resource: None,
-    several: false,
-};
+const HEALTHY: State = State::Closed { failures: 0, resource: None, several: false };
 
 impl Breaker {
     /// A closed breaker.
     #[must_use]
     pub fn new(policy: BreakerPolicy) -> Self {
-        Self {
-            policy,
-            state: HEALTHY,
-        }
+        Self { policy, state: HEALTHY }
     }
 
     /// Whether nothing bad is known of the origin.
@@ -97,14 +90,9 @@ impl Breaker {
     pub fn admit(&mut self, now: Instant) -> Admission {
         match self.state {
             State::Closed { .. } => Admission::Go,
-            State::Open { until, .. } | State::Probing { until, .. } if now < until => {
-                Admission::Wait(until - now)
-            }
+            State::Open { until, .. } | State::Probing { until, .. } if now < until => Admission::Wait(until - now),
             State::Open { pause, .. } | State::Probing { pause, .. } => {
-                self.state = State::Probing {
-                    until: now + self.policy.max_pause,
-                    pause,
-                };
+                self.state = State::Probing { until: now + self.policy.max_pause, pause };
                 Admission::Probe
             }
         }
@@ -118,32 +106,18 @@ impl Breaker {
     /// The origin failed to answer for `resource` (any number that tells resources apart), as a probe or not.
     pub fn failed(&mut self, now: Instant, resource: u64, probe: bool) {
         self.state = match self.state {
-            State::Closed {
-                failures,
-                resource: known,
-                several,
-            } => {
+            State::Closed { failures, resource: known, several } => {
                 let failures = failures.saturating_add(1);
                 let several = several || known.is_some_and(|known| known != resource);
                 if several && failures >= self.policy.threshold {
-                    State::Open {
-                        until: now + self.policy.pause,
-                        pause: self.policy.pause,
-                    }
+                    State::Open { until: now + self.policy.pause, pause: self.policy.pause }
                 } else {
-                    State::Closed {
-                        failures,
-                        resource: Some(resource),
-                        several,
-                    }
+                    State::Closed { failures, resource: Some(resource), several }
                 }
             }
             State::Probing { pause, .. } if probe => {
                 let pause = pause.saturating_mul(2).min(self.policy.max_pause);
-                State::Open {
-                    until: now + pause,
-                    pause,
-                }
+                State::Open { until: now + pause, pause }
             }
             // Sent before the breaker opened: nothing new.
             late => late,
@@ -166,11 +140,7 @@ impl RetryBudget {
     #[must_use]
     pub fn new(policy: &BreakerPolicy, now: Instant) -> Self {
         let interval = policy.retry_interval;
-        Self {
-            burst: interval.saturating_mul(policy.retry_burst.max(1)),
-            interval,
-            full_at: now,
-        }
+        Self { burst: interval.saturating_mul(policy.retry_burst.max(1)), interval, full_at: now }
     }
 
     /// Takes a token for a retry planned for `at`. Returns how much later it may go (zero when there is a token by then);
@@ -286,13 +256,7 @@ mod tests {
         assert_eq!(budget.take(now, secs(1)), None);
         assert_eq!(budget.take(now, secs(2)), Some(secs(2)));
         assert_eq!(budget.take(now, secs(3)), None);
-        assert_eq!(
-            budget.take(now + secs(4), Duration::ZERO),
-            Some(Duration::ZERO)
-        );
-        assert_eq!(
-            budget.take(now + secs(3600), Duration::ZERO),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(budget.take(now + secs(4), Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(budget.take(now + secs(3600), Duration::ZERO), Some(Duration::ZERO));
     }
 }

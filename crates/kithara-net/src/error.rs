@@ -216,6 +216,14 @@ impl NetError {
         self.edit(|report| (report.attempts, report.elapsed) = (attempts, elapsed))
     }
 
+    /// At the same place and after as many attempts as `other`.
+    pub(crate) fn like(self, other: &Self) -> Self {
+        self.edit(|report| {
+            report.url.clone_from(&other.0.url);
+            (report.attempts, report.elapsed) = (other.0.attempts, other.0.elapsed);
+        })
+    }
+
     pub(crate) fn with_status(self, status: u16) -> Self {
         self.edit(|report| report.status = Some(status))
     }
@@ -276,15 +284,9 @@ impl fmt::Display for NetError {
             write!(f, "GET {url}: ")?;
         }
         match (report.kind, report.limit) {
-            (ErrorKind::FirstByteTimeout, Some(limit)) => {
-                write!(f, "no first byte within {}", Seconds(limit))?
-            }
-            (ErrorKind::ConnectTimeout, Some(limit)) => {
-                write!(f, "no connection within {}", Seconds(limit))?
-            }
-            (ErrorKind::Stall, Some(limit)) => {
-                write!(f, "the body stalled for {}", Seconds(limit))?
-            }
+            (ErrorKind::FirstByteTimeout, Some(limit)) => write!(f, "no first byte within {}", Seconds(limit))?,
+            (ErrorKind::ConnectTimeout, Some(limit)) => write!(f, "no connection within {}", Seconds(limit))?,
+            (ErrorKind::Stall, Some(limit)) => write!(f, "the body stalled for {}", Seconds(limit))?,
             (ErrorKind::Deadline, Some(limit)) => write!(f, "not done within {}", Seconds(limit))?,
             (kind, _) => write!(f, "{kind}")?,
         }
@@ -316,10 +318,7 @@ impl fmt::Debug for NetError {
 
 impl Error for NetError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0
-            .source
-            .as_ref()
-            .map(|source| &**source as &(dyn Error + 'static))
+        self.0.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
     }
 }
 
@@ -352,22 +351,10 @@ mod tests {
             .at(&url)
             .with_limit(Duration::from_secs(10))
             .tried(4, Duration::from_millis(21_300));
-        assert_eq!(
-            shown(&error),
-            "GET http://h/p?…: no first byte within 10 s (4 attempts, 21 s)"
-        );
-        let error = NetError::new(ErrorKind::NotFound)
-            .at(&url)
-            .with_status(404)
-            .tried(1, Duration::from_millis(210));
-        assert_eq!(
-            shown(&error),
-            "GET http://h/p?…: not found (HTTP 404) (1 attempt, 0.2 s)"
-        );
-        assert_eq!(
-            shown(&NetError::new(ErrorKind::Setup)),
-            "the HTTP client could not be set up"
-        );
+        assert_eq!(shown(&error), "GET http://h/p?…: no first byte within 10 s (4 attempts, 21 s)");
+        let error = NetError::new(ErrorKind::NotFound).at(&url).with_status(404).tried(1, Duration::from_millis(210));
+        assert_eq!(shown(&error), "GET http://h/p?…: not found (HTTP 404) (1 attempt, 0.2 s)");
+        assert_eq!(shown(&NetError::new(ErrorKind::Setup)), "the HTTP client could not be set up");
     }
 
     #[test]

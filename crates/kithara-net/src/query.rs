@@ -29,19 +29,12 @@ mod tests {
 
     #[track_caller]
     fn check(url: &str, raw: &str, want: &str) {
-        assert_eq!(
-            append_query_raw(&Url::parse(url).unwrap(), raw).as_str(),
-            want
-        );
+        assert_eq!(append_query_raw(&Url::parse(url).unwrap(), raw).as_str(), want);
     }
 
     #[test]
     fn signatures_keep_their_bytes() {
-        check(
-            "http://h/a",
-            "s=a%2Fb%2bc+d/e=&~|",
-            "http://h/a?s=a%2Fb%2bc+d/e=&~|",
-        );
+        check("http://h/a", "s=a%2Fb%2bc+d/e=&~|", "http://h/a?s=a%2Fb%2bc+d/e=&~|");
     }
 
     #[test]

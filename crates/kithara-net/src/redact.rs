@@ -25,10 +25,7 @@ impl RedactedUrl {
         let Some(host) = url.host_str() else {
             return Self(format!("{}:…", url.scheme()).into());
         };
-        let port = url
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let query = if url.query().is_some() { "?…" } else { "" };
         Self(format!("{}://{host}{port}{}{query}", url.scheme(), url.path()).into())
     }
@@ -80,10 +77,7 @@ mod tests {
 
     #[test]
     fn userinfo_query_and_fragment_are_removed() {
-        check(
-            "http://u:p@h:8080/a/b.ts?sig=1&x=2#f",
-            "http://h:8080/a/b.ts?…",
-        );
+        check("http://u:p@h:8080/a/b.ts?sig=1&x=2#f", "http://h:8080/a/b.ts?…");
     }
 
     #[test]

@@ -205,8 +205,7 @@ impl Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Request");
-        out.field("url", &RedactedUrl::new(&self.url))
-            .field("range", &self.range);
+        out.field("url", &RedactedUrl::new(&self.url)).field("range", &self.range);
         for (origin, headers) in &self.headers {
             out.field("headers", &(format_args!("{origin}"), HeaderNames(headers)));
         }

@@ -57,12 +57,14 @@ impl Validators {
         }
     }
 
+    /// Whether there is an ETag that vouches for every byte.
+    pub(crate) fn has_strong_etag(&self) -> bool {
+        self.etag.as_ref().is_some_and(|etag| !etag.starts_with("W/"))
+    }
+
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let text = |name| Some(headers.get(name)?.to_str().ok()?.to_owned());
-        Self {
-            etag: text(http::header::ETAG),
-            last_modified: text(http::header::LAST_MODIFIED),
-        }
+        Self { etag: text(http::header::ETAG), last_modified: text(http::header::LAST_MODIFIED) }
     }
 }
 
@@ -130,32 +132,18 @@ mod tests {
     use super::*;
 
     fn validators(etag: Option<&str>, date: Option<&str>) -> Validators {
-        Validators {
-            etag: etag.map(Into::into),
-            last_modified: date.map(Into::into),
-        }
+        Validators { etag: etag.map(Into::into), last_modified: date.map(Into::into) }
     }
 
     #[track_caller]
     fn check(a: (Option<&str>, Option<&str>), b: (Option<&str>, Option<&str>), agree: bool) {
-        assert_eq!(
-            validators(a.0, a.1).agree_with(&validators(b.0, b.1)),
-            agree
-        );
+        assert_eq!(validators(a.0, a.1).agree_with(&validators(b.0, b.1)), agree);
     }
 
     #[test]
     fn etags_decide_alone_when_both_have_one() {
-        check(
-            (Some("\"a\""), Some("Mon")),
-            (Some("\"a\""), Some("Tue")),
-            true,
-        );
-        check(
-            (Some("\"a\""), Some("Mon")),
-            (Some("\"b\""), Some("Mon")),
-            false,
-        );
+        check((Some("\"a\""), Some("Mon")), (Some("\"a\""), Some("Tue")), true);
+        check((Some("\"a\""), Some("Mon")), (Some("\"b\""), Some("Mon")), false);
         check((Some("W/\"a\""), None), (Some("\"a\""), None), true);
     }
 
@@ -168,14 +156,8 @@ mod tests {
 
     #[test]
     fn a_weak_etag_is_never_sent_as_if_range() {
-        assert_eq!(
-            validators(Some("W/\"a\""), Some("Mon")).for_if_range(),
-            None
-        );
-        assert_eq!(
-            validators(Some("\"a\""), Some("Mon")).for_if_range(),
-            Some("\"a\"")
-        );
+        assert_eq!(validators(Some("W/\"a\""), Some("Mon")).for_if_range(), None);
+        assert_eq!(validators(Some("\"a\""), Some("Mon")).for_if_range(), Some("\"a\""));
         assert_eq!(validators(None, Some("Mon")).for_if_range(), Some("Mon"));
     }
 }

@@ -47,10 +47,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            attempts: 8,
-            max_elapsed: Duration::from_secs(20),
-        }
+        Self { attempts: 8, max_elapsed: Duration::from_secs(20) }
     }
 }
 
@@ -90,31 +87,20 @@ impl RetryPolicy {
             return Verdict::GiveUp;
         }
         let backoff = match patience {
-            Some(patience) if tried.attempt >= self.attempts => {
-                self.spread(tried, patience, jitter)
-            }
+            Some(patience) if tried.attempt >= self.attempts => self.spread(tried, patience, jitter),
             _ => self.ceiling(tried.attempt).mul_f64(jitter.clamp(0.0, 1.0)),
         };
         let wait = match tried.retry_after {
             // A little later than asked, so that those who were told the same do not come as one.
             Some(asked) => {
-                let told =
-                    asked.min(self.retry_after_cap) + self.base.mul_f64(jitter.clamp(0.0, 1.0));
+                let told = asked.min(self.retry_after_cap) + self.base.mul_f64(jitter.clamp(0.0, 1.0));
                 told.max(backoff)
             }
             None => backoff,
         };
-        let patience_left =
-            patience.map(|patience| patience.max_elapsed.saturating_sub(tried.elapsed));
-        let in_time = [patience_left, tried.left]
-            .into_iter()
-            .flatten()
-            .all(|left| wait < left);
-        if in_time {
-            Verdict::Retry(wait)
-        } else {
-            Verdict::GiveUp
-        }
+        let patience_left = patience.map(|patience| patience.max_elapsed.saturating_sub(tried.elapsed));
+        let in_time = [patience_left, tried.left].into_iter().flatten().all(|left| wait < left);
+        if in_time { Verdict::Retry(wait) } else { Verdict::GiveUp }
     }
 
     /// The longest quick wait after `attempt`: `base` doubled with each attempt, at most `cap`.
@@ -128,10 +114,7 @@ impl RetryPolicy {
         let last_start = patience.max_elapsed.mul_f64(0.9);
         let attempts_left = patience.attempts.saturating_sub(tried.attempt).max(1);
         let share = last_start.saturating_sub(tried.elapsed) / attempts_left;
-        share
-            .min(self.cap)
-            .mul_f64(0.75 + 0.25 * jitter.clamp(0.0, 1.0))
-            .max(self.base)
+        share.min(self.cap).mul_f64(0.75 + 0.25 * jitter.clamp(0.0, 1.0)).max(self.base)
     }
 }
 
@@ -165,13 +148,7 @@ mod tests {
     }
 
     fn tried(failure: ErrorKind, attempt: u32) -> Tried {
-        Tried {
-            failure,
-            attempt,
-            retry_after: None,
-            elapsed: Duration::ZERO,
-            left: None,
-        }
+        Tried { failure, attempt, retry_after: None, elapsed: Duration::ZERO, left: None }
     }
 
     fn verdict(tried: &Tried, patience: Option<&Patience>, jitter: f64) -> Verdict {
@@ -180,37 +157,13 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_cap_and_jitter_takes_all_of_them() {
-        let policy = RetryPolicy {
-            attempts: 20,
-            ..RetryPolicy::default()
-        };
-        let table = [
-            (1, 250),
-            (2, 500),
-            (3, 1000),
-            (4, 2000),
-            (5, 4000),
-            (6, 8000),
-            (7, 8000),
-            (19, 8000),
-        ];
+        let policy = RetryPolicy { attempts: 20, ..RetryPolicy::default() };
+        let table = [(1, 250), (2, 500), (3, 1000), (4, 2000), (5, 4000), (6, 8000), (7, 8000), (19, 8000)];
         for (attempt, ceiling) in table {
             let tried = tried(ErrorKind::ServerError, attempt);
-            assert_eq!(
-                policy.verdict(&tried, None, 1.0),
-                Verdict::Retry(ms(ceiling)),
-                "{attempt}"
-            );
-            assert_eq!(
-                policy.verdict(&tried, None, 0.5),
-                Verdict::Retry(ms(ceiling / 2)),
-                "{attempt}"
-            );
-            assert_eq!(
-                policy.verdict(&tried, None, 0.0),
-                Verdict::Retry(ms(0)),
-                "{attempt}"
-            );
+            assert_eq!(policy.verdict(&tried, None, 1.0), Verdict::Retry(ms(ceiling)), "{attempt}");
+            assert_eq!(policy.verdict(&tried, None, 0.5), Verdict::Retry(ms(ceiling / 2)), "{attempt}");
+            assert_eq!(policy.verdict(&tried, None, 0.0), Verdict::Retry(ms(0)), "{attempt}");
         }
     }
 
@@ -219,11 +172,7 @@ mod tests {
         let patience = Patience::default();
         for attempt in 1..10 {
             let tried = tried(ErrorKind::Connect, attempt);
-            assert_eq!(
-                verdict(&tried, None, 0.5) == Verdict::GiveUp,
-                attempt >= 4,
-                "{attempt}"
-            );
+            assert_eq!(verdict(&tried, None, 0.5) == Verdict::GiveUp, attempt >= 4, "{attempt}");
             let patient = verdict(&tried, Some(&patience), 0.5);
             assert_eq!(patient == Verdict::GiveUp, attempt >= 8, "{attempt}");
         }
@@ -254,11 +203,7 @@ mod tests {
             Authorizer,
         ];
         for kind in answers {
-            assert_eq!(
-                verdict(&tried(kind, 1), Some(&Patience::default()), 0.0),
-                Verdict::GiveUp,
-                "{kind:?}"
-            );
+            assert_eq!(verdict(&tried(kind, 1), Some(&Patience::default()), 0.0), Verdict::GiveUp, "{kind:?}");
         }
         let faults = [
             Dns,
@@ -276,27 +221,14 @@ mod tests {
             CircuitOpen,
         ];
         for kind in faults {
-            assert_eq!(
-                verdict(&tried(kind, 1), None, 1.0),
-                Verdict::Retry(ms(250)),
-                "{kind:?}"
-            );
+            assert_eq!(verdict(&tried(kind, 1), None, 1.0), Verdict::Retry(ms(250)), "{kind:?}");
         }
     }
 
     #[track_caller]
-    fn check_retry_after(
-        asked: Duration,
-        left: Option<Duration>,
-        patience: Option<Patience>,
-        want: Verdict,
-    ) {
+    fn check_retry_after(asked: Duration, left: Option<Duration>, patience: Option<Patience>, want: Verdict) {
         let retry_after = Some(asked);
-        let tried = Tried {
-            retry_after,
-            left,
-            ..tried(ErrorKind::ServerError, 1)
-        };
+        let tried = Tried { retry_after, left, ..tried(ErrorKind::ServerError, 1) };
         assert_eq!(verdict(&tried, patience.as_ref(), 0.0), want);
     }
 
@@ -316,16 +248,9 @@ mod tests {
     #[test]
     fn a_short_retry_after_does_not_use_up_the_patience() {
         let retry_after = Some(Duration::from_secs(1));
-        let tried = Tried {
-            retry_after,
-            elapsed: ms(3_000),
-            ..tried(ErrorKind::ServerError, 4)
-        };
+        let tried = Tried { retry_after, elapsed: ms(3_000), ..tried(ErrorKind::ServerError, 4) };
         let want = Duration::from_secs(15) / 4;
-        assert_eq!(
-            verdict(&tried, Some(&Patience::default()), 1.0),
-            Verdict::Retry(want)
-        );
+        assert_eq!(verdict(&tried, Some(&Patience::default()), 1.0), Verdict::Retry(want));
     }
 
     /// Start times of the attempts of a fetch each of whose attempts fails after `takes`.
@@ -334,10 +259,7 @@ mod tests {
         let mut elapsed = takes;
         loop {
             let attempt = u32::try_from(starts.len()).unwrap();
-            let tried = Tried {
-                elapsed,
-                ..tried(ErrorKind::ServerError, attempt)
-            };
+            let tried = Tried { elapsed, ..tried(ErrorKind::ServerError, attempt) };
             let Verdict::Retry(wait) = verdict(&tried, Some(patience), jitter) else {
                 return starts;
             };
@@ -352,10 +274,7 @@ mod tests {
             for takes in [ms(0), ms(100), ms(600)] {
                 let starts = starts(&Patience::default(), takes, jitter);
                 assert_eq!(starts.len(), 8, "{jitter} {starts:?}");
-                let after = starts
-                    .iter()
-                    .find(|start| **start > ms(15_000))
-                    .expect("one after the outage");
+                let after = starts.iter().find(|start| **start > ms(15_000)).expect("one after the outage");
                 assert!(*after < ms(19_000), "{jitter} {starts:?}");
             }
         }
@@ -376,21 +295,9 @@ mod tests {
     #[test]
     fn the_first_byte_limit_never_passes_the_deadline() {
         assert_eq!(first_byte_limit(ms(10_000), ms(0), None, None), ms(10_000));
-        assert_eq!(
-            first_byte_limit(ms(10_000), ms(0), None, Some(ms(12_000))),
-            ms(6_000)
-        );
-        assert_eq!(
-            first_byte_limit(ms(10_000), ms(0), None, Some(ms(4_000))),
-            ms(3_000)
-        );
-        assert_eq!(
-            first_byte_limit(ms(10_000), ms(0), None, Some(ms(1_000))),
-            ms(1_000)
-        );
-        assert_eq!(
-            first_byte_limit(ms(2_000), ms(0), Some(&Patience::default()), None),
-            ms(2_000)
-        );
+        assert_eq!(first_byte_limit(ms(10_000), ms(0), None, Some(ms(12_000))), ms(6_000));
+        assert_eq!(first_byte_limit(ms(10_000), ms(0), None, Some(ms(4_000))), ms(3_000));
+        assert_eq!(first_byte_limit(ms(10_000), ms(0), None, Some(ms(1_000))), ms(1_000));
+        assert_eq!(first_byte_limit(ms(2_000), ms(0), Some(&Patience::default()), None), ms(2_000));
     }
 }

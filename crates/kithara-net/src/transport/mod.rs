@@ -2,7 +2,8 @@
 //!
 //! A [`Transport`] sends one request and gives back one response. It follows no redirect, repeats nothing, decodes nothing and
 //! sets no timeout but that of its own connect: all of that is decided above it, by the same code for every transport. Ours are
-//! the real one behind [`Client::new`](crate::Client::new) and an origin in memory for tests.
+//! [`ReqwestTransport`], which is what [`Client::new`](crate::Client::new) uses, and
+//! [`ScriptedTransport`](scripted::ScriptedTransport), an origin in memory for tests.
 
 use std::error::Error;
 use std::fmt;
@@ -19,7 +20,12 @@ use crate::error::Cause;
 use crate::redact::HeaderNames;
 use crate::{ErrorKind, RedactedUrl};
 
+mod reqwest;
 pub mod scripted;
+mod spare;
+mod tls;
+
+pub use self::reqwest::ReqwestTransport;
 
 /// Sends single HTTP GET requests.
 ///
@@ -141,8 +147,6 @@ impl fmt::Display for WireError {
 
 impl Error for WireError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| &**source as &(dyn Error + 'static))
+        self.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
     }
 }

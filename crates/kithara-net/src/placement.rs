@@ -1,0 +1,249 @@
+//! Where the bytes of a response belong in the resource: pure, and strict where a server contradicts itself.
+
+use std::ops::Range;
+
+use http::HeaderMap;
+
+use crate::header::{ContentRange, content_length};
+use crate::{ErrorKind, RequestRange};
+
+/// Where the body of a successful response lies in its resource, and which part of it is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placement {
+    /// Bytes at the front of the body to throw away: the origin ignored the range.
+    pub(crate) skip: u64,
+    /// Offset of the first wanted byte.
+    pub(crate) start: u64,
+    /// Offset behind the last wanted byte that exists; `None` when only the end of the body will tell.
+    pub(crate) end: Option<u64>,
+    /// Length of the whole resource.
+    pub(crate) total: Option<u64>,
+}
+
+/// What is known of a body whose rest is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// Offset of the lost byte.
+    pub(crate) position: u64,
+    /// Offset behind the last byte the caller wants; `None` for all there are.
+    pub(crate) bound: Option<u64>,
+    /// Offset behind the last wanted byte that exists, as far as known.
+    pub(crate) end: Option<u64>,
+    /// Length of the whole resource, as far as known.
+    pub(crate) total: Option<u64>,
+    /// Whether strong validators prove this response to be of the same version.
+    pub(crate) proven: bool,
+}
+
+impl Placement {
+    /// Reads a first response (2xx) to `range`.
+    pub(crate) fn of_first(range: Option<&RequestRange>, status: u16, headers: &HeaderMap) -> Result<Self, ErrorKind> {
+        let Some(range) = range else {
+            // A part that nobody asked for is not the resource.
+            return if status == 206 { Err(ErrorKind::InvalidRange) } else { Ok(Self::whole(headers)) };
+        };
+        if status == 206 {
+            let (part, total) = part_of(headers)?;
+            return Self::of_part(range, &part, total);
+        }
+        Self::whole(headers).cut_to(range)
+    }
+
+    /// Reads a response (2xx) to a request for the rest of a body.
+    pub(crate) fn of_rest(rest: &Rest, status: u16, headers: &HeaderMap) -> Result<Self, ErrorKind> {
+        let (skip, total) = if status == 206 {
+            let (part, total) = part_of(headers)?;
+            if part.start != rest.position {
+                return Err(ErrorKind::InvalidRange);
+            }
+            (0, total)
+        } else {
+            (rest.position, content_length(headers))
+        };
+        // Equal strong validators outweigh a length that differs: the first one was a lie, and this is its correction.
+        if !rest.proven && rest.total.zip(total).is_some_and(|(before, now)| before != now) {
+            return Err(ErrorKind::Changed);
+        }
+        let total = total.or(rest.total);
+        let end = total.map(|total| rest.bound.map_or(total, |bound| bound.min(total))).or(rest.end);
+        if end.is_some_and(|end| end < rest.position) {
+            return Err(ErrorKind::Changed);
+        }
+        Ok(Self { skip, start: rest.position, end, total })
+    }
+
+    fn whole(headers: &HeaderMap) -> Self {
+        let total = content_length(headers);
+        Self { skip: 0, start: 0, end: total, total }
+    }
+
+    /// The wanted part of a whole resource that was sent instead of it.
+    fn cut_to(self, range: &RequestRange) -> Result<Self, ErrorKind> {
+        let (start, end) = match *range {
+            RequestRange::Bounded(Range { start, end }) => (start, self.total.map(|total| total.min(end))),
+            RequestRange::From(start) => (start, self.total),
+            // The last bytes of something without known length can only be found by reading all of it.
+            RequestRange::Suffix(len) => (self.total.ok_or(ErrorKind::RangeIgnored)?.saturating_sub(len), self.total),
+        };
+        if self.total.is_some_and(|total| start >= total) {
+            return Err(ErrorKind::RangeNotSatisfiable { total: self.total });
+        }
+        Ok(Self { skip: start, start, end, ..self })
+    }
+
+    fn of_part(range: &RequestRange, part: &Range<u64>, total: Option<u64>) -> Result<Self, ErrorKind> {
+        let (fits, end) = match *range {
+            RequestRange::Bounded(Range { start, end }) => {
+                // A part may be shorter than asked (RFC 9110 section 15.3.7); what is missing is asked for afterwards.
+                let end = total.map_or(part.end, |total| total.min(end));
+                (part.start == start && part.end <= end, Some(end))
+            }
+            RequestRange::From(start) => (part.start == start, total),
+            RequestRange::Suffix(len) => {
+                let start = total.map(|total| total.saturating_sub(len));
+                (
+                    start.is_none_or(|start| part.start == start) && part.end - part.start <= len,
+                    total.or(Some(part.end)),
+                )
+            }
+        };
+        if fits { Ok(Self { skip: 0, start: part.start, end, total }) } else { Err(ErrorKind::InvalidRange) }
+    }
+}
+
+fn part_of(headers: &HeaderMap) -> Result<(Range<u64>, Option<u64>), ErrorKind> {
+    match ContentRange::of(headers) {
+        Some(ContentRange::Part { start, end, total }) => Ok((start..end, total)),
+        _ => Err(ErrorKind::InvalidRange),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, header};
+
+    use super::*;
+
+    fn headers(length: Option<u64>, range: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        if let Some(range) = range {
+            headers.insert(header::CONTENT_RANGE, HeaderValue::from_str(range).unwrap());
+        }
+        headers
+    }
+
+    fn placed(skip: u64, start: u64, end: Option<u64>, total: Option<u64>) -> Result<Placement, ErrorKind> {
+        Ok(Placement { skip, start, end, total })
+    }
+
+    #[track_caller]
+    fn first(range: Option<RequestRange>, status: u16, headers: &HeaderMap, want: Result<Placement, ErrorKind>) {
+        assert_eq!(Placement::of_first(range.as_ref(), status, headers), want);
+    }
+
+    #[test]
+    fn without_a_range_the_body_is_the_resource() {
+        first(None, 200, &headers(Some(10), None), placed(0, 0, Some(10), Some(10)));
+        first(None, 200, &headers(None, None), placed(0, 0, None, None));
+        first(None, 206, &headers(Some(10), Some("bytes 0-9/10")), Err(ErrorKind::InvalidRange));
+    }
+
+    #[test]
+    fn a_bounded_range_is_answered_as_asked_or_refused() {
+        let asked = || Some(RequestRange::Bounded(5..8));
+        first(asked(), 206, &headers(None, Some("bytes 5-7/10")), placed(0, 5, Some(8), Some(10)));
+        first(asked(), 206, &headers(None, Some("bytes 5-7/*")), placed(0, 5, Some(8), None));
+        first(asked(), 206, &headers(None, Some("bytes 5-6/7")), placed(0, 5, Some(7), Some(7)));
+        first(asked(), 206, &headers(None, Some("bytes 5-6/10")), placed(0, 5, Some(8), Some(10)));
+        for wrong in ["bytes 4-7/10", "bytes 6-7/10", "bytes 5-8/10", "bytes 0-9/10", "bytes */10", "x"] {
+            first(asked(), 206, &headers(None, Some(wrong)), Err(ErrorKind::InvalidRange));
+        }
+        first(asked(), 206, &headers(Some(3), None), Err(ErrorKind::InvalidRange));
+    }
+
+    #[test]
+    fn the_range_counts_and_not_a_false_length_beside_it() {
+        let lie = headers(Some(1003), Some("bytes 5-7/10"));
+        first(Some(RequestRange::Bounded(5..8)), 206, &lie, placed(0, 5, Some(8), Some(10)));
+    }
+
+    #[test]
+    fn an_ignored_range_is_cut_out_of_the_whole() {
+        let ten = headers(Some(10), None);
+        first(Some(RequestRange::Bounded(5..8)), 200, &ten, placed(5, 5, Some(8), Some(10)));
+        first(Some(RequestRange::Bounded(5..80)), 200, &ten, placed(5, 5, Some(10), Some(10)));
+        first(Some(RequestRange::From(5)), 200, &ten, placed(5, 5, Some(10), Some(10)));
+        first(Some(RequestRange::Suffix(3)), 200, &ten, placed(7, 7, Some(10), Some(10)));
+        first(Some(RequestRange::Suffix(30)), 200, &ten, placed(0, 0, Some(10), Some(10)));
+        let past = Err(ErrorKind::RangeNotSatisfiable { total: Some(10) });
+        first(Some(RequestRange::From(10)), 200, &ten, past);
+        first(Some(RequestRange::Bounded(12..13)), 200, &ten, past);
+        let unknown = headers(None, None);
+        first(Some(RequestRange::Bounded(5..8)), 200, &unknown, placed(5, 5, None, None));
+        first(Some(RequestRange::From(5)), 200, &unknown, placed(5, 5, None, None));
+        first(Some(RequestRange::Suffix(3)), 200, &unknown, Err(ErrorKind::RangeIgnored));
+    }
+
+    #[test]
+    fn open_and_suffix_ranges_are_checked_too() {
+        let from = || Some(RequestRange::From(5));
+        first(from(), 206, &headers(None, Some("bytes 5-9/10")), placed(0, 5, Some(10), Some(10)));
+        first(from(), 206, &headers(None, Some("bytes 5-7/10")), placed(0, 5, Some(10), Some(10)));
+        first(from(), 206, &headers(None, Some("bytes 5-9/*")), placed(0, 5, None, None));
+        first(from(), 206, &headers(None, Some("bytes 4-9/10")), Err(ErrorKind::InvalidRange));
+        let last = || Some(RequestRange::Suffix(3));
+        first(last(), 206, &headers(None, Some("bytes 7-9/10")), placed(0, 7, Some(10), Some(10)));
+        first(last(), 206, &headers(None, Some("bytes 0-1/2")), placed(0, 0, Some(2), Some(2)));
+        first(last(), 206, &headers(None, Some("bytes 7-9/*")), placed(0, 7, Some(10), None));
+        first(last(), 206, &headers(None, Some("bytes 6-9/10")), Err(ErrorKind::InvalidRange));
+        first(last(), 206, &headers(None, Some("bytes 5-9/*")), Err(ErrorKind::InvalidRange));
+    }
+
+    const REST: Rest = Rest { position: 4, bound: None, end: Some(10), total: Some(10), proven: false };
+
+    #[track_caller]
+    fn rest(rest: Rest, status: u16, headers: &HeaderMap, want: Result<Placement, ErrorKind>) {
+        assert_eq!(Placement::of_rest(&rest, status, headers), want);
+    }
+
+    #[test]
+    fn the_rest_begins_at_the_lost_byte() {
+        rest(REST, 206, &headers(None, Some("bytes 4-9/10")), placed(0, 4, Some(10), Some(10)));
+        rest(REST, 206, &headers(None, Some("bytes 4-9/*")), placed(0, 4, Some(10), Some(10)));
+        rest(REST, 206, &headers(None, Some("bytes 5-9/10")), Err(ErrorKind::InvalidRange));
+        rest(REST, 206, &headers(None, None), Err(ErrorKind::InvalidRange));
+        rest(REST, 200, &headers(Some(10), None), placed(4, 4, Some(10), Some(10)));
+        rest(REST, 200, &headers(None, None), placed(4, 4, Some(10), Some(10)));
+    }
+
+    #[test]
+    fn another_length_is_another_resource_unless_validators_prove_the_first_one_a_lie() {
+        let proven = Rest { proven: true, ..REST };
+        for (status, told) in [(206, headers(None, Some("bytes 4-7/8"))), (200, headers(Some(8), None))] {
+            rest(REST, status, &told, Err(ErrorKind::Changed));
+            let skip = if status == 200 { 4 } else { 0 };
+            rest(proven, status, &told, placed(skip, 4, Some(8), Some(8)));
+        }
+        rest(proven, 200, &headers(Some(3), None), Err(ErrorKind::Changed));
+    }
+
+    #[test]
+    fn a_rest_of_unknown_length_learns_it() {
+        let open = Rest { end: None, total: None, ..REST };
+        rest(open, 206, &headers(None, Some("bytes 4-9/10")), placed(0, 4, Some(10), Some(10)));
+        rest(open, 206, &headers(None, Some("bytes 4-9/*")), placed(0, 4, None, None));
+        rest(open, 200, &headers(Some(10), None), placed(4, 4, Some(10), Some(10)));
+    }
+
+    #[test]
+    fn a_bounded_rest_stays_bounded() {
+        let bounded = Rest { bound: Some(6), end: Some(6), ..REST };
+        rest(bounded, 206, &headers(None, Some("bytes 4-5/10")), placed(0, 4, Some(6), Some(10)));
+        rest(bounded, 200, &headers(Some(10), None), placed(4, 4, Some(6), Some(10)));
+        let unsized_ = Rest { total: None, ..bounded };
+        rest(unsized_, 206, &headers(None, Some("bytes 4-5/*")), placed(0, 4, Some(6), None));
+    }
+}

@@ -1,0 +1,384 @@
+//! A body on its way, through as many connections as it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Instant, timeout};
+
+use crate::attempt::{Answer, Ask, Failure, attempt};
+use crate::client::Shared;
+use crate::fetch::check_coding;
+use crate::header::Coding;
+use crate::placement::{Placement, Rest};
+use crate::stall::Progress;
+use crate::transport::{WireBody, WireError};
+use crate::tries::Tries;
+use crate::{Delivery, ErrorKind, NetError, Origin, RedactedUrl, Request, RequestRange, Validators};
+
+/// The wanted bytes of one resource, in order, from `position` on.
+pub(crate) struct Transfer {
+    shared: Arc<Shared>,
+    request: Arc<Request>,
+    tries: Tries,
+    state: State,
+    /// Where the bytes come from at the moment, for errors and the origin's budget.
+    url: RedactedUrl,
+    origin: Origin,
+    validators: Validators,
+    coding: Coding,
+    position: u64,
+    /// Offset behind the last byte the caller wants; `None` for all there are.
+    bound: Option<u64>,
+    /// Offset behind the last wanted byte that exists, as far as known.
+    end: Option<u64>,
+    total: Option<u64>,
+    delivered: u64,
+    /// Bytes delivered since the attempts were last counted anew.
+    fresh: u64,
+}
+
+enum State {
+    /// A connection delivers.
+    Arriving(Arrival),
+    /// The connection is gone; the rest must be asked for.
+    Broken,
+    /// The rest was asked for. The exchange is kept here so that cancelling a wait for it does not begin it anew.
+    Reopening { asked_if_range: bool, answer: BoxFuture<'static, Result<Answer, Failure>> },
+    /// All bytes were delivered, or never will be.
+    Over(Result<(), NetError>),
+}
+
+/// Why a transfer does not go on.
+pub(crate) enum Interruption {
+    /// What has arrived is void: begin anew. Only for whole deliveries.
+    Restart,
+    /// It failed for good.
+    Final(NetError),
+}
+
+enum Step {
+    Chunk(Bytes),
+    Nothing,
+    End,
+}
+
+impl Transfer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        request: Arc<Request>,
+        tries: Tries,
+        answer: Answer,
+        placement: Placement,
+    ) -> Self {
+        let bound = match &request.range {
+            // Beyond a part of unknown length of the whole, nothing is known to exist.
+            Some(RequestRange::Bounded(_)) if answer.status == 206 && placement.total.is_none() => placement.end,
+            Some(RequestRange::Bounded(range)) => Some(range.end),
+            _ => None,
+        };
+        let mut transfer = Self {
+            shared,
+            request,
+            tries,
+            state: State::Broken,
+            url: RedactedUrl::new(&answer.url),
+            validators: Validators::of(&answer.headers),
+            coding: Coding::of(&answer.headers),
+            origin: answer.origin,
+            position: placement.start,
+            bound,
+            end: placement.end,
+            total: placement.total,
+            delivered: 0,
+            fresh: 0,
+        };
+        transfer.arrive(answer.body, placement.skip, true);
+        transfer
+    }
+
+    pub(crate) fn into_tries(self) -> Tries {
+        self.tries
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn max_len(&self) -> u64 {
+        self.request.max_len
+    }
+
+    pub(crate) fn max_inflate_ratio(&self) -> u32 {
+        self.shared.options.max_inflate_ratio
+    }
+
+    /// The next bytes; `None` at the end. Cancel-safe.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Interruption> {
+        loop {
+            let step = match &self.state {
+                State::Over(outcome) => return outcome.clone().map(|()| None).map_err(Interruption::Final),
+                State::Arriving(_) => self.read().await,
+                State::Broken | State::Reopening { .. } => self.reopen().await,
+            };
+            match step {
+                Ok(Step::Chunk(chunk)) => return Ok(Some(chunk)),
+                Ok(Step::Nothing) => {}
+                Ok(Step::End) => self.state = State::Over(Ok(())),
+                Err(error) => self.interrupted(error)?,
+            }
+        }
+    }
+
+    /// The failure of a whole body that has arrived and turned out to be no good: `kind` decides whether to begin anew.
+    pub(crate) fn rejected(&mut self, kind: ErrorKind) -> Interruption {
+        match self.interrupted(self.failure(kind)) {
+            Ok(()) => Interruption::Restart,
+            Err(interruption) => interruption,
+        }
+    }
+
+    /// Decides what becomes of a transfer whose connection or answer failed: `Ok` to ask for the rest.
+    fn interrupted(&mut self, error: NetError) -> Result<(), Interruption> {
+        // Nobody has seen anything of a whole delivery yet, so its new version is as good as the old one.
+        let changed = error.kind() == ErrorKind::Changed && self.request.delivery != Delivery::Streamed;
+        let error = if changed { self.failure(ErrorKind::Truncated).caused_by(Arc::new(error)) } else { error };
+        self.state = State::Broken;
+        if let Err(error) = self.tries.failed(&self.shared, error, Some(&self.origin), self.position) {
+            self.state = State::Over(Err(error.clone()));
+            return Err(Interruption::Final(error));
+        }
+        if changed || !self.resumable() { Err(Interruption::Restart) } else { Ok(()) }
+    }
+
+    /// Whether the rest of a broken body may be joined to its beginning.
+    ///
+    /// A stream is resumed whenever nothing speaks against it. A document that is wanted whole may change at any time, and only a
+    /// strong ETag proves that it has not.
+    fn resumable(&self) -> bool {
+        self.request.delivery == Delivery::Streamed || self.validators.has_strong_etag()
+    }
+
+    fn arrive(&mut self, body: WireBody, skip: u64, first: bool) {
+        let timeouts = &self.shared.options.timeouts;
+        let progress = Progress::new(timeouts.stall, timeouts.min_progress);
+        self.state = State::Arriving(Arrival { body, skip, first, progress, waiting_since: None });
+        if self.limit() == Some(self.position) {
+            self.finish();
+        }
+    }
+
+    /// Offset behind the last byte to deliver, as far as known.
+    fn limit(&self) -> Option<u64> {
+        [self.end, self.bound].into_iter().flatten().min()
+    }
+
+    /// Waits for the next bytes of the connection there is.
+    async fn read(&mut self) -> Result<Step, NetError> {
+        let State::Arriving(arrival) = &mut self.state else { return Ok(Step::Nothing) };
+        match arrival.next(self.tries.clock.left()).await {
+            Next::Bytes(bytes) => self.received(bytes),
+            Next::End { skip, first } => self.ended(skip, first),
+            Next::Broken(error) => {
+                let failure = self.failure(error.kind());
+                Err(error.into_cause().into_iter().fold(failure, NetError::caused_by))
+            }
+            Next::Stalled => Err(self.failure(ErrorKind::Stall).with_limit(self.shared.options.timeouts.stall)),
+            Next::OutOfTime => Err(self.tries.clock.deadline_error().at(&self.url)),
+        }
+    }
+
+    /// Takes what is wanted of `bytes`.
+    fn received(&mut self, mut bytes: Bytes) -> Result<Step, NetError> {
+        if let Some(limit) = self.limit() {
+            bytes.truncate(usize::try_from(limit - self.position).unwrap_or(usize::MAX));
+        }
+        if bytes.is_empty() {
+            return Ok(Step::Nothing);
+        }
+        let len = bytes.len() as u64;
+        self.delivered += len;
+        if self.delivered > self.request.max_len {
+            return Err(self.failure(ErrorKind::TooLarge));
+        }
+        self.position += len;
+        self.fresh += len;
+        if self.resumable() && self.fresh >= self.shared.options.timeouts.min_progress {
+            self.fresh = 0;
+            self.tries.progressed();
+        }
+        if self.limit() == Some(self.position) {
+            self.finish();
+        }
+        Ok(Step::Chunk(bytes))
+    }
+
+    /// All wanted bytes are there.
+    fn finish(&mut self) {
+        if let State::Arriving(arrival) = &mut self.state {
+            // Lets the transport see the end of the message, so that the connection can be used again.
+            let _ = arrival.body.next().now_or_never();
+        }
+        self.state = State::Over(Ok(()));
+    }
+
+    /// The message ended in order: is it the end of what is wanted?
+    fn ended(&self, skip: u64, first: bool) -> Result<Step, NetError> {
+        if self.end.is_some_and(|end| self.position < end) {
+            return Err(self.failure(ErrorKind::Truncated));
+        }
+        match (skip, first) {
+            (0, _) => Ok(Step::End),
+            (_, true) => Err(self.failure(ErrorKind::RangeNotSatisfiable { total: Some(self.position - skip) })),
+            (_, false) => Err(self.failure(ErrorKind::Changed)),
+        }
+    }
+
+    /// Asks for the rest and waits for the answer.
+    async fn reopen(&mut self) -> Result<Step, NetError> {
+        if matches!(self.state, State::Broken) {
+            self.tries.next().await;
+            let ask = self.ask_for_rest();
+            let asked_if_range = ask.if_range.is_some();
+            let (shared, request, clock) = (Arc::clone(&self.shared), Arc::clone(&self.request), self.tries.clock);
+            let answer = Box::pin(async move { attempt(&shared, &request, &ask, &clock).await });
+            self.state = State::Reopening { asked_if_range, answer };
+        }
+        let State::Reopening { asked_if_range, answer } = &mut self.state else { return Ok(Step::Nothing) };
+        let (answer, asked_if_range) = (answer.await, *asked_if_range);
+        self.state = State::Broken;
+        match answer {
+            Ok(answer) => self.accept_rest(answer),
+            Err(Failure { error, origin }) => {
+                self.origin = origin.unwrap_or_else(|| self.origin.clone());
+                match error.kind() {
+                    ErrorKind::RangeNotSatisfiable { total } => self.beyond_end(error, total, asked_if_range),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    fn ask_for_rest(&self) -> Ask {
+        let gzip = self.request.delivery == Delivery::WholeInflated;
+        if self.position == 0 && self.bound.is_none() {
+            return Ask { gzip, ..Ask::default() };
+        }
+        let range = match (&self.request.range, self.limit()) {
+            (Some(RequestRange::Bounded(_)), Some(limit)) => format!("bytes={}-{}", self.position, limit - 1),
+            _ => format!("bytes={}-", self.position),
+        };
+        let if_range = self.validators.for_if_range().map(str::to_owned);
+        Ask { range: Some(range), if_range, gzip, ..Ask::default() }
+    }
+
+    fn accept_rest(&mut self, answer: Answer) -> Result<Step, NetError> {
+        self.url = RedactedUrl::new(&answer.url);
+        self.origin = answer.origin.clone();
+        let placement = self.place_rest(&answer).map_err(|kind| answer.failure(kind).error)?;
+        self.end = placement.end;
+        self.total = placement.total;
+        if self.validators.is_empty() {
+            self.validators = Validators::of(&answer.headers);
+        }
+        tracing::debug!(position = self.position, skip = placement.skip, "resumed");
+        self.arrive(answer.body, placement.skip, false);
+        Ok(Step::Nothing)
+    }
+
+    /// Where the bytes of an answer for the rest belong, if they belong here at all.
+    fn place_rest(&self, answer: &Answer) -> Result<Placement, ErrorKind> {
+        check_coding(&self.request, answer)?;
+        let now = Validators::of(&answer.headers);
+        // A whole resource that no longer has what ours was known by is another one.
+        let unproven = answer.status != 206 && self.position > 0 && now.is_empty() && !self.validators.is_empty();
+        if unproven || !self.validators.agree_with(&now) || Coding::of(&answer.headers) != self.coding {
+            return Err(ErrorKind::Changed);
+        }
+        let rest = Rest {
+            position: self.position,
+            bound: self.bound,
+            end: self.end,
+            total: self.total,
+            proven: self.validators.has_strong_etag() && self.validators.etag == now.etag,
+        };
+        let placement = Placement::of_rest(&rest, answer.status, &answer.headers)?;
+        let len = placement.end.map(|end| self.delivered.saturating_add(end - self.position));
+        if len.is_some_and(|len| len > self.request.max_len) {
+            return Err(ErrorKind::TooLarge);
+        }
+        if placement.skip > self.shared.options.max_skip { Err(ErrorKind::RangeIgnored) } else { Ok(placement) }
+    }
+
+    /// The origin says that there is nothing at our position: the length it announced was too long, and all is delivered.
+    fn beyond_end(&mut self, error: NetError, total: Option<u64>, asked_if_range: bool) -> Result<Step, NetError> {
+        match total {
+            Some(total) if total == self.position => Ok(Step::End),
+            // It has accepted our validators, so it is the same resource, and we hold its first `position` bytes.
+            None if asked_if_range => Ok(Step::End),
+            Some(total) if total < self.position => Err(self.failure(ErrorKind::Changed)),
+            _ => Err(self.failure(ErrorKind::InvalidRange).caused_by(Arc::new(error))),
+        }
+    }
+
+    fn failure(&self, kind: ErrorKind) -> NetError {
+        NetError::new(kind).at(&self.url)
+    }
+}
+
+/// One connection that delivers.
+struct Arrival {
+    body: WireBody,
+    /// Bytes still to be thrown away.
+    skip: u64,
+    /// Whether this is the answer to the first request, not to one for the rest.
+    first: bool,
+    progress: Progress,
+    /// Since when the next chunk is waited for; survives the cancelling of a wait.
+    waiting_since: Option<Instant>,
+}
+
+enum Next {
+    /// Bytes behind those to throw away; may be empty.
+    Bytes(Bytes),
+    /// The message ended in order, with so many bytes still to be thrown away.
+    End {
+        skip: u64,
+        first: bool,
+    },
+    Broken(WireError),
+    Stalled,
+    OutOfTime,
+}
+
+impl Arrival {
+    /// Waits for the next chunk, until the body has stalled or `left` is over.
+    async fn next(&mut self, left: Option<Duration>) -> Next {
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        let until_stall = self.progress.left().saturating_sub(since.elapsed());
+        let wait = left.map_or(until_stall, |left| left.min(until_stall));
+        let item = timeout(wait, self.body.next()).await;
+        self.waiting_since = None;
+        match item {
+            Ok(Some(Ok(bytes))) => {
+                self.progress.moved(bytes.len() as u64, since.elapsed());
+                Next::Bytes(self.skipped(bytes))
+            }
+            Ok(Some(Err(error))) => Next::Broken(error),
+            Ok(None) => Next::End { skip: self.skip, first: self.first },
+            Err(_) => {
+                self.progress.waited(since.elapsed());
+                if self.progress.left().is_zero() { Next::Stalled } else { Next::OutOfTime }
+            }
+        }
+    }
+
+    fn skipped(&mut self, mut bytes: Bytes) -> Bytes {
+        let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+        bytes.advance(skip);
+        self.skip -= skip as u64;
+        bytes
+    }
+}
