@@ -1,7 +1,13 @@
 //! Boxes of the ISO base media file format (ISO/IEC 14496-12).
 
+pub(crate) mod demux;
+pub(crate) mod descriptors;
+pub(crate) mod event;
 pub(crate) mod fragment;
 pub(crate) mod movie;
+pub(crate) mod sample_entry;
+pub(crate) mod samples;
+pub(crate) mod vtt_sample;
 
 use crate::cursor::Cursor;
 
@@ -39,26 +45,14 @@ impl BoxHeader {
             return ReadHeader::NeedMore(8);
         };
         match size {
-            0 => ReadHeader::Header(Self {
-                kind,
-                header_len: 8,
-                len: None,
-            }),
+            0 => ReadHeader::Header(Self { kind, header_len: 8, len: None }),
             1 => match cursor.u64() {
                 None => ReadHeader::NeedMore(MAX_HEADER_LEN),
                 Some(len) if len < 16 => ReadHeader::Malformed,
-                Some(len) => ReadHeader::Header(Self {
-                    kind,
-                    header_len: 16,
-                    len: Some(len),
-                }),
+                Some(len) => ReadHeader::Header(Self { kind, header_len: 16, len: Some(len) }),
             },
             2..8 => ReadHeader::Malformed,
-            len => ReadHeader::Header(Self {
-                kind,
-                header_len: 8,
-                len: Some(u64::from(len)),
-            }),
+            len => ReadHeader::Header(Self { kind, header_len: 8, len: Some(u64::from(len)) }),
         }
     }
 }
@@ -70,9 +64,7 @@ pub(crate) fn boxes(bytes: &[u8]) -> impl Iterator<Item = (FourCc, &[u8])> {
         let ReadHeader::Header(header) = BoxHeader::read(rest) else {
             return None;
         };
-        let len = header
-            .len
-            .map_or(Some(rest.len()), |len| usize::try_from(len).ok())?;
+        let len = header.len.map_or(Some(rest.len()), |len| usize::try_from(len).ok())?;
         let (whole, after) = rest.split_at_checked(len)?;
         rest = after;
         Some((header.kind, &whole[header.header_len..]))
@@ -105,42 +97,19 @@ pub(crate) mod tests {
     }
 
     /// A full box: version, flags, then `payloads`.
-    pub(crate) fn mp4_full_box(
-        kind: &FourCc,
-        version: u8,
-        flags: u32,
-        payloads: &[&[u8]],
-    ) -> Vec<u8> {
+    pub(crate) fn mp4_full_box(kind: &FourCc, version: u8, flags: u32, payloads: &[&[u8]]) -> Vec<u8> {
         let word = (u32::from(version) << 24 | flags).to_be_bytes();
         mp4_box(kind, &[&word, &payloads.concat()])
     }
 
     #[test]
     fn headers_come_in_three_sizes() {
-        let header = |kind: &FourCc, header_len, len| {
-            ReadHeader::Header(BoxHeader {
-                kind: *kind,
-                header_len,
-                len,
-            })
-        };
-        assert_eq!(
-            BoxHeader::read(b"\0\0\0\x0Cstyp"),
-            header(b"styp", 8, Some(12))
-        );
+        let header = |kind: &FourCc, header_len, len| ReadHeader::Header(BoxHeader { kind: *kind, header_len, len });
+        assert_eq!(BoxHeader::read(b"\0\0\0\x0Cstyp"), header(b"styp", 8, Some(12)));
         assert_eq!(BoxHeader::read(b"\0\0\0\0mdat"), header(b"mdat", 8, None));
-        assert_eq!(
-            BoxHeader::read(b"\0\0\0\x01mdat\0\0\0\x01\0\0\0\0"),
-            header(b"mdat", 16, Some(1 << 32))
-        );
-        assert_eq!(
-            BoxHeader::read(b"\0\0\0\x01mdat\0\0"),
-            ReadHeader::NeedMore(16)
-        );
-        assert_eq!(
-            BoxHeader::read(b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x0F"),
-            ReadHeader::Malformed
-        );
+        assert_eq!(BoxHeader::read(b"\0\0\0\x01mdat\0\0\0\x01\0\0\0\0"), header(b"mdat", 16, Some(1 << 32)));
+        assert_eq!(BoxHeader::read(b"\0\0\0\x01mdat\0\0"), ReadHeader::NeedMore(16));
+        assert_eq!(BoxHeader::read(b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x0F"), ReadHeader::Malformed);
         assert_eq!(BoxHeader::read(b"\0\0\0\x07free"), ReadHeader::Malformed);
         assert_eq!(BoxHeader::read(b"\0\0\0"), ReadHeader::NeedMore(8));
     }

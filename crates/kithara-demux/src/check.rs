@@ -53,9 +53,9 @@ impl SegmentCheck {
             Container::MpegTs => State::Ts(Box::default()),
             Container::Fmp4 => State::Bmff(bmff::BmffCheck::default()),
             Container::Ttml => State::Ttml(text::TtmlCheck::default()),
-            other => Framing::of(other).map_or(State::Opaque, |framing| {
-                State::Packed(packed::PackedCheck::new(framing))
-            }),
+            other => {
+                Framing::of(other).map_or(State::Opaque, |framing| State::Packed(packed::PackedCheck::new(framing)))
+            }
         };
         Self { got: 0, state }
     }
@@ -79,11 +79,7 @@ impl SegmentCheck {
     /// [`Incomplete`] if the container says that bytes are missing. Fetching the rest (a range request) or the unit again helps.
     pub fn finish(self) -> Result<(), Incomplete> {
         if self.got == 0 {
-            return Err(Incomplete {
-                kind: IncompleteKind::Empty,
-                expected: 1,
-                got: 0,
-            });
+            return Err(Incomplete { kind: IncompleteKind::Empty, expected: 1, got: 0 });
         }
         match self.state {
             State::Ts(check) => check.finish(),
@@ -140,11 +136,7 @@ impl fmt::Display for Incomplete {
             IncompleteKind::Frame => "an audio frame",
             IncompleteKind::Document => "the document",
         };
-        write!(
-            f,
-            "{what} is cut: {} of at least {} bytes",
-            self.got, self.expected
-        )
+        write!(f, "{what} is cut: {} of at least {} bytes", self.got, self.expected)
     }
 }
 

@@ -38,7 +38,7 @@ pub fn first_timestamp(container: Container, init: Option<&[u8]>, prefix: &[u8])
         Container::Fmp4 => fragments(init, prefix),
         Container::WebVtt => match webvtt::timestamp_map(prefix) {
             TimestampMap::NeedMore => FirstTimestamp::NeedMore,
-            TimestampMap::Origin(origin) => FirstTimestamp::At(origin),
+            TimestampMap::Origin { ticks, local } => origin_of_cues(ticks, local),
             TimestampMap::Absent => FirstTimestamp::None,
         },
         packed if packed.is_packed_audio() => tags(prefix),
@@ -48,10 +48,7 @@ pub fn first_timestamp(container: Container, init: Option<&[u8]>, prefix: &[u8])
 
 fn transport_stream(mut rest: &[u8]) -> FirstTimestamp {
     loop {
-        let junk = rest
-            .iter()
-            .position(|byte| *byte == SYNC_BYTE)
-            .unwrap_or(rest.len());
+        let junk = rest.iter().position(|byte| *byte == SYNC_BYTE).unwrap_or(rest.len());
         let Some((packet, after)) = rest[junk..].split_first_chunk::<PACKET_LEN>() else {
             return FirstTimestamp::NeedMore;
         };
@@ -74,16 +71,11 @@ fn media_pts(payload: &[u8]) -> Option<i64> {
         0xBD => !payload.get(header.header_len..)?.starts_with(b"ID3"),
         _ => false,
     };
-    header
-        .pts
-        .filter(|_| is_media)
-        .and_then(|pts| i64::try_from(pts).ok())
+    header.pts.filter(|_| is_media).and_then(|pts| i64::try_from(pts).ok())
 }
 
 fn fragments(init: Option<&[u8]>, prefix: &[u8]) -> FirstTimestamp {
-    let mut movie = init
-        .and_then(|init| crate::bmff::find(init, b"moov"))
-        .map(Movie::parse);
+    let mut movie = init.and_then(|init| crate::bmff::find(init, b"moov")).map(Movie::parse);
     let mut rest = prefix;
     loop {
         let header = match BoxHeader::read(rest) {
@@ -91,16 +83,9 @@ fn fragments(init: Option<&[u8]>, prefix: &[u8]) -> FirstTimestamp {
             ReadHeader::NeedMore(_) => return FirstTimestamp::NeedMore,
             ReadHeader::Malformed => return FirstTimestamp::None,
         };
-        let whole = header
-            .len
-            .and_then(|len| usize::try_from(len).ok())
-            .and_then(|len| rest.split_at_checked(len));
+        let whole = header.len.and_then(|len| usize::try_from(len).ok()).and_then(|len| rest.split_at_checked(len));
         let Some((whole, after)) = whole else {
-            return if header.len.is_some() {
-                FirstTimestamp::NeedMore
-            } else {
-                FirstTimestamp::None
-            };
+            return if header.len.is_some() { FirstTimestamp::NeedMore } else { FirstTimestamp::None };
         };
         let payload = &whole[header.header_len..];
         match &header.kind {
@@ -109,8 +94,7 @@ fn fragments(init: Option<&[u8]>, prefix: &[u8]) -> FirstTimestamp {
                 let Some(movie) = movie else {
                     return FirstTimestamp::None;
                 };
-                return fragment_start(&movie, payload)
-                    .map_or(FirstTimestamp::None, FirstTimestamp::At);
+                return fragment_start(&movie, payload).map_or(FirstTimestamp::None, FirstTimestamp::At);
             }
             _ => {}
         }
@@ -121,15 +105,10 @@ fn fragments(init: Option<&[u8]>, prefix: &[u8]) -> FirstTimestamp {
 fn fragment_start(movie: &Movie, moof: &[u8]) -> Option<Timestamp> {
     let fragment = Fragment::parse(&bytes::Bytes::copy_from_slice(moof))?;
     let starts = fragment.tracks.iter().filter_map(|part| {
-        let track = movie
-            .tracks
-            .iter()
-            .find(|track| track.id == part.track_id)?;
+        let track = movie.tracks.iter().find(|track| track.id == part.track_id)?;
         let first = part.runs.iter().find_map(|run| run.clone().next())?;
         let decode_time = i64::try_from(part.decode_time?).ok()?;
-        let value = decode_time
-            .checked_add(first.composition_offset)?
-            .checked_add(track.shift)?;
+        let value = decode_time.checked_add(first.composition_offset)?.checked_add(track.edit.shift)?;
         let rank = match &track.handler {
             b"soun" => 0,
             b"vide" => 1,
@@ -138,6 +117,12 @@ fn fragment_start(movie: &Movie, moof: &[u8]) -> Option<Timestamp> {
         Some((rank, Timestamp::new(value, track.timescale)))
     });
     starts.min_by_key(|(rank, _)| *rank).map(|(_, start)| start)
+}
+
+/// The media time of cue time zero.
+fn origin_of_cues(ticks: u64, local: i64) -> FirstTimestamp {
+    let origin = i64::try_from(ticks).ok().and_then(|ticks| ticks.checked_sub(local.checked_mul(90)?));
+    origin.map_or(FirstTimestamp::None, |origin| FirstTimestamp::At(Timestamp::mpeg(origin)))
 }
 
 fn tags(prefix: &[u8]) -> FirstTimestamp {
@@ -150,8 +135,7 @@ fn tags(prefix: &[u8]) -> FirstTimestamp {
                 let Some((tag, after)) = rest.split_at_checked(len) else {
                     return FirstTimestamp::NeedMore;
                 };
-                if let Some(ticks) = id3::timestamp(tag).and_then(|ticks| i64::try_from(ticks).ok())
-                {
+                if let Some(ticks) = id3::timestamp(tag).and_then(|ticks| i64::try_from(ticks).ok()) {
                     return FirstTimestamp::At(Timestamp::mpeg(ticks));
                 }
                 rest = after;
@@ -166,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::bmff::fragment::tests::traf;
-    use crate::bmff::movie::tests::{moov, trak};
+    use crate::bmff::movie::tests::{aac_trak, moov, trak};
     use crate::bmff::tests::mp4_box;
     use crate::frames::tests::adts_frame;
     use crate::id3::tests::{tag, timestamp_tag};
@@ -179,11 +163,7 @@ mod tests {
         assert_eq!(first_timestamp(container, init, prefix), want);
         for len in 0..prefix.len() {
             let got = first_timestamp(container, init, &prefix[..len]);
-            assert!(
-                got == want || got == FirstTimestamp::NeedMore,
-                "{len} of {}: {got:?}",
-                prefix.len()
-            );
+            assert!(got == want || got == FirstTimestamp::NeedMore, "{len} of {}: {got:?}", prefix.len());
         }
     }
 
@@ -197,85 +177,39 @@ mod tests {
         let sound = packet(0x101, true, 0, &pes(0xC0, 0x1_FFFF_FFF0, true, b"x"));
         let pictures = packet(0x100, true, 0, &pes(0xE0, 7, false, b"x"));
         let surround = packet(0x103, true, 0, &pes(0xBD, 9, true, b"\x0B\x77"));
-        check(
-            Container::MpegTs,
-            None,
-            &[metadata, sound, pictures].concat(),
-            at(0x1_FFFF_FFF0, 90_000),
-        );
-        check(
-            Container::MpegTs,
-            None,
-            &[metadata, pictures, sound].concat(),
-            at(7, 90_000),
-        );
-        check(
-            Container::MpegTs,
-            None,
-            &[metadata, surround].concat(),
-            at(9, 90_000),
-        );
-        check(
-            Container::MpegTs,
-            None,
-            &[&b"junk"[..], &metadata].concat(),
-            FirstTimestamp::NeedMore,
-        );
+        check(Container::MpegTs, None, &[metadata, sound, pictures].concat(), at(0x1_FFFF_FFF0, 90_000));
+        check(Container::MpegTs, None, &[metadata, pictures, sound].concat(), at(7, 90_000));
+        check(Container::MpegTs, None, &[metadata, surround].concat(), at(9, 90_000));
+        check(Container::MpegTs, None, &[&b"junk"[..], &metadata].concat(), FirstTimestamp::NeedMore);
     }
 
     #[test]
     fn a_fragment_begins_at_its_decode_time_in_the_clock_of_the_init_section() {
-        let init = moov(&[&trak(1, 48_000, b"soun", &[(-1, 500), (1024, 0)])]);
+        let init = moov(&[&aac_trak(1, &[(-1, 500), (1024, 0)])]);
         let moof = mp4_box(b"moof", &[&traf(1, 96_000, 0, &[5])]);
         let unit = [mp4_box(b"styp", &[b"msdh\0\0\0\0"]), moof].concat();
-        check(
-            Container::Fmp4,
-            Some(&init),
-            &unit,
-            at(96_000 + 24_000 - 1024, 48_000),
-        );
+        check(Container::Fmp4, Some(&init), &unit, at(96_000 + 24_000 - 1024, 48_000));
         check(Container::Fmp4, None, &unit, FirstTimestamp::None);
-        check(
-            Container::Fmp4,
-            None,
-            &[init, unit].concat(),
-            at(96_000 + 24_000 - 1024, 48_000),
-        );
+        check(Container::Fmp4, None, &[init, unit].concat(), at(96_000 + 24_000 - 1024, 48_000));
     }
 
     #[test]
     fn sound_is_preferred_in_a_fragment_of_several_tracks() {
-        let init = moov(&[
-            &trak(1, 90_000, b"vide", &[]),
-            &trak(2, 44_100, b"soun", &[]),
-        ]);
-        let moof = mp4_box(
-            b"moof",
-            &[&traf(1, 180_000, 0, &[5]), &traf(2, 88_200, 5, &[5])],
-        );
+        let init = moov(&[&trak(1, 90_000, b"vide", &[], &[]), &trak(2, 44_100, b"soun", &[], &[])]);
+        let moof = mp4_box(b"moof", &[&traf(1, 180_000, 0, &[5]), &traf(2, 88_200, 5, &[5])]);
         check(Container::Fmp4, Some(&init), &moof, at(88_200, 44_100));
     }
 
     #[test]
     fn packed_audio_says_it_in_a_tag() {
-        let unit = [
-            tag(&[(b"TIT2", b"\0x")]),
-            timestamp_tag(126_000),
-            adts_frame(9),
-        ]
-        .concat();
+        let unit = [tag(&[(b"TIT2", b"\0x")]), timestamp_tag(126_000), adts_frame(9)].concat();
         check(Container::Adts, None, &unit, at(126_000, 90_000));
         check(Container::Adts, None, &adts_frame(9), FirstTimestamp::None);
     }
 
     #[test]
     fn text_says_it_in_its_header_and_whole_files_do_not() {
-        check(
-            Container::WebVtt,
-            None,
-            b"WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:7\n\n",
-            at(7, 90_000),
-        );
+        check(Container::WebVtt, None, b"WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:7\n\n", at(7, 90_000));
         check(Container::Wav, None, b"RIFF", FirstTimestamp::None);
     }
 }

@@ -2,9 +2,14 @@
 
 pub(crate) mod ac3;
 pub(crate) mod adts;
+pub(crate) mod asc;
+pub(crate) mod framer;
 pub(crate) mod mpeg;
+pub(crate) mod timer;
+pub(crate) mod xing;
 
 use crate::Container;
+use crate::track::{AacExtension, AudioFormat, Codec};
 
 /// Which frames a packed audio unit or an elementary stream is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +53,9 @@ impl Framing {
     pub(crate) fn boundary(self, bytes: &[u8]) -> Boundary {
         let sync = match (self, bytes) {
             (_, []) => true,
-            (Self::Adts, [first, rest @ ..]) => {
-                *first == 0xFF && rest.first().is_none_or(|byte| byte & 0xF6 == 0xF0)
-            }
-            (Self::Mpeg, [first, rest @ ..]) => {
-                *first == 0xFF && rest.first().is_none_or(|byte| byte & 0xE0 == 0xE0)
-            }
-            (Self::Ac3, [first, rest @ ..]) => {
-                *first == 0x0B && rest.first().is_none_or(|byte| *byte == 0x77)
-            }
+            (Self::Adts, [first, rest @ ..]) => *first == 0xFF && rest.first().is_none_or(|byte| byte & 0xF6 == 0xF0),
+            (Self::Mpeg, [first, rest @ ..]) => *first == 0xFF && rest.first().is_none_or(|byte| byte & 0xE0 == 0xE0),
+            (Self::Ac3, [first, rest @ ..]) => *first == 0x0B && rest.first().is_none_or(|byte| *byte == 0x77),
         };
         if !sync {
             return Boundary::NoFrame;
@@ -64,12 +63,91 @@ impl Framing {
         if bytes.len() < self.header_len() {
             return Boundary::NeedMore;
         }
-        let len = match self {
-            Self::Adts => adts::AdtsHeader::parse(bytes).map(|header| header.frame_len),
-            Self::Mpeg => mpeg::MpegHeader::parse(bytes).map(|header| header.frame_len),
-            Self::Ac3 => ac3::Ac3Header::parse(bytes).map(|header| header.frame_len),
+        self.head(bytes).map_or(Boundary::NoFrame, |head| Boundary::Frame(head.len))
+    }
+
+    /// What the frame at the start of `bytes` is; `None` if there is none or its header is cut.
+    pub(crate) fn head(self, bytes: &[u8]) -> Option<FrameHead> {
+        match self {
+            Self::Adts => adts::AdtsHeader::parse(bytes).map(FrameHead::of_adts),
+            Self::Mpeg => mpeg::MpegHeader::parse(bytes).map(FrameHead::of_mpeg),
+            Self::Ac3 => ac3::Ac3Header::parse(bytes).map(FrameHead::of_ac3),
+        }
+    }
+}
+
+/// What the header of a frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHead {
+    /// Bytes of the frame.
+    pub(crate) len: usize,
+    /// Bytes of it that decoders are not given.
+    pub(crate) header_len: usize,
+    pub(crate) codec: Codec,
+    pub(crate) format: AudioFormat,
+    /// Samples per channel.
+    pub(crate) samples: u32,
+    /// It belongs to the access unit of the frame before it.
+    pub(crate) is_dependent: bool,
+    /// Frames that belong to its access unit may follow.
+    pub(crate) takes_dependents: bool,
+    asc: Option<[u8; 2]>,
+}
+
+impl FrameHead {
+    fn of_adts(header: adts::AdtsHeader) -> Self {
+        Self {
+            len: header.frame_len,
+            header_len: header.header_len,
+            codec: Codec::Aac,
+            format: asc::format_of_adts(&header),
+            samples: u32::from(header.blocks) * 1024,
+            is_dependent: false,
+            takes_dependents: false,
+            asc: Some(asc::from_adts(&header)),
+        }
+    }
+
+    fn of_mpeg(header: mpeg::MpegHeader) -> Self {
+        let codec = [Codec::Mp1, Codec::Mp2, Codec::Mp3][usize::from(header.layer) - 1];
+        let format = AudioFormat {
+            sample_rate: header.sample_rate,
+            channels: u16::from(header.channels),
+            extension: AacExtension::Absent,
         };
-        len.map_or(Boundary::NoFrame, Boundary::Frame)
+        Self { codec, format, ..Self::plain(header.frame_len, header.samples, format) }
+    }
+
+    fn of_ac3(header: ac3::Ac3Header) -> Self {
+        let format = AudioFormat {
+            sample_rate: header.sample_rate,
+            channels: u16::from(header.channels),
+            extension: AacExtension::Absent,
+        };
+        Self {
+            codec: if header.is_enhanced { Codec::Eac3 } else { Codec::Ac3 },
+            is_dependent: header.is_dependent,
+            takes_dependents: header.is_enhanced,
+            ..Self::plain(header.frame_len, header.samples, format)
+        }
+    }
+
+    const fn plain(len: usize, samples: u32, format: AudioFormat) -> Self {
+        Self {
+            len,
+            header_len: 0,
+            codec: Codec::Mp3,
+            format,
+            samples,
+            is_dependent: false,
+            takes_dependents: false,
+            asc: None,
+        }
+    }
+
+    /// What the decoder must be given first.
+    pub(crate) fn config(&self) -> &[u8] {
+        self.asc.as_ref().map_or(&[], |asc| &asc[..])
     }
 }
 
@@ -80,15 +158,8 @@ pub(crate) mod tests {
     /// A 48 kHz stereo AAC-LC frame with `payload` bytes behind its header.
     pub(crate) fn adts_frame(payload: usize) -> Vec<u8> {
         let len = payload + adts::HEADER_LEN;
-        let mut frame = vec![
-            0xFF,
-            0xF1,
-            0x4C,
-            0x80 | (len >> 11) as u8,
-            (len >> 3) as u8,
-            (len << 5) as u8 | 0x1F,
-            0xFC,
-        ];
+        let mut frame =
+            vec![0xFF, 0xF1, 0x4C, 0x80 | (len >> 11) as u8, (len >> 3) as u8, (len << 5) as u8 | 0x1F, 0xFC];
         frame.extend((0..payload).map(|n| n as u8 & 0x7F));
         frame
     }

@@ -33,20 +33,33 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod bits;
 mod bmff;
 mod check;
+mod clock;
 mod container;
 mod cursor;
+mod demuxer;
+mod error;
 mod first_timestamp;
 mod frames;
+mod gapless;
 mod id3;
+pub mod output;
+mod outputs;
+mod packed;
+mod rope;
 mod sniff;
+mod text;
 mod timestamp;
+pub mod track;
 mod ts;
 mod webvtt;
 
 pub use check::{Incomplete, IncompleteKind, SegmentCheck};
 pub use container::Container;
+pub use demuxer::{Deliver, DemuxOptions, Demuxer, Run};
+pub use error::{DemuxError, DemuxErrorKind};
 pub use first_timestamp::{FirstTimestamp, first_timestamp};
 pub use sniff::{MAX_SNIFF, NotMedia, Sniff, sniff};
 pub use timestamp::{MPEG_TIMESCALE, Timestamp};

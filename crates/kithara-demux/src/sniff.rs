@@ -92,8 +92,8 @@ fn magic(prefix: &[u8]) -> Option<Container> {
 /// Whether `prefix` begins with a box that a segment, an initialization section or an MP4 file may begin with.
 fn is_box(prefix: &[u8]) -> bool {
     const TOP_LEVEL: [&[u8; 4]; 16] = [
-        b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"ssix", b"emsg", b"prft", b"free", b"skip",
-        b"wide", b"mdat", b"uuid", b"pdin", b"meta", b"mfra",
+        b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"ssix", b"emsg", b"prft", b"free", b"skip", b"wide", b"mdat",
+        b"uuid", b"pdin", b"meta", b"mfra",
     ];
     let Some((size, rest)) = prefix.split_first_chunk::<4>() else {
         return false;
@@ -132,11 +132,8 @@ fn packed_audio(prefix: &[u8], is_end: bool) -> Option<Sniff> {
         match id3::tag_start(rest) {
             TagStart::Tag(len) => at += len,
             TagStart::NeedMore if at > 0 => {
-                let answer = if is_end {
-                    Sniff::NotMedia(NotMedia::Empty)
-                } else {
-                    Sniff::NeedMore(at + id3::HEADER_LEN)
-                };
+                let answer =
+                    if is_end { Sniff::NotMedia(NotMedia::Empty) } else { Sniff::NeedMore(at + id3::HEADER_LEN) };
                 return Some(answer);
             }
             TagStart::NeedMore | TagStart::NoTag => break,
@@ -157,11 +154,7 @@ fn packed_audio(prefix: &[u8], is_end: bool) -> Option<Sniff> {
         return Some(Sniff::Media(Container::Flac));
     }
     // Some encoders leave zeros in front of the first frame.
-    let padding = rest
-        .iter()
-        .take(MAX_PADDING)
-        .take_while(|byte| **byte == 0)
-        .count();
+    let padding = rest.iter().take(MAX_PADDING).take_while(|byte| **byte == 0).count();
     if padding == rest.len() && padding < MAX_PADDING && !is_end {
         return Some(Sniff::NeedMore(at + MAX_PADDING));
     }
@@ -205,9 +198,7 @@ fn frames(framing: Framing, rest: &[u8], at: usize, is_end: bool) -> Option<Snif
 fn text(prefix: &[u8], is_end: bool) -> Option<Sniff> {
     let marked = prefix.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(prefix);
     if let Some(after) = marked.strip_prefix(b"WEBVTT")
-        && after
-            .first()
-            .is_none_or(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+        && after.first().is_none_or(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
     {
         return Some(Sniff::Media(Container::WebVtt));
     }
@@ -232,11 +223,7 @@ fn text(prefix: &[u8], is_end: bool) -> Option<Sniff> {
 /// What kind of markup `document` is, by its root element.
 fn markup(document: &[u8], is_all: bool) -> Sniff {
     let mut rest = document;
-    let undecided = if is_all {
-        Sniff::NotMedia(NotMedia::Xml)
-    } else {
-        Sniff::NeedMore(TEXT_WINDOW + 3)
-    };
+    let undecided = if is_all { Sniff::NotMedia(NotMedia::Xml) } else { Sniff::NeedMore(TEXT_WINDOW + 3) };
     loop {
         rest = rest.trim_ascii_start();
         let (opening, closing): (&[u8], &[u8]) = match rest {
@@ -248,17 +235,10 @@ fn markup(document: &[u8], is_all: bool) -> Sniff {
             _ => return Sniff::NotMedia(NotMedia::Xml),
         };
         let body = &rest[opening.len()..];
-        let Some(end) = body
-            .windows(closing.len())
-            .position(|window| window == closing)
-        else {
+        let Some(end) = body.windows(closing.len()).position(|window| window == closing) else {
             return undecided;
         };
-        if opening == b"<!"
-            && body[..end]
-                .to_ascii_lowercase()
-                .starts_with(b"doctype html")
-        {
+        if opening == b"<!" && body[..end].to_ascii_lowercase().starts_with(b"doctype html") {
             return Sniff::NotMedia(NotMedia::Html);
         }
         rest = &body[end + closing.len()..];
@@ -266,18 +246,16 @@ fn markup(document: &[u8], is_all: bool) -> Sniff {
 }
 
 fn root_element(name: &[u8], undecided: Sniff) -> Sniff {
-    let Some(end) = name
-        .iter()
-        .position(|byte| matches!(byte, b'>' | b'/') || byte.is_ascii_whitespace())
-    else {
+    let Some(end) = name.iter().position(|byte| matches!(byte, b'>' | b'/') || byte.is_ascii_whitespace()) else {
         return undecided;
     };
     let name = name[..end].to_ascii_lowercase();
     let local = name.rsplit(|byte| *byte == b':').next().unwrap_or_default();
     match local {
         b"tt" => Sniff::Media(Container::Ttml),
-        b"html" | b"head" | b"body" | b"title" | b"h1" | b"center" | b"meta" | b"script" | b"p"
-        | b"div" => Sniff::NotMedia(NotMedia::Html),
+        b"html" | b"head" | b"body" | b"title" | b"h1" | b"center" | b"meta" | b"script" | b"p" | b"div" => {
+            Sniff::NotMedia(NotMedia::Html)
+        }
         _ => Sniff::NotMedia(NotMedia::Xml),
     }
 }
@@ -296,11 +274,7 @@ mod tests {
     fn check(body: &[u8], want: Sniff) {
         let shown = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
         assert_eq!(sniff(body, true), want, "{shown}");
-        assert_eq!(
-            stream(body),
-            want,
-            "{shown}: by as many bytes as it asks for"
-        );
+        assert_eq!(stream(body), want, "{shown}: by as many bytes as it asks for");
     }
 
     /// Sniffs as a fetch does: gives no more bytes than asked for.
@@ -309,11 +283,7 @@ mod tests {
         loop {
             match sniff(&body[..len], len == body.len()) {
                 Sniff::NeedMore(wanted) => {
-                    assert!(
-                        wanted > len && len < body.len(),
-                        "{wanted} wanted, {len} of {} given",
-                        body.len()
-                    );
+                    assert!(wanted > len && len < body.len(), "{wanted} wanted, {len} of {} given", body.len());
                     len = wanted.min(body.len());
                 }
                 answer => return answer,
@@ -330,9 +300,7 @@ mod tests {
     }
 
     fn packets(count: usize) -> Vec<u8> {
-        (0..count)
-            .flat_map(|n| packet(0x1FFF, false, n as u8, &[0; 184]))
-            .collect()
+        (0..count).flat_map(|n| packet(0x1FFF, false, n as u8, &[0; 184])).collect()
     }
 
     #[test]
@@ -349,10 +317,7 @@ mod tests {
 
     #[test]
     fn a_segment_may_begin_with_any_top_level_box() {
-        for kind in [
-            b"styp", b"moof", b"sidx", b"ftyp", b"moov", b"emsg", b"prft", b"free", b"mdat",
-            b"uuid",
-        ] {
+        for kind in [b"styp", b"moof", b"sidx", b"ftyp", b"moov", b"emsg", b"prft", b"free", b"mdat", b"uuid"] {
             media(Container::Fmp4, &mp4_box(kind, &[b"12345678"]));
         }
         media(Container::Fmp4, b"\0\0\0\0mdat");
@@ -364,24 +329,15 @@ mod tests {
     #[test]
     fn audio_frames_are_told_by_two_in_a_row_with_or_without_tags() {
         let tag = timestamp_tag(1);
-        for (container, frame) in [
-            (Container::Adts, adts_frame(50)),
-            (Container::Mp3, mp3_frame()),
-        ] {
+        for (container, frame) in [(Container::Adts, adts_frame(50)), (Container::Mp3, mp3_frame())] {
             media(container, &frame);
             media(container, &[&frame[..], &frame].concat());
             media(container, &[&tag[..], &frame, &frame].concat());
             media(container, &[&tag[..], &tag, &frame].concat());
             media(container, &[&frame[..], &tag, &frame].concat());
-            not_media(
-                NotMedia::Unknown,
-                &[&frame[..], b"something else altogether"].concat(),
-            );
+            not_media(NotMedia::Unknown, &[&frame[..], b"something else altogether"].concat());
         }
-        media(
-            Container::Mp3,
-            &[&[0; 300][..], &mp3_frame(), &mp3_frame()].concat(),
-        );
+        media(Container::Mp3, &[&[0; 300][..], &mp3_frame(), &mp3_frame()].concat());
         not_media(NotMedia::Unknown, &[0; 2000]);
         let plain = [&[0x0B, 0x77, 0, 0, 0x1C, 0x40, 0xE1][..], &[0; 1529]].concat();
         media(Container::Ac3, &[&tag[..], &plain, &plain].concat());
@@ -393,35 +349,20 @@ mod tests {
     fn a_tag_alone_is_no_media() {
         not_media(NotMedia::Empty, &timestamp_tag(1));
         not_media(NotMedia::Empty, &timestamp_tag(1)[..30]);
-        not_media(
-            NotMedia::Unknown,
-            &[&timestamp_tag(1)[..], b"<html>not here</html>"].concat(),
-        );
+        not_media(NotMedia::Unknown, &[&timestamp_tag(1)[..], b"<html>not here</html>"].concat());
     }
 
     #[test]
     fn text_is_told_by_its_first_words() {
         media(Container::WebVtt, b"WEBVTT");
-        media(
-            Container::WebVtt,
-            b"\xEF\xBB\xBFWEBVTT - a title\n\n00:00.000 --> 00:01.000\nx",
-        );
-        media(
-            Container::Ttml,
-            b"<?xml version=\"1.0\"?>\n<!-- hi -->\n<tt:tt xmlns:tt=\"http://www.w3.org/ns/ttml\">",
-        );
-        media(
-            Container::Ttml,
-            b"<tt xmlns=\"http://www.w3.org/ns/ttml\"/>",
-        );
+        media(Container::WebVtt, b"\xEF\xBB\xBFWEBVTT - a title\n\n00:00.000 --> 00:01.000\nx");
+        media(Container::Ttml, b"<?xml version=\"1.0\"?>\n<!-- hi -->\n<tt:tt xmlns:tt=\"http://www.w3.org/ns/ttml\">");
+        media(Container::Ttml, b"<tt xmlns=\"http://www.w3.org/ns/ttml\"/>");
         not_media(NotMedia::Unknown, b"WEBVTTX and then some more text");
         not_media(NotMedia::Html, b"\r\n  <!DOCTYPE html>\n<html><body>");
         not_media(NotMedia::Html, b"<!-- error --><HTML lang=en><body>");
         not_media(NotMedia::Html, b"<h1>504</h1>");
-        not_media(
-            NotMedia::Xml,
-            b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
-        );
+        not_media(NotMedia::Xml, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>");
         not_media(NotMedia::Xml, b"<Error");
         not_media(NotMedia::Json, b" {\"status\": \"generating\"}");
         not_media(NotMedia::Json, b"[]");
@@ -434,16 +375,10 @@ mod tests {
 
     #[test]
     fn whole_file_formats_are_recognised() {
-        media(
-            Container::Flac,
-            b"fLaC\0\0\0\x22................................",
-        );
+        media(Container::Flac, b"fLaC\0\0\0\x22................................");
         media(Container::Ogg, b"OggS\0\x02..........");
         media(Container::Wav, b"RIFF\x24\0\0\0WAVEfmt ");
-        media(
-            Container::Flac,
-            &[&timestamp_tag(1)[..], b"fLaC\0\0\0\x22............"].concat(),
-        );
+        media(Container::Flac, &[&timestamp_tag(1)[..], b"fLaC\0\0\0\x22............"].concat());
     }
 
     #[test]

@@ -26,10 +26,7 @@ impl Timestamp {
     /// A point on the 90 kHz clock.
     #[must_use]
     pub const fn mpeg(value: i64) -> Self {
-        Self {
-            value,
-            timescale: MPEG_TIMESCALE,
-        }
+        Self { value, timescale: MPEG_TIMESCALE }
     }
 
     /// The same instant in ticks of another clock, rounded to the nearest tick (halves up), saturated at the bounds of `i64`.

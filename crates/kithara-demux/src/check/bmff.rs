@@ -20,18 +20,11 @@ pub(super) struct BmffCheck {
 #[derive(Debug)]
 enum State {
     /// Collecting the header of the next box.
-    Header {
-        bytes: [u8; MAX_HEADER_LEN],
-        len: usize,
-    },
+    Header { bytes: [u8; MAX_HEADER_LEN], len: usize },
     /// Passing over payload: this many bytes are left.
     Skip { left: u64, box_len: u64 },
     /// Collecting the payload of a `moof`: this many bytes are left.
-    Moof {
-        payload: BytesMut,
-        left: u64,
-        box_len: u64,
-    },
+    Moof { payload: BytesMut, left: u64, box_len: u64 },
     /// In a box that reaches to the end of the unit.
     ToTheEnd,
     /// Behind something that is no box.
@@ -40,20 +33,12 @@ enum State {
 
 impl Default for BmffCheck {
     fn default() -> Self {
-        Self {
-            state: State::HEADER,
-            box_start: 0,
-            reach: 0,
-            wants_movie: false,
-        }
+        Self { state: State::HEADER, box_start: 0, reach: 0, wants_movie: false }
     }
 }
 
 impl State {
-    const HEADER: Self = Self::Header {
-        bytes: [0; MAX_HEADER_LEN],
-        len: 0,
-    };
+    const HEADER: Self = Self::Header { bytes: [0; MAX_HEADER_LEN], len: 0 };
 }
 
 impl BmffCheck {
@@ -67,16 +52,12 @@ impl BmffCheck {
                     1
                 }
                 State::Skip { left, .. } => {
-                    let used = usize::try_from(*left)
-                        .unwrap_or(usize::MAX)
-                        .min(bytes.len());
+                    let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     *left -= used as u64;
                     used
                 }
                 State::Moof { payload, left, .. } => {
-                    let used = usize::try_from(*left)
-                        .unwrap_or(usize::MAX)
-                        .min(bytes.len());
+                    let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     payload.extend_from_slice(&bytes[..used]);
                     *left -= used as u64;
                     used
@@ -88,13 +69,7 @@ impl BmffCheck {
     }
 
     pub(super) fn finish(&self, got: u64) -> Result<(), Incomplete> {
-        let incomplete = |kind, expected| {
-            Err(Incomplete {
-                kind,
-                expected,
-                got,
-            })
-        };
+        let incomplete = |kind, expected| Err(Incomplete { kind, expected, got });
         match &self.state {
             State::Header { len: 1.., .. } => {
                 return incomplete(IncompleteKind::Box, self.box_start.saturating_add(8));
@@ -129,11 +104,7 @@ impl BmffCheck {
                 let box_len = *box_len;
                 self.leave_box(box_len);
             }
-            State::Moof {
-                payload,
-                left: 0,
-                box_len,
-            } => {
+            State::Moof { payload, left: 0, box_len } => {
                 let box_len = *box_len;
                 let payload = std::mem::take(payload);
                 self.fragment(payload, self.box_start + box_len);
@@ -155,11 +126,7 @@ impl BmffCheck {
         };
         let left = box_len - header.header_len as u64;
         self.state = match &header.kind {
-            b"moof" if left <= SegmentCheck::MAX_MOOF as u64 => State::Moof {
-                payload: BytesMut::new(),
-                left,
-                box_len,
-            },
+            b"moof" if left <= SegmentCheck::MAX_MOOF as u64 => State::Moof { payload: BytesMut::new(), left, box_len },
             _ => State::Skip { left, box_len },
         };
         // A box may have no payload at all.
@@ -197,9 +164,7 @@ impl BmffCheck {
                     _ => None,
                 };
                 // Without an offset the data begins in the `mdat` that follows.
-                let end = start
-                    .unwrap_or(at.unwrap_or(moof_end + 8))
-                    .saturating_add(len);
+                let end = start.unwrap_or(at.unwrap_or(moof_end + 8)).saturating_add(len);
                 at = Some(end);
                 self.reach = self.reach.max(end);
             }
@@ -218,14 +183,9 @@ mod tests {
     fn check(unit: &[u8], want: Result<(), IncompleteKind>) {
         for portion in [1, 13, usize::MAX] {
             let mut check = BmffCheck::default();
-            unit.chunks(portion.min(unit.len()))
-                .for_each(|chunk| check.push(chunk));
+            unit.chunks(portion.min(unit.len())).for_each(|chunk| check.push(chunk));
             let got = check.finish(unit.len() as u64);
-            assert_eq!(
-                got.map_err(|incomplete| incomplete.kind),
-                want,
-                "in portions of {portion}, {got:?}"
-            );
+            assert_eq!(got.map_err(|incomplete| incomplete.kind), want, "in portions of {portion}, {got:?}");
         }
     }
 
@@ -241,10 +201,7 @@ mod tests {
         let mdat = mp4_box(b"mdat", &[&[7; 30]]);
         check(&styp, Ok(()));
         check(&mp4_box(b"free", &[]), Ok(()));
-        check(
-            &[styp, moof(&[10, 20]), mdat.clone(), moof(&[30]), mdat].concat(),
-            Ok(()),
-        );
+        check(&[styp, moof(&[10, 20]), mdat.clone(), moof(&[30]), mdat].concat(), Ok(()));
         check(&moof(&[]), Ok(()));
     }
 
@@ -254,10 +211,7 @@ mod tests {
         check(&[moof(&[9]), open.clone()].concat(), Ok(()));
         check(&[moof(&[10]), open].concat(), Err(IncompleteKind::Samples));
         check(b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x12ab", Ok(()));
-        check(
-            b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x12a",
-            Err(IncompleteKind::Box),
-        );
+        check(b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x12a", Err(IncompleteKind::Box));
     }
 
     #[test]
@@ -265,11 +219,7 @@ mod tests {
         let head = moof(&[10, 20]);
         let unit = [&head[..], &mp4_box(b"mdat", &[&[7; 30]])].concat();
         for len in 1..unit.len() {
-            let want = if len == head.len() {
-                IncompleteKind::Samples
-            } else {
-                IncompleteKind::Box
-            };
+            let want = if len == head.len() { IncompleteKind::Samples } else { IncompleteKind::Box };
             check(&unit[..len], Err(want));
         }
         check(&unit, Ok(()));
@@ -278,32 +228,15 @@ mod tests {
     #[test]
     fn a_second_run_lies_behind_the_first() {
         let run = |offset: &[u8], flags| {
-            mp4_full_box(
-                b"trun",
-                0,
-                flags,
-                &[&1_u32.to_be_bytes(), offset, &10_u32.to_be_bytes()],
-            )
+            mp4_full_box(b"trun", 0, flags, &[&1_u32.to_be_bytes(), offset, &10_u32.to_be_bytes()])
         };
         let tfhd = mp4_full_box(b"tfhd", 0, 0, &[&1_u32.to_be_bytes()]);
         let build = |offset: i32| {
-            mp4_box(
-                b"moof",
-                &[&mp4_box(
-                    b"traf",
-                    &[&tfhd, &run(&offset.to_be_bytes(), 0x201), &run(&[], 0x200)],
-                )],
-            )
+            mp4_box(b"moof", &[&mp4_box(b"traf", &[&tfhd, &run(&offset.to_be_bytes(), 0x201), &run(&[], 0x200)])])
         };
         let head = build(build(0).len() as i32 + 8);
-        check(
-            &[&head[..], &mp4_box(b"mdat", &[&[7; 20]])].concat(),
-            Ok(()),
-        );
-        check(
-            &[&head[..], &mp4_box(b"mdat", &[&[7; 19]])].concat(),
-            Err(IncompleteKind::Samples),
-        );
+        check(&[&head[..], &mp4_box(b"mdat", &[&[7; 20]])].concat(), Ok(()));
+        check(&[&head[..], &mp4_box(b"mdat", &[&[7; 19]])].concat(), Err(IncompleteKind::Samples));
     }
 
     #[test]
@@ -311,19 +244,10 @@ mod tests {
         let trun = mp4_full_box(b"trun", 0, 0, &[&5_u32.to_be_bytes()]);
         let head = mp4_box(
             b"moof",
-            &[&mp4_box(
-                b"traf",
-                &[
-                    &mp4_full_box(b"tfhd", 0, 0x2_0000, &[&1_u32.to_be_bytes()]),
-                    &trun,
-                ],
-            )],
+            &[&mp4_box(b"traf", &[&mp4_full_box(b"tfhd", 0, 0x2_0000, &[&1_u32.to_be_bytes()]), &trun])],
         );
         check(&head, Err(IncompleteKind::Samples));
-        check(
-            &[&head[..], &mp4_box(b"mdat", &[&[7; 50]])].concat(),
-            Ok(()),
-        );
+        check(&[&head[..], &mp4_box(b"mdat", &[&[7; 50]])].concat(), Ok(()));
     }
 
     #[test]

@@ -64,29 +64,18 @@ impl PackedCheck {
     }
 
     pub(super) fn finish(&self) -> Result<(), Incomplete> {
-        let incomplete = |kind, expected: usize, got: usize| {
-            Err(Incomplete {
-                kind,
-                expected: expected as u64,
-                got: got as u64,
-            })
-        };
+        let incomplete =
+            |kind, expected: usize, got: usize| Err(Incomplete { kind, expected: expected as u64, got: got as u64 });
         if !self.any_frame {
-            return incomplete(
-                IncompleteKind::NoMedia,
-                self.framing.header_len(),
-                self.head_len,
-            );
+            return incomplete(IncompleteKind::NoMedia, self.framing.header_len(), self.head_len);
         }
         match self.standing {
             Standing::Sure if self.remaining > 0 => {
                 incomplete(IncompleteKind::Frame, self.len, self.len - self.remaining)
             }
-            Standing::Sure if self.head_len > 0 => incomplete(
-                IncompleteKind::Frame,
-                self.framing.header_len(),
-                self.head_len,
-            ),
+            Standing::Sure if self.head_len > 0 => {
+                incomplete(IncompleteKind::Frame, self.framing.header_len(), self.head_len)
+            }
             _ => Ok(()),
         }
     }
@@ -132,13 +121,8 @@ mod tests {
     fn check(framing: Framing, unit: &[u8], want: Result<(), IncompleteKind>) {
         for portion in [1, 5, 188, usize::MAX] {
             let mut check = PackedCheck::new(framing);
-            unit.chunks(portion.min(unit.len()))
-                .for_each(|chunk| check.push(chunk));
-            assert_eq!(
-                check.finish().map_err(|incomplete| incomplete.kind),
-                want,
-                "in portions of {portion}"
-            );
+            unit.chunks(portion.min(unit.len())).for_each(|chunk| check.push(chunk));
+            assert_eq!(check.finish().map_err(|incomplete| incomplete.kind), want, "in portions of {portion}");
         }
     }
 
@@ -147,22 +131,10 @@ mod tests {
         let (tag, frame) = (timestamp_tag(1), adts_frame(60));
         check(Framing::Adts, &frame, Ok(()));
         check(Framing::Adts, &adts_frame(0), Ok(()));
-        check(
-            Framing::Adts,
-            &[&tag[..], &frame, &tag, &frame, &tag].concat(),
-            Ok(()),
-        );
-        check(
-            Framing::Mpeg,
-            &[&tag[..], &mp3_frame(), &mp3_frame()].concat(),
-            Ok(()),
-        );
+        check(Framing::Adts, &[&tag[..], &frame, &tag, &frame, &tag].concat(), Ok(()));
+        check(Framing::Mpeg, &[&tag[..], &mp3_frame(), &mp3_frame()].concat(), Ok(()));
         let id3v1 = [&b"TAG"[..], &[b'x'; 125]].concat();
-        check(
-            Framing::Mpeg,
-            &[&mp3_frame()[..], &mp3_frame(), &id3v1].concat(),
-            Ok(()),
-        );
+        check(Framing::Mpeg, &[&mp3_frame()[..], &mp3_frame(), &id3v1].concat(), Ok(()));
     }
 
     #[test]
@@ -182,30 +154,10 @@ mod tests {
     #[test]
     fn junk_passes_but_is_not_taken_for_frames() {
         let frame = adts_frame(60);
-        check(
-            Framing::Adts,
-            &[&frame[..], b"junk", &frame, &frame].concat(),
-            Ok(()),
-        );
-        check(
-            Framing::Adts,
-            &[&frame[..], b"junk", &frame[..20]].concat(),
-            Ok(()),
-        );
-        check(
-            Framing::Adts,
-            &[&frame[..], b"junk", &frame, &frame[..20]].concat(),
-            Err(IncompleteKind::Frame),
-        );
-        check(
-            Framing::Adts,
-            b"junk, nothing but junk",
-            Err(IncompleteKind::NoMedia),
-        );
-        check(
-            Framing::Adts,
-            &[&frame[..], &timestamp_tag(1)[..30]].concat(),
-            Err(IncompleteKind::Frame),
-        );
+        check(Framing::Adts, &[&frame[..], b"junk", &frame, &frame].concat(), Ok(()));
+        check(Framing::Adts, &[&frame[..], b"junk", &frame[..20]].concat(), Ok(()));
+        check(Framing::Adts, &[&frame[..], b"junk", &frame, &frame[..20]].concat(), Err(IncompleteKind::Frame));
+        check(Framing::Adts, b"junk, nothing but junk", Err(IncompleteKind::NoMedia));
+        check(Framing::Adts, &[&frame[..], &timestamp_tag(1)[..30]].concat(), Err(IncompleteKind::Frame));
     }
 }

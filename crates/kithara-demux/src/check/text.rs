@@ -19,11 +19,7 @@ impl TtmlCheck {
         if self.last == b'>' {
             Ok(())
         } else {
-            Err(Incomplete {
-                kind: IncompleteKind::Document,
-                expected: got + 1,
-                got,
-            })
+            Err(Incomplete { kind: IncompleteKind::Document, expected: got + 1, got })
         }
     }
 }

@@ -37,14 +37,7 @@ struct PidProgress {
 
 impl Default for TsCheck {
     fn default() -> Self {
-        Self {
-            partial: [0; PACKET_LEN],
-            partial_len: 0,
-            row: IN_SYNC,
-            any_packet: false,
-            pids: Vec::new(),
-            last: 0,
-        }
+        Self { partial: [0; PACKET_LEN], partial_len: 0, row: IN_SYNC, any_packet: false, pids: Vec::new(), last: 0 }
     }
 }
 
@@ -66,10 +59,7 @@ impl TsCheck {
         loop {
             if bytes.first().is_some_and(|byte| *byte != SYNC_BYTE) {
                 self.row = 0;
-                let junk = bytes
-                    .iter()
-                    .position(|byte| *byte == SYNC_BYTE)
-                    .unwrap_or(bytes.len());
+                let junk = bytes.iter().position(|byte| *byte == SYNC_BYTE).unwrap_or(bytes.len());
                 bytes = &bytes[junk..];
             }
             let Some((packet, rest)) = bytes.split_first_chunk::<PACKET_LEN>() else {
@@ -84,18 +74,10 @@ impl TsCheck {
 
     pub(super) fn finish(&self) -> Result<(), Incomplete> {
         if !self.any_packet {
-            return Err(incomplete(
-                IncompleteKind::NoMedia,
-                PACKET_LEN,
-                self.partial_len,
-            ));
+            return Err(incomplete(IncompleteKind::NoMedia, PACKET_LEN, self.partial_len));
         }
         if self.row == IN_SYNC && self.partial_len > 0 {
-            return Err(incomplete(
-                IncompleteKind::Packet,
-                PACKET_LEN,
-                self.partial_len,
-            ));
+            return Err(incomplete(IncompleteKind::Packet, PACKET_LEN, self.partial_len));
         }
         match self.pids.iter().find(|pid| pid.got < pid.expected) {
             Some(pid) => Err(incomplete(IncompleteKind::Pes, pid.expected, pid.got)),
@@ -109,10 +91,7 @@ impl TsCheck {
         let Some(packet) = Packet::parse(bytes) else {
             return;
         };
-        let Some(payload) = packet
-            .payload
-            .filter(|_| packet.pid != NULL_PID && !packet.scrambled)
-        else {
+        let Some(payload) = packet.payload.filter(|_| packet.pid != NULL_PID && !packet.scrambled) else {
             return;
         };
         let Some(progress) = self.progress_of(packet.pid) else {
@@ -126,22 +105,13 @@ impl TsCheck {
     }
 
     fn progress_of(&mut self, pid: u16) -> Option<&mut PidProgress> {
-        if self
-            .pids
-            .get(self.last)
-            .is_none_or(|progress| progress.pid != pid)
-        {
+        if self.pids.get(self.last).is_none_or(|progress| progress.pid != pid) {
             self.last = match self.pids.iter().position(|progress| progress.pid == pid) {
                 Some(found) => found,
                 None if self.pids.len() == MAX_PIDS => return None,
                 None => {
                     // Until its first start is seen, a PID continues a PES packet of the unit before.
-                    self.pids.push(PidProgress {
-                        pid,
-                        prefix: [0; PREFIX_LEN],
-                        got: PREFIX_LEN,
-                        expected: 0,
-                    });
+                    self.pids.push(PidProgress { pid, prefix: [0; PREFIX_LEN], got: PREFIX_LEN, expected: 0 });
                     self.pids.len() - 1
                 }
             };
@@ -164,11 +134,7 @@ impl PidProgress {
 }
 
 const fn incomplete(kind: IncompleteKind, expected: usize, got: usize) -> Incomplete {
-    Incomplete {
-        kind,
-        expected: expected as u64,
-        got: got as u64,
-    }
+    Incomplete { kind, expected: expected as u64, got: got as u64 }
 }
 
 #[cfg(test)]
@@ -181,23 +147,14 @@ mod tests {
     fn check(unit: &[u8], want: Result<(), IncompleteKind>) {
         for portion in [1, 7, 188, 200, usize::MAX] {
             let mut check = TsCheck::default();
-            unit.chunks(portion.min(unit.len().max(1)))
-                .for_each(|chunk| check.push(chunk));
-            assert_eq!(
-                check.finish().map_err(|incomplete| incomplete.kind),
-                want,
-                "in portions of {portion}"
-            );
+            unit.chunks(portion.min(unit.len().max(1))).for_each(|chunk| check.push(chunk));
+            assert_eq!(check.finish().map_err(|incomplete| incomplete.kind), want, "in portions of {portion}");
         }
     }
 
     /// Packets of one PID that carry `payload`.
     fn packets(pid: u16, payload: &[u8]) -> Vec<u8> {
-        payload
-            .chunks(184)
-            .enumerate()
-            .flat_map(|(n, part)| packet(pid, n == 0, n as u8, part))
-            .collect()
+        payload.chunks(184).enumerate().flat_map(|(n, part)| packet(pid, n == 0, n as u8, part)).collect()
     }
 
     #[test]
@@ -205,11 +162,7 @@ mod tests {
         check(&packets(0x100, &pes(0xC0, 0, true, &[1; 500])), Ok(()));
         check(&packets(0x100, &pes(0xE0, 0, false, &[1; 500])), Ok(()));
         check(&packets(NULL_PID, &[0; 184]), Ok(()));
-        let junk = [
-            b"not a packet",
-            &packets(0x100, &pes(0xC0, 0, true, &[1; 500]))[..],
-        ]
-        .concat();
+        let junk = [b"not a packet", &packets(0x100, &pes(0xC0, 0, true, &[1; 500]))[..]].concat();
         check(&junk, Ok(()));
     }
 
@@ -237,10 +190,7 @@ mod tests {
         let head = packet(0x100, true, 0, &unit[..5]);
         let tail = packet(0x100, false, 1, &unit[5..]);
         check(&[head, tail].concat(), Ok(()));
-        check(
-            &[head, packet(0x100, false, 1, &unit[5..60])].concat(),
-            Err(IncompleteKind::Pes),
-        );
+        check(&[head, packet(0x100, false, 1, &unit[5..60])].concat(), Err(IncompleteKind::Pes));
     }
 
     #[test]
@@ -248,13 +198,7 @@ mod tests {
         let cut = packets(0x100, &pes(0xC0, 0, true, &[1; 500]));
         let whole = packets(0x100, &pes(0xC0, 9, true, &[1; 20]));
         check(&[&cut[..PACKET_LEN], &whole].concat(), Ok(()));
-        check(
-            &[&whole[..], b"junk, ", &whole, b"a Gap and more junk"].concat(),
-            Ok(()),
-        );
-        check(
-            &[&whole[..], b"junk, ", &whole, &whole, b"G cut"].concat(),
-            Err(IncompleteKind::Packet),
-        );
+        check(&[&whole[..], b"junk, ", &whole, b"a Gap and more junk"].concat(), Ok(()));
+        check(&[&whole[..], b"junk, ", &whole, &whole, b"G cut"].concat(), Err(IncompleteKind::Packet));
     }
 }

@@ -4,9 +4,7 @@
 pub(crate) const HEADER_LEN: usize = 7;
 
 /// kbit/s by half of `frmsizecod` (table 4.13).
-const BITRATES: [u16; 19] = [
-    32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
-];
+const BITRATES: [u16; 19] = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640];
 const SAMPLE_RATES: [u32; 3] = [48_000, 44_100, 32_000];
 /// Full-bandwidth channels by `acmod`.
 const CHANNELS: [u8; 8] = [2, 1, 2, 3, 3, 4, 4, 5];
@@ -18,7 +16,7 @@ pub(crate) struct Ac3Header {
     pub(crate) frame_len: usize,
     /// Enhanced AC-3 (`bsid` 11 to 16).
     pub(crate) is_enhanced: bool,
-    /// A dependent substream frame of E-AC-3: it belongs to the access unit of the frame before it.
+    /// A frame of an E-AC-3 substream other than the first independent one: it belongs to the access unit of the frame before it.
     pub(crate) is_dependent: bool,
     pub(crate) sample_rate: u32,
     /// Channels, the low-frequency one included.
@@ -92,7 +90,7 @@ impl Ac3Header {
         Some(Self {
             frame_len,
             is_enhanced: true,
-            is_dependent: stream_type == 1,
+            is_dependent: stream_type == 1 || head[2] >> 3 & 0x07 != 0,
             sample_rate,
             channels: CHANNELS[usize::from((head[4] >> 1) & 7)] + (head[4] & 1),
             samples: blocks * 256,
@@ -107,35 +105,20 @@ mod tests {
     #[test]
     fn an_ac3_header_is_read() {
         let header = Ac3Header::parse(&[0x0B, 0x77, 0, 0, 0x1C, 0x40, 0xE1]).unwrap();
-        assert_eq!(
-            (
-                header.frame_len,
-                header.sample_rate,
-                header.channels,
-                header.samples
-            ),
-            (1536, 48_000, 6, 1536)
-        );
+        assert_eq!((header.frame_len, header.sample_rate, header.channels, header.samples), (1536, 48_000, 6, 1536));
         assert!(!header.is_enhanced);
     }
 
     #[test]
     fn at_44100_hz_odd_size_codes_are_one_word_longer() {
-        let len = |code: u8| {
-            Ac3Header::parse(&[0x0B, 0x77, 0, 0, 0x40 | code, 0x40, 0x40])
-                .unwrap()
-                .frame_len
-        };
+        let len = |code: u8| Ac3Header::parse(&[0x0B, 0x77, 0, 0, 0x40 | code, 0x40, 0x40]).unwrap().frame_len;
         assert_eq!((len(0x14), len(0x15)), (834, 836));
     }
 
     #[test]
     fn an_enhanced_header_is_read() {
         let header = Ac3Header::parse(&[0x0B, 0x77, 0x02, 0xFF, 0x3F, 0x86, 0]).unwrap();
-        assert_eq!(
-            (header.frame_len, header.channels, header.samples),
-            (1536, 6, 1536)
-        );
+        assert_eq!((header.frame_len, header.channels, header.samples), (1536, 6, 1536));
         assert!(header.is_enhanced && !header.is_dependent);
     }
 }

@@ -4,10 +4,8 @@
 pub(crate) const HEADER_LEN: usize = 7;
 
 /// Samples a second per `sampling_frequency_index` (ISO/IEC 14496-3, table 1.18).
-pub(crate) const SAMPLE_RATES: [u32; 13] = [
-    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
-    7_350,
-];
+pub(crate) const SAMPLE_RATES: [u32; 13] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
 /// One parsed header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +33,8 @@ impl AdtsHeader {
             return None;
         }
         let rate_index = (head[2] >> 2) & 0x0F;
-        let header_len = if head[1] & 1 == 1 {
-            HEADER_LEN
-        } else {
-            HEADER_LEN + 2
-        };
-        let frame_len = usize::from(head[3] & 0x03) << 11
-            | usize::from(head[4]) << 3
-            | usize::from(head[5] >> 5);
+        let header_len = if head[1] & 1 == 1 { HEADER_LEN } else { HEADER_LEN + 2 };
+        let frame_len = usize::from(head[3] & 0x03) << 11 | usize::from(head[4]) << 3 | usize::from(head[5] >> 5);
         if usize::from(rate_index) >= SAMPLE_RATES.len() || frame_len < header_len {
             return None;
         }
@@ -64,14 +56,8 @@ mod tests {
     #[test]
     fn a_stereo_lc_header_is_read() {
         let header = AdtsHeader::parse(&[0xFF, 0xF1, 0x4C, 0x80, 0x2E, 0x7F, 0xFC]).unwrap();
-        let want = AdtsHeader {
-            frame_len: 371,
-            header_len: 7,
-            object_type: 2,
-            rate_index: 3,
-            channel_config: 2,
-            blocks: 1,
-        };
+        let want =
+            AdtsHeader { frame_len: 371, header_len: 7, object_type: 2, rate_index: 3, channel_config: 2, blocks: 1 };
         assert_eq!(header, want);
         assert_eq!(SAMPLE_RATES[usize::from(header.rate_index)], 48_000);
     }

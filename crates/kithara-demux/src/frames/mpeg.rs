@@ -5,18 +5,10 @@ pub(crate) const HEADER_LEN: usize = 4;
 
 /// kbit/s by bitrate index for MPEG-1 layers I, II, III and for MPEG-2 layer I, then layers II and III.
 const BITRATES: [[u16; 15]; 5] = [
-    [
-        0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448,
-    ],
-    [
-        0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384,
-    ],
-    [
-        0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
-    ],
-    [
-        0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256,
-    ],
+    [0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
+    [0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
+    [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+    [0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
     [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
 ];
 
@@ -75,14 +67,7 @@ impl MpegHeader {
             samples / 8 * bit_rate / sample_rate + padding
         };
         let channels = if head[3] >> 6 == 3 { 1 } else { 2 };
-        Some(Self {
-            frame_len: frame_len as usize,
-            layer,
-            is_mpeg1,
-            sample_rate,
-            channels,
-            samples,
-        })
+        Some(Self { frame_len: frame_len as usize, layer, is_mpeg1, sample_rate, channels, samples })
     }
 }
 
@@ -92,8 +77,7 @@ mod tests {
 
     #[track_caller]
     fn check(head: [u8; 4], want: Option<(usize, u8, u32, u8, u32)>) {
-        let got = MpegHeader::parse(&head)
-            .map(|h| (h.frame_len, h.layer, h.sample_rate, h.channels, h.samples));
+        let got = MpegHeader::parse(&head).map(|h| (h.frame_len, h.layer, h.sample_rate, h.channels, h.samples));
         assert_eq!(got, want, "{head:02x?}");
     }
 

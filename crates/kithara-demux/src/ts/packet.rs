@@ -34,11 +34,7 @@ impl<'a> Packet<'a> {
             flags = if len > 0 { bytes[5] } else { 0 };
             at += 1 + len;
         }
-        let payload = if bytes[3] & 0x10 == 0 {
-            None
-        } else {
-            Some(bytes.get(at..)?)
-        };
+        let payload = if bytes[3] & 0x10 == 0 { None } else { Some(bytes.get(at..)?) };
         Some(Self {
             pid: u16::from(bytes[1] & 0x1F) << 8 | u16::from(bytes[2]),
             unit_start: bytes[1] & 0x40 != 0,
@@ -56,18 +52,9 @@ pub(crate) mod tests {
     use super::*;
 
     /// A packet with `payload`, filled up with adaptation stuffing.
-    pub(crate) fn packet(
-        pid: u16,
-        unit_start: bool,
-        continuity: u8,
-        payload: &[u8],
-    ) -> [u8; PACKET_LEN] {
+    pub(crate) fn packet(pid: u16, unit_start: bool, continuity: u8, payload: &[u8]) -> [u8; PACKET_LEN] {
         let mut bytes = [0xFF; PACKET_LEN];
-        bytes[..3].copy_from_slice(&[
-            SYNC_BYTE,
-            u8::from(unit_start) << 6 | (pid >> 8) as u8,
-            pid as u8,
-        ]);
+        bytes[..3].copy_from_slice(&[SYNC_BYTE, u8::from(unit_start) << 6 | (pid >> 8) as u8, pid as u8]);
         let stuffing = PACKET_LEN - 4 - payload.len();
         bytes[3] = 0x10 | continuity & 0x0F;
         if stuffing > 0 {
@@ -85,10 +72,7 @@ pub(crate) mod tests {
     fn fields_and_payload_are_read() {
         let bytes = packet(0x101, true, 7, b"abc");
         let read = Packet::parse(&bytes).unwrap();
-        assert_eq!(
-            (read.pid, read.unit_start, read.continuity, read.payload),
-            (0x101, true, 7, Some(&b"abc"[..]))
-        );
+        assert_eq!((read.pid, read.unit_start, read.continuity, read.payload), (0x101, true, 7, Some(&b"abc"[..])));
         assert!(!read.scrambled && !read.discontinuity && !read.random_access);
         let full = packet(0x1FFF, false, 0, &[1; 184]);
         assert_eq!(Packet::parse(&full).unwrap().payload.unwrap().len(), 184);

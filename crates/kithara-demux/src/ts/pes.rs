@@ -1,5 +1,7 @@
 //! Packetised elementary streams: the PES header (ISO/IEC 13818-1, 2.4.3.6).
 
+use bytes::{Bytes, BytesMut};
+
 use crate::cursor::Cursor;
 
 /// Bytes before the optional fields: start code, stream id, length.
@@ -29,10 +31,7 @@ pub(crate) fn stated_len(prefix: &[u8; PREFIX_LEN]) -> Option<usize> {
 
 /// Whether a stream id has the optional header (table 2-21: not padding, maps, ECM, EMM, private_stream_2, directories, DSM-CC, H.222.1 type E).
 const fn has_optional_header(stream_id: u8) -> bool {
-    !matches!(
-        stream_id,
-        0xBC | 0xBE | 0xBF | 0xF0 | 0xF1 | 0xF2 | 0xF8 | 0xFF
-    )
+    !matches!(stream_id, 0xBC | 0xBE | 0xBF | 0xF0 | 0xF1 | 0xF2 | 0xF8 | 0xFF)
 }
 
 impl PesHeader {
@@ -41,12 +40,7 @@ impl PesHeader {
         stated_len(payload.first_chunk::<PREFIX_LEN>()?)?;
         let stream_id = payload[3];
         if !has_optional_header(stream_id) {
-            return Some(Self {
-                stream_id,
-                header_len: PREFIX_LEN,
-                pts: None,
-                dts: None,
-            });
+            return Some(Self { stream_id, header_len: PREFIX_LEN, pts: None, dts: None });
         }
         let mut cursor = Cursor::new(&payload[PREFIX_LEN..]);
         let [marker, flags, len] = cursor.array::<3>()?;
@@ -54,23 +48,108 @@ impl PesHeader {
             return None;
         }
         let mut fields = Cursor::new(cursor.take(usize::from(len))?);
-        let pts = if flags & 0x80 == 0 {
-            None
-        } else {
-            fields.array().map(timestamp)
-        };
-        let dts = if flags & 0x40 == 0 {
-            pts
-        } else {
-            fields.array().map(timestamp)
-        };
-        Some(Self {
-            stream_id,
-            header_len: PREFIX_LEN + 3 + usize::from(len),
-            pts,
-            dts,
-        })
+        let pts = if flags & 0x80 == 0 { None } else { fields.array().map(timestamp) };
+        let dts = if flags & 0x40 == 0 { pts } else { fields.array().map(timestamp) };
+        Some(Self { stream_id, header_len: PREFIX_LEN + 3 + usize::from(len), pts, dts })
     }
+}
+
+/// Cuts the PES packets of one PID into header and payload.
+#[derive(Debug, Default)]
+pub(crate) struct PesReader {
+    state: PesState,
+}
+
+#[derive(Debug, Default)]
+enum PesState {
+    /// Waiting for a packet to begin.
+    #[default]
+    Idle,
+    /// The header is not all there.
+    Header(BytesMut),
+    /// In the payload, of which so many bytes are left; unknown where the length is open.
+    Payload { left: Option<usize> },
+}
+
+/// A piece of a PES packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PesPiece {
+    /// Present with the first piece.
+    pub(crate) header: Option<PesHeader>,
+    pub(crate) payload: Bytes,
+}
+
+impl PesReader {
+    /// A PES packet begins with the next bytes.
+    pub(crate) fn start(&mut self) {
+        self.state = PesState::Header(BytesMut::new());
+    }
+
+    /// What follows is not understood until the next packet begins.
+    pub(crate) fn stop(&mut self) {
+        self.state = PesState::Idle;
+    }
+
+    /// Takes the payload of a transport packet.
+    pub(crate) fn push(&mut self, bytes: Bytes) -> Option<PesPiece> {
+        match &mut self.state {
+            PesState::Idle => None,
+            PesState::Payload { left } => {
+                let payload = limit(bytes, left);
+                (!payload.is_empty()).then_some(PesPiece { header: None, payload })
+            }
+            PesState::Header(begun) if begun.is_empty() && has_whole_header(&bytes) => self.open(bytes),
+            PesState::Header(begun) => {
+                begun.extend_from_slice(&bytes);
+                if !has_whole_header(begun) {
+                    return None;
+                }
+                let whole = std::mem::take(begun).freeze();
+                self.open(whole)
+            }
+        }
+    }
+
+    /// Whether the packet states its length and is as long as that.
+    pub(crate) const fn is_complete(&self) -> bool {
+        matches!(self.state, PesState::Payload { left: Some(0) })
+    }
+
+    /// Whether the packet states its length and is not as long as that yet.
+    pub(crate) const fn is_bounded_and_open(&self) -> bool {
+        matches!(self.state, PesState::Payload { left: Some(1..) } | PesState::Header(_))
+    }
+
+    fn open(&mut self, mut bytes: Bytes) -> Option<PesPiece> {
+        // Padding and other ids without times are no part of the elementary stream.
+        let Some(header) = PesHeader::parse(&bytes).filter(|header| has_optional_header(header.stream_id)) else {
+            self.state = PesState::Idle;
+            return None;
+        };
+        let stated = bytes.first_chunk().and_then(stated_len).filter(|len| *len > 0);
+        let mut left = stated.map(|len| len.saturating_sub(header.header_len));
+        let payload = limit(bytes.split_off(header.header_len), &mut left);
+        self.state = PesState::Payload { left };
+        Some(PesPiece { header: Some(header), payload })
+    }
+}
+
+/// Whether [`PesHeader::parse`] has all it needs, or enough to see that it is no header.
+fn has_whole_header(bytes: &[u8]) -> bool {
+    let Some(prefix) = bytes.first_chunk::<PREFIX_LEN>() else { return false };
+    if stated_len(prefix).is_none() || !has_optional_header(prefix[3]) {
+        return true;
+    }
+    bytes.get(PREFIX_LEN + 2).is_some_and(|len| bytes.len() >= PREFIX_LEN + 3 + usize::from(*len))
+}
+
+/// As much of `bytes` as is left, which is counted down.
+fn limit(mut bytes: Bytes, left: &mut Option<usize>) -> Bytes {
+    if let Some(left) = left {
+        bytes.truncate(*left);
+        *left -= bytes.len();
+    }
+    bytes
 }
 
 /// 33 bits spread over five bytes with a marker bit behind each group.
@@ -104,10 +183,7 @@ pub(crate) mod tests {
     fn all_33_bits_of_a_timestamp_are_read() {
         for pts in [0, 1, 126_000, 0x1_FFFF_FFFF, 0x1_5555_5555, 0x0_AAAA_AAAA] {
             let header = PesHeader::parse(&pes(0xC0, pts, true, b"x")).unwrap();
-            assert_eq!(
-                (header.pts, header.dts, header.header_len),
-                (Some(pts), Some(pts), 14)
-            );
+            assert_eq!((header.pts, header.dts, header.header_len), (Some(pts), Some(pts), 14));
         }
     }
 
