@@ -68,8 +68,10 @@ pub enum ErrorKind {
     Changed,
     /// More bytes than the request allows, announced or received. Retrying does not help.
     TooLarge,
-    /// A content coding that was not asked for, or compressed data that is broken or expands too much. Retrying does not help.
+    /// A content coding that was not asked for, or compressed data that expands too much. Retrying does not help.
     Encoding,
+    /// Compressed data that is broken, perhaps cut off. Retrying may help.
+    Corrupt,
     /// More redirects than allowed. Retrying does not help.
     TooManyRedirects,
     /// A redirect led back to a URL of the same chain. Retrying does not help.
@@ -103,6 +105,7 @@ impl ErrorKind {
                 | Self::Throttled
                 | Self::ServerError
                 | Self::InvalidRange
+                | Self::Corrupt
                 | Self::CircuitOpen
         )
     }
@@ -152,6 +155,7 @@ impl ErrorKind {
             Self::Changed => "the resource changed while it was read",
             Self::TooLarge => "larger than allowed",
             Self::Encoding => "content coding not acceptable",
+            Self::Corrupt => "the compressed data is broken",
             Self::TooManyRedirects => "too many redirects",
             Self::RedirectLoop => "redirect loop",
             Self::RedirectRefused => "redirect refused",

@@ -10,8 +10,8 @@ use crate::ErrorKind;
 /// Output that no ratio is asked of: small texts may be as repetitive as they like.
 const FREE: u64 = 1 << 20;
 
-/// Inflates a whole gzip body. More than `max_len` bytes fail with [`ErrorKind::TooLarge`]; broken data, and more than
-/// `max_ratio` times the input once above [`FREE`], with [`ErrorKind::Encoding`].
+/// Inflates a whole gzip body. More than `max_len` bytes fail with [`ErrorKind::TooLarge`], more than `max_ratio` times
+/// the input (once above [`FREE`]) with [`ErrorKind::Encoding`], broken data with [`ErrorKind::Corrupt`].
 pub(crate) fn inflate(chunks: &[Bytes], max_len: u64, max_ratio: u32) -> Result<Bytes, ErrorKind> {
     let coded: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
     let most = max_len.min(coded.saturating_mul(max_ratio.into()).max(FREE));
@@ -23,7 +23,7 @@ pub(crate) fn inflate(chunks: &[Bytes], max_len: u64, max_ratio: u32) -> Result<
         Err(error) if matches!(error.get_ref(), Some(cause) if cause.is::<Full>()) => {
             Err(if most == max_len { ErrorKind::TooLarge } else { ErrorKind::Encoding })
         }
-        Err(_) => Err(ErrorKind::Encoding),
+        Err(_) => Err(ErrorKind::Corrupt),
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
         let mut flipped = whole.clone();
         *flipped.last_mut().unwrap() ^= 1;
         for broken in [&whole[..whole.len() - 3], &whole[..5], &flipped, b"not gzip at all", b"".as_slice()] {
-            assert_eq!(inflate(&in_chunks(broken, 64), 1000, 10), Err(ErrorKind::Encoding), "{broken:?}");
+            assert_eq!(inflate(&in_chunks(broken, 64), 1000, 10), Err(ErrorKind::Corrupt), "{broken:?}");
         }
     }
 }

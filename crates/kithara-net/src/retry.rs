@@ -218,6 +218,7 @@ mod tests {
             Throttled,
             ServerError,
             InvalidRange,
+            Corrupt,
             CircuitOpen,
         ];
         for kind in faults {

@@ -36,7 +36,7 @@ pub(crate) struct Transfer {
     end: Option<u64>,
     total: Option<u64>,
     delivered: u64,
-    /// Bytes delivered since the attempts were last counted anew.
+    /// Bytes this connection delivered since the attempts were last counted anew.
     fresh: u64,
 }
 
@@ -164,6 +164,7 @@ impl Transfer {
     fn arrive(&mut self, body: WireBody, skip: u64, first: bool) {
         let timeouts = &self.shared.options.timeouts;
         let progress = Progress::new(timeouts.stall, timeouts.min_progress);
+        self.fresh = 0;
         self.state = State::Arriving(Arrival { body, skip, first, progress, waiting_since: None });
         if self.limit() == Some(self.position) {
             self.finish();

@@ -1,0 +1,353 @@
+//! Bodies that break, and how they go on.
+
+use kithara_net::retry::Patience;
+use kithara_net::transport::scripted::{Reply, ScriptedTransport};
+use kithara_net::{ErrorKind, NetworkOptions, RequestRange, Validators};
+use tokio::time::{Instant, timeout};
+
+use super::*;
+
+const URL: &str = "http://h/a";
+
+fn origin(replies: impl IntoIterator<Item = Reply>) -> ScriptedTransport {
+    ScriptedTransport::new().on(URL, replies)
+}
+
+fn resource(len: usize) -> Reply {
+    Reply::resource(pattern(len))
+}
+
+/// Whether `request` delivers exactly `want` through `replies`, asking for exactly these ranges.
+#[track_caller]
+fn check(replies: impl IntoIterator<Item = Reply>, request: Request, want: &[u8], asked: &[Option<&str>]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let origin = origin(replies);
+    let got = runtime.block_on(fetch(&client(&origin), request)).unwrap();
+    assert!(got == want, "{} bytes, {} wanted", got.len(), want.len());
+    assert_eq!(ranges(&origin), asked.iter().map(|range| range.map(str::to_owned)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_broken_body_resumes_at_the_lost_byte() {
+    let (all, replies) = (pattern(9000), [resource(9000).breaks_after(4000), resource(9000)]);
+    check(replies, get(URL), &all, &[None, Some("bytes=4000-")]);
+}
+
+#[test]
+fn a_body_that_ends_early_in_order_is_broken_too() {
+    let (all, replies) = (pattern(9000), [resource(9000).ends_after(4000), resource(9000)]);
+    check(replies, get(URL), &all, &[None, Some("bytes=4000-")]);
+}
+
+#[test]
+fn a_body_that_breaks_before_its_first_byte_is_asked_for_again() {
+    let (all, replies) = (pattern(900), [resource(900).breaks_after(0), resource(900)]);
+    check(replies, get(URL), &all, &[None, None]);
+}
+
+#[test]
+fn a_ranged_body_resumes_within_its_range() {
+    let all = pattern(9000);
+    let replies = || [resource(9000).breaks_after(1500), resource(9000)];
+    let bounded = get(URL).range(RequestRange::Bounded(1000..5000));
+    check(replies(), bounded, &all[1000..5000], &[Some("bytes=1000-4999"), Some("bytes=2500-4999")]);
+    let from = get(URL).range(RequestRange::From(1000));
+    check(replies(), from, &all[1000..], &[Some("bytes=1000-"), Some("bytes=2500-")]);
+    let suffix = get(URL).range(RequestRange::Suffix(4000));
+    check(replies(), suffix, &all[5000..], &[Some("bytes=-4000"), Some("bytes=6500-")]);
+}
+
+#[test]
+fn many_breaks_are_survived_as_long_as_there_is_progress() {
+    let all = pattern(60_000);
+    let replies = (0..14).map(|_| resource(60_000).breaks_after(4000)).chain([resource(60_000)]);
+    let asked: Vec<_> = (1..15).map(|n| format!("bytes={}-", n * 4000)).collect();
+    let asked: Vec<_> = [None].into_iter().chain(asked.iter().map(|range| Some(range.as_str()))).collect();
+    check(replies, get(URL), &all, &asked);
+}
+
+#[test]
+fn a_resume_names_the_version_it_continues() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let dated =
+        |etag: &str| resource(5000).header("etag", etag).header("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+    let table = [
+        (dated("\"v1\""), Some("\"v1\"")),
+        (dated("W/\"v1\""), None),
+        (dated("").without("etag"), Some("Sun, 06 Nov 1994 08:49:37 GMT")),
+        (resource(5000).without("etag"), None),
+    ];
+    for (reply, want) in table {
+        let origin = origin([reply.clone().breaks_after(2000), reply]);
+        assert_eq!(runtime.block_on(fetch(&client(&origin), get(URL))).unwrap(), pattern(5000));
+        assert_eq!(origin.requests()[1].header("if-range"), want);
+    }
+}
+
+#[test]
+fn a_whole_answer_to_a_resume_is_skipped_correctly() {
+    let all = pattern(9000);
+    let replies = [resource(9000).breaks_after(4000), resource(9000).ignores_ranges().in_chunks(700, ms(1))];
+    check(replies, get(URL), &all, &[None, Some("bytes=4000-")]);
+}
+
+#[test]
+fn a_whole_answer_to_a_range_is_cut_to_it() {
+    let all = pattern(9000);
+    let replies = || [resource(9000).ignores_ranges().in_chunks(700, ms(1))];
+    let bounded = get(URL).range(RequestRange::Bounded(1000..5000));
+    check(replies(), bounded, &all[1000..5000], &[Some("bytes=1000-4999")]);
+    check(replies(), get(URL).range(RequestRange::From(8999)), &all[8999..], &[Some("bytes=8999-")]);
+    check(replies(), get(URL).range(RequestRange::Suffix(10)), &all[8990..], &[Some("bytes=-10")]);
+    let unsized_ = || replies().map(|reply| reply.announces(None));
+    let bounded = get(URL).range(RequestRange::Bounded(1000..50_000));
+    check(unsized_(), bounded, &all[1000..], &[Some("bytes=1000-49999")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn skipping_has_a_cap() {
+    let options = || NetworkOptions { max_skip: 4000, ..NetworkOptions::default() };
+    let whole = || resource(9000).ignores_ranges();
+    let from = |start| get(URL).range(RequestRange::From(start));
+    let fetch_all = async |origin: ScriptedTransport, request| fetch(&client_with(options(), &origin), request).await;
+    assert_eq!(fetch_all(origin([whole()]), from(4000)).await.unwrap().len(), 5000);
+    let error = fetch_all(origin([whole()]), from(4001)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RangeIgnored);
+    let error = fetch_all(origin([resource(9000).breaks_after(4001), whole()]), get(URL)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RangeIgnored);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_head_tells_where_and_how_much() {
+    let head = async |reply: Reply, request| client(&origin([reply])).fetch(request).await.unwrap().head;
+    let all = head(resource(9000), get(URL)).await;
+    assert_eq!((all.status, all.range_start, all.len, all.total_len), (200, 0, Some(9000), Some(9000)));
+    let part = head(resource(9000), get(URL).range(RequestRange::Bounded(10..20))).await;
+    assert_eq!((part.status, part.range_start, part.len, part.total_len), (206, 10, Some(10), Some(9000)));
+    let skipped = head(resource(9000).ignores_ranges(), get(URL).range(RequestRange::Bounded(10..20))).await;
+    assert_eq!((skipped.status, skipped.range_start, skipped.len), (200, 10, Some(10)));
+    let unknown = head(resource(9000).announces(None), get(URL)).await;
+    assert_eq!((unknown.len, unknown.total_len), (None, None));
+}
+
+#[test]
+fn a_content_length_that_was_too_long_is_found_out() {
+    let lies = || resource(9000).announces(Some(10_000)).breaks_after(9000);
+    check([lies(), resource(9000)], get(URL), &pattern(9000), &[None, Some("bytes=9000-")]);
+    let nameless = Reply::status(416);
+    check([lies(), nameless], get(URL), &pattern(9000), &[None, Some("bytes=9000-")]);
+}
+
+#[test]
+fn a_false_length_is_corrected_by_a_resume_of_the_same_version() {
+    let lies = resource(9000).announces(Some(10_000)).breaks_after(4000);
+    check([lies, resource(9000)], get(URL), &pattern(9000), &[None, Some("bytes=4000-")]);
+}
+
+#[test]
+fn a_part_shorter_than_asked_is_completed() {
+    let short = Reply::status(206).header("content-range", "bytes 0-999/9000").body(pattern(9000).slice(..1000));
+    let request = get(URL).range(RequestRange::Bounded(0..2000));
+    check([short, resource(9000)], request, &pattern(9000)[..2000], &[Some("bytes=0-1999"), Some("bytes=1000-1999")]);
+}
+
+#[test]
+fn a_body_of_unknown_length_ends_where_it_ends() {
+    check([resource(9000).announces(None)], get(URL), &pattern(9000), &[None]);
+    let broken = resource(9000).announces(None).breaks_after(5000);
+    check([broken, resource(9000)], get(URL), &pattern(9000), &[None, Some("bytes=5000-")]);
+}
+
+#[test]
+fn an_empty_body_is_complete() {
+    check([resource(0)], get(URL), b"", &[None]);
+    check([Reply::status(204)], get(URL), b"", &[None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_version_is_never_joined_to_the_first() {
+    let other = pattern(9001).slice(1..);
+    let first = || resource(9000).breaks_after(4000);
+    let table = [
+        ("other etag, whole", first(), Reply::resource(other.clone())),
+        ("other etag, part", first(), Reply::resource(other.clone()).header("etag", "\"x\"").without("if-range")),
+        ("no etag any more", first(), Reply::resource(other.clone()).without("etag")),
+        ("other length, part", first().without("etag"), Reply::resource(pattern(9001)).without("etag")),
+        (
+            "other length, whole",
+            first().without("etag"),
+            Reply::resource(pattern(9001)).without("etag").ignores_ranges(),
+        ),
+        ("shorter now", first().without("etag"), Reply::resource(pattern(3000)).without("etag")),
+        ("other weak etag", first().header("etag", "W/\"a\""), Reply::resource(other).header("etag", "W/\"b\"")),
+    ];
+    for (what, first, second) in table {
+        let origin = origin([first, second]);
+        let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
+        assert_eq!(body.chunk().await.unwrap().unwrap(), pattern(9000).slice(..4000));
+        let error = body.chunk().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Changed, "{what}");
+        assert_eq!(body.chunk().await.unwrap_err().kind(), ErrorKind::Changed, "the error stays");
+        assert_eq!(body.position(), 4000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hole_is_filled_only_from_the_version_it_belongs_to() {
+    let held = Validators { etag: Some("\"v1\"".into()), last_modified: None };
+    let request = || get(URL).range(RequestRange::Bounded(5..10)).provided_matches(held.clone());
+    let same = origin([resource(100).header("etag", "\"v1\"")]);
+    assert_eq!(fetch(&client(&same), request()).await.unwrap(), pattern(100).slice(5..10));
+    assert_eq!(same.requests()[0].header("if-range"), Some("\"v1\""));
+    for other in [
+        resource(100).header("etag", "\"v2\""),
+        resource(100).without("etag"),
+        resource(100).without("etag").ignores_ranges(),
+    ] {
+        assert_eq!(fetch_error(&client(&origin([other])), request()).await, ErrorKind::Changed);
+    }
+    let ignoring = origin([resource(100).header("etag", "\"v1\"").ignores_ranges()]);
+    assert_eq!(fetch(&client(&ignoring), request()).await.unwrap(), pattern(100).slice(5..10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_parts_are_refused() {
+    for range in ["bytes 1-9/10", "bytes 0-9/9", "bytes 9-0/10", "0-9/10", ""] {
+        let origin = origin([Reply::status(206).header("content-range", range).body(pattern(10))]);
+        let kind = fetch_error(&client(&origin), get(URL).range(RequestRange::From(0))).await;
+        assert_eq!(kind, ErrorKind::InvalidRange, "{range}");
+    }
+    let unasked = origin([Reply::status(206).header("content-range", "bytes 0-4/10").body("01234")]);
+    assert_eq!(fetch_error(&client(&unasked), get(URL)).await, ErrorKind::InvalidRange);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_beyond_the_end_tells_the_length() {
+    for reply in [resource(100), resource(100).ignores_ranges()] {
+        let kind = fetch_error(&client(&origin([reply])), get(URL).range(RequestRange::From(100))).await;
+        assert_eq!(kind, ErrorKind::RangeNotSatisfiable { total: Some(100) });
+    }
+    let unsized_ = origin([resource(100).ignores_ranges().announces(None)]);
+    let kind = fetch_error(&client(&unsized_), get(URL).range(RequestRange::From(200))).await;
+    assert_eq!(kind, ErrorKind::RangeNotSatisfiable { total: Some(100) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_body_is_resumed_after_the_window() {
+    let origin = origin([resource(9000).stalls_after(4000), resource(9000)]);
+    let begun = Instant::now();
+    assert_eq!(fetch(&client(&origin), get(URL)).await.unwrap(), pattern(9000));
+    assert!(begun.elapsed() >= secs(5) && begun.elapsed() <= ms(5250), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_drip_is_a_stall_and_a_slow_link_is_not() {
+    let drips = origin([resource(9000).in_chunks(10, ms(100)), resource(9000)]);
+    let begun = Instant::now();
+    assert_eq!(fetch(&client(&drips), get(URL)).await.unwrap(), pattern(9000));
+    assert_eq!(drips.requests().len(), 2);
+    assert!(begun.elapsed() < ms(5400), "{:?}", begun.elapsed());
+    let slow = origin([resource(9000).in_chunks(300, secs(1))]);
+    assert_eq!(fetch(&client(&slow), get(URL)).await.unwrap(), pattern(9000));
+    assert_eq!(slow.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_drip_is_an_error_and_not_a_hang() {
+    let drips = origin([resource(9000).in_chunks(10, ms(100))]);
+    let begun = Instant::now();
+    let response = client(&drips).fetch(get(URL).patience(Patience::default())).await.unwrap();
+    let error = body_error(response).await;
+    assert_eq!(error.kind(), ErrorKind::Stall);
+    assert!(begun.elapsed() < secs(45) && drips.requests().len() <= 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_nobody_reads_is_no_stall() {
+    let origin = origin([resource(9000).in_chunks(3000, ms(10))]);
+    let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
+    let mut len = 0;
+    while let Some(chunk) = body.chunk().await.unwrap() {
+        len += chunk.len();
+        tokio::time::sleep(secs(600)).await;
+    }
+    assert_eq!((len, origin.requests().len()), (9000, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_reads_lose_nothing_and_hurry_nothing() {
+    let replies =
+        [resource(9000).stalls_after(4000), Reply::status(503), resource(9000).after(secs(2)).in_chunks(1000, ms(30))];
+    let origin = origin(replies);
+    let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
+    let (mut got, begun) = (Vec::new(), Instant::now());
+    loop {
+        match timeout(ms(7), body.chunk()).await {
+            Ok(Ok(Some(chunk))) => got.extend_from_slice(&chunk),
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => panic!("{error}"),
+            Err(_) => {}
+        }
+    }
+    assert_eq!(got, pattern(9000));
+    assert_eq!(origin.requests().len(), 3);
+    assert!(begun.elapsed() < secs(9), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_resume_is_answered_with_goes_up() {
+    let origin = origin([resource(9000).breaks_after(4000), Reply::status(403)]);
+    let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
+    body.chunk().await.unwrap();
+    let error = body.chunk().await.unwrap_err();
+    assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Forbidden, Some(403), 2));
+    assert_eq!(body.position(), 4000, "the caller can go on from here, elsewhere");
+}
+
+mod randomly {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn breakage() -> impl Strategy<Value = Reply> {
+        let len = 20_000usize;
+        (0..len, 0..5u8, any::<bool>(), any::<bool>(), 100..9000usize).prop_map(
+            move |(at, how, ranged, sized, chunk)| {
+                let reply = resource(len).in_chunks(chunk, ms(1));
+                let reply = if ranged { reply } else { reply.ignores_ranges() };
+                // An unannounced end in order cannot be told from the real one.
+                let reply = if sized || how == 1 { reply } else { reply.announces(None) };
+                match how {
+                    0 => reply.breaks_after(at),
+                    1 => reply.ends_after(at),
+                    2 => reply.stalls_after(at),
+                    3 => Reply::status(503),
+                    _ => Reply::failure(ErrorKind::Disconnected),
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn whatever_breaks_the_bytes_are_the_bytes(
+            replies in prop::collection::vec(breakage(), 0..4),
+            start in 0..19_999u64,
+            len in 1..30_000u64,
+            whole in any::<bool>(),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+            let origin = origin(replies.into_iter().chain([resource(20_000)]));
+            let (request, want) = if whole {
+                (get(URL), pattern(20_000))
+            } else {
+                let end = (start + len).min(20_000) as usize;
+                (get(URL).range(RequestRange::Bounded(start..start + len)), pattern(20_000).slice(start as usize..end))
+            };
+            let got = runtime.block_on(fetch(&client(&origin), request.patience(Patience::default())));
+            prop_assert_eq!(got.unwrap(), want);
+        }
+    }
+}
