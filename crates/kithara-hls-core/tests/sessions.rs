@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kithara_hls_core::{
     BitRate,
-    session::{FailureKind, OnMissing, SessionOptions, VariantChoice},
+    session::{FailureKind, OnMissing, PlaybackOptions, SessionOptions, VariantChoice},
     sim::{Bandwidth, Fault, PlayerReport, Simulation, World},
     time::Tick,
     trace::{Recorder, Trace},
@@ -73,14 +73,16 @@ fn a_bad_delivery_is_fetched_again() {
 #[test]
 fn a_variant_without_playlist_is_left_out() {
     let world = ladder(World::new()).with_fault(fault("/high/index", 0, 99, FailureKind::NotFound, Some(404)));
-    let options = SessionOptions { variant: VariantChoice::Best, ..SessionOptions::default() };
+    let playback = PlaybackOptions { variant: VariantChoice::Best, ..PlaybackOptions::default() };
+    let options = SessionOptions { playback, ..SessionOptions::default() };
     check_exact(world, options);
 }
 
 #[test]
 fn a_segment_that_is_nowhere_is_left_out_when_that_is_allowed() {
     let world = ladder(World::new()).with_fault(fault("seg5", 0, 99, FailureKind::NotFound, Some(404)));
-    let options = SessionOptions { on_missing: OnMissing::Skip, ..SessionOptions::default() };
+    let playback = PlaybackOptions { on_missing: OnMissing::Skip, ..PlaybackOptions::default() };
+    let options = SessionOptions { playback, ..SessionOptions::default() };
     let (report, transcript) = play(world, options);
     assert!(report.ended, "{transcript}");
     assert_eq!(report.played, FOUR * 14, "{transcript}");

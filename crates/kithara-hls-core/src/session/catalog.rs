@@ -132,7 +132,7 @@ impl Session {
         }
         let waits = matches!(failure.cause.kind, FailureKind::NotReady | FailureKind::NotFound);
         let opened = self.primary.opened.unwrap_or(now);
-        if waits && now.since(opened) < self.options.ready_timeout {
+        if waits && now.since(opened) < self.options.playback.ready_timeout {
             let wait = failure.cause.retry_after.unwrap_or_else(|| backoff(self.primary.failures));
             self.primary.load = Load::Idle { due: Some(now + wait.max(MIN_INTERVAL)) };
             return self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
@@ -167,7 +167,7 @@ impl Session {
     }
 
     fn choose_first_variant(&mut self) {
-        let choice = match self.options.variant {
+        let choice = match self.options.playback.variant {
             VariantChoice::Id(id) => self.variant_named(id).map(|variant| (variant.id, AbrReason::Manual)),
             VariantChoice::Best => {
                 self.best_variant(|a, b| a.bandwidth > b.bandwidth).map(|id| (id, AbrReason::Manual))
@@ -205,7 +205,7 @@ impl Session {
 
     /// The variant to go on with when `failed` cannot be played: the nearest below in bandwidth, else the nearest above.
     pub(super) fn substitute_for(&self, failed: VariantId) -> Option<VariantId> {
-        if matches!(self.options.variant, VariantChoice::Id(_)) {
+        if matches!(self.options.playback.variant, VariantChoice::Id(_)) {
             return None;
         }
         let rate = self.variant_named(failed)?.bandwidth;
@@ -298,7 +298,7 @@ impl Session {
 
     /// A stream that cannot be played from: readers that have not begun with it get another, if there is one.
     pub(super) fn media_unusable(&mut self, id: MediaId, failure: Failure) {
-        let until = self.tick() + self.options.exclusion;
+        let until = self.tick() + self.options.playback.exclusion;
         if let Some(media) = self.medias.get_mut(&id) {
             media.excluded_until = Some(until);
         }
@@ -332,7 +332,7 @@ impl Session {
         let audio = || self.audio_rendition().map(|rendition| MediaId::Rendition(rendition.id));
         let main = || self.variant.map(MediaId::Variant);
         match track {
-            Track::Main if self.options.selection == MediaSelection::AudioOnly => audio().or_else(main),
+            Track::Main if self.options.playback.selection == MediaSelection::AudioOnly => audio().or_else(main),
             Track::Main => main(),
             Track::Audio => audio(),
             Track::Subtitles => None,

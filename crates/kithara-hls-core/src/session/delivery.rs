@@ -40,12 +40,33 @@ impl Session {
                 flat.touched |= flat.media == Some(media);
             }
         }
+        self.consider_abandoning(id);
+    }
+
+    /// Cuts a download that would starve its reader, if the same segment from a lower variant would not.
+    fn consider_abandoning(&mut self, id: FetchId) {
+        let Some(unit) = self.units.fetches.get(&id).map(|fetch| fetch.unit) else { return };
+        let MediaId::Variant(current) = unit.media else { return };
+        if !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
+            return;
+        }
+        let planned = |reader: &super::Reader| match &reader.state {
+            ReaderState::Adaptive(adaptive) => adaptive.is_planned(unit),
+            ReaderState::Flat(_) => false,
+        };
+        let Some(reader) = self.readers.iter().find(|(_, reader)| planned(reader)).map(|(id, _)| *id) else { return };
+        let situation = self.situation(reader, current);
+        let abandoned = self.units.get(unit).map_or(0, |unit| unit.trouble.abandoned);
+        let Some(lower) = self.adaptation.abandon(self.now.at, id, situation, abandoned) else { return };
+        self.apply_variant(lower, AbrReason::Abandoned);
+        self.replan_from(reader, unit, MediaId::Variant(lower));
     }
 
     pub(super) fn handle_fetched(&mut self, id: FetchId, result: Result<Delivered, FetchFailure>) {
         // A late report about a fetch that was cancelled.
         let Some(fetch) = self.units.fetches.remove(&id) else { return };
-        self.adaptation.ended(self.now.at, id, result.is_ok());
+        let wire_len = result.as_ref().ok().map(|delivered| delivered.wire_len);
+        self.adaptation.ended(self.now.at, id, wire_len);
         match result {
             Ok(delivered) => self.delivered(&fetch, delivered),
             Err(cause) => self.unit_failed(fetch.unit, cause),
@@ -141,7 +162,7 @@ impl Session {
             .collect();
         for (fetch, unit) in wait {
             self.units.fetches.remove(&fetch);
-            self.adaptation.cancelled(self.now.at, fetch);
+            self.adaptation.ended(self.now.at, fetch, None);
             self.act(Action::Cancel { fetch });
             self.unit_failed(unit, cause.clone());
         }
@@ -153,7 +174,7 @@ impl Session {
             Some(UnitState::Fetching(fetch)) => {
                 let fetch = *fetch;
                 self.units.fetches.remove(&fetch);
-                self.adaptation.cancelled(self.now.at, fetch);
+                self.adaptation.ended(self.now.at, fetch, None);
                 self.act(Action::Cancel { fetch });
             }
             Some(UnitState::Ready { .. }) => {}
@@ -197,7 +218,7 @@ impl Session {
             self.units.set(unit, UnitState::Resting { until: now });
         }
         let has_other_variant = self.other_for(unit).is_some();
-        let (refetches, on_missing) = (self.options.refetches, self.options.on_missing);
+        let (refetches, on_missing) = (self.options.playback.refetches, self.options.playback.on_missing);
         let options = fallback::Options {
             refetches,
             has_primary: self.multivariant.is_some(),
@@ -231,7 +252,7 @@ impl Session {
         if remedy != Remedy::Fail {
             self.tell(HlsEvent::Recovering { error: failure.clone(), remedy });
         }
-        let backoff = self.options.refetch_backoff;
+        let backoff = self.options.playback.refetch_backoff;
         let Some(trouble) = self.units.trouble(unit) else { return };
         match remedy {
             Remedy::Refetch => {
@@ -271,17 +292,25 @@ impl Session {
         if self.holds_readers(unit.media) {
             return None;
         }
-        self.substitute_for(variant)
+        // Units may be left over from a variant that is not the one in force any more.
+        let in_force = self.variant.filter(|id| *id != variant && !self.is_excluded(MediaId::Variant(*id)));
+        in_force.or_else(|| self.substitute_for(variant))
+    }
+
+    fn is_excluded(&self, id: MediaId) -> bool {
+        self.medias.get(&id).is_none_or(|media| media.is_excluded(self.now.at))
     }
 
     fn take_other_variant(&mut self, unit: UnitKey, failure: Failure) {
-        let until = self.tick() + self.options.exclusion;
+        let until = self.tick() + self.options.playback.exclusion;
         let Some(other) = self.other_for(unit) else { return self.give_up(unit, failure.cause) };
         if let Some(media) = self.medias.get_mut(&unit.media) {
             media.excluded_until = Some(until);
         }
         self.adaptation.exclude(unit.media, until);
-        self.apply_variant(other, AbrReason::Failover);
+        if self.variant != Some(other) {
+            self.apply_variant(other, AbrReason::Failover);
+        }
         self.cut_entered(unit, &failure);
         self.leave_media(unit.media, Some(unit));
         self.units.set(unit, UnitState::Failed);

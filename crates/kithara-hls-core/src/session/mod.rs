@@ -43,13 +43,13 @@ pub use self::{
     failure::{Failure, FailureKind, FetchFailure, Subject},
     ids::{FetchId, KeyId, MediaId, Place, PlaylistId, ReaderId, RunId, Track, UnitKey},
     input::{Command, Delivered, Demand, Head, Input, PlaylistText, View},
-    options::{MediaSelection, OnMissing, SessionOptions, VariantChoice},
+    options::{MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, SessionOptions, VariantChoice},
     status::{RenditionStatus, Status, VariantStatus},
 };
 use self::{adaptation::Adaptation, catalog::Primary, keys::Keys, media::Media, readers::Reader, units::Units};
 use crate::{
     playlist::{DiscontinuitySequence, MultivariantPlaylist, RenditionId, VariantId},
-    time::{Now, Tick, WallTime},
+    time::{Now, Tick},
 };
 
 /// One stream being read.
@@ -150,10 +150,6 @@ impl Session {
 
     fn tick(&self) -> Tick {
         self.now.at
-    }
-
-    fn wall(&self) -> Option<WallTime> {
-        self.now.wall
     }
 
     fn act(&mut self, action: Action) {

@@ -7,8 +7,23 @@ use serde::{Deserialize, Serialize};
 use crate::{abr::AbrOptions, playlist::VariantId};
 
 /// Everything that shapes a session's decisions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionOptions {
+    /// What is played, and how much of it is kept ready.
+    pub playback: PlaybackOptions,
+    /// What readers of bytes may do.
+    pub reader: ReaderOptions,
+    /// How adaptation chooses.
+    pub abr: AbrOptions,
+    /// Whether the application can be asked for new URLs. Default: no.
+    pub has_resolver: bool,
+    /// Seed of all chance in the session. Default: 0.
+    pub seed: u64,
+}
+
+/// What is played, how much of it is kept ready, and what is done when something cannot be had.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlaybackOptions {
     /// Media to keep ready ahead of a reader. Memory grows with it times the variant's bandwidth. Default: 30 s.
     pub buffer_goal: Duration,
     /// Upper bound for the bytes of units held and under way, the one being read included. At least one unit is always
@@ -32,18 +47,9 @@ pub struct SessionOptions {
     pub selection: MediaSelection,
     /// Which variant to open. Default: [`VariantChoice::Auto`].
     pub variant: VariantChoice,
-    /// Let readers of the flat view jump beyond what is known of its sizes, at the price of one small ranged request for
-    /// each segment before the place. Default: no.
-    pub resolve_sizes: bool,
-    /// Whether the application can be asked for new URLs. Default: no.
-    pub has_resolver: bool,
-    /// How adaptation chooses.
-    pub abr: AbrOptions,
-    /// Seed of all chance in the session (jitter of reloads). Default: 0.
-    pub seed: u64,
 }
 
-impl Default for SessionOptions {
+impl Default for PlaybackOptions {
     fn default() -> Self {
         Self {
             buffer_goal: Duration::from_secs(30),
@@ -56,12 +62,16 @@ impl Default for SessionOptions {
             on_missing: OnMissing::Fail,
             selection: MediaSelection::All,
             variant: VariantChoice::Auto,
-            resolve_sizes: false,
-            has_resolver: false,
-            abr: AbrOptions::default(),
-            seed: 0,
         }
     }
+}
+
+/// What readers of bytes may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReaderOptions {
+    /// Let readers jump beyond what is known of the sizes, and to the end, at the price of one small ranged request for
+    /// each segment whose length is not known yet. Default: no.
+    pub resolve_sizes: bool,
 }
 
 /// What to do with a segment that cannot be had from anywhere.

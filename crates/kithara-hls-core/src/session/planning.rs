@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Action, FailureKind, FetchFailure, HlsEvent, KeyRequest, MediaId, Place, ReaderId, Session, Track, UnitKey,
     UnitRequest, Urgency,
+    adaptation::Situation,
     ids::FetchId,
     media::Media,
     readers::{Flat, Next, ReaderState},
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     BitRate,
     key::{Encryption, Protection, initialization_vector, protection},
-    playlist::{ByteRange, Key, Uri},
+    playlist::{ByteRange, Key, Uri, VariantId},
 };
 
 /// A fetch that nobody waits for any more may finish when this little is missing: breaking it off and asking again
@@ -70,7 +71,7 @@ impl Session {
             let Some(media) = adaptive.media.and_then(|media| self.medias.get(&media)) else { return };
             let ahead = adaptive.planned_until().saturating_sub(adaptive.position);
             let bytes = media.likely_bytes(ahead);
-            let full = ahead >= self.options.buffer_goal || bytes >= self.options.buffer_bytes;
+            let full = ahead >= self.options.playback.buffer_goal || bytes >= self.options.playback.buffer_bytes;
             if full && !(adaptive.planned.is_empty() && adaptive.asks) {
                 return;
             }
@@ -92,12 +93,11 @@ impl Session {
         let Some(reader) = self.readers.get(&id).filter(|reader| reader.track == Track::Main) else { return };
         let ReaderState::Adaptive(adaptive) = &reader.state else { return };
         let (Some(MediaId::Variant(current)), None) = (adaptive.media, adaptive.switching_to) else { return };
-        if !matches!(self.options.variant, super::VariantChoice::Auto) {
+        if !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
             return;
         }
-        let buffered = self.buffered(id);
-        let segment = self.typical_segment(MediaId::Variant(current));
-        if let Some((target, reason)) = self.adaptation.decide(self.now.at, buffered, segment, current) {
+        let situation = self.situation(id, current);
+        if let Some((target, reason)) = self.adaptation.decide(self.now.at, situation) {
             self.switch_to(target, reason);
             self.attach_switch(id);
         }
@@ -130,9 +130,31 @@ impl Session {
         end.map_or(Duration::ZERO, |end| end.saturating_sub(adaptive.position))
     }
 
-    fn typical_segment(&self, media: MediaId) -> Duration {
-        let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
-        timeline.map_or(Duration::ZERO, |timeline| timeline.snapshot().target_duration)
+    /// What adaptation has to know of a reader.
+    pub(super) fn situation(&self, id: ReaderId, current: VariantId) -> Situation {
+        let timeline = self.medias.get(&MediaId::Variant(current)).and_then(|media| media.timeline.as_ref());
+        let segment = timeline.map_or(Duration::ZERO, |timeline| timeline.snapshot().target_duration);
+        let left = timeline.filter(|timeline| timeline.ended()).map(|timeline| {
+            let ahead = timeline.end().saturating_sub(self.planned_until(id));
+            let segments = ahead.as_nanos().div_ceil(segment.as_nanos().max(1));
+            u64::try_from(segments).unwrap_or(u64::MAX).max(1)
+        });
+        Situation { current, buffered: self.buffered(id), segment, segments_left: left }
+    }
+
+    fn planned_until(&self, id: ReaderId) -> Duration {
+        match self.readers.get(&id).map(|reader| &reader.state) {
+            Some(ReaderState::Adaptive(adaptive)) => adaptive.planned_until(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Takes a planned unit, and what is planned after it, from another stream.
+    pub(super) fn replan_from(&mut self, id: ReaderId, unit: UnitKey, other: MediaId) {
+        if let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) {
+            adaptive.leave(Some(unit), Some(other));
+        }
+        self.attach_switch(id);
     }
 
     /// Gives an adaptive reader the unit it asks for.
@@ -189,7 +211,7 @@ impl Session {
         for (idx, piece) in media.layout.pieces().iter().enumerate().skip(cursor) {
             let len = media.layout.len_of(idx).unwrap_or_else(|| media.likely_bytes(piece.duration));
             bytes = bytes.saturating_add(len);
-            let fits = bytes <= self.options.buffer_bytes && time < self.options.buffer_goal;
+            let fits = bytes <= self.options.playback.buffer_bytes && time < self.options.playback.buffer_goal;
             if idx > cursor && !(flat.reads_on && fits) {
                 return;
             }
@@ -225,7 +247,7 @@ impl Session {
         for (unit, fetch) in gone {
             if let Some(fetch) = fetch {
                 self.units.fetches.remove(&fetch);
-                self.adaptation.cancelled(self.now.at, fetch);
+                self.adaptation.ended(self.now.at, fetch, None);
                 self.act(Action::Cancel { fetch });
             }
             self.units.remove(unit);
@@ -287,7 +309,7 @@ impl Session {
     fn parallel(&self, wanted: &[Wanted]) -> usize {
         let medias: BTreeSet<MediaId> = wanted.iter().map(|wanted| wanted.unit.media).collect();
         let rate: u64 = medias.iter().filter_map(|id| self.medias.get(id)).map(|media| media.rate().0).sum();
-        parallel_fetches(self.adaptation.estimate(), BitRate(rate), self.options.parallel_fetches) + medias.len()
+        parallel_fetches(self.adaptation.estimate(), BitRate(rate), self.options.playback.parallel_fetches) + medias.len()
             - usize::from(!medias.is_empty())
     }
 
@@ -330,7 +352,7 @@ impl Session {
 
     /// Asks for the lengths a flat reader waits for.
     fn ask_lengths(&mut self) {
-        if !self.options.resolve_sizes {
+        if !self.options.reader.resolve_sizes {
             return;
         }
         let waiting: Vec<MediaId> = self

@@ -122,6 +122,11 @@ impl Adaptive {
         self.ended = false;
     }
 
+    /// Whether the unit can still be taken from elsewhere: it is planned, and nobody has seen a byte of it.
+    pub(super) fn is_planned(&self, unit: UnitKey) -> bool {
+        self.planned.iter().any(|entry| entry.unit == unit)
+    }
+
     /// Leaves what was entered, too: nobody will read it to its end.
     pub(super) fn seek(&mut self, at: Duration) {
         self.entered.clear();

@@ -161,7 +161,7 @@ impl Session {
                 };
                 if arriving || cursor.is_none() || cursor == Some(idx) {
                     self.stand(id, idx, false);
-                } else if !self.options.resolve_sizes {
+                } else if !self.options.reader.resolve_sizes {
                     self.refuse(id, FailureKind::UnknownOffset);
                 }
             }
@@ -269,7 +269,9 @@ impl Session {
                     flat.pending = flat.pending.or(flat.cursor.map(|_| 0));
                     flat.cursor = None;
                 }
-                ReaderState::Adaptive(adaptive) if adaptive.media == Some(media) => {
+                ReaderState::Adaptive(adaptive)
+                    if adaptive.media == Some(media) || from.is_some_and(|unit| adaptive.is_planned(unit)) =>
+                {
                     adaptive.leave(from, now);
                 }
                 ReaderState::Adaptive(adaptive) if adaptive.switching_to == Some(media) => {
