@@ -47,35 +47,22 @@ impl AssetsErrorKind {
     /// True where the same call may succeed later without anything else being done.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::Full | Self::Io | Self::QueueFull | Self::Abandoned | Self::Held | Self::TimedOut
-        )
+        matches!(self, Self::Full | Self::Io | Self::QueueFull | Self::Abandoned | Self::Held | Self::TimedOut)
     }
 }
 
 impl AssetsError {
     pub(crate) const fn new(kind: AssetsErrorKind, doing: &'static str) -> Self {
-        Self {
-            kind,
-            doing,
-            source: None,
-        }
+        Self { kind, doing, source: None }
     }
 
     pub(crate) fn io(doing: &'static str, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AssetsErrorKind::Full,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                AssetsErrorKind::Denied
-            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => AssetsErrorKind::Denied,
             _ => AssetsErrorKind::Io,
         };
-        Self {
-            kind,
-            doing,
-            source: Some(Arc::new(source)),
-        }
+        Self { kind, doing, source: Some(Arc::new(source)) }
     }
 
     /// What happened, for the program.

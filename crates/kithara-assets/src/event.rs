@@ -64,7 +64,8 @@ impl StoreEvent {
     }
 }
 
-type Callback = Arc<dyn Fn(&StoreEvent) + Send + Sync>;
+/// What a subscriber wants to be called.
+pub(crate) type Callback = Arc<dyn Fn(&StoreEvent) + Send + Sync>;
 
 /// Keeps a callback registered. Dropping it ends that; a call that is under way on another thread still finishes.
 #[must_use = "dropping a subscription ends it"]
@@ -74,31 +75,23 @@ pub struct Subscription {
     id: u64,
 }
 
+/// Callbacks with the number of their subscription.
+type Registered = Vec<(u64, Callback)>;
+
 /// The callbacks of one store.
 #[derive(Default)]
 pub(crate) struct Observers {
     next: AtomicU64,
     /// By asset; those of the whole store under `None`. Changed by subscribers, read by whoever sends an event.
-    callbacks: RwLock<HashMap<Option<AssetId>, Vec<(u64, Callback)>>>,
+    callbacks: RwLock<HashMap<Option<AssetId>, Registered>>,
 }
 
 impl Observers {
-    pub(crate) fn subscribe(
-        self: &Arc<Self>,
-        asset: Option<AssetId>,
-        callback: Callback,
-    ) -> Subscription {
+    pub(crate) fn subscribe(self: &Arc<Self>, asset: Option<AssetId>, callback: Callback) -> Subscription {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut callbacks = self
-            .callbacks
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut callbacks = self.callbacks.write().unwrap_or_else(PoisonError::into_inner);
         callbacks.entry(asset).or_default().push((id, callback));
-        Subscription {
-            observers: Arc::downgrade(self),
-            asset,
-            id,
-        }
+        Subscription { observers: Arc::downgrade(self), asset, id }
     }
 
     /// Calls who is concerned. No lock is held meanwhile, so a callback may use the store.
@@ -109,13 +102,8 @@ impl Observers {
     }
 
     fn concerned(&self, event: &StoreEvent) -> Vec<Callback> {
-        let callbacks = self
-            .callbacks
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let concerns = |asset: &Option<AssetId>| {
-            asset.is_none() || event.asset().is_none() || *asset == event.asset()
-        };
+        let callbacks = self.callbacks.read().unwrap_or_else(PoisonError::into_inner);
+        let concerns = |asset: &Option<AssetId>| asset.is_none() || event.asset().is_none() || *asset == event.asset();
         if callbacks.is_empty() {
             return Vec::new();
         }
@@ -133,10 +121,7 @@ impl Drop for Subscription {
         let Some(observers) = self.observers.upgrade() else {
             return;
         };
-        let mut callbacks = observers
-            .callbacks
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut callbacks = observers.callbacks.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(of_asset) = callbacks.get_mut(&self.asset) {
             of_asset.retain(|(id, _)| *id != self.id);
             if of_asset.is_empty() {
@@ -148,9 +133,7 @@ impl Drop for Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription")
-            .field("asset", &self.asset)
-            .finish_non_exhaustive()
+        f.debug_struct("Subscription").field("asset", &self.asset).finish_non_exhaustive()
     }
 }
 

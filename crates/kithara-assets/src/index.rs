@@ -6,9 +6,10 @@
 //! Stored bytes are counted once per file. Files that are hard links of each other have one *fingerprint*, and all resources with the
 //! same fingerprint form a *group* that is counted once.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::format::Record;
 use crate::key::{AssetId, ResourceKey, ResourceName};
 use crate::spans::{Inserted, Span, Spans};
 
@@ -17,6 +18,8 @@ pub(crate) struct Index {
     assets: HashMap<AssetId, Asset>,
     /// By fingerprint; never zero.
     groups: HashMap<u64, Group>,
+    /// Resources whose length was noted before anything of them was there, oldest first.
+    bare: VecDeque<ResourceKey>,
     resources: usize,
     stored: u64,
 }
@@ -91,7 +94,20 @@ pub(crate) enum Admission {
     Conflict,
 }
 
-/// The least recently used resources that may be evicted.
+/// What would become of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It joins what is there.
+    Join,
+    /// It takes the place of what is there.
+    Replace,
+    /// What it brings is there.
+    Redundant,
+    /// It disagrees with what is there.
+    Conflict,
+}
+
+/// A resource that may be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Victim {
     pub(crate) used: u64,
@@ -99,6 +115,8 @@ pub(crate) struct Victim {
 }
 
 const UNKNOWN: u64 = u64::MAX;
+/// Entries that may have a length and no span.
+const MAX_BARE: usize = 256;
 
 impl Resource {
     pub(crate) fn total(&self) -> Option<u64> {
@@ -116,8 +134,7 @@ impl Resource {
 
     fn agrees_with(&self, offer: &Offer) -> bool {
         let same_mark = self.mark == 0 || offer.mark == 0 || self.mark == offer.mark;
-        let same_total =
-            self.total == UNKNOWN || offer.total.is_none_or(|total| total == self.total);
+        let same_total = self.total == UNKNOWN || offer.total.is_none_or(|total| total == self.total);
         let total = offer.total.unwrap_or(self.total);
         let last = self.spans.as_slice().last().map_or(0, Span::end);
         same_mark && same_total && offer.span.end().max(last) <= total
@@ -127,6 +144,12 @@ impl Resource {
 impl Offer {
     pub(crate) fn is_whole(&self) -> bool {
         self.span.start == 0 && self.total == Some(self.span.len)
+    }
+
+    /// What the journal says of it.
+    pub(crate) fn record(&self, key: &ResourceKey) -> Record {
+        let Self { span: Span { start, len, stored }, total, mark, fingerprint, stamp, .. } = *self;
+        Record::Span { key: *key, start, len, total, mark, stored, stamp, fingerprint }
     }
 }
 
@@ -143,6 +166,31 @@ impl Index {
         self.assets.get(id)
     }
 
+    /// All resources.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ResourceKey, &Resource)> {
+        self.assets.iter().flat_map(|(id, asset)| {
+            asset.resources.iter().map(|(name, resource)| (ResourceKey { asset: *id, name: *name }, resource))
+        })
+    }
+
+    /// All resources of an asset.
+    pub(crate) fn keys_of(&self, id: &AssetId) -> Vec<ResourceKey> {
+        let resources = self.asset(id).into_iter().flat_map(Asset::resources);
+        resources.map(|(name, _)| ResourceKey { asset: *id, name: *name }).collect()
+    }
+
+    /// What the journal has to say to bring a resource back.
+    pub(crate) fn records(&self, key: &ResourceKey) -> Vec<Record> {
+        let Some(resource) = self.get(key).filter(|resource| resource.state == State::Known) else {
+            return Vec::new();
+        };
+        let (total, mark, fingerprint) = (resource.total(), resource.mark, resource.fingerprint);
+        let spans = resource.spans.as_slice().iter();
+        let offer =
+            |span: &Span| Offer { span: *span, total, mark, fingerprint, stamp: resource.used(), rule: Rule::Restore };
+        spans.map(|span| offer(span).record(key)).collect()
+    }
+
     /// Bytes on the medium, shared files counted once.
     pub(crate) const fn stored(&self) -> u64 {
         self.stored
@@ -153,55 +201,42 @@ impl Index {
     }
 
     pub(crate) fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Admission {
-        let mut gone = Vec::new();
-        if let Some(resource) = self.get(key) {
-            match resource.verdict(offer) {
-                Verdict::Refuse(refusal) => return refusal,
-                Verdict::Join => {}
-                Verdict::Replace => gone = self.clear(key),
-            }
-        }
-        let resource = self.entry(key);
-        let Inserted::Yes { replaced } = resource.spans.insert(offer.span) else {
-            return Admission::Redundant;
+        let gone = match self.judge(key, offer) {
+            Judgement::Conflict => return Admission::Conflict,
+            Judgement::Replace => self.clear(key),
+            Judgement::Join | Judgement::Redundant => Vec::new(),
         };
+        let resource = self.entry(key);
         if offer.mark != 0 {
             resource.mark = offer.mark;
         }
         resource.total = offer.total.unwrap_or(resource.total);
         resource.touch(offer.stamp);
+        let Inserted::Yes { replaced } = resource.spans.insert(offer.span) else {
+            return Admission::Redundant;
+        };
         let former = std::mem::replace(&mut resource.fingerprint, offer.fingerprint);
         for span in &replaced {
             self.uncount(former, span.stored);
         }
         self.count(key, offer.fingerprint, offer.span.stored);
-        gone.extend(replaced);
-        Admission::Admitted { gone }
+        Admission::Admitted { gone: gone.into_iter().chain(replaced).collect() }
+    }
+
+    /// What [`Index::admit`] would do.
+    pub(crate) fn judge(&self, key: &ResourceKey, offer: &Offer) -> Judgement {
+        self.get(key).map_or(Judgement::Join, |resource| resource.judge(offer))
     }
 
     /// Enters a file that a directory walk found. What is known already stays.
-    pub(crate) fn admit_unread(
-        &mut self,
-        key: &ResourceKey,
-        start: u64,
-        stored: u64,
-        stamp: u64,
-    ) -> bool {
-        if self
-            .get(key)
-            .is_some_and(|resource| resource.state != State::Unread)
-        {
+    pub(crate) fn admit_unread(&mut self, key: &ResourceKey, start: u64, stored: u64, stamp: u64) -> bool {
+        if self.get(key).is_some_and(|resource| resource.state != State::Unread) {
             return false;
         }
         let resource = self.entry(key);
         resource.state = State::Unread;
         resource.touch(stamp);
-        if resource.spans.insert(Span {
-            start,
-            len: 0,
-            stored,
-        }) == Inserted::Redundant
-        {
+        if resource.spans.insert(Span { start, len: 0, stored }) == Inserted::Redundant {
             return false;
         }
         self.stored += stored;
@@ -218,11 +253,7 @@ impl Index {
 
     /// Takes out one span, and the resource with its last.
     pub(crate) fn remove_span(&mut self, key: &ResourceKey, start: u64) -> Option<Span> {
-        let resource = self
-            .assets
-            .get_mut(&key.asset)?
-            .resources
-            .get_mut(&key.name)?;
+        let resource = self.assets.get_mut(&key.asset)?.resources.get_mut(&key.name)?;
         let span = resource.spans.remove(start)?;
         let fingerprint = std::mem::take(&mut resource.fingerprint);
         let empty = resource.spans.is_empty() && resource.state != State::Removing;
@@ -248,10 +279,14 @@ impl Index {
     }
 
     pub(crate) fn end_removal(&mut self, key: &ResourceKey) {
-        if self
-            .get(key)
-            .is_some_and(|resource| resource.state == State::Removing)
-        {
+        let asset = self.assets.get_mut(&key.asset);
+        let resource = asset.and_then(|asset| asset.resources.get_mut(&key.name));
+        let Some(resource) = resource.filter(|resource| resource.state == State::Removing) else {
+            return;
+        };
+        resource.state = State::Known;
+        // A length that was noted meanwhile belongs to the version that comes now.
+        if resource.total == UNKNOWN {
             self.drop_resource(key);
         }
     }
@@ -265,6 +300,9 @@ impl Index {
             return false;
         }
         resource.total = total;
+        if resource.spans.is_empty() {
+            self.note_bare(*key);
+        }
         true
     }
 
@@ -280,31 +318,15 @@ impl Index {
 
     /// The least recently used resources of assets that are not pinned and that `may_go`, oldest first: at most `limit`, and only those
     /// used before `before`.
-    pub(crate) fn oldest(
-        &self,
-        limit: usize,
-        before: u64,
-        may_go: impl Fn(&AssetId) -> bool,
-    ) -> Vec<Victim> {
+    pub(crate) fn oldest(&self, limit: usize, before: u64, may_go: impl Fn(&AssetId) -> bool) -> Vec<Victim> {
         let mut oldest = BinaryHeap::with_capacity(limit + 1);
-        for (id, asset) in self
-            .assets
-            .iter()
-            .filter(|(id, asset)| !asset.pinned && may_go(id))
-        {
+        for (id, asset) in self.assets.iter().filter(|(id, asset)| !asset.pinned && may_go(id)) {
             for (name, resource) in &asset.resources {
                 let used = resource.used();
                 let keep = used < before
-                    && (oldest.len() < limit
-                        || oldest.peek().is_some_and(|last: &Victim| used < last.used));
+                    && (oldest.len() < limit || oldest.peek().is_some_and(|last: &Victim| used < last.used));
                 if keep && !resource.spans.is_empty() {
-                    oldest.push(Victim {
-                        used,
-                        key: ResourceKey {
-                            asset: *id,
-                            name: *name,
-                        },
-                    });
+                    oldest.push(Victim { used, key: ResourceKey { asset: *id, name: *name } });
                     if oldest.len() > limit {
                         oldest.pop();
                     }
@@ -314,28 +336,31 @@ impl Index {
         oldest.into_sorted_vec()
     }
 
+    /// Lets only so many entries exist whose spans never came.
+    fn note_bare(&mut self, key: ResourceKey) {
+        self.bare.push_back(key);
+        if self.bare.len() <= MAX_BARE {
+            return;
+        }
+        let oldest = self.bare.pop_front().filter(|key| {
+            self.get(key).is_some_and(|resource| resource.spans.is_empty() && resource.state == State::Known)
+        });
+        if let Some(key) = oldest {
+            self.drop_resource(&key);
+        }
+    }
+
     fn entry(&mut self, key: &ResourceKey) -> &mut Resource {
         let resources = &mut self.resources;
-        self.assets
-            .entry(key.asset)
-            .or_default()
-            .resources
-            .entry(key.name)
-            .or_insert_with(|| {
-                *resources += 1;
-                Resource {
-                    total: UNKNOWN,
-                    ..Resource::default()
-                }
-            })
+        self.assets.entry(key.asset).or_default().resources.entry(key.name).or_insert_with(|| {
+            *resources += 1;
+            Resource { total: UNKNOWN, ..Resource::default() }
+        })
     }
 
     /// Takes out all spans and what they said of their resource; the entry stays.
     fn clear(&mut self, key: &ResourceKey) -> Vec<Span> {
-        let Some(resource) = self
-            .assets
-            .get_mut(&key.asset)
-            .and_then(|asset| asset.resources.get_mut(&key.name))
+        let Some(resource) = self.assets.get_mut(&key.asset).and_then(|asset| asset.resources.get_mut(&key.name))
         else {
             return Vec::new();
         };
@@ -358,21 +383,14 @@ impl Index {
     }
 
     fn drop_asset_if_empty(&mut self, id: &AssetId) {
-        if self
-            .assets
-            .get(id)
-            .is_some_and(|asset| asset.resources.is_empty() && !asset.pinned)
-        {
+        if self.assets.get(id).is_some_and(|asset| asset.resources.is_empty() && !asset.pinned) {
             self.assets.remove(id);
         }
     }
 
     fn count(&mut self, key: &ResourceKey, fingerprint: u64, stored: u64) {
         if fingerprint != 0 {
-            let group = self.groups.entry(fingerprint).or_insert(Group {
-                first: *key,
-                links: 0,
-            });
+            let group = self.groups.entry(fingerprint).or_insert(Group { first: *key, links: 0 });
             group.links += 1;
             if group.links > 1 {
                 return;
@@ -399,24 +417,19 @@ impl Asset {
     }
 }
 
-enum Verdict {
-    Join,
-    Replace,
-    Refuse(Admission),
-}
-
 impl Resource {
-    fn verdict(&self, offer: &Offer) -> Verdict {
+    fn judge(&self, offer: &Offer) -> Judgement {
         if self.state == State::Removing {
-            return Verdict::Refuse(Admission::Conflict);
+            return Judgement::Conflict;
         }
         let agrees = self.agrees_with(offer) && self.state == State::Known;
         match offer.rule {
-            Rule::Replace => Verdict::Replace,
-            _ if agrees => Verdict::Join,
-            Rule::Commit if offer.is_whole() => Verdict::Replace,
-            Rule::Restore if offer.stamp >= self.used() => Verdict::Replace,
-            _ => Verdict::Refuse(Admission::Conflict),
+            Rule::Replace => Judgement::Replace,
+            _ if agrees && self.spans.holds(&offer.span) => Judgement::Redundant,
+            _ if agrees => Judgement::Join,
+            Rule::Commit if offer.is_whole() => Judgement::Replace,
+            Rule::Restore if offer.stamp >= self.used() => Judgement::Replace,
+            _ => Judgement::Conflict,
         }
     }
 }
@@ -431,32 +444,16 @@ mod tests {
     }
 
     fn offer(start: u64, len: u64) -> Offer {
-        let span = Span {
-            start,
-            len,
-            stored: len + 10,
-        };
-        Offer {
-            span,
-            total: None,
-            mark: 0,
-            fingerprint: 0,
-            stamp: 1,
-            rule: Rule::Commit,
-        }
+        let span = Span { start, len, stored: len + 10 };
+        Offer { span, total: None, mark: 0, fingerprint: 0, stamp: 1, rule: Rule::Commit }
     }
 
     fn whole(len: u64) -> Offer {
-        Offer {
-            total: Some(len),
-            ..offer(0, len)
-        }
+        Offer { total: Some(len), ..offer(0, len) }
     }
 
     fn admitted(gone: &[Offer]) -> Admission {
-        Admission::Admitted {
-            gone: gone.iter().map(|offer| offer.span).collect(),
-        }
+        Admission::Admitted { gone: gone.iter().map(|offer| offer.span).collect() }
     }
 
     #[test]
@@ -464,30 +461,18 @@ mod tests {
         let mut index = Index::default();
         assert_eq!(index.admit(&key("a", "x"), &offer(0, 10)), admitted(&[]));
         assert_eq!(index.admit(&key("a", "x"), &offer(10, 10)), admitted(&[]));
-        assert_eq!(
-            index.admit(&key("a", "x"), &offer(5, 5)),
-            Admission::Redundant
-        );
+        assert_eq!(index.admit(&key("a", "x"), &offer(5, 5)), Admission::Redundant);
         assert_eq!(index.stored(), 40);
-        assert_eq!(
-            index.admit(&key("a", "x"), &offer(0, 20)),
-            admitted(&[offer(0, 10), offer(10, 10)])
-        );
+        assert_eq!(index.admit(&key("a", "x"), &offer(0, 20)), admitted(&[offer(0, 10), offer(10, 10)]));
         assert_eq!(index.stored(), 30);
         index.remove_span(&key("a", "x"), 0);
-        assert_eq!(
-            (index.stored(), index.resources(), index.assets().count()),
-            (0, 0, 0)
-        );
+        assert_eq!((index.stored(), index.resources(), index.assets().count()), (0, 0, 0));
     }
 
     #[test]
     fn shared_files_are_counted_once() {
         let mut index = Index::default();
-        let offer = Offer {
-            fingerprint: 7,
-            ..whole(100)
-        };
+        let offer = Offer { fingerprint: 7, ..whole(100) };
         index.admit(&key("a", "x"), &offer);
         assert_eq!(index.same_content(7), Some(key("a", "x")));
         index.admit(&key("a", "y"), &offer);
@@ -500,11 +485,7 @@ mod tests {
 
     #[test]
     fn a_part_must_agree_about_version_and_length() {
-        let part = |mark, total| Offer {
-            mark,
-            total,
-            ..offer(10, 10)
-        };
+        let part = |mark, total| Offer { mark, total, ..offer(10, 10) };
         for (first, second, want) in [
             (part(0, None), part(1, None), true),
             (part(1, None), part(1, None), true),
@@ -517,10 +498,7 @@ mod tests {
         ] {
             let mut index = Index::default();
             index.admit(&key("a", "x"), &first);
-            let second = Offer {
-                span: offer(20, 10).span,
-                ..second
-            };
+            let second = Offer { span: offer(20, 10).span, ..second };
             let got = index.admit(&key("a", "x"), &second);
             assert_eq!(got == admitted(&[]), want, "{first:?} {second:?} {got:?}");
             assert_eq!(got == Admission::Conflict, !want);
@@ -530,60 +508,24 @@ mod tests {
     #[test]
     fn a_whole_resource_takes_the_place_of_another_version() {
         let mut index = Index::default();
-        let old = Offer {
-            mark: 1,
-            ..offer(10, 10)
-        };
+        let old = Offer { mark: 1, ..offer(10, 10) };
         index.admit(&key("a", "x"), &old);
-        assert_eq!(
-            index.admit(
-                &key("a", "x"),
-                &Offer {
-                    mark: 2,
-                    ..whole(5)
-                }
-            ),
-            admitted(&[old])
-        );
-        assert_eq!(
-            index.admit(
-                &key("a", "x"),
-                &Offer {
-                    mark: 2,
-                    ..whole(5)
-                }
-            ),
-            Admission::Redundant
-        );
-        let again = Offer {
-            mark: 2,
-            rule: Rule::Replace,
-            ..whole(5)
-        };
+        assert_eq!(index.admit(&key("a", "x"), &Offer { mark: 2, ..whole(5) }), admitted(&[old]));
+        assert_eq!(index.admit(&key("a", "x"), &Offer { mark: 2, ..whole(5) }), Admission::Redundant);
+        let again = Offer { mark: 2, rule: Rule::Replace, ..whole(5) };
         assert_eq!(index.admit(&key("a", "x"), &again), admitted(&[again]));
     }
 
     #[test]
     fn of_two_restored_versions_the_younger_wins_in_either_order() {
-        let old = Offer {
-            mark: 1,
-            stamp: 5,
-            rule: Rule::Restore,
-            ..offer(0, 10)
-        };
-        let new = Offer {
-            mark: 2,
-            stamp: 6,
-            rule: Rule::Restore,
-            ..offer(20, 10)
-        };
+        let old = Offer { mark: 1, stamp: 5, rule: Rule::Restore, ..offer(0, 10) };
+        let new = Offer { mark: 2, stamp: 6, rule: Rule::Restore, ..offer(20, 10) };
         for pair in [[old, new], [new, old]] {
             let mut index = Index::default();
-            pair.map(|offer| index.admit(&key("a", "x"), &offer));
-            assert_eq!(
-                index.get(&key("a", "x")).unwrap().spans,
-                Spans::One(new.span)
-            );
+            for offer in pair {
+                index.admit(&key("a", "x"), &offer);
+            }
+            assert_eq!(index.get(&key("a", "x")).unwrap().spans, Spans::One(new.span));
             assert_eq!(index.stored(), 20);
         }
     }
@@ -602,23 +544,14 @@ mod tests {
     #[test]
     fn eviction_takes_the_least_recently_used_and_spares_what_is_held() {
         let mut index = Index::default();
-        for (asset, name, stamp) in [
-            ("a", "1", 5),
-            ("a", "2", 3),
-            ("b", "1", 4),
-            ("b", "2", 1),
-            ("c", "1", 2),
-        ] {
+        for (asset, name, stamp) in [("a", "1", 5), ("a", "2", 3), ("b", "1", 4), ("b", "2", 1), ("c", "1", 2)] {
             index.admit(&key(asset, name), &Offer { stamp, ..whole(10) });
         }
         index.set_pinned(&key("c", "").asset, true);
         index.get(&key("b", "2")).unwrap().touch(9);
         let names = |limit, before| {
             let oldest = index.oldest(limit, before, |_| true);
-            oldest
-                .into_iter()
-                .map(|victim| victim.used)
-                .collect::<Vec<_>>()
+            oldest.into_iter().map(|victim| victim.used).collect::<Vec<_>>()
         };
         assert_eq!(names(10, u64::MAX), [3, 4, 5, 9]);
         assert_eq!(names(2, u64::MAX), [3, 4]);

@@ -29,10 +29,7 @@ impl Partition {
     /// The public part of an application's namespace. `namespace` is any text of the application's choice.
     #[must_use]
     pub fn new(namespace: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            scope: String::new(),
-        }
+        Self { namespace: namespace.into(), scope: String::new() }
     }
 
     /// The part of this namespace that only the holder of certain credentials may read. `scope` tells holders apart: a user id, or a hash
@@ -46,15 +43,8 @@ impl Partition {
 
 impl fmt::Debug for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scope = if self.scope.is_empty() {
-            "public"
-        } else {
-            "private"
-        };
-        f.debug_struct("Partition")
-            .field("namespace", &self.namespace)
-            .field("scope", &scope)
-            .finish()
+        let scope = if self.scope.is_empty() { "public" } else { "private" };
+        f.debug_struct("Partition").field("namespace", &self.namespace).field("scope", &scope).finish()
     }
 }
 
@@ -66,23 +56,13 @@ impl AssetId {
     /// The asset that the application calls `name`.
     #[must_use]
     pub fn named(partition: &Partition, name: &str) -> Self {
-        Self(hash(
-            "asset",
-            &[&partition.namespace, &partition.scope, name],
-        ))
+        Self(hash("asset", &[&partition.namespace, &partition.scope, name]))
     }
 
     /// The asset whose entry point is `url`: its multivariant playlist, or the one file of a progressive stream.
     #[must_use]
     pub fn for_url(partition: &Partition, url: &Url, identity: &UrlIdentity) -> Self {
-        Self(hash(
-            "asset url",
-            &[
-                &partition.namespace,
-                &partition.scope,
-                &identity.canonical(url),
-            ],
-        ))
+        Self(hash("asset url", &[&partition.namespace, &partition.scope, &identity.canonical(url)]))
     }
 
     pub(crate) const fn from_bytes(bytes: [u8; NAME_LEN]) -> Self {
@@ -119,19 +99,13 @@ impl ResourceKey {
     /// The resource that the application calls `name`. Never equal to a key made by [`ResourceKey::for_url`].
     #[must_use]
     pub fn named(asset: AssetId, name: &str) -> Self {
-        Self {
-            asset,
-            name: ResourceName(hash("resource", &[name])),
-        }
+        Self { asset, name: ResourceName(hash("resource", &[name])) }
     }
 
     /// The resource at `url`, whatever the signing parameters (see [`UrlIdentity`]), the user info and the fragment are.
     #[must_use]
     pub fn for_url(asset: AssetId, url: &Url, identity: &UrlIdentity) -> Self {
-        Self {
-            asset,
-            name: ResourceName(hash("resource url", &[&identity.canonical(url)])),
-        }
+        Self { asset, name: ResourceName(hash("resource url", &[&identity.canonical(url)])) }
     }
 
     /// The asset this resource belongs to.
@@ -167,10 +141,7 @@ impl FromStr for ResourceKey {
 
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let (asset, name) = text.split_once('/').ok_or(InvalidKey)?;
-        Ok(Self {
-            asset: asset.parse()?,
-            name: name.parse()?,
-        })
+        Ok(Self { asset: asset.parse()?, name: name.parse()? })
     }
 }
 
@@ -265,17 +236,9 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_key_are_refused() {
-        for text in [
-            "",
-            "/",
-            "..",
-            "0",
-            &"g".repeat(32),
-            &"A".repeat(32),
-            &"0".repeat(31),
-            &"0".repeat(33),
-            &"é".repeat(16),
-        ] {
+        for text in
+            ["", "/", "..", "0", &"g".repeat(32), &"A".repeat(32), &"0".repeat(31), &"0".repeat(33), &"é".repeat(16)]
+        {
             assert_eq!(text.parse::<AssetId>(), Err(InvalidKey), "{text}");
             assert_eq!(text.parse::<ResourceKey>(), Err(InvalidKey), "{text}");
         }
@@ -290,14 +253,8 @@ mod tests {
         assert_eq!(id(&public), id(&Partition::new("app").scoped("")));
         assert_ne!(id(&public), id(&Partition::new("other")));
         assert_ne!(id(&public), id(&public.clone().scoped("user 1")));
-        assert_ne!(
-            id(&public.clone().scoped("user 1")),
-            id(&public.scoped("user 2"))
-        );
-        assert_ne!(
-            id(&Partition::new("ab").scoped("c")),
-            id(&Partition::new("a").scoped("bc"))
-        );
+        assert_ne!(id(&public.clone().scoped("user 1")), id(&public.scoped("user 2")));
+        assert_ne!(id(&Partition::new("ab").scoped("c")), id(&Partition::new("a").scoped("bc")));
     }
 
     #[test]
@@ -305,15 +262,9 @@ mod tests {
         let identity = UrlIdentity::default();
         let url = url("https://a.example/x.m3u8");
         let partition = Partition::default();
-        assert_ne!(
-            AssetId::named(&partition, url.as_str()),
-            AssetId::for_url(&partition, &url, &identity)
-        );
+        assert_ne!(AssetId::named(&partition, url.as_str()), AssetId::for_url(&partition, &url, &identity));
         let asset = AssetId::named(&partition, "a");
-        assert_ne!(
-            ResourceKey::named(asset, url.as_str()),
-            ResourceKey::for_url(asset, &url, &identity)
-        );
+        assert_ne!(ResourceKey::named(asset, url.as_str()), ResourceKey::for_url(asset, &url, &identity));
     }
 
     #[test]
@@ -321,14 +272,8 @@ mod tests {
         let identity = UrlIdentity::default();
         let asset = AssetId::named(&Partition::default(), "a");
         let key = |text| ResourceKey::for_url(asset, &url(text), &identity);
-        assert_eq!(
-            key("https://a.example/s.ts?md5=1&expires=5"),
-            key("https://u:p@a.example/s.ts?md5=2&expires=9#f")
-        );
-        assert_ne!(
-            key("https://a.example/s.ts?id=1&md5=1"),
-            key("https://a.example/s.ts?id=2&md5=1")
-        );
+        assert_eq!(key("https://a.example/s.ts?md5=1&expires=5"), key("https://u:p@a.example/s.ts?md5=2&expires=9#f"));
+        assert_ne!(key("https://a.example/s.ts?id=1&md5=1"), key("https://a.example/s.ts?id=2&md5=1"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Leases within one process: who holds an asset, and who is just evicting from it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::key::AssetId;
@@ -12,6 +13,8 @@ pub(crate) struct LeaseTable {
     /// Assets without an entry are neither leased nor being evicted from.
     holds: Mutex<HashMap<AssetId, Hold>>,
     eviction_ended: Condvar,
+    /// Grows when a lease ends, which is when more may be evicted than before.
+    ended: AtomicU64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -33,10 +36,7 @@ impl LeaseTable {
     pub(crate) fn acquire(&self, asset: AssetId) -> bool {
         let mut holds = self.lock();
         while holds.get(&asset) == Some(&Hold::Evicting) {
-            holds = self
-                .eviction_ended
-                .wait(holds)
-                .unwrap_or_else(PoisonError::into_inner);
+            holds = self.eviction_ended.wait(holds).unwrap_or_else(PoisonError::into_inner);
         }
         match holds.entry(asset).or_insert(Hold::Leased(0)) {
             Hold::Leased(count) => {
@@ -47,8 +47,14 @@ impl LeaseTable {
         }
     }
 
+    /// How many leases ended so far.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
     /// Takes a lease away. True when it was the last of its asset.
     pub(crate) fn release(&self, asset: AssetId) -> bool {
+        self.ended.fetch_add(1, Ordering::Relaxed);
         let mut holds = self.lock();
         match holds.get_mut(&asset) {
             Some(Hold::Leased(count)) if *count > 1 => {

@@ -1,13 +1,17 @@
 //! A persistent asset cache: resources by key, spans and holes, leases, quota, crash-safe.
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod disk;
 mod error;
 mod event;
 mod fate;
-mod format;
+pub mod format;
 mod identity;
 mod index;
 mod key;
 mod lease;
+mod maintain;
 mod medium;
 mod memory;
 mod meta;
@@ -23,7 +27,8 @@ pub use error::{AssetsError, AssetsErrorKind};
 pub use event::{LossReason, StoreEvent, Subscription};
 pub use identity::UrlIdentity;
 pub use key::{AssetId, InvalidKey, Partition, ResourceKey};
-pub use meta::{Clock, Meta, UnixMillis, Validators};
+pub use maintain::{AssetSummary, GcOptions, GcReport, ResourceSummary, Usage, Verified};
+pub use meta::{BaseUrl, Clock, Meta, UnixMillis, Validators};
 pub use options::{DiskOptions, MemoryOptions};
 pub use resource::{AtomicResource, StreamingResource};
 pub use span_writer::{SpanWriter, WriteOutcome};

@@ -5,115 +5,141 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::disk::{Disk, DiskWriter, SpanFile};
 use crate::error::AssetsError;
 use crate::event::LossReason;
 use crate::fate::Fate;
-use crate::key::ResourceKey;
-use crate::memory::{Memory, MemorySpan};
+use crate::index::State;
+use crate::key::{AssetId, ResourceKey};
+use crate::memory::{Memory, MemorySpan, MemoryWriter};
 use crate::meta::Meta;
 use crate::shared::Shared;
 use crate::span_writer::Sink;
 use crate::spans::Span;
 use crate::ticket::Ticket;
 
+/// Where a store keeps its bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Medium {
     Memory(Arc<Memory>),
+    Disk(Arc<Disk>),
 }
 
 /// A span that is open for reading. It stays readable when the store evicts it.
 #[derive(Debug)]
 pub(crate) enum OpenSpan {
     Memory(Arc<MemorySpan>),
+    File(Box<SpanFile>),
 }
 
 /// Why a span that should be there could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadFault {
+    /// Its bytes are not those that were written.
     Corrupt,
+    /// The disk said no.
     Io(io::Error),
 }
+
+/// Uses closer together than this are one use for the journal: 10 min, in milliseconds.
+const SAME_USE: u64 = 10 * 60 * 1000;
 
 impl Medium {
     pub(crate) fn shared(&self) -> &Shared {
         match self {
             Self::Memory(memory) => &memory.shared,
+            Self::Disk(disk) => &disk.root.shared,
         }
     }
 
-    /// Looks on the medium for a span of `key` that begins at `start` and that the index does not know. True when there was one.
-    pub(crate) fn probe(&self, _key: &ResourceKey, _start: u64) -> bool {
+    /// Looks on the medium for a span that begins at `start` and that the index does not know. True when there was one.
+    pub(crate) fn probe(&self, key: &ResourceKey, start: u64) -> bool {
         match self {
             Self::Memory(_) => false,
+            Self::Disk(disk) => disk.root.probe(key, start),
         }
     }
 
-    /// Makes sure that what the index says of `key` can be relied on.
-    pub(crate) fn know(&self, _key: &ResourceKey) {
-        match self {
-            Self::Memory(_) => {}
+    /// Makes the index say what it can about `key`.
+    pub(crate) fn know(&self, key: &ResourceKey) {
+        let Self::Disk(disk) = self else { return };
+        match disk.root.shared.resource(key, |resource| resource.state) {
+            Some(State::Unread) => disk.root.resolve(key),
+            None => {
+                disk.root.probe(key, 0);
+            }
+            Some(State::Known | State::Removing) => {}
         }
     }
 
     /// The span that holds `offset`, from the index or else from the medium. Counts as a use.
     pub(crate) fn find(&self, key: &ResourceKey, offset: u64) -> Option<Span> {
         self.know(key);
-        let stamp = self.shared().next_stamp();
-        let listed = || {
-            self.shared().resource(key, |resource| {
-                resource.touch(stamp);
-                resource.spans.at(offset)
-            })
-        };
-        listed()
-            .flatten()
-            .or_else(|| self.probe(key, offset).then(listed).flatten().flatten())
+        let shared = self.shared();
+        let now = shared.latest_stamp();
+        let listed = shared.resource(key, |resource| resource.spans.at(offset).map(|span| (span, resource.touch(now))));
+        if let Some((span, last)) = listed.flatten() {
+            if let Self::Disk(disk) = self
+                && now.saturating_sub(last) > SAME_USE
+            {
+                disk.root.note_use(key, now);
+            }
+            return Some(span);
+        }
+        let probed = self.probe(key, offset);
+        if probed { shared.resource(key, |resource| resource.spans.at(offset)).flatten() } else { None }
     }
 
     /// The one span of a resource that is present as a whole in one piece. Counts as a use.
     pub(crate) fn find_whole(&self, key: &ResourceKey) -> Option<Span> {
-        self.find(key, 0);
+        self.know(key);
+        let now = self.shared().latest_stamp();
         self.shared().resource(key, |resource| {
+            resource.touch(now);
             let first = resource.spans.as_slice().first().copied();
             first.filter(|span| span.start == 0 && resource.total() == Some(span.len))
         })?
     }
 
-    /// Takes a span out that could not be read.
+    /// Opens a span that the index has. `None` where it is not what the index says, which was put right.
+    pub(crate) fn open(&self, key: &ResourceKey, span: Span) -> Result<Option<OpenSpan>, AssetsError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.open(key, span).map(OpenSpan::Memory)),
+            Self::Disk(disk) => Ok(disk.root.open(key, span)?.map(Box::new).map(OpenSpan::File)),
+        }
+    }
+
+    /// Takes out a span that could not be read.
     ///
     /// # Errors
     /// The span may be right, but the disk cannot be read.
-    pub(crate) fn fault(
-        &self,
-        key: &ResourceKey,
-        span: Span,
-        fault: ReadFault,
-    ) -> Result<(), AssetsError> {
+    pub(crate) fn fault(&self, key: &ResourceKey, span: Span, fault: ReadFault) -> Result<(), AssetsError> {
         match self {
-            Self::Memory(_) => unreachable!("memory can be read: {key} {span:?} {fault:?}"),
+            Self::Memory(_) => Ok(()),
+            Self::Disk(disk) => disk.root.fault(key, span, fault),
         }
     }
 
-    pub(crate) fn open(
-        &self,
-        key: &ResourceKey,
-        span: Span,
-    ) -> Result<Option<OpenSpan>, AssetsError> {
-        match self {
-            Self::Memory(memory) => Ok(memory.open(key, span.start).map(OpenSpan::Memory)),
+    /// Reads a whole span, and takes it out if it is not right. True when it is.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub(crate) fn check(&self, key: &ResourceKey, span: Span) -> Result<bool, AssetsError> {
+        let Some(mut open) = self.open(key, span)? else { return Ok(false) };
+        let mut at = span.start;
+        while at < span.end() {
+            match open.read(at, usize::MAX) {
+                Ok(bytes) => at += bytes.len() as u64,
+                Err(fault) => return self.fault(key, span, fault).map(|()| false),
+            }
         }
+        Ok(true)
     }
 
-    pub(crate) fn sink(
-        &self,
-        key: &ResourceKey,
-        start: u64,
-        meta: Meta,
-        pieces: bool,
-        fate: Fate,
-    ) -> Sink {
+    pub(crate) fn sink(&self, key: &ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Sink {
         match self {
-            Self::Memory(memory) => Sink::memory(memory, key, start, meta, pieces, fate),
+            Self::Memory(memory) => Sink::Memory(Box::new(MemoryWriter::new(memory, key, start, meta, pieces, fate))),
+            Self::Disk(disk) => Sink::Disk(DiskWriter::new(&disk.root, key, start, meta, pieces, fate)),
         }
     }
 
@@ -122,39 +148,59 @@ impl Medium {
         self.shared().fates.abandon(key);
         match self {
             Self::Memory(memory) => Ticket::ready(memory.put(key, bytes, meta)),
+            Self::Disk(disk) => disk.put(key, bytes, meta),
         }
     }
 
     pub(crate) fn remove(&self, key: &ResourceKey) {
         self.shared().fates.abandon(key);
         match self {
-            Self::Memory(memory) => memory.remove(key, LossReason::Removed),
+            Self::Memory(memory) => {
+                memory.remove(key, LossReason::Removed);
+            }
+            Self::Disk(disk) => disk.remove(key),
+        }
+    }
+
+    pub(crate) fn lease(&self, asset: AssetId) {
+        match self {
+            Self::Memory(memory) => {
+                memory.shared.leases.acquire(asset);
+            }
+            Self::Disk(disk) => disk.root.lease_files.acquire(&disk.root.shared.leases, &disk.root.layout, asset),
+        }
+    }
+
+    pub(crate) fn release(&self, asset: AssetId) {
+        match self {
+            Self::Memory(memory) => {
+                memory.shared.leases.release(asset);
+            }
+            Self::Disk(disk) => disk.root.release_lease(asset),
+        }
+    }
+
+    pub(crate) fn label(&self, asset: AssetId) -> Option<String> {
+        match self {
+            Self::Memory(memory) => memory.label(asset),
+            Self::Disk(disk) => disk.label(asset),
         }
     }
 }
 
 impl OpenSpan {
-    pub(crate) fn start(&self) -> u64 {
-        match self {
-            Self::Memory(span) => span.start,
-        }
-    }
-
     pub(crate) fn meta(&self) -> &Meta {
         match self {
             Self::Memory(span) => &span.meta,
+            Self::File(file) => file.meta(),
         }
     }
 
     /// At least one and at most `max` bytes from `offset`, which lies within the span; never beyond the block of `offset`.
     pub(crate) fn read(&mut self, offset: u64, max: usize) -> Result<Bytes, ReadFault> {
         match self {
-            Self::Memory(span) => {
-                let from = usize::try_from(offset - span.start)
-                    .expect("spans in memory are shorter than memory");
-                let to = span.bytes.len().min(from.saturating_add(max));
-                Ok(span.bytes.slice(from..to))
-            }
+            Self::Memory(span) => span.read(offset, max),
+            Self::File(file) => file.read(offset, max),
         }
     }
 }

@@ -9,13 +9,16 @@ use crate::error::{AssetsError, AssetsErrorKind};
 use crate::event::LossReason;
 use crate::fate::Fate;
 use crate::format::BLOCK;
-use crate::index::{Admission, Offer, Rule};
+use crate::index::{Admission, Index, Offer, Resource, Rule};
 use crate::key::{AssetId, ResourceKey};
+use crate::maintain::{GcOptions, GcReport};
+use crate::medium::ReadFault;
 use crate::meta::Meta;
 use crate::options::MemoryOptions;
 use crate::shared::Shared;
 use crate::spans::Span;
 
+/// An open store in memory.
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) shared: Shared,
@@ -23,15 +26,17 @@ pub(crate) struct Memory {
     piece_bytes: u64,
     /// The bytes of what the index lists, by resource and start. Locked before the index, never the other way round.
     spans: Mutex<Held>,
+    labels: Mutex<HashMap<AssetId, String>>,
 }
 
 /// By resource and start.
 type Held = HashMap<(ResourceKey, u64), Arc<MemorySpan>>;
 
+/// A committed span.
 #[derive(Debug)]
 pub(crate) struct MemorySpan {
-    pub(crate) start: u64,
-    pub(crate) bytes: Bytes,
+    start: u64,
+    bytes: Bytes,
     pub(crate) meta: Meta,
 }
 
@@ -41,6 +46,8 @@ pub(crate) struct MemoryWriter {
     memory: Arc<Memory>,
     key: ResourceKey,
     meta: Meta,
+    /// Offset of the first byte of all.
+    first: u64,
     /// Offset of the first byte in `buffer`.
     start: u64,
     buffer: Vec<u8>,
@@ -48,38 +55,41 @@ pub(crate) struct MemoryWriter {
     fate: Fate,
 }
 
+/// What is to become present.
+struct Commit<'a> {
+    key: &'a ResourceKey,
+    span: MemorySpan,
+    total: Option<u64>,
+    rule: Rule,
+    fate: Option<&'a Fate>,
+}
+
 impl Memory {
     pub(crate) fn new(options: MemoryOptions) -> Self {
         Self {
             shared: Shared::new(options.clock),
             capacity: options.capacity,
-            piece_bytes: options.piece_bytes.max(1),
+            piece_bytes: options.piece_bytes.min(options.capacity).max(1),
             spans: Mutex::default(),
+            labels: Mutex::default(),
         }
     }
 
-    pub(crate) fn open(&self, key: &ResourceKey, start: u64) -> Option<Arc<MemorySpan>> {
-        self.lock().get(&(*key, start)).map(Arc::clone)
+    pub(crate) const fn capacity(&self) -> u64 {
+        self.capacity
     }
 
-    pub(crate) fn put(
-        &self,
-        key: &ResourceKey,
-        bytes: &[u8],
-        meta: Meta,
-    ) -> Result<(), AssetsError> {
+    pub(crate) fn open(&self, key: &ResourceKey, span: Span) -> Option<Arc<MemorySpan>> {
+        self.lock().get(&(*key, span.start)).map(Arc::clone)
+    }
+
+    pub(crate) fn put(&self, key: &ResourceKey, bytes: &[u8], meta: Meta) -> Result<(), AssetsError> {
         let total = Some(bytes.len() as u64);
-        self.commit(
-            key,
-            0,
-            Bytes::copy_from_slice(bytes),
-            meta,
-            total,
-            Rule::Replace,
-        )
+        let span = MemorySpan { start: 0, bytes: Bytes::copy_from_slice(bytes), meta };
+        self.commit(Commit { key, span, total, rule: Rule::Replace, fate: None })
     }
 
-    pub(crate) fn remove(&self, key: &ResourceKey, reason: LossReason) {
+    pub(crate) fn remove(&self, key: &ResourceKey, reason: LossReason) -> u64 {
         let mut spans = self.lock();
         let gone = self.shared.write(|index| index.remove(key));
         for span in &gone {
@@ -87,107 +97,143 @@ impl Memory {
         }
         drop(spans);
         self.shared.lost(key, &gone, reason);
+        gone.iter().map(|span| span.stored).sum()
     }
 
-    fn commit(
-        &self,
-        key: &ResourceKey,
-        start: u64,
-        bytes: Bytes,
-        meta: Meta,
-        total: Option<u64>,
-        rule: Rule,
-    ) -> Result<(), AssetsError> {
-        let len = bytes.len() as u64;
-        if len > self.capacity {
-            return Err(AssetsError::new(AssetsErrorKind::Full, COMMITTING));
+    pub(crate) fn remove_asset(&self, asset: AssetId) -> Result<u64, AssetsError> {
+        let pinned = self.shared.read(|index| index.asset(&asset).is_some_and(|asset| asset.pinned));
+        let eviction = self.shared.leases.evict(asset).filter(|_| !pinned);
+        let _eviction = eviction.ok_or(AssetsError::new(AssetsErrorKind::Held, "removing an asset"))?;
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner).remove(&asset);
+        let keys = self.shared.read(|index| index.keys_of(&asset));
+        keys.iter().for_each(|key| self.shared.fates.abandon(key));
+        Ok(keys.iter().map(|key| self.remove(key, LossReason::Removed)).sum())
+    }
+
+    pub(crate) fn gc(&self, options: GcOptions) -> GcReport {
+        let count = || self.shared.read(|index| (index.resources(), index.stored()));
+        let (resources, stored) = count();
+        let now = self.shared.clock.now().0;
+        let age = options.unused_for.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let limits =
+            [(Some(u64::MAX), options.quota.unwrap_or(self.capacity)), (age.map(|age| now.saturating_sub(age)), 0)];
+        for (before, quota) in limits.into_iter().filter_map(|(before, quota)| Some((before?, quota))) {
+            self.trim(before, quota);
         }
-        let span = Span {
-            start,
-            len,
-            stored: len,
-        };
-        let mark = meta.validators.mark();
+        let (resources_left, bytes_left) = count();
+        GcReport { resources: resources - resources_left, bytes: stored - bytes_left, bytes_left }
+    }
+
+    pub(crate) fn label(&self, asset: AssetId) -> Option<String> {
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner).get(&asset).cloned()
+    }
+
+    pub(crate) fn set_label(&self, asset: AssetId, label: &str) -> Result<(), AssetsError> {
+        if label.len() > MAX_LABEL {
+            return Err(AssetsError::new(AssetsErrorKind::TooLarge, "labelling an asset"));
+        }
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner).insert(asset, label.into());
+        Ok(())
+    }
+
+    fn commit(&self, commit: Commit<'_>) -> Result<(), AssetsError> {
+        let Commit { key, span, total, rule, fate } = commit;
+        let refused = |kind| Err(AssetsError::new(kind, COMMITTING));
+        let (start, len) = (span.start, span.bytes.len() as u64);
+        if len > self.capacity {
+            return refused(AssetsErrorKind::TooLarge);
+        }
+        let mut spans = self.lock();
+        // Asked under the lock that a removal takes after it has told the fates.
+        if let Some(reason) = fate.and_then(|fate| fate.get()) {
+            return refused(*reason);
+        }
+        let known = self.shared.resource(key, Resource::total).flatten();
         let offer = Offer {
-            span,
-            total,
-            mark,
+            span: Span { start, len, stored: len },
+            total: total.or(known),
+            mark: span.meta.validators.mark(),
             fingerprint: 0,
             stamp: self.shared.next_stamp(),
             rule,
         };
-        let mut spans = self.lock();
         let gone = match self.shared.write(|index| index.admit(key, &offer)) {
             Admission::Redundant => return Ok(()),
-            Admission::Conflict => {
-                return Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING));
-            }
+            Admission::Conflict => return refused(AssetsErrorKind::Conflict),
             Admission::Admitted { gone } => gone,
         };
         for old in &gone {
             spans.remove(&(*key, old.start));
         }
-        spans.insert((*key, start), Arc::new(MemorySpan { start, bytes, meta }));
-        let evicted = self.make_room(&mut spans, key, start);
+        spans.insert((*key, start), Arc::new(span));
+        let evicted = self.make_room(&mut spans, (*key, start));
         drop(spans);
         self.shared.lost(key, &gone, LossReason::Replaced);
-        self.shared.committed(key, span.range());
-        for (key, span) in evicted {
-            self.shared.lost(&key, &[span], LossReason::Evicted);
-        }
+        self.shared.committed(key, offer.span.range());
+        self.tell_evicted(&evicted);
         Ok(())
     }
 
     /// Evicts until the capacity is kept, sparing the span that was just committed and, as long as there is anything else, leased assets.
-    fn make_room(&self, spans: &mut Held, new: &ResourceKey, at: u64) -> Vec<(ResourceKey, Span)> {
-        let mut evicted = Vec::new();
-        for spare_leased in [true, false] {
-            let may_go = |asset: &AssetId| !spare_leased || !self.shared.leases.is_leased(asset);
-            while self.shared.read(|index| index.stored() > self.capacity) {
-                let before = evicted.len();
-                for victim in self
-                    .shared
-                    .read(|index| index.oldest(VICTIMS, u64::MAX, may_go))
-                {
-                    self.evict(
-                        spans,
-                        &victim.key,
-                        (*new == victim.key).then_some(at),
-                        &mut evicted,
-                    );
-                }
-                if evicted.len() == before {
-                    break;
-                }
-            }
-        }
+    fn make_room(&self, spans: &mut Held, new: (ResourceKey, u64)) -> Vec<(ResourceKey, Span)> {
+        let unleased = |asset: &AssetId| !self.shared.leases.is_leased(asset);
+        let mut evicted = self.evict(spans, Some(new), u64::MAX, self.capacity, &unleased);
+        evicted.extend(self.evict(spans, Some(new), u64::MAX, self.capacity, &|_| true));
         evicted
+    }
+
+    /// Evicts what nobody leases and was used before `before`, down to `quota`.
+    fn trim(&self, before: u64, quota: u64) {
+        let unleased = |asset: &AssetId| !self.shared.leases.is_leased(asset);
+        let evicted = self.evict(&mut self.lock(), None, before, quota, &unleased);
+        self.tell_evicted(&evicted);
     }
 
     fn evict(
         &self,
-        spans: &mut Held,
-        key: &ResourceKey,
-        spared: Option<u64>,
-        evicted: &mut Vec<(ResourceKey, Span)>,
-    ) {
-        let all = self
-            .shared
-            .resource(key, |resource| resource.spans.as_slice().to_vec())
-            .unwrap_or_default();
-        for span in all.into_iter().filter(|span| Some(span.start) != spared) {
-            if self.shared.read(|index| index.stored() <= self.capacity) {
-                return;
+        held: &mut Held,
+        spared: Option<(ResourceKey, u64)>,
+        before: u64,
+        quota: u64,
+        may_go: &dyn Fn(&AssetId) -> bool,
+    ) -> Vec<(ResourceKey, Span)> {
+        let mut evicted = Vec::new();
+        loop {
+            let (victims, count) = (self.shared.read(|index| index.oldest(VICTIMS, before, may_go)), evicted.len());
+            for key in victims.iter().map(|victim| victim.key) {
+                let spans = self.shared.resource(&key, |resource| resource.spans.as_slice().to_vec());
+                for span in spans.unwrap_or_default().into_iter().filter(|span| spared != Some((key, span.start))) {
+                    if self.shared.read(Index::stored) <= quota {
+                        return evicted;
+                    }
+                    self.shared.write(|index| index.remove_span(&key, span.start));
+                    held.remove(&(key, span.start));
+                    evicted.push((key, span));
+                }
             }
-            self.shared
-                .write(|index| index.remove_span(key, span.start));
-            spans.remove(&(*key, span.start));
-            evicted.push((*key, span));
+            if evicted.len() == count {
+                return evicted;
+            }
+        }
+    }
+
+    fn tell_evicted(&self, evicted: &[(ResourceKey, Span)]) {
+        for (key, span) in evicted {
+            self.shared.lost(key, &[*span], LossReason::Evicted);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemorySpan {
+    /// At least one and at most `max` bytes from `offset`.
+    pub(crate) fn read(&self, offset: u64, max: usize) -> Result<Bytes, ReadFault> {
+        let from = offset.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
+        let from = from.filter(|from| *from < self.bytes.len()).ok_or(ReadFault::Corrupt)?;
+        Ok(self.bytes.slice(from..self.bytes.len().min(from.saturating_add(max))))
     }
 }
 
@@ -200,20 +246,12 @@ impl MemoryWriter {
         pieces: bool,
         fate: Fate,
     ) -> Self {
-        Self {
-            memory: Arc::clone(memory),
-            key: *key,
-            meta,
-            start,
-            buffer: Vec::new(),
-            pieces,
-            fate,
-        }
+        Self { memory: Arc::clone(memory), key: *key, meta, first: start, start, buffer: Vec::new(), pieces, fate }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), AssetsErrorKind> {
         if (self.buffer.len() + bytes.len()) as u64 > self.memory.capacity {
-            return Err(AssetsErrorKind::Full);
+            return Err(AssetsErrorKind::TooLarge);
         }
         self.buffer.extend_from_slice(bytes);
         if self.pieces && self.buffer.len() as u64 >= self.memory.piece_bytes {
@@ -223,16 +261,23 @@ impl MemoryWriter {
     }
 
     pub(crate) fn commit(mut self, total: Option<u64>) -> Result<(), AssetsError> {
-        if self.buffer.is_empty() && total != Some(self.start) {
-            return Err(AssetsError::new(AssetsErrorKind::Abandoned, COMMITTING));
+        let refused = |kind| Err(AssetsError::new(kind, COMMITTING));
+        if !self.buffer.is_empty() || (self.start, total) == (0, Some(0)) {
+            return self.flush(total);
         }
-        self.flush(total)
+        if self.start == self.first {
+            return refused(AssetsErrorKind::Abandoned);
+        }
+        // All pieces are present already; only the length is new.
+        let agrees = |total| self.memory.shared.write(|index| index.set_total(&self.key, total));
+        if total.is_none_or(agrees) { Ok(()) } else { refused(AssetsErrorKind::Conflict) }
     }
 
-    /// Commits whole blocks of what came, as the store on disk does.
+    /// Keeps what can be kept, as the store on disk does.
     pub(crate) fn abort(mut self) {
-        let whole = self.buffer.len() / BLOCK * BLOCK;
-        self.buffer.truncate(whole);
+        if !self.pieces {
+            self.buffer.truncate(self.buffer.len() / BLOCK * BLOCK);
+        }
         if !self.buffer.is_empty() {
             // Nobody asked for these bytes to be kept, so nobody is told why they were not.
             let _ = self.flush(None);
@@ -240,23 +285,16 @@ impl MemoryWriter {
     }
 
     fn flush(&mut self, total: Option<u64>) -> Result<(), AssetsError> {
-        if let Some(reason) = self.fate.get() {
-            return Err(AssetsError::new(*reason, COMMITTING));
-        }
         let bytes = Bytes::from(std::mem::take(&mut self.buffer).into_boxed_slice());
         let start = self.start;
         self.start += bytes.len() as u64;
-        self.memory.commit(
-            &self.key,
-            start,
-            bytes,
-            self.meta.clone(),
-            total,
-            Rule::Commit,
-        )
+        let span = MemorySpan { start, bytes, meta: self.meta.clone() };
+        self.memory.commit(Commit { key: &self.key, span, total, rule: Rule::Commit, fate: Some(&self.fate) })
     }
 }
 
+/// Bytes a label may have.
+pub(crate) const MAX_LABEL: usize = 4 << 10;
 const COMMITTING: &str = "committing a span to memory";
 /// Victims looked for at a time.
 const VICTIMS: usize = 64;

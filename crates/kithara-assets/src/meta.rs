@@ -10,9 +10,7 @@ use url::Url;
 
 /// A point in wall time: milliseconds since 1970 (UTC). Wall clocks may be wrong and may go back; the store uses it for ages and order
 /// only, never to decide whether bytes are right.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixMillis(pub u64);
 
@@ -26,10 +24,7 @@ impl UnixMillis {
 
 impl From<SystemTime> for UnixMillis {
     fn from(time: SystemTime) -> Self {
-        let millis = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis();
+        let millis = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         Self(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 }
@@ -116,29 +111,47 @@ pub struct Meta {
     /// Until when they may be used without asking the origin; `None` when it said nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<UnixMillis>,
+    /// The URL that relative references resolve against: the last one of all redirects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    base_url: Option<Url>,
+    pub base: Option<BaseUrl>,
 }
 
-impl Meta {
-    /// Remembers the URL that relative references resolve against: the last one of all redirects. User info, query and fragment are
-    /// dropped, for they may be secrets and no relative reference needs them.
+/// A URL without user info, query and fragment, for they may be secrets and no relative reference needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Url")]
+pub struct BaseUrl(Url);
+
+impl BaseUrl {
+    /// The URL itself.
     #[must_use]
-    pub fn with_base_url(mut self, url: &Url) -> Self {
-        let mut url = url.clone();
+    pub const fn as_url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl From<Url> for BaseUrl {
+    fn from(mut url: Url) -> Self {
         url.set_query(None);
         url.set_fragment(None);
         // A URL that cannot have user info has none to drop.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        self.base_url = Some(url);
+        Self(url)
+    }
+}
+
+impl Meta {
+    /// The same with `url` for a base, stripped as [`BaseUrl`] is.
+    #[must_use]
+    pub fn with_base_url(mut self, url: &Url) -> Self {
+        self.base = Some(url.clone().into());
         self
     }
 
-    /// The URL that relative references resolve against, without user info, query and fragment.
+    /// The URL that relative references resolve against, where it is known.
     #[must_use]
-    pub const fn base_url(&self) -> Option<&Url> {
-        self.base_url.as_ref()
+    pub fn base_url(&self) -> Option<&Url> {
+        self.base.as_ref().map(BaseUrl::as_url)
     }
 
     /// True while the bytes may be used without asking the origin. False where the origin said nothing, and where the clock went back
@@ -155,23 +168,14 @@ mod tests {
 
     #[test]
     fn a_base_url_keeps_no_secret() {
-        let url = "https://user:pass@a.example/p/x.m3u8?token=1#frag"
-            .parse()
-            .unwrap();
+        let url = "https://user:pass@a.example/p/x.m3u8?token=1#frag".parse().unwrap();
         let meta = Meta::default().with_base_url(&url);
-        assert_eq!(
-            meta.base_url().unwrap().as_str(),
-            "https://a.example/p/x.m3u8"
-        );
+        assert_eq!(meta.base_url().unwrap().as_str(), "https://a.example/p/x.m3u8");
     }
 
     #[test]
     fn freshness_ends_and_does_not_survive_a_clock_that_went_back() {
-        let meta = Meta {
-            stored_at: UnixMillis(100),
-            fresh_until: Some(UnixMillis(200)),
-            ..Meta::default()
-        };
+        let meta = Meta { stored_at: UnixMillis(100), fresh_until: Some(UnixMillis(200)), ..Meta::default() };
         let fresh = |now| meta.is_fresh(UnixMillis(now));
         assert_eq!([99, 100, 199, 200].map(fresh), [false, true, true, false]);
         assert!(!Meta::default().is_fresh(UnixMillis(0)));
@@ -180,19 +184,10 @@ mod tests {
     #[test]
     fn marks_tell_versions_apart() {
         let mark = |etag: Option<&str>, time: Option<&str>| {
-            Validators {
-                etag: etag.map(Into::into),
-                last_modified: time.map(Into::into),
-            }
-            .mark()
+            Validators { etag: etag.map(Into::into), last_modified: time.map(Into::into) }.mark()
         };
         assert_eq!(mark(None, None), 0);
-        let all = [
-            mark(Some("a"), None),
-            mark(None, Some("a")),
-            mark(Some("a"), Some("a")),
-            mark(Some(""), None),
-        ];
+        let all = [mark(Some("a"), None), mark(None, Some("a")), mark(Some("a"), Some("a")), mark(Some(""), None)];
         for (at, one) in all.iter().enumerate() {
             assert_ne!(*one, 0);
             assert!(!all[..at].contains(one));

@@ -18,11 +18,7 @@ pub struct MemoryOptions {
 
 impl Default for MemoryOptions {
     fn default() -> Self {
-        Self {
-            capacity: 8 << 20,
-            piece_bytes: 1 << 20,
-            clock: Clock::default(),
-        }
+        Self { capacity: 8 << 20, piece_bytes: 1 << 20, clock: Clock::default() }
     }
 }
 
@@ -30,7 +26,7 @@ impl Default for MemoryOptions {
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
     /// Bytes the files of the store may take, at most, over all processes that share the directory. The least recently used go first;
-    /// those of leased and pinned assets never: when nothing else is left, the store stops caching. While another process evicts, the
+    /// those of leased and pinned assets never: when nothing else is left, the store stops caching. One span may take half of it. While another process evicts, the
     /// quota may be exceeded by an eighth. Default: 1 GiB.
     pub quota: u64,
     /// Bytes of the file system that stay free: below them the store evicts its own files and then stops caching. Default: 256 MiB.

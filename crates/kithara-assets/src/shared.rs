@@ -53,11 +53,7 @@ impl Shared {
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn resource<R>(
-        &self,
-        key: &ResourceKey,
-        look: impl FnOnce(&Resource) -> R,
-    ) -> Option<R> {
+    pub(crate) fn resource<R>(&self, key: &ResourceKey, look: impl FnOnce(&Resource) -> R) -> Option<R> {
         self.read(|index| index.get(key).map(look))
     }
 
@@ -65,11 +61,13 @@ impl Shared {
     pub(crate) fn next_stamp(&self) -> u64 {
         let now = self.clock.now().0;
         let advance = |last: u64| Some(now.max(last.saturating_add(1)));
-        let last = self
-            .stamp
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance)
-            .unwrap_or_else(|last| last);
+        let last = self.stamp.fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance).unwrap_or_else(|last| last);
         now.max(last.saturating_add(1))
+    }
+
+    /// The stamp of something that happens now and needs no place of its own in the order.
+    pub(crate) fn latest_stamp(&self) -> u64 {
+        self.clock.now().0.max(self.stamp.load(Ordering::Relaxed))
     }
 
     /// Lets the next stamp be later than `stamp`, which an earlier process gave.
@@ -88,11 +86,7 @@ impl Shared {
         }
         self.losses.fetch_add(1, Ordering::Release);
         for span in spans {
-            self.observers.send(&StoreEvent::Lost {
-                key: *key,
-                range: span.range(),
-                reason,
-            });
+            self.observers.send(&StoreEvent::Lost { key: *key, range: span.range(), reason });
         }
     }
 
@@ -100,8 +94,7 @@ impl Shared {
     pub(crate) fn committed(&self, key: &ResourceKey, range: Range<u64>) {
         *self.commits.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.committed.notify_all();
-        self.observers
-            .send(&StoreEvent::Committed { key: *key, range });
+        self.observers.send(&StoreEvent::Committed { key: *key, range });
     }
 
     /// Blocks until `done` says yes, asking once and after every commit. False when `deadline` came first.
@@ -116,21 +109,14 @@ impl Shared {
             commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
             while *commits == seen {
                 let Some(deadline) = deadline else {
-                    commits = self
-                        .committed
-                        .wait(commits)
-                        .unwrap_or_else(PoisonError::into_inner);
+                    commits = self.committed.wait(commits).unwrap_or_else(PoisonError::into_inner);
                     continue;
                 };
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     return false;
                 }
-                commits = self
-                    .committed
-                    .wait_timeout(commits, left)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
+                commits = self.committed.wait_timeout(commits, left).unwrap_or_else(PoisonError::into_inner).0;
             }
         }
     }

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use crate::disk::{DiskWriter, End};
 use crate::error::{AssetsError, AssetsErrorKind};
 use crate::fate::Fate;
 use crate::key::ResourceKey;
 use crate::medium::Medium;
-use crate::memory::{Memory, MemoryWriter};
+use crate::memory::MemoryWriter;
 use crate::meta::Meta;
 use crate::ticket::Ticket;
 
@@ -44,40 +46,15 @@ pub enum WriteOutcome {
 /// Where the bytes of a writer go.
 #[derive(Debug)]
 pub(crate) enum Sink {
-    Memory(MemoryWriter),
-}
-
-impl Sink {
-    pub(crate) fn memory(
-        memory: &Arc<Memory>,
-        key: &ResourceKey,
-        start: u64,
-        meta: Meta,
-        pieces: bool,
-        fate: Fate,
-    ) -> Self {
-        Self::Memory(MemoryWriter::new(memory, key, start, meta, pieces, fate))
-    }
+    Memory(Box<MemoryWriter>),
+    Disk(DiskWriter),
 }
 
 impl SpanWriter {
-    pub(crate) fn new(
-        medium: &Medium,
-        key: &ResourceKey,
-        start: u64,
-        meta: Meta,
-        pieces: bool,
-    ) -> Self {
+    pub(crate) fn new(medium: &Medium, key: &ResourceKey, start: u64, meta: Meta, pieces: bool) -> Self {
         let fate = medium.shared().fates.begin(key);
         let sink = medium.sink(key, start, meta, pieces, Arc::clone(&fate));
-        Self {
-            medium: medium.clone(),
-            key: *key,
-            start,
-            position: start,
-            fate,
-            sink: Some(sink),
-        }
+        Self { medium: medium.clone(), key: *key, start, position: start, fate, sink: Some(sink) }
     }
 
     /// Offset of the first byte in the resource.
@@ -96,18 +73,35 @@ impl SpanWriter {
     pub fn write(&mut self, bytes: Bytes) -> WriteOutcome {
         self.hand_over(bytes, |sink, bytes| match sink {
             Sink::Memory(writer) => writer.write(&bytes),
+            Sink::Disk(writer) => writer.write(bytes),
         })
     }
 
     /// Hands over the next bytes, blocking the thread while the queue of the disk is full: for downloads, where the disk sets the pace.
     pub fn write_blocking(&mut self, bytes: Bytes) -> WriteOutcome {
-        self.write(bytes)
+        self.hand_over(bytes, |sink, bytes| match sink {
+            Sink::Memory(writer) => writer.write(&bytes),
+            Sink::Disk(writer) => writer.write_blocking(bytes),
+        })
     }
 
-    /// Hands over the next bytes, waiting while the queue of the disk is full: for downloads under a runtime.
+    /// Hands over the next bytes, waiting while the queue of the disk is full: for downloads under a runtime. Dropping the future hands
+    /// nothing over.
     pub async fn write_paced(&mut self, bytes: Bytes) -> WriteOutcome {
-        std::future::ready(()).await;
-        self.write(bytes)
+        loop {
+            std::future::poll_fn(|cx| self.poll_room(cx, bytes.len())).await;
+            let chunk = bytes.clone();
+            let sent = self.try_hand_over(chunk, |sink, bytes| match sink {
+                Sink::Memory(writer) => writer.write(&bytes),
+                Sink::Disk(writer) => writer.write(bytes),
+            });
+            match sent {
+                Ok(()) => return WriteOutcome::Accepted,
+                // Somebody else was quicker.
+                Err(AssetsErrorKind::QueueFull) => {}
+                Err(reason) => return self.give_up(reason),
+            }
+        }
     }
 
     /// Ends the span and makes it present, all at once. `total_len` is the length of the whole resource, where it is known.
@@ -120,19 +114,32 @@ impl SpanWriter {
     /// written (an empty resource says so with `Some(0)`), and whatever made the writer give up.
     pub fn commit(mut self, total_len: Option<u64>) -> Ticket<Range<u64>> {
         let range = self.start..self.position;
-        let outcome = match (self.fate.get(), self.sink.take()) {
-            (Some(reason), _) => Err(AssetsError::new(*reason, COMMITTING)),
-            (None, None) => Err(AssetsError::new(AssetsErrorKind::Abandoned, COMMITTING)),
-            (None, Some(Sink::Memory(writer))) => writer.commit(total_len).map(|()| range),
-        };
-        Ticket::ready(outcome)
+        let refused = |kind| Ticket::ready(Err(AssetsError::new(kind, COMMITTING)));
+        match (self.fate.get(), self.sink.take()) {
+            (None, Some(Sink::Memory(writer))) => Ticket::ready(writer.commit(total_len).map(|()| range)),
+            (None, Some(Sink::Disk(writer))) => writer.commit(total_len),
+            (None, None) => refused(AssetsErrorKind::Abandoned),
+            (Some(reason), sink) => {
+                self.sink = sink;
+                refused(*reason)
+            }
+        }
     }
 
     /// Throws everything away that is not committed yet: the bytes proved to be wrong.
     pub fn discard(mut self) {
-        // It was not given up before, or it was, and then the first reason stands.
+        // Where it was given up before, the first reason stands.
         let _ = self.fate.set(AssetsErrorKind::Abandoned);
-        self.sink = None;
+        if let Some(Sink::Disk(writer)) = self.sink.take() {
+            writer.abort(End::Discard);
+        }
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>, len: usize) -> Poll<()> {
+        match &self.sink {
+            Some(Sink::Disk(writer)) if self.fate.get().is_none() => writer.poll_room(cx, len),
+            _ => Poll::Ready(()),
+        }
     }
 
     fn hand_over(
@@ -140,20 +147,27 @@ impl SpanWriter {
         bytes: Bytes,
         send: impl FnOnce(&mut Sink, Bytes) -> Result<(), AssetsErrorKind>,
     ) -> WriteOutcome {
-        if let Some(reason) = self.fate.get() {
-            return WriteOutcome::GaveUp(*reason);
-        }
-        let len = bytes.len() as u64;
-        let (Some(sink), Some(position)) = (&mut self.sink, self.position.checked_add(len)) else {
-            return self.give_up(AssetsErrorKind::InvalidRange);
-        };
-        match send(sink, bytes) {
-            Ok(()) => {
-                self.position = position;
-                WriteOutcome::Accepted
-            }
+        match self.try_hand_over(bytes, send) {
+            Ok(()) => WriteOutcome::Accepted,
             Err(reason) => self.give_up(reason),
         }
+    }
+
+    fn try_hand_over(
+        &mut self,
+        bytes: Bytes,
+        send: impl FnOnce(&mut Sink, Bytes) -> Result<(), AssetsErrorKind>,
+    ) -> Result<(), AssetsErrorKind> {
+        if let Some(reason) = self.fate.get() {
+            return Err(*reason);
+        }
+        let position = self.position.checked_add(bytes.len() as u64).ok_or(AssetsErrorKind::InvalidRange)?;
+        let sink = self.sink.as_mut().ok_or(AssetsErrorKind::Abandoned)?;
+        if !bytes.is_empty() {
+            send(sink, bytes)?;
+        }
+        self.position = position;
+        Ok(())
     }
 
     fn give_up(&mut self, reason: AssetsErrorKind) -> WriteOutcome {
@@ -164,6 +178,7 @@ impl SpanWriter {
     fn close(&mut self) {
         match self.sink.take() {
             Some(Sink::Memory(writer)) => writer.abort(),
+            Some(Sink::Disk(writer)) => writer.abort(End::Keep),
             None => {}
         }
     }
@@ -179,11 +194,8 @@ impl Drop for SpanWriter {
 impl fmt::Debug for SpanWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("SpanWriter");
-        out.field("key", &self.key)
-            .field("start", &self.start)
-            .field("position", &self.position);
-        out.field("gave_up", &self.fate.get())
-            .finish_non_exhaustive()
+        out.field("key", &self.key).field("start", &self.start).field("position", &self.position);
+        out.field("gave_up", &self.fate.get()).finish_non_exhaustive()
     }
 }
 

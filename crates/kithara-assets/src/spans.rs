@@ -32,7 +32,7 @@ pub(crate) enum Spans {
     None,
     One(Span),
     /// Two or more.
-    Many(Box<Vec<Span>>),
+    Many(Vec<Span>),
 }
 
 /// What became of a span that was offered.
@@ -97,25 +97,21 @@ impl Spans {
         holes
     }
 
-    /// The first absent byte at or after `offset`.
-    pub(crate) fn hole_from(&self, offset: u64) -> u64 {
-        let mut at = offset;
-        while let Some(span) = self.at(at) {
-            at = span.end();
-        }
-        at
-    }
-
-    pub(crate) fn insert(&mut self, span: Span) -> Inserted {
+    /// True where `span` lies within one that is present.
+    pub(crate) fn holds(&self, span: &Span) -> bool {
         let spans = self.as_slice();
         let from = spans.partition_point(|other| other.start < span.start);
         let within_previous = from > 0 && spans[from - 1].end() >= span.end();
-        let within_next = spans
-            .get(from)
-            .is_some_and(|next| next.start == span.start && next.end() >= span.end());
-        if within_previous || within_next {
+        let within_next = spans.get(from).is_some_and(|next| next.start == span.start && next.end() >= span.end());
+        within_previous || within_next
+    }
+
+    pub(crate) fn insert(&mut self, span: Span) -> Inserted {
+        if self.holds(&span) {
             return Inserted::Redundant;
         }
+        let spans = self.as_slice();
+        let from = spans.partition_point(|other| other.start < span.start);
         let to = from + spans[from..].partition_point(|other| other.end() <= span.end());
         let mut all = self.take();
         let replaced = all.splice(from..to, [span]).collect();
@@ -125,10 +121,7 @@ impl Spans {
 
     /// Takes out the span that begins at `start`.
     pub(crate) fn remove(&mut self, start: u64) -> Option<Span> {
-        let at = self
-            .as_slice()
-            .binary_search_by_key(&start, |span| span.start)
-            .ok()?;
+        let at = self.as_slice().binary_search_by_key(&start, |span| span.start).ok()?;
         let mut all = self.take();
         let span = all.remove(at);
         self.put(all);
@@ -139,7 +132,7 @@ impl Spans {
         match std::mem::take(self) {
             Self::None => Vec::new(),
             Self::One(span) => vec![span],
-            Self::Many(spans) => *spans,
+            Self::Many(spans) => spans,
         }
     }
 
@@ -147,23 +140,22 @@ impl Spans {
         *self = match spans.as_slice() {
             [] => Self::None,
             [span] => Self::One(*span),
-            _ => Self::Many(Box::new(spans)),
+            _ => Self::Many(spans),
         };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    // Lists of ranges are what is compared here.
+    #![allow(clippy::single_range_in_vec_init)]
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn span(range: Range<u64>) -> Span {
-        Span {
-            start: range.start,
-            len: range.end - range.start,
-            stored: range.end - range.start,
-        }
+        Span { start: range.start, len: range.end - range.start, stored: range.end - range.start }
     }
 
     fn spans(ranges: &[Range<u64>]) -> Spans {
@@ -197,15 +189,10 @@ mod tests {
         assert_eq!(present.insert(span(2..5)), Inserted::Redundant);
         assert_eq!(present.insert(span(0..10)), Inserted::Redundant);
         assert_eq!(present.insert(span(10..12)), Inserted::Redundant);
-        assert_eq!(
-            present.insert(span(5..15)),
-            Inserted::Yes { replaced: vec![] }
-        );
+        assert_eq!(present.insert(span(5..15)), Inserted::Yes { replaced: vec![] });
         assert_eq!(
             present.insert(span(0..20)),
-            Inserted::Yes {
-                replaced: vec![span(0..10), span(5..15), span(10..20)]
-            }
+            Inserted::Yes { replaced: vec![span(0..10), span(5..15), span(10..20)] }
         );
         assert_eq!(present, Spans::One(span(0..20)));
     }
@@ -245,7 +232,6 @@ mod tests {
             prop_assert_eq!(ranges, (0..60).filter(there).collect::<Vec<_>>());
             for byte in wanted {
                 prop_assert_eq!(present.at(byte).is_some(), there(&byte));
-                prop_assert_eq!(present.hole_from(byte), (byte..).find(|byte| !there(byte)).unwrap());
             }
             let ends = present.as_slice().windows(2).all(|two| two[0].start < two[1].start && two[0].end() < two[1].end());
             prop_assert!(ends, "no span lies within another");

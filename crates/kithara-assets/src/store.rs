@@ -1,11 +1,14 @@
 //! The store as an application sees it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::disk::Disk;
 use crate::error::{AssetsError, AssetsErrorKind};
-use crate::event::{StoreEvent, Subscription};
+use crate::event::{Callback, StoreEvent, Subscription};
 use crate::key::{AssetId, ResourceKey};
+use crate::maintain::{self, AssetSummary, GcOptions, GcReport, ResourceSummary, Usage, Verified};
 use crate::medium::Medium;
 use crate::memory::Memory;
 use crate::options::{DiskOptions, MemoryOptions};
@@ -30,9 +33,7 @@ impl AssetStore {
     /// A store that lives in memory and ends with its last clone.
     #[must_use]
     pub fn memory(options: MemoryOptions) -> Self {
-        Self {
-            medium: Medium::Memory(Arc::new(Memory::new(options))),
-        }
+        Self { medium: Medium::Memory(Arc::new(Memory::new(options))) }
     }
 
     /// Opens the store in `dir`, which is made if it is not there. Any number of stores and processes may share a directory.
@@ -41,11 +42,9 @@ impl AssetStore {
     ///
     /// # Errors
     /// There is no directory and it cannot be made.
-    pub fn open(_dir: impl AsRef<Path>, _options: DiskOptions) -> Result<Self, AssetsError> {
-        Err(AssetsError::new(
-            AssetsErrorKind::Denied,
-            "opening a store on disk",
-        ))
+    pub fn open(dir: impl AsRef<Path>, options: DiskOptions) -> Result<Self, AssetsError> {
+        let disk = Disk::open(dir.as_ref(), options)?;
+        Ok(Self { medium: Medium::Disk(Arc::new(disk)) })
     }
 
     /// The resource as a small whole thing: a playlist, a key.
@@ -62,11 +61,8 @@ impl AssetStore {
 
     /// Keeps `asset` from being evicted until the lease is dropped or the process ends. May wait for the end of one eviction step.
     pub fn lease(&self, asset: &AssetId) -> Lease {
-        self.medium.shared().leases.acquire(*asset);
-        Lease {
-            medium: self.medium.clone(),
-            asset: *asset,
-        }
+        self.medium.lease(*asset);
+        Lease { medium: self.medium.clone(), asset: *asset }
     }
 
     /// Keeps `asset` until [`AssetStore::unpin`], across restarts: for what is kept offline.
@@ -74,10 +70,7 @@ impl AssetStore {
     /// # Errors
     /// The directory cannot be written.
     pub fn pin(&self, asset: &AssetId) -> Result<(), AssetsError> {
-        self.medium
-            .shared()
-            .write(|index| index.set_pinned(asset, true));
-        Ok(())
+        self.set_pinned(asset, true)
     }
 
     /// Lets `asset` be evicted again.
@@ -85,51 +78,127 @@ impl AssetStore {
     /// # Errors
     /// The directory cannot be written.
     pub fn unpin(&self, asset: &AssetId) -> Result<(), AssetsError> {
-        self.medium
-            .shared()
-            .write(|index| index.set_pinned(asset, false));
-        Ok(())
+        self.set_pinned(asset, false)
     }
 
     /// True between [`AssetStore::pin`] and [`AssetStore::unpin`], in whichever process.
     #[must_use]
     pub fn is_pinned(&self, asset: &AssetId) -> bool {
-        self.medium
-            .shared()
-            .read(|index| index.asset(asset).is_some_and(|asset| asset.pinned))
+        match &self.medium {
+            Medium::Memory(memory) => memory.shared.read(|index| index.asset(asset).is_some_and(|asset| asset.pinned)),
+            Medium::Disk(disk) => disk.root.is_pinned_on_disk(*asset),
+        }
+    }
+
+    /// Remembers what the application calls `asset`, for lists. At most 4 KiB; it must hold no secret.
+    ///
+    /// # Errors
+    /// The text is too long, or the directory cannot be written.
+    pub fn set_label(&self, asset: &AssetId, label: &str) -> Result<(), AssetsError> {
+        match &self.medium {
+            Medium::Memory(memory) => memory.set_label(*asset, label),
+            Medium::Disk(disk) => disk.set_label(*asset, label),
+        }
     }
 
     /// Calls `callback` with what happens to `asset` and to the store as a whole, until the subscription is dropped.
     ///
-    /// It is called on whichever thread made it happen, after it happened, and should be short; it may use the store, but must not wait
+    /// Where the store is degraded already, that is told at once. Later it is called on whichever thread made it happen, after it happened, and should be short; it may use the store, but must not wait
     /// for tickets and should not own a clone of the store.
-    pub fn observe(
-        &self,
-        asset: &AssetId,
-        callback: impl Fn(&StoreEvent) + Send + Sync + 'static,
-    ) -> Subscription {
-        self.medium
-            .shared()
-            .observers
-            .subscribe(Some(*asset), Arc::new(callback))
+    pub fn observe(&self, asset: &AssetId, callback: impl Fn(&StoreEvent) + Send + Sync + 'static) -> Subscription {
+        self.subscribe(Some(*asset), Arc::new(callback))
     }
 
     /// Calls `callback` with everything that happens; see [`AssetStore::observe`].
-    pub fn observe_all(
-        &self,
-        callback: impl Fn(&StoreEvent) + Send + Sync + 'static,
-    ) -> Subscription {
-        self.medium
-            .shared()
-            .observers
-            .subscribe(None, Arc::new(callback))
+    pub fn observe_all(&self, callback: impl Fn(&StoreEvent) + Send + Sync + 'static) -> Subscription {
+        self.subscribe(None, Arc::new(callback))
+    }
+
+    /// Why the store does not write at present; `None` while all is well.
+    #[must_use]
+    pub fn degraded(&self) -> Option<AssetsErrorKind> {
+        match &self.medium {
+            Medium::Memory(_) => None,
+            Medium::Disk(disk) => disk.root.health.reason(),
+        }
     }
 
     /// Answers when everything ordered before is carried out.
     pub fn flush(&self) -> Ticket<()> {
         match &self.medium {
             Medium::Memory(_) => Ticket::ready(Ok(())),
+            Medium::Disk(disk) => disk.flush(),
         }
+    }
+
+    /// How much there is.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let limit = match &self.medium {
+            Medium::Memory(memory) => memory.capacity(),
+            Medium::Disk(disk) => disk.root.options.quota,
+        };
+        let (bytes, resources) = self.medium.shared().read(|index| (index.stored(), index.resources()));
+        Usage { bytes, limit, resources }
+    }
+
+    /// All assets of which something is present or that are pinned, the least recently used first.
+    #[must_use]
+    pub fn assets(&self) -> Vec<AssetSummary> {
+        maintain::assets(&self.medium)
+    }
+
+    /// All resources of `asset` of which something is present, the least recently used first.
+    #[must_use]
+    pub fn resources(&self, asset: &AssetId) -> Vec<ResourceSummary> {
+        maintain::resources(&self.medium, *asset)
+    }
+
+    /// Reads everything and checks it; what is not right becomes a hole. `progress` is called after each resource and may end it.
+    /// Blocks the thread, for as long as reading all takes.
+    pub fn verify(&self, mut progress: impl FnMut(&Verified) -> ControlFlow<()>) -> Verified {
+        maintain::verify(&self.medium, &mut progress)
+    }
+
+    /// Removes what nobody needs: what is beyond the limits and not leased or pinned, files that processes left behind when they died,
+    /// and the history in the journals.
+    ///
+    /// # Errors
+    /// In the ticket: [`Closed`](AssetsErrorKind::Closed).
+    pub fn gc(&self, options: GcOptions) -> Ticket<GcReport> {
+        match &self.medium {
+            Medium::Memory(memory) => Ticket::ready(Ok(memory.gc(options))),
+            Medium::Disk(disk) => disk.gc(options),
+        }
+    }
+
+    /// Removes `asset` with everything in it. Answers with the bytes that were freed.
+    ///
+    /// # Errors
+    /// In the ticket: [`Held`](AssetsErrorKind::Held) where it is leased or pinned, in whichever process.
+    pub fn remove_asset(&self, asset: &AssetId) -> Ticket<u64> {
+        match &self.medium {
+            Medium::Memory(memory) => Ticket::ready(memory.remove_asset(*asset)),
+            Medium::Disk(disk) => disk.remove_asset(*asset),
+        }
+    }
+
+    fn set_pinned(&self, asset: &AssetId, pinned: bool) -> Result<(), AssetsError> {
+        match &self.medium {
+            Medium::Memory(memory) => {
+                memory.shared.write(|index| index.set_pinned(asset, pinned));
+                Ok(())
+            }
+            Medium::Disk(disk) => disk.set_pinned(*asset, pinned),
+        }
+    }
+
+    fn subscribe(&self, asset: Option<AssetId>, callback: Callback) -> Subscription {
+        let subscription = self.medium.shared().observers.subscribe(asset, Arc::clone(&callback));
+        if let Some(reason) = self.degraded() {
+            callback(&StoreEvent::Degraded { reason });
+        }
+        subscription
     }
 }
 
@@ -143,6 +212,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.medium.shared().leases.release(self.asset);
+        self.medium.release(self.asset);
     }
 }

@@ -33,19 +33,8 @@ struct State<T> {
 
 /// A ticket and the half that answers it.
 pub(crate) fn ticket<T>() -> (Answer<T>, Ticket<T>) {
-    let cell = Arc::new(Cell {
-        state: Mutex::new(State {
-            answer: None,
-            waker: None,
-        }),
-        answered: Condvar::new(),
-    });
-    (
-        Answer {
-            cell: Arc::clone(&cell),
-        },
-        Ticket { cell },
-    )
+    let cell = Arc::new(Cell { state: Mutex::new(State { answer: None, waker: None }), answered: Condvar::new() });
+    (Answer { cell: Arc::clone(&cell) }, Ticket { cell })
 }
 
 impl<T> Ticket<T> {
@@ -65,13 +54,7 @@ impl<T> Ticket<T> {
         loop {
             match state.answer.take() {
                 Some(answer) => return answer,
-                None => {
-                    state = self
-                        .cell
-                        .answered
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner)
-                }
+                None => state = self.cell.answered.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
@@ -85,10 +68,7 @@ impl<T> Answer<T> {
 
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
-        self.cell.set(Err(AssetsError::new(
-            AssetsErrorKind::Closed,
-            "finishing what was ordered",
-        )));
+        self.cell.set(Err(AssetsError::new(AssetsErrorKind::Closed, "finishing what was ordered")));
     }
 }
 
@@ -128,9 +108,7 @@ impl<T> Future for Ticket<T> {
 
 impl<T> fmt::Debug for Ticket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket")
-            .field("answered", &self.cell.lock().answer.is_some())
-            .finish()
+        f.debug_struct("Ticket").field("answered", &self.cell.lock().answer.is_some()).finish()
     }
 }
 

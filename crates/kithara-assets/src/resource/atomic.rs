@@ -58,10 +58,7 @@ impl AtomicResource {
     /// The old bytes may then be present or not.
     pub fn write(&self, bytes: &[u8], meta: &Meta) -> Ticket<()> {
         if bytes.len() as u64 > Self::MAX_LEN {
-            return Ticket::ready(Err(AssetsError::new(
-                AssetsErrorKind::TooLarge,
-                "writing an atomic resource",
-            )));
+            return Ticket::ready(Err(AssetsError::new(AssetsErrorKind::TooLarge, "writing an atomic resource")));
         }
         self.medium.put(&self.key, bytes, meta.clone())
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::error::{AssetsError, AssetsErrorKind};
+use crate::index::Resource;
 use crate::key::ResourceKey;
 use crate::medium::{Medium, OpenSpan};
 use crate::meta::Meta;
@@ -39,12 +40,7 @@ struct Open {
 
 impl StreamingResource {
     pub(crate) fn new(medium: Medium, key: ResourceKey) -> Self {
-        Self {
-            medium,
-            key,
-            open: Mutex::default(),
-            writer: Mutex::default(),
-        }
+        Self { medium, key, open: Mutex::default(), writer: Mutex::default() }
     }
 
     /// The key this resource was asked for with.
@@ -56,11 +52,8 @@ impl StreamingResource {
     /// Length of the whole resource, where the store knows it.
     #[must_use]
     pub fn total_len(&self) -> Option<u64> {
-        self.find(0);
-        self.medium
-            .shared()
-            .resource(&self.key, |resource| resource.total())
-            .flatten()
+        self.medium.know(&self.key);
+        self.medium.shared().resource(&self.key, Resource::total).flatten()
     }
 
     /// Notes the length of the whole resource before all of it is present. It is remembered with the spans that are committed later.
@@ -68,14 +61,11 @@ impl StreamingResource {
     /// # Errors
     /// [`Conflict`](AssetsErrorKind::Conflict) where another length is known, or more is present.
     pub fn set_total_len(&self, len: u64) -> Result<(), AssetsError> {
-        self.find(0);
-        let agrees = self
-            .medium
-            .shared()
-            .write(|index| index.set_total(&self.key, len));
-        agrees.then_some(()).ok_or_else(|| {
-            AssetsError::new(AssetsErrorKind::Conflict, "noting the length of a resource")
-        })
+        self.medium.know(&self.key);
+        let agrees = self.medium.shared().write(|index| index.set_total(&self.key, len));
+        agrees
+            .then_some(())
+            .ok_or_else(|| AssetsError::new(AssetsErrorKind::Conflict, "noting the length of a resource"))
     }
 
     /// What is known of the bytes beside them, from one of the spans; `None` where there is none.
@@ -83,14 +73,9 @@ impl StreamingResource {
     /// # Errors
     /// The disk cannot be read.
     pub fn meta(&self) -> Result<Option<Meta>, AssetsError> {
-        self.find(0);
-        let first = self
-            .medium
-            .shared()
-            .resource(&self.key, |resource| {
-                resource.spans.as_slice().first().copied()
-            })
-            .flatten();
+        self.medium.know(&self.key);
+        let first =
+            self.medium.shared().resource(&self.key, |resource| resource.spans.as_slice().first().copied()).flatten();
         let Some(span) = first else { return Ok(None) };
         let mut open = self.lock_open();
         Ok(self.open(&mut open, span)?.map(|span| span.meta().clone()))
@@ -99,12 +84,9 @@ impl StreamingResource {
     /// Present byte ranges, in order, neither touching nor overlapping.
     #[must_use]
     pub fn spans(&self) -> Vec<Range<u64>> {
-        self.find(0);
-        self.follow(0);
-        self.medium
-            .shared()
-            .resource(&self.key, |resource| resource.spans.ranges())
-            .unwrap_or_default()
+        self.medium.know(&self.key);
+        self.follow();
+        self.medium.shared().resource(&self.key, |resource| resource.spans.ranges()).unwrap_or_default()
     }
 
     /// Absent byte ranges within `range`, in order.
@@ -127,9 +109,7 @@ impl StreamingResource {
         loop {
             match self.listed_holes(&range).first() {
                 None => return true,
-                Some(hole) if hole.start >= from && self.medium.probe(&self.key, hole.start) => {
-                    from = hole.start
-                }
+                Some(hole) if hole.start >= from && self.medium.probe(&self.key, hole.start) => from = hole.start,
                 Some(_) => return false,
             }
         }
@@ -162,9 +142,7 @@ impl StreamingResource {
     /// The disk cannot be read. Playback goes on as if the answer were `None`.
     pub fn read_span(&self, offset: u64, max: usize) -> Result<Option<Bytes>, AssetsError> {
         if max == 0 {
-            return Ok(self
-                .contains(offset..offset.saturating_add(1))
-                .then(Bytes::new));
+            return Ok(self.contains(offset..offset.saturating_add(1)).then(Bytes::new));
         }
         let mut open = self.lock_open();
         while let Some(listed) = self.find(offset) {
@@ -196,27 +174,17 @@ impl StreamingResource {
     /// one and let go of the old as [`SpanWriter`] does when dropped.
     pub fn write_at(&self, offset: u64, bytes: Bytes, meta: &Meta) -> WriteOutcome {
         let mut writer = self.lock_writer();
-        if writer
-            .as_ref()
-            .is_none_or(|writer| writer.position() != offset)
-        {
+        if writer.as_ref().is_none_or(|writer| writer.position() != offset) {
             *writer = Some(self.writer(offset, meta.clone()));
         }
-        writer
-            .as_mut()
-            .map_or(WriteOutcome::GaveUp(AssetsErrorKind::Abandoned), |writer| {
-                writer.write(bytes)
-            })
+        writer.as_mut().map_or(WriteOutcome::GaveUp(AssetsErrorKind::Abandoned), |writer| writer.write(bytes))
     }
 
     /// Commits what [`StreamingResource::write_at`] wrote; see [`SpanWriter::commit`].
     pub fn commit(&self, total_len: Option<u64>) -> Ticket<Range<u64>> {
         match self.lock_writer().take() {
             Some(writer) => writer.commit(total_len),
-            None => Ticket::ready(Err(AssetsError::new(
-                AssetsErrorKind::Abandoned,
-                "committing what was not written",
-            ))),
+            None => Ticket::ready(Err(AssetsError::new(AssetsErrorKind::Abandoned, "committing what was not written"))),
         }
     }
 
@@ -231,9 +199,7 @@ impl StreamingResource {
         let came = self
             .medium
             .shared()
-            .wait_until(Instant::now().checked_add(limit), || {
-                self.contains(range.clone()) || beyond()
-            });
+            .wait_until(Instant::now().checked_add(limit), || self.contains(range.clone()) || beyond());
         let kind = match came {
             true if self.contains(range.clone()) => return Ok(()),
             true if beyond() => AssetsErrorKind::InvalidRange,
@@ -255,41 +221,21 @@ impl StreamingResource {
     }
 
     /// Probes the medium where each run of spans ends.
-    fn follow(&self, from: u64) {
-        self.holes(from..u64::MAX);
+    fn follow(&self) {
+        let _ = self.holes(0..self.total_len().unwrap_or(u64::MAX));
     }
 
     fn listed_holes(&self, range: &Range<u64>) -> Vec<Range<u64>> {
         self.medium.know(&self.key);
-        let holes = self
-            .medium
-            .shared()
-            .resource(&self.key, |resource| resource.spans.holes(range.clone()));
-        holes.unwrap_or_else(|| {
-            if range.is_empty() {
-                Vec::new()
-            } else {
-                vec![range.clone()]
-            }
-        })
+        let holes = self.medium.shared().resource(&self.key, |resource| resource.spans.holes(range.clone()));
+        holes.unwrap_or_else(|| if range.is_empty() { Vec::new() } else { vec![range.clone()] })
     }
 
     /// The open span for `listed`: that of the last read, if nothing was lost since.
-    fn open<'a>(
-        &self,
-        open: &'a mut Option<Open>,
-        listed: Span,
-    ) -> Result<Option<&'a mut OpenSpan>, AssetsError> {
+    fn open<'a>(&self, open: &'a mut Option<Open>, listed: Span) -> Result<Option<&'a mut OpenSpan>, AssetsError> {
         let losses = self.medium.shared().losses();
-        if !open
-            .as_ref()
-            .is_some_and(|open| open.losses == losses && open.listed == listed)
-        {
-            *open = self.medium.open(&self.key, listed)?.map(|span| Open {
-                span,
-                listed,
-                losses,
-            });
+        if !open.as_ref().is_some_and(|open| open.losses == losses && open.listed == listed) {
+            *open = self.medium.open(&self.key, listed)?.map(|span| Open { span, listed, losses });
         }
         Ok(open.as_mut().map(|open| &mut open.span))
     }

@@ -1,0 +1,190 @@
+//! The store on disk.
+//!
+//! Callers read files themselves. Everything that writes goes through one queue to one thread, so that no caller ever waits for a disk,
+//! index and files change in one order, and eviction is in nobody's way.
+
+mod chores;
+mod draft;
+mod evict;
+mod health;
+mod job;
+mod journal;
+mod layout;
+mod ledger;
+mod lock;
+mod queue;
+mod recover;
+mod room;
+mod root;
+mod share;
+mod span_file;
+mod walk;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+pub(crate) use self::job::{DiskWriter, End};
+pub(crate) use self::root::Root;
+pub(crate) use self::span_file::SpanFile;
+
+use self::draft::Piece;
+use self::job::Job;
+use self::layout::{Layout, private_file, remove_file};
+use self::queue::Refused;
+use self::recover::Restored;
+use self::writer::Writer;
+use crate::error::{AssetsError, AssetsErrorKind};
+use crate::event::LossReason;
+use crate::key::{AssetId, ResourceKey};
+use crate::maintain::{GcOptions, GcReport};
+use crate::memory::MAX_LABEL;
+use crate::meta::Meta;
+use crate::options::DiskOptions;
+use crate::ticket::{Ticket, ticket};
+
+/// An open store on disk. Dropped, it finishes what was ordered.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) root: Arc<Root>,
+    /// `None` once it was joined.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Disk {
+    pub(crate) fn open(dir: &Path, options: DiskOptions) -> Result<Self, AssetsError> {
+        let layout = Layout::new(dir, ledger::fresh_id());
+        let made = layout.create();
+        if made.is_err() && !dir.is_dir() {
+            made.map_err(|error| AssetsError::io(OPENING, error))?;
+            return Err(AssetsError::new(AssetsErrorKind::Denied, OPENING));
+        }
+        let root = Arc::new(Root::new(layout, options));
+        if let Err(error) = made {
+            root.health.failed(&AssetsError::io(OPENING, error), Instant::now(), &root.shared.observers);
+        }
+        let restored = restore(&root);
+        let writer = Writer::new(Arc::clone(&root), restored);
+        let thread = std::thread::Builder::new().name("kithara-assets".into()).spawn(move || writer.run());
+        let thread = thread.map_err(|error| AssetsError::io(OPENING, error))?;
+        // Nobody but this function can have set it before.
+        let _ = root.writer.set(thread.thread().id());
+        Ok(Self { root, thread: Some(thread) })
+    }
+
+    pub(crate) fn put(&self, key: &ResourceKey, bytes: &[u8], meta: Meta) -> Ticket<()> {
+        if let Some(reason) = self.root.health.obstacle(Instant::now()) {
+            return Ticket::ready(Err(AssetsError::new(reason, PUTTING)));
+        }
+        let (answer, waiting) = ticket();
+        let job = Job::Put { key: *key, meta: Box::new(meta), bytes: Bytes::copy_from_slice(bytes), answer };
+        match self.root.queue.push_data(Piece::cost_of(bytes.len()), job) {
+            Ok(()) => waiting,
+            Err((refused, _)) => Ticket::ready(Err(AssetsError::new(refused.into(), PUTTING))),
+        }
+    }
+
+    pub(crate) fn remove(&self, key: &ResourceKey) {
+        let gone = self.root.shared.write(|index| index.begin_removal(key));
+        self.root.shared.lost(key, &gone, LossReason::Removed);
+        self.root.order(Job::Remove { key: *key });
+    }
+
+    pub(crate) fn remove_asset(&self, asset: AssetId) -> Ticket<u64> {
+        let (answer, waiting) = ticket();
+        self.root.order(Job::RemoveAsset { asset, answer });
+        waiting
+    }
+
+    pub(crate) fn gc(&self, options: GcOptions) -> Ticket<GcReport> {
+        let (answer, waiting) = ticket();
+        self.root.order(Job::Gc { options, answer });
+        waiting
+    }
+
+    pub(crate) fn flush(&self) -> Ticket<()> {
+        let (answer, waiting) = ticket();
+        self.root.order(Job::Flush { answer });
+        waiting
+    }
+
+    pub(crate) fn set_pinned(&self, asset: AssetId, pinned: bool) -> Result<(), AssetsError> {
+        let path = self.root.layout.pin(asset);
+        let done = if pinned { write_small(&path, b"") } else { remove_file(&path) };
+        done.map_err(|error| AssetsError::io("pinning an asset", error))?;
+        self.root.shared.write(|index| index.set_pinned(&asset, pinned));
+        Ok(())
+    }
+
+    pub(crate) fn set_label(&self, asset: AssetId, label: &str) -> Result<(), AssetsError> {
+        if label.len() > MAX_LABEL {
+            return Err(AssetsError::new(AssetsErrorKind::TooLarge, "labelling an asset"));
+        }
+        let written = write_small(&self.root.layout.label(asset), label.as_bytes());
+        written.map_err(|error| AssetsError::io("labelling an asset", error))
+    }
+
+    pub(crate) fn label(&self, asset: AssetId) -> Option<String> {
+        let path = self.root.layout.label(asset);
+        let len = path.metadata().ok()?.len();
+        if len > MAX_LABEL as u64 { None } else { std::fs::read_to_string(path).ok() }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.root.queue.close();
+        let Some(thread) = self.thread.take() else { return };
+        // The last clone of a store may be dropped by a callback on that very thread, which then ends by itself.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            tracing::error!("the writer thread of the cache panicked");
+        }
+    }
+}
+
+impl From<Refused> for AssetsErrorKind {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::QueueFull,
+            Refused::Closed => Self::Closed,
+        }
+    }
+}
+
+/// Fills the index: from the journals, or from the folders where there is none.
+fn restore(root: &Root) -> Restored {
+    let restored = recover::restore(&root.layout, &root.shared, ledger::fresh_id());
+    let restored = restored.unwrap_or_else(|_| Restored::nothing());
+    if restored.unread
+        && let Err(error) = walk::list_files(root)
+    {
+        tracing::debug!(%error, "the cache cannot be listed");
+    }
+    if let Err(error) = restore_pins(root) {
+        tracing::debug!(%error, "the pins cannot be listed");
+    }
+    restored
+}
+
+fn restore_pins(root: &Root) -> io::Result<()> {
+    for entry in std::fs::read_dir(root.layout.pins())? {
+        if let Some(asset) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            root.shared.write(|index| index.set_pinned(&asset, true));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file whose content matters less than its being there: it is not replaced at once.
+fn write_small(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = private_file().write(true).create(true).truncate(true).open(path)?;
+    io::Write::write_all(&mut file, content)
+}
+
+const OPENING: &str = "opening a store";
+const PUTTING: &str = "storing an atomic resource";

@@ -1,0 +1,146 @@
+//! What the writer thread does when nobody wants anything: sweep, compare, expire, trim, compact.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::disk::layout::remove_file;
+use crate::disk::ledger::Ledger;
+use crate::disk::lock::FileLock;
+use crate::disk::recover::Restored;
+use crate::disk::room::Room;
+use crate::disk::walk::Walk;
+use crate::maintain::{GcOptions, GcReport};
+
+/// Chores to be done, one small step at a time.
+#[derive(Debug)]
+pub(crate) struct Chores {
+    left: VecDeque<Chore>,
+}
+
+#[derive(Debug)]
+enum Chore {
+    /// Temporary files of processes that died are removed.
+    Sweep,
+    /// The index is compared with the files.
+    Walk(Option<Walk>),
+    /// What was not used for long is removed.
+    Expire { unused_for: Duration },
+    /// The quota is kept.
+    Trim { quota: u64 },
+    /// The journals become one, without history.
+    Compact,
+}
+
+/// Files compared between two jobs, at most.
+const STEP_FILES: usize = 64;
+
+impl Chores {
+    /// What a store has to do when it was opened.
+    pub(crate) fn after_start(restored: &Restored) -> Self {
+        let mut left = VecDeque::from([Chore::Sweep]);
+        if restored.doubtful || restored.unread {
+            left.push_back(Chore::Walk(None));
+        }
+        if restored.merge || restored.unread {
+            left.push_back(Chore::Compact);
+        }
+        Self { left }
+    }
+
+    pub(crate) fn limits(&mut self, quota: u64, unused_for: Option<Duration>) {
+        self.left.extend(unused_for.map(|unused_for| Chore::Expire { unused_for }));
+        self.left.push_back(Chore::Trim { quota });
+    }
+
+    /// The folders of the store were taken away: most of what the index says is wrong.
+    pub(crate) fn walk(&mut self) {
+        if !self.left.iter().any(|chore| matches!(chore, Chore::Walk(_))) {
+            self.left.push_back(Chore::Walk(None));
+        }
+    }
+
+    pub(crate) fn compact(&mut self) {
+        if !self.left.iter().any(|chore| matches!(chore, Chore::Compact)) {
+            self.left.push_back(Chore::Compact);
+        }
+    }
+
+    pub(crate) fn are_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// Does a little of the first chore.
+    pub(crate) fn step(&mut self, ledger: &mut Ledger, room: &mut Room) {
+        let Some(mut chore) = self.left.pop_front() else { return };
+        if chore.step(ledger, room) {
+            self.left.push_front(chore);
+        }
+    }
+
+    /// Does everything, now.
+    pub(crate) fn all(&mut self, ledger: &mut Ledger, room: &mut Room, options: &GcOptions) -> GcReport {
+        let count = |ledger: &Ledger| ledger.root.shared.read(|index| (index.resources(), index.stored()));
+        let (resources, stored) = count(ledger);
+        let limits = &ledger.root.options;
+        let (quota, unused_for) = (options.quota.unwrap_or(limits.quota), options.unused_for.or(limits.max_age));
+        self.left.extend([Chore::Sweep, Chore::Walk(None)]);
+        self.limits(quota, unused_for);
+        self.left.push_back(Chore::Compact);
+        while self.are_left() {
+            self.step(ledger, room);
+        }
+        let (resources_left, stored_left) = count(ledger);
+        GcReport {
+            resources: resources.saturating_sub(resources_left),
+            bytes: stored.saturating_sub(stored_left),
+            bytes_left: stored_left,
+        }
+    }
+}
+
+impl Chore {
+    /// Does a little. False when nothing is left.
+    fn step(&mut self, ledger: &mut Ledger, room: &mut Room) -> bool {
+        match self {
+            Self::Sweep => {
+                if let Err(error) = sweep(ledger) {
+                    tracing::debug!(%error, "temporary files cannot be swept");
+                }
+                false
+            }
+            Self::Walk(walk) => {
+                let more = walk.get_or_insert_with(|| Walk::begin(&ledger.root)).step(ledger, STEP_FILES);
+                ledger.doubtful &= more;
+                more
+            }
+            Self::Expire { unused_for } => {
+                let now = ledger.root.shared.clock.now().0;
+                let age = u64::try_from(unused_for.as_millis()).unwrap_or(u64::MAX);
+                room.expire(ledger, now.saturating_sub(age))
+            }
+            Self::Trim { quota } => room.trim(ledger, *quota),
+            Self::Compact => {
+                if let Err(error) = ledger.compact() {
+                    tracing::debug!(%error, "the journals cannot be compacted");
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Removes temporary files whose owner is gone.
+fn sweep(ledger: &Ledger) -> std::io::Result<()> {
+    let layout = &ledger.root.layout;
+    for entry in std::fs::read_dir(layout.temporaries())? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(owner) = layout.owner(&name.to_string_lossy()) else { continue };
+        match FileLock::try_take_existing(owner) {
+            Ok(None) => {}
+            // Taken or not there: the owner is dead. Its own lock may be the entry, and then it is removed while it is held.
+            Ok(Some(_)) | Err(_) => remove_file(&entry.path())?,
+        }
+    }
+    Ok(())
+}

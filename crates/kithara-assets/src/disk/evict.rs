@@ -1,0 +1,149 @@
+//! Making room: which resources go, and when nobody may touch them.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::disk::ledger::Ledger;
+use crate::disk::lock::{EvictionLock, FileLock};
+use crate::disk::root::Root;
+use crate::event::LossReason;
+use crate::index::{Index, State, Victim};
+use crate::key::{AssetId, ResourceKey};
+use crate::spans::Span;
+
+/// Chooses and removes the least recently used resources. Lives on the writer thread.
+#[derive(Debug, Default)]
+pub(crate) struct Evictor {
+    /// Chosen, not yet removed; the least recently used first.
+    victims: VecDeque<Victim>,
+    /// Held by other processes when that was last asked.
+    held_elsewhere: HashSet<AssetId>,
+    /// Leases that had ended when the victims were chosen.
+    leases_ended: u64,
+    /// When nothing could be chosen.
+    fruitless: Option<Instant>,
+}
+
+/// What resources have to go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Goal {
+    /// Stop when so many bytes are freed.
+    pub(crate) bytes: u64,
+    /// Spare what was used at or after this stamp.
+    pub(crate) before: u64,
+    /// Stop after so many files, to come back later.
+    pub(crate) files: usize,
+}
+
+/// How far eviction came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The goal is reached.
+    Done,
+    /// The files are used up, the goal is not reached.
+    More,
+    /// Nothing more may go.
+    Exhausted,
+    /// Another process is at it.
+    Busy,
+}
+
+/// Resources chosen at a time.
+const CHOICE: usize = 512;
+/// How long to go without looking again when nothing could be chosen and nothing changed.
+const REST: Duration = Duration::from_secs(1);
+
+impl Evictor {
+    pub(crate) fn evict(&mut self, ledger: &mut Ledger, goal: Goal, now: Instant) -> Progress {
+        let root = Arc::clone(&ledger.root);
+        let _lock = match FileLock::try_take(root.layout.lock()) {
+            Ok(Some(lock)) => Some(lock),
+            Ok(None) => return Progress::Busy,
+            // Where locks do not work, nobody else is expected.
+            Err(_) => None,
+        };
+        ledger.news();
+        self.held_elsewhere.clear();
+        let stored = || root.shared.read(Index::stored);
+        let enough = stored().saturating_sub(goal.bytes);
+        let mut files = goal.files;
+        while stored() > enough {
+            let Some(victim) = self.next(ledger, goal.before, now) else { return Progress::Exhausted };
+            let spans = still_there(ledger, &victim);
+            if spans.is_empty() {
+                continue;
+            }
+            if files == 0 {
+                self.victims.push_front(victim);
+                return Progress::More;
+            }
+            let Some(held) = hold(&root, victim.key.asset) else {
+                self.held_elsewhere.insert(victim.key.asset);
+                continue;
+            };
+            files = files.saturating_sub(remove(ledger, &victim.key, &spans, files, enough));
+            if root.shared.read(|index| index.asset(&victim.key.asset).is_none()) {
+                ledger.remove_remains(victim.key.asset);
+                held.end_asset();
+            }
+        }
+        Progress::Done
+    }
+
+    fn next(&mut self, ledger: &Ledger, before: u64, now: Instant) -> Option<Victim> {
+        let leases = &ledger.root.shared.leases;
+        let ended = leases.ended();
+        if ended != self.leases_ended {
+            *self = Self { leases_ended: ended, ..Self::default() };
+        }
+        while let Some(victim) = self.victims.pop_front() {
+            if victim.used < before {
+                return Some(victim);
+            }
+        }
+        if self.fruitless.is_some_and(|since| now.saturating_duration_since(since) < REST) {
+            return None;
+        }
+        let may_go = |asset: &AssetId| !leases.is_leased(asset) && !self.held_elsewhere.contains(asset);
+        self.victims = ledger.root.shared.read(|index| index.oldest(CHOICE, before, may_go)).into();
+        let next = self.victims.pop_front();
+        if next.is_none() && before == u64::MAX {
+            self.fruitless = Some(now);
+        }
+        next
+    }
+}
+
+/// The right to evict from an asset; `None` while somebody leases it, here or elsewhere, or it is pinned.
+fn hold(root: &Root, asset: AssetId) -> Option<EvictionLock<'_>> {
+    let held = EvictionLock::take(&root.shared.leases, &root.layout, asset)?;
+    // Another process may have pinned it since.
+    (!root.is_pinned_on_disk(asset)).then_some(held)
+}
+
+/// The spans of a resource, unless it was used since it was chosen.
+fn still_there(ledger: &Ledger, victim: &Victim) -> Vec<Span> {
+    let spans = ledger.root.shared.resource(&victim.key, |resource| {
+        let unused = resource.used() == victim.used && resource.state != State::Removing;
+        if unused { resource.spans.as_slice().to_vec() } else { Vec::new() }
+    });
+    spans.unwrap_or_default()
+}
+
+/// Removes spans from the first on, as many as are needed and allowed. Answers with how many.
+fn remove(ledger: &mut Ledger, key: &ResourceKey, spans: &[Span], files: usize, enough: u64) -> usize {
+    if let [span] = spans {
+        ledger.remove(key, &[*span], LossReason::Evicted);
+        return 1;
+    }
+    let mut removed = 0;
+    for span in spans.iter().take(files) {
+        if ledger.root.shared.read(|index| index.stored() <= enough) {
+            break;
+        }
+        ledger.remove_span(key, span, LossReason::Evicted);
+        removed += 1;
+    }
+    removed
+}

@@ -1,0 +1,120 @@
+//! What the writer thread is told to do, and the end of the queue that writers of spans hold.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::disk::draft::{Draft, Piece};
+use crate::disk::root::Root;
+use crate::error::{AssetsError, AssetsErrorKind};
+use crate::fate::Fate;
+use crate::format::Record;
+use crate::key::{AssetId, ResourceKey};
+use crate::maintain::{GcOptions, GcReport};
+use crate::meta::Meta;
+use crate::ticket::{Answer, Ticket, ticket};
+
+/// One thing to do for the writer thread.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// The next bytes of a draft; the first ones bring the draft with them.
+    Data { id: u64, begin: Option<Box<Draft>>, bytes: Bytes },
+    /// A draft ends. One that never had bytes comes with its end.
+    End { id: u64, begin: Option<Box<Draft>>, end: End },
+    /// An atomic resource is stored.
+    Put { key: ResourceKey, meta: Box<Meta>, bytes: Bytes, answer: Answer<()> },
+    /// The files of a resource are removed. Nobody finds it in the index any more.
+    Remove { key: ResourceKey },
+    /// An asset is removed, if nobody holds it. Answers with the bytes that were freed.
+    RemoveAsset { asset: AssetId, answer: Answer<u64> },
+    /// Something for the journal that readers noticed.
+    Note(Record),
+    /// All chores are done now.
+    Gc { options: GcOptions, answer: Answer<GcReport> },
+    /// Answers when everything before it was done.
+    Flush { answer: Answer<()> },
+}
+
+/// How a draft ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It becomes present.
+    Commit { total: Option<u64>, answer: Answer<Range<u64>> },
+    /// What can be kept of it is kept.
+    Keep,
+    /// Nothing is kept.
+    Discard,
+}
+
+/// The side of a draft that its writer holds.
+#[derive(Debug)]
+pub(crate) struct DiskWriter {
+    root: Arc<Root>,
+    id: u64,
+    /// Until it is sent with the first bytes.
+    begin: Option<Box<Draft>>,
+}
+
+impl DiskWriter {
+    pub(crate) fn new(root: &Arc<Root>, key: &ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Self {
+        let draft = Draft::new(*key, start, meta, pieces, fate);
+        Self { root: Arc::clone(root), id: root.draft_id(), begin: Some(Box::new(draft)) }
+    }
+
+    /// Hands bytes over, if there is room.
+    pub(crate) fn write(&mut self, bytes: Bytes) -> Result<(), AssetsErrorKind> {
+        self.check()?;
+        let (cost, job) = self.data(bytes);
+        self.root.queue.push_data(cost, job).map_err(|(refused, job)| {
+            if let Job::Data { begin, .. } = job {
+                self.begin = begin;
+            }
+            refused.into()
+        })
+    }
+
+    /// Hands bytes over, waiting for room.
+    pub(crate) fn write_blocking(&mut self, bytes: Bytes) -> Result<(), AssetsErrorKind> {
+        self.check()?;
+        let (cost, job) = self.data(bytes);
+        self.root.queue.push_data_blocking(cost, job).map_err(Into::into)
+    }
+
+    /// Ready when there may be room for `len` bytes, or it would be in vain to wait.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, len: usize) -> Poll<()> {
+        self.root.queue.poll_room(cx, Piece::cost_of(len))
+    }
+
+    pub(crate) fn commit(self, total: Option<u64>) -> Ticket<Range<u64>> {
+        if let Err(kind) = self.check() {
+            self.abort(End::Discard);
+            return Ticket::ready(Err(AssetsError::new(kind, "committing a span")));
+        }
+        let (answer, ticket) = ticket();
+        self.end(End::Commit { total, answer });
+        ticket
+    }
+
+    /// Ends the draft without making it present as a whole. One that sent nothing just goes.
+    pub(crate) fn abort(self, end: End) {
+        if self.begin.is_none() {
+            self.end(end);
+        }
+    }
+
+    fn end(mut self, end: End) {
+        let begin = self.begin.take();
+        self.root.order_end(Job::End { id: self.id, begin, end });
+    }
+
+    fn check(&self) -> Result<(), AssetsErrorKind> {
+        self.root.health.obstacle(Instant::now()).map_or(Ok(()), Err)
+    }
+
+    fn data(&mut self, bytes: Bytes) -> (usize, Job) {
+        (Piece::cost_of(bytes.len()), Job::Data { id: self.id, begin: self.begin.take(), bytes })
+    }
+}

@@ -1,0 +1,209 @@
+//! Journals: what this process did, for those who open the store later, and what other processes did.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::disk::layout::{Layout, parse_hex, private_file, remove_file};
+use crate::disk::lock::FileLock;
+use crate::format::Record;
+
+/// The journal this process appends to. It is locked while the process lives.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    id: u64,
+    file: File,
+    path: PathBuf,
+    /// Bytes of whole records.
+    len: u64,
+    /// An append failed and could not be taken back: nothing more is appended.
+    broken: bool,
+}
+
+/// Reads the records of a journal that may still grow.
+#[derive(Debug)]
+pub(crate) struct JournalReader {
+    file: File,
+    /// Where the next record begins, in bytes.
+    next: u64,
+    /// Where the last good record ended.
+    good: u64,
+    /// Slots that hold no record.
+    bad: u64,
+    buffer: Vec<u8>,
+    at: usize,
+}
+
+/// The journals of processes that live beside this one.
+#[derive(Debug, Default)]
+pub(crate) struct Others {
+    readers: HashMap<u64, JournalReader>,
+}
+
+/// Read from a journal at a time.
+const CHUNK: usize = 512 * Record::LEN;
+
+impl Journal {
+    /// Begins a journal that holds `records`. Others see it complete or not at all.
+    pub(crate) fn create(layout: &Layout, id: u64, records: &mut dyn Iterator<Item = Record>) -> io::Result<Self> {
+        let (temporary, path) = (layout.new_journal(id), layout.journal(id));
+        let file = private_file().read(true).write(true).create_new(true).open(&temporary)?;
+        file.try_lock().map_err(io::Error::from)?;
+        let mut journal = Self { id, file, path: path.clone(), len: 0, broken: false };
+        let filled = journal.fill(records).and_then(|()| std::fs::rename(&temporary, &path));
+        if let Err(error) = filled {
+            // The first error is the one to tell; what cannot be removed is swept later.
+            let _ = remove_file(&temporary);
+            return Err(error);
+        }
+        Ok(journal)
+    }
+
+    /// Goes on with the journal of a process that died, cutting it to `len` bytes.
+    pub(crate) fn adopt(lock: FileLock, id: u64, len: u64) -> io::Result<Self> {
+        let (mut file, path) = lock.into_parts();
+        file.set_len(len)?;
+        file.seek(SeekFrom::Start(len))?;
+        Ok(Self { id, file, path, len, broken: false })
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) const fn records(&self) -> u64 {
+        self.len / Record::LEN as u64
+    }
+
+    /// Appends `records` at once. After a failure the journal is as before, or takes nothing more.
+    pub(crate) fn append(&mut self, records: &[Record]) -> io::Result<()> {
+        if self.broken {
+            return Ok(());
+        }
+        let bytes: Vec<u8> = records.iter().flat_map(Record::encode).collect();
+        if let Err(error) = self.file.write_all(&bytes) {
+            let back = self.file.set_len(self.len).and_then(|()| self.file.seek(SeekFrom::Start(self.len)));
+            self.broken = back.is_err();
+            return Err(error);
+        }
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// True while this is what others find when they look for it.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.path.exists()
+    }
+
+    pub(crate) fn remove(self) -> io::Result<()> {
+        remove_file(&self.path)
+    }
+
+    fn fill(&mut self, mut records: &mut dyn Iterator<Item = Record>) -> io::Result<()> {
+        let mut chunk = vec![Record::Journal];
+        loop {
+            chunk.extend((&mut records).take(CHUNK / Record::LEN));
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            self.append(&chunk)?;
+            chunk.clear();
+        }
+    }
+}
+
+impl JournalReader {
+    /// `None` where the file is no journal.
+    pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = File::open(path)?;
+        let mut reader = Self { file, next: 0, good: 0, bad: 0, buffer: Vec::new(), at: 0 };
+        Ok(matches!(reader.read()?, Some(Record::Journal)).then_some(reader))
+    }
+
+    /// The next record, stepping over slots that hold none; `None` at the end, for now.
+    pub(crate) fn read(&mut self) -> io::Result<Option<Record>> {
+        loop {
+            if self.at == self.buffer.len() && !self.fill()? {
+                return Ok(None);
+            }
+            let slot = self.buffer[self.at..].first_chunk::<{ Record::LEN }>().expect("the buffer holds whole slots");
+            let record = Record::decode(slot);
+            self.at += Record::LEN;
+            self.next += Record::LEN as u64;
+            match record {
+                Ok(record) => {
+                    self.good = self.next;
+                    return Ok(Some(record));
+                }
+                Err(_) => self.bad += 1,
+            }
+        }
+    }
+
+    /// Bytes up to the end of the last good record.
+    pub(crate) const fn good_len(&self) -> u64 {
+        self.good
+    }
+
+    pub(crate) const fn bad_slots(&self) -> u64 {
+        self.bad
+    }
+
+    /// Reads more whole slots. False where there is none.
+    fn fill(&mut self) -> io::Result<bool> {
+        self.file.seek(SeekFrom::Start(self.next))?;
+        self.buffer.clear();
+        (&self.file).take(CHUNK as u64).read_to_end(&mut self.buffer)?;
+        self.buffer.truncate(self.buffer.len() / Record::LEN * Record::LEN);
+        self.at = 0;
+        Ok(!self.buffer.is_empty())
+    }
+}
+
+impl Others {
+    pub(crate) fn add(&mut self, id: u64, reader: JournalReader) {
+        self.readers.insert(id, reader);
+    }
+
+    /// What other processes did since the last time, each in its own order.
+    pub(crate) fn news(&mut self, layout: &Layout, own: u64, mut each: impl FnMut(Record)) -> io::Result<()> {
+        let present = list(layout)?;
+        for id in present.iter().filter(|id| **id != own) {
+            if !self.readers.contains_key(id)
+                && let Ok(Some(reader)) = JournalReader::open(&layout.journal(*id))
+            {
+                self.readers.insert(*id, reader);
+            }
+        }
+        for reader in self.readers.values_mut() {
+            while let Some(record) = reader.read()? {
+                each(record);
+            }
+        }
+        self.readers.retain(|id, _| present.contains(id));
+        Ok(())
+    }
+}
+
+/// Removes journals that nobody writes: of processes that died, or that died while they began one. The caller holds the root lock and
+/// has read them.
+pub(crate) fn remove_dead(layout: &Layout, own: u64) -> io::Result<()> {
+    for entry in std::fs::read_dir(layout.journals())? {
+        let entry = entry?;
+        let is_own = entry.file_name().to_str().and_then(parse_hex) == Some(own);
+        if !is_own && let Ok(Some(lock)) = FileLock::try_take_existing(entry.path()) {
+            lock.remove()?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of all journals.
+pub(crate) fn list(layout: &Layout) -> io::Result<BTreeSet<u64>> {
+    let mut ids = BTreeSet::new();
+    for entry in std::fs::read_dir(layout.journals())? {
+        ids.extend(entry?.file_name().to_str().and_then(parse_hex));
+    }
+    Ok(ids)
+}

@@ -1,0 +1,205 @@
+//! Keeps index, journal, files and watchers in step. Lives on the writer thread.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::journal::{self, Journal, Others};
+use crate::disk::layout::remove_file;
+use crate::disk::lock::FileLock;
+use crate::disk::recover::{self, Restored};
+use crate::disk::root::Root;
+use crate::event::LossReason;
+use crate::format::Record;
+use crate::index::{Admission, Offer, State};
+use crate::key::{AssetId, ResourceKey};
+use crate::spans::Span;
+
+/// The bookkeeping of the writer thread.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) root: Arc<Root>,
+    journal: Option<Journal>,
+    others: Others,
+    /// Tells other processes that our temporary files are in use.
+    run: Option<FileLock>,
+    /// Something was not recorded: whoever opens the store next has to look at the disk.
+    gap: bool,
+    /// What was recorded before may not be what is on the disk, and nobody has looked yet.
+    pub(crate) doubtful: bool,
+}
+
+/// A journal with this many records more than twice the spans there are is worth compacting.
+const SURPLUS: u64 = 8192;
+
+impl Ledger {
+    pub(crate) fn new(root: Arc<Root>, restored: Restored) -> Self {
+        let run = FileLock::try_take(root.layout.run_lock()).ok().flatten();
+        Self {
+            root,
+            run,
+            gap: restored.journal.is_none(),
+            doubtful: restored.doubtful || restored.unread,
+            journal: restored.journal,
+            others: restored.others,
+        }
+    }
+
+    /// Names the journal of this process; zero where it has none.
+    fn id(&self) -> u64 {
+        self.journal.as_ref().map_or(0, Journal::id)
+    }
+
+    pub(crate) fn record(&mut self, records: &[Record]) {
+        let Some(journal) = &mut self.journal else { return };
+        if let Err(error) = journal.append(records) {
+            if !self.gap {
+                tracing::debug!(%error, "the journal has a gap: the next start will look at the files");
+            }
+            self.gap = true;
+        }
+    }
+
+    /// Enters a file that has its name now, removes the files whose place it takes, and tells those who watch.
+    pub(crate) fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Admission {
+        let admission = self.root.shared.write(|index| index.admit(key, offer));
+        if let Admission::Admitted { gone } = &admission {
+            // One of them may have had the same name, and then its file is this one.
+            let others = gone.iter().filter(|span| span.start != offer.span.start);
+            let records: Vec<Record> = others.map(|span| self.unlink(key, span)).collect();
+            self.record(&records);
+            self.root.shared.lost(key, gone, LossReason::Replaced);
+            self.root.shared.committed(key, offer.span.range());
+        }
+        admission
+    }
+
+    /// Removes one span: its file, its entry, and its record.
+    pub(crate) fn remove_span(&mut self, key: &ResourceKey, span: &Span, reason: LossReason) {
+        let record = self.unlink(key, span);
+        if self.root.shared.write(|index| index.remove_span(key, span.start)).is_some() {
+            self.root.shared.lost(key, &[*span], reason);
+        }
+        self.record(&[record]);
+    }
+
+    /// Removes a resource whose spans are these.
+    pub(crate) fn remove(&mut self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
+        for span in spans {
+            let _ = self.unlink(key, span);
+        }
+        let gone = self.root.shared.write(|index| index.remove(key));
+        self.root.shared.lost(key, &gone, reason);
+        let stamp = self.root.shared.next_stamp();
+        self.record(&[Record::Removed { key: *key, stamp }]);
+    }
+
+    /// Removes what is left of an asset that has no resource any more: its folder and its label.
+    pub(crate) fn remove_remains(&self, asset: AssetId) {
+        let layout = &self.root.layout;
+        let gone = match std::fs::remove_dir(layout.asset(asset)) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => return,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => remove_file(&layout.label(asset)),
+        };
+        if let Err(error) = gone {
+            tracing::debug!(%asset, %error, "remains of an asset stay");
+        }
+    }
+
+    /// Learns what other processes did.
+    pub(crate) fn news(&mut self) {
+        let (root, own) = (Arc::clone(&self.root), self.id());
+        let told = self.others.news(&root.layout, own, |record| {
+            root.shared.stamps_follow(record.stamp());
+            let Some(change) = root.shared.write(|index| recover::apply(index, &record)) else { return };
+            let reason = if change.came.is_some() { LossReason::Replaced } else { LossReason::Evicted };
+            root.shared.lost(&change.key, &change.gone, reason);
+            if let Some(span) = change.came {
+                root.shared.committed(&change.key, span.range());
+            }
+        });
+        if let Err(error) = told {
+            tracing::debug!(%error, "the journals of other processes cannot be read");
+        }
+    }
+
+    /// True when most of the journal is history.
+    pub(crate) fn is_worth_compacting(&self) -> bool {
+        let spans = self.root.shared.read(|index| index.resources() as u64);
+        self.journal.as_ref().is_some_and(|journal| journal.records() > 2 * spans + SURPLUS)
+    }
+
+    /// Writes what is there into a new journal and removes the old one, with those of dead processes. Nothing where somebody else holds
+    /// the root lock: they do the same.
+    pub(crate) fn compact(&mut self) -> io::Result<()> {
+        let layout = &Arc::clone(&self.root).layout;
+        let Some(_lock) = FileLock::try_take(layout.lock())? else { return Ok(()) };
+        self.news();
+        let mut keys = self.keys_by_use();
+        let shared = &self.root.shared;
+        let mut records = keys.drain(..).flat_map(|(_, key)| shared.read(|index| index.records(&key)));
+        let journal = Journal::create(layout, fresh_id(), &mut records)?;
+        if let Some(old) = self.journal.replace(journal) {
+            old.remove()?;
+        }
+        journal::remove_dead(layout, self.id())
+    }
+
+    /// Makes the folders again if somebody took them away, and begins a new journal.
+    pub(crate) fn restore_folders(&mut self) -> io::Result<()> {
+        self.root.layout.create()?;
+        self.run = FileLock::try_take(self.root.layout.run_lock())?.or(self.run.take());
+        self.restore_journal();
+        Ok(())
+    }
+
+    fn restore_journal(&mut self) {
+        if self.journal.as_ref().is_some_and(Journal::is_in_place) {
+            return;
+        }
+        let layout = &Arc::clone(&self.root).layout;
+        match Journal::create(layout, fresh_id(), &mut std::iter::empty()) {
+            Ok(journal) => self.journal = Some(journal),
+            Err(error) => tracing::debug!(%error, "no journal can be begun"),
+        }
+        self.gap = true;
+    }
+
+    /// The last record of a run that missed nothing.
+    pub(crate) fn close(&mut self) {
+        if !self.gap && !self.doubtful {
+            let stamp = self.root.shared.next_stamp();
+            self.record(&[Record::Closed { stamp }]);
+        }
+        if let Some(Err(error)) = self.run.take().map(FileLock::remove) {
+            tracing::debug!(%error, "the lock of this run stays behind");
+        }
+    }
+
+    /// All known resources, the least recently used first, as their records must be.
+    fn keys_by_use(&self) -> Vec<(u64, ResourceKey)> {
+        let mut keys = self.root.shared.read(|index| {
+            let known = index.iter().filter(|(_, resource)| resource.state == State::Known);
+            known.map(|(key, resource)| (resource.used(), key)).collect::<Vec<_>>()
+        });
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Removes a file. One that cannot be removed is forgotten all the same: it takes room, but nobody can be served from it.
+    fn unlink(&self, key: &ResourceKey, span: &Span) -> Record {
+        if let Err(error) = remove_file(&self.root.layout.span(key, span.start)) {
+            tracing::debug!(%key, start = span.start, %error, "a span cannot be removed");
+        }
+        Record::Gone { key: *key, start: span.start, stamp: self.root.shared.next_stamp() }
+    }
+}
+
+/// A number nobody else has drawn.
+pub(crate) fn fresh_id() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    // Each `RandomState` of a process has other keys, drawn from the system's randomness.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}

@@ -1,0 +1,187 @@
+//! Locks between processes. The kernel takes them away from a process that dies.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::disk::layout::{Layout, private_file, remove_file};
+use crate::key::AssetId;
+use crate::lease::{Eviction, LeaseTable};
+
+/// An exclusive lock on a file. It ends when dropped.
+#[derive(Debug)]
+pub(crate) struct FileLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl FileLock {
+    /// Takes the lock if nobody has it, making the file if it is not there.
+    ///
+    /// # Errors
+    /// The file cannot be made, or not be locked on this file system.
+    pub(crate) fn try_take(path: PathBuf) -> io::Result<Option<Self>> {
+        let file = private_file().read(true).write(true).create(true).truncate(false).open(&path)?;
+        Self::try_lock(file, path)
+    }
+
+    /// Takes the lock if the file is there and nobody has it.
+    ///
+    /// # Errors
+    /// The file is not there, cannot be opened, or not be locked on this file system.
+    pub(crate) fn try_take_existing(path: PathBuf) -> io::Result<Option<Self>> {
+        let file = private_file().read(true).write(true).open(&path)?;
+        Self::try_lock(file, path)
+    }
+
+    fn try_lock(file: File, path: PathBuf) -> io::Result<Option<Self>> {
+        match file.try_lock() {
+            // Somebody may have removed the file between opening and locking it: then the lock is on nothing.
+            Ok(()) if is_at(&file, &path) => Ok(Some(Self { file, path })),
+            Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Removes the file while it is locked, so that who waits for it notices.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        // Without inode numbers nobody could notice.
+        if cfg!(unix) { remove_file(&self.path) } else { Ok(()) }
+    }
+
+    /// The locked file itself: the lock lasts as long as that is open.
+    pub(crate) fn into_parts(self) -> (File, PathBuf) {
+        (self.file, self.path)
+    }
+}
+
+/// Leases of this process, told to other processes by shared locks on one file per asset.
+#[derive(Debug, Default)]
+pub(crate) struct LeaseFiles {
+    /// Locked while leases are taken and given back; never by eviction.
+    held: Mutex<HashMap<AssetId, File>>,
+}
+
+impl LeaseFiles {
+    /// Leases `asset`, waiting for an eviction step of this or another process.
+    pub(crate) fn acquire(&self, table: &LeaseTable, layout: &Layout, asset: AssetId) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if !table.acquire(asset) {
+            return;
+        }
+        match lock_shared(&layout.lease(asset)) {
+            Ok(file) => {
+                held.insert(asset, file);
+            }
+            // A directory that cannot be written, or a file system without locks: the lease holds within this process.
+            Err(error) => tracing::debug!(%asset, %error, "a lease cannot be told to other processes"),
+        }
+    }
+
+    pub(crate) fn release(&self, table: &LeaseTable, asset: AssetId) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.release(asset) {
+            held.remove(&asset);
+        }
+    }
+}
+
+/// The right to evict from an asset, against this process and all others.
+#[derive(Debug)]
+pub(crate) struct EvictionLock<'a> {
+    // Dropped in this order: other processes may go on before this one may.
+    file: Option<FileLock>,
+    _eviction: Eviction<'a>,
+}
+
+impl<'a> EvictionLock<'a> {
+    /// `None` while the asset is leased.
+    pub(crate) fn take(table: &'a LeaseTable, layout: &Layout, asset: AssetId) -> Option<Self> {
+        let eviction = table.evict(asset)?;
+        let file = match FileLock::try_take(layout.lease(asset)) {
+            Ok(Some(file)) => Some(file),
+            Ok(None) => return None,
+            // Where leases cannot be told, no other process has one.
+            Err(error) => {
+                tracing::debug!(%asset, %error, "leases of other processes cannot be asked for");
+                None
+            }
+        };
+        Some(Self { file, _eviction: eviction })
+    }
+
+    /// Ends the right and removes the lease file, for nothing of the asset is left.
+    pub(crate) fn end_asset(self) {
+        if let Some(Err(error)) = self.file.map(FileLock::remove) {
+            tracing::debug!(%error, "a lease file stays behind");
+        }
+    }
+}
+
+fn lock_shared(path: &Path) -> io::Result<File> {
+    loop {
+        let file = private_file().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.lock_shared()?;
+        if is_at(&file, path) {
+            return Ok(file);
+        }
+    }
+}
+
+/// True if `path` still names this open file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), path.metadata()) {
+        (Ok(open), Ok(named)) => inode(open) == inode(named),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Partition;
+
+    #[test]
+    fn a_lease_of_one_store_stops_eviction_by_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), 1);
+        layout.create().unwrap();
+        let asset = AssetId::named(&Partition::default(), "a");
+        let (ours, theirs) = (LeaseTable::default(), LeaseTable::default());
+        let files = LeaseFiles::default();
+        files.acquire(&ours, &layout, asset);
+        files.acquire(&ours, &layout, asset);
+        assert!(EvictionLock::take(&theirs, &layout, asset).is_none());
+        files.release(&ours, asset);
+        assert!(EvictionLock::take(&theirs, &layout, asset).is_none());
+        files.release(&ours, asset);
+        let lock = EvictionLock::take(&theirs, &layout, asset).unwrap();
+        assert!(EvictionLock::take(&ours, &layout, asset).is_none());
+        lock.end_asset();
+        assert!(!layout.lease(asset).exists() || cfg!(not(unix)));
+    }
+
+    #[test]
+    fn who_waited_for_a_file_that_was_removed_locks_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lease");
+        let lock = FileLock::try_take(path.clone()).unwrap().unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lock_shared(&path).unwrap());
+            lock.remove().unwrap();
+            let file = waiting.join().unwrap();
+            assert!(is_at(&file, &path));
+        });
+        assert!(FileLock::try_take(path).is_ok());
+    }
+}

@@ -1,0 +1,152 @@
+//! Opening a store: the index is restored from the journals.
+
+use std::io;
+
+use crate::disk::journal::{self, Journal, JournalReader, Others};
+use crate::disk::layout::Layout;
+use crate::disk::lock::FileLock;
+use crate::format::Record;
+use crate::index::{Admission, Index, Offer, Rule, State};
+use crate::key::ResourceKey;
+use crate::shared::Shared;
+use crate::spans::Span;
+
+/// What is known of the journals after a store was opened.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    /// Ours; `None` where it cannot be written.
+    pub(crate) journal: Option<Journal>,
+    pub(crate) others: Others,
+    /// Journals of dead processes beside the one that we adopted are to be merged into ours.
+    pub(crate) merge: bool,
+    /// Something may be on the disk that no journal tells of, or the other way round.
+    pub(crate) doubtful: bool,
+    /// No journal could be read at all, so the index is empty.
+    pub(crate) unread: bool,
+}
+
+impl Restored {
+    /// No journal can be read or written.
+    pub(crate) fn nothing() -> Self {
+        Self { journal: None, others: Others::default(), merge: false, doubtful: true, unread: true }
+    }
+}
+
+struct Found {
+    id: u64,
+    reader: JournalReader,
+    /// The record to apply next.
+    next: Option<Record>,
+    last: Option<Record>,
+    records: u64,
+    /// Held when the process that wrote it is dead.
+    lock: Option<FileLock>,
+    failed: bool,
+}
+
+/// Restores the index of `shared` and takes or makes a journal for this process, named `id` if it is new.
+pub(crate) fn restore(layout: &Layout, shared: &Shared, id: u64) -> io::Result<Restored> {
+    let (mut found, unusable) = find(layout)?;
+    let unread = found.is_empty();
+    while let Some((at, record)) = earliest(&mut found) {
+        shared.stamps_follow(record.stamp());
+        shared.write(|index| apply(index, &record));
+        found[at].last = Some(record);
+        found[at].records += 1;
+    }
+    let is_doubtful = |found: &Found| {
+        let closed = matches!(found.last, Some(Record::Closed { .. }));
+        found.failed || found.reader.bad_slots() > 0 || (found.lock.is_some() && !closed)
+    };
+    let mut restored = Restored {
+        journal: None,
+        others: Others::default(),
+        merge: unusable > 0,
+        doubtful: unusable > 0 || found.iter().any(is_doubtful),
+        unread,
+    };
+    found.sort_by_key(|found| found.records);
+    for journal in found.into_iter().rev() {
+        match journal.lock {
+            Some(lock) if restored.journal.is_none() => {
+                restored.journal = Journal::adopt(lock, journal.id, journal.reader.good_len()).ok();
+            }
+            Some(_) => restored.merge = true,
+            None => restored.others.add(journal.id, journal.reader),
+        }
+    }
+    if restored.journal.is_none() {
+        restored.journal = Journal::create(layout, id, &mut std::iter::empty()).ok();
+    }
+    Ok(restored)
+}
+
+/// What a record means for the index: `Some` of what came or went, if that changed.
+pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
+    match *record {
+        Record::Span { key, start, len, total, mark, stored, stamp, fingerprint } => {
+            let span = Span { start, len, stored };
+            let offer = Offer { span, total, mark, fingerprint, stamp, rule: Rule::Restore };
+            match index.admit(&key, &offer) {
+                Admission::Admitted { gone } => Some(Change { key, came: Some(span), gone }),
+                Admission::Redundant | Admission::Conflict => None,
+            }
+        }
+        // What was committed or used later than it went has come again.
+        Record::Gone { key, stamp, .. } | Record::Removed { key, stamp }
+            if index.get(&key).is_none_or(|resource| resource.used() > stamp || resource.state == State::Removing) =>
+        {
+            None
+        }
+        Record::Gone { key, start, .. } => {
+            index.remove_span(&key, start).map(|span| Change { key, came: None, gone: vec![span] })
+        }
+        Record::Removed { key, .. } => Some(Change { key, came: None, gone: index.remove(&key) }),
+        Record::Used { key, stamp } => {
+            if let Some(resource) = index.get(&key) {
+                resource.touch(stamp);
+            }
+            None
+        }
+        Record::Journal | Record::Closed { .. } => None,
+    }
+}
+
+/// What a record changed.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) key: ResourceKey,
+    pub(crate) came: Option<Span>,
+    pub(crate) gone: Vec<Span>,
+}
+
+/// Opens all journals; the second number counts files that are none.
+fn find(layout: &Layout) -> io::Result<(Vec<Found>, usize)> {
+    let (mut found, mut unusable) = (Vec::new(), 0);
+    for id in journal::list(layout)? {
+        let path = layout.journal(id);
+        // Where locks do not work or the directory cannot be written, every journal is somebody else's.
+        let lock = FileLock::try_take_existing(path.clone()).ok().flatten();
+        match JournalReader::open(&path) {
+            Ok(Some(mut reader)) => {
+                let next = reader.read().ok().flatten();
+                found.push(Found { id, reader, next, last: None, records: 0, lock, failed: false });
+            }
+            Ok(None) | Err(_) => unusable += 1,
+        }
+    }
+    Ok((found, unusable))
+}
+
+/// Takes the record that happened first out of all that come next. Each journal is in order, so all are merged in order.
+fn earliest(found: &mut [Found]) -> Option<(usize, Record)> {
+    let stamp = |(_, found): &(usize, &mut Found)| found.next.as_ref().map_or(u64::MAX, Record::stamp);
+    let with_next = found.iter_mut().enumerate().filter(|(_, found)| found.next.is_some());
+    let (at, found) = with_next.min_by_key(stamp)?;
+    // A journal that cannot be read on ends here; a walk finds what it would have told.
+    let following = found.reader.read().unwrap_or_else(|_| {
+        found.failed = true;
+        None
+    });
+    std::mem::replace(&mut found.next, following).map(|record| (at, record))
+}

@@ -1,0 +1,100 @@
+//! Whether there is room to write: under the quota, and above the free space that is left to others.
+
+use std::time::Instant;
+
+use crate::disk::evict::{Evictor, Goal, Progress};
+use crate::disk::ledger::Ledger;
+use crate::error::{AssetsError, AssetsErrorKind};
+use crate::index::Index;
+
+/// Watches over quota and free space. Lives on the writer thread.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    evictor: Evictor,
+    /// Bytes in temporary files.
+    drafted: u64,
+    /// Bytes that may be written before the file system is asked again how much is free.
+    allowance: u64,
+}
+
+/// Bytes written between two questions to the file system, at most.
+const MAX_ALLOWANCE: u64 = 4 << 20;
+/// Files removed between two jobs, at most.
+const STEP_FILES: usize = 64;
+
+impl Room {
+    /// Makes sure that `bytes` more may be written, evicting what is needed.
+    ///
+    /// # Errors
+    /// [`AssetsErrorKind::Full`] where nothing more may be evicted, [`AssetsErrorKind::TooLarge`] where an empty store would be too small.
+    pub(crate) fn ensure(&mut self, ledger: &mut Ledger, bytes: u64) -> Result<(), AssetsError> {
+        let quota = ledger.root.options.quota;
+        if bytes > quota {
+            return Err(AssetsError::new(AssetsErrorKind::TooLarge, ROOM));
+        }
+        let excess = self.used(ledger).saturating_add(bytes).saturating_sub(quota);
+        if excess > 0 {
+            let progress = self.evict(ledger, excess, usize::MAX);
+            let tolerated = progress == Progress::Busy && excess <= quota / 8;
+            if progress != Progress::Done && !tolerated {
+                return Err(AssetsError::new(AssetsErrorKind::Full, ROOM));
+            }
+        }
+        self.ensure_free(ledger, bytes)
+    }
+
+    /// Notes that so many bytes were written to temporary files.
+    pub(crate) const fn drafted(&mut self, bytes: u64) {
+        self.drafted += bytes;
+    }
+
+    /// Notes that so many bytes of temporary files are none any more: removed, or counted as spans.
+    pub(crate) const fn undrafted(&mut self, bytes: u64) {
+        self.drafted = self.drafted.saturating_sub(bytes);
+    }
+
+    /// Evicts a little where the quota is exceeded: it was lowered, or other processes wrote, too. False when there is nothing to do.
+    pub(crate) fn trim(&mut self, ledger: &mut Ledger, quota: u64) -> bool {
+        let excess = self.used(ledger).saturating_sub(quota);
+        excess > 0 && self.evict(ledger, excess, STEP_FILES) == Progress::More
+    }
+
+    /// Evicts a little of what was not used since `before`. False when there is nothing to do.
+    pub(crate) fn expire(&mut self, ledger: &mut Ledger, before: u64) -> bool {
+        let goal = Goal { bytes: u64::MAX, before, files: STEP_FILES };
+        self.evictor.evict(ledger, goal, Instant::now()) == Progress::More
+    }
+
+    fn used(&self, ledger: &Ledger) -> u64 {
+        ledger.root.shared.read(Index::stored) + self.drafted
+    }
+
+    fn evict(&mut self, ledger: &mut Ledger, bytes: u64, files: usize) -> Progress {
+        self.evictor.evict(ledger, Goal { bytes, before: u64::MAX, files }, Instant::now())
+    }
+
+    fn ensure_free(&mut self, ledger: &mut Ledger, bytes: u64) -> Result<(), AssetsError> {
+        if bytes > self.allowance {
+            let wanted = bytes.saturating_add(ledger.root.options.free_space);
+            let missing = wanted.saturating_sub(free(ledger)?);
+            if missing > 0 {
+                self.evict(ledger, missing, usize::MAX);
+            }
+            let free = free(ledger)?;
+            if free < wanted {
+                self.allowance = 0;
+                return Err(AssetsError::new(AssetsErrorKind::Full, ROOM));
+            }
+            self.allowance = bytes + (free - wanted).min(MAX_ALLOWANCE);
+        }
+        self.allowance -= bytes;
+        Ok(())
+    }
+}
+
+/// Bytes that are free for us.
+fn free(ledger: &Ledger) -> Result<u64, AssetsError> {
+    fs4::available_space(ledger.root.layout.root()).map_err(|error| AssetsError::io("asking for free space", error))
+}
+
+const ROOM: &str = "making room";

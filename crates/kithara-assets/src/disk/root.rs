@@ -1,0 +1,211 @@
+//! What the readers and the writer thread of a store on disk share.
+
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ThreadId;
+
+use crate::disk::health::Health;
+use crate::disk::job::Job;
+use crate::disk::layout::{Layout, remove_file};
+use crate::disk::lock::LeaseFiles;
+use crate::disk::queue::Queue;
+use crate::disk::span_file::SpanFile;
+use crate::error::AssetsError;
+use crate::event::LossReason;
+use crate::format::Record;
+use crate::index::{Admission, Offer, Rule, State};
+use crate::key::{AssetId, ResourceKey};
+use crate::medium::ReadFault;
+use crate::options::DiskOptions;
+use crate::shared::Shared;
+use crate::spans::Span;
+
+/// One open store on disk.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) shared: Shared,
+    pub(crate) layout: Layout,
+    pub(crate) options: DiskOptions,
+    pub(crate) queue: Queue<Job>,
+    pub(crate) health: Health,
+    pub(crate) lease_files: LeaseFiles,
+    /// The thread that takes the jobs, and so must not wait for room in the queue. Set when it starts.
+    pub(crate) writer: OnceLock<ThreadId>,
+    /// Names the writers of spans.
+    next_draft: AtomicU64,
+}
+
+impl Root {
+    pub(crate) fn new(layout: Layout, options: DiskOptions) -> Self {
+        Self {
+            shared: Shared::new(options.clock.clone()),
+            layout,
+            queue: Queue::new(options.queue_bytes),
+            health: Health::new(options.retry_after),
+            lease_files: LeaseFiles::default(),
+            writer: OnceLock::new(),
+            next_draft: AtomicU64::new(0),
+            options,
+        }
+    }
+
+    pub(crate) fn draft_id(&self) -> u64 {
+        self.next_draft.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Queues an order that is carried out whatever happens, unless the store is closing.
+    pub(crate) fn order(&self, job: Job) {
+        let may_wait = self.writer.get() != Some(&std::thread::current().id());
+        // An order that comes too late is dropped; if somebody waits for its answer, that says so.
+        let _ = self.queue.push_order(job, may_wait);
+    }
+
+    /// Queues the end of a draft. Drafts that began are bounded by their bytes, so their ends need no bound.
+    pub(crate) fn order_end(&self, job: Job) {
+        // As above; the files of a draft go with the draft.
+        let _ = self.queue.push_order(job, false);
+    }
+
+    /// Opens the file of `listed`, which the index has for `key`. `None` where it is not what the index says, which was put right.
+    pub(crate) fn open(&self, key: &ResourceKey, listed: Span) -> Result<Option<SpanFile>, AssetsError> {
+        let file = match SpanFile::open(&self.layout.span(key, listed.start), key, listed.start) {
+            Ok(file) => file,
+            Err(fault) => return self.fault(key, listed, fault).map(|()| None),
+        };
+        let agrees = |mark: u64| mark == 0 || file.mark() == 0 || mark == file.mark();
+        let known = self.shared.resource(key, |resource| resource.mark).is_some_and(agrees);
+        if known && file.footer().len == listed.len {
+            return Ok(Some(file));
+        }
+        // Another process put something else there.
+        self.forget(key, listed, LossReason::Replaced);
+        self.admit(key, &file);
+        Ok(None)
+    }
+
+    /// Looks for a span that the index does not know. True when there was one.
+    pub(crate) fn probe(&self, key: &ResourceKey, start: u64) -> bool {
+        if self.shared.resource(key, |resource| resource.state) == Some(State::Removing) {
+            return false;
+        }
+        match SpanFile::open(&self.layout.span(key, start), key, start) {
+            Ok(file) => self.admit(key, &file),
+            Err(ReadFault::Corrupt) => {
+                self.drop_file(key, start);
+                false
+            }
+            Err(ReadFault::Io(_)) => false,
+        }
+    }
+
+    /// Reads the footers of a resource that only a directory walk has seen.
+    pub(crate) fn resolve(&self, key: &ResourceKey) {
+        let unread = self
+            .shared
+            .resource(key, |resource| (resource.state == State::Unread).then(|| resource.spans.as_slice().to_vec()));
+        let Some(unread) = unread.flatten() else { return };
+        let open = |span: &Span| SpanFile::open(&self.layout.span(key, span.start), key, span.start);
+        let files: Vec<_> = unread.iter().map(|span| (span.start, open(span))).collect();
+        let admissions = self.shared.write(|index| {
+            index.take_unread(key);
+            let whole = files.iter().filter_map(|(_, file)| file.as_ref().ok());
+            whole.map(|file| (offer_of(key, file), index.admit(key, &offer_of(key, file)))).collect::<Vec<_>>()
+        });
+        for (start, file) in &files {
+            if matches!(file, Err(ReadFault::Corrupt)) {
+                self.drop_file(key, *start);
+            }
+        }
+        for (offer, admission) in admissions {
+            self.settle(key, &offer, admission);
+        }
+    }
+
+    /// A span could not be read.
+    ///
+    /// # Errors
+    /// The span may be right, but the disk cannot be read.
+    pub(crate) fn fault(&self, key: &ResourceKey, span: Span, fault: ReadFault) -> Result<(), AssetsError> {
+        match fault {
+            ReadFault::Corrupt => {
+                tracing::warn!(%key, start = span.start, "a cached span was corrupt: it is fetched again when it is wanted");
+                self.drop_file(key, span.start);
+                self.forget(key, span, LossReason::Corrupt);
+            }
+            ReadFault::Io(error) if error.kind() == io::ErrorKind::NotFound => self.forget(key, span, LossReason::Gone),
+            ReadFault::Io(error) => return Err(AssetsError::io("reading a span", error)),
+        }
+        Ok(())
+    }
+
+    /// Asks the disk, for another process may have pinned it.
+    pub(crate) fn is_pinned_on_disk(&self, asset: AssetId) -> bool {
+        self.layout.pin(asset).exists()
+    }
+
+    /// Has a use written into the journal, for the order of eviction after a restart.
+    pub(crate) fn note_use(&self, key: &ResourceKey, stamp: u64) {
+        self.queue.push_note(Job::Note(Record::Used { key: *key, stamp }));
+    }
+
+    /// The last lease of an asset may have been what kept the store from writing.
+    pub(crate) fn release_lease(&self, asset: AssetId) {
+        self.lease_files.release(&self.shared.leases, asset);
+        self.health.retry_now();
+    }
+
+    /// Takes a span out of the index, tells those who watch, and has it written into the journal.
+    fn forget(&self, key: &ResourceKey, span: Span, reason: LossReason) {
+        if self.shared.write(|index| index.remove_span(key, span.start)).is_some() {
+            self.shared.lost(key, &[span], reason);
+            let stamp = self.shared.next_stamp();
+            self.queue.push_note(Job::Note(Record::Gone { key: *key, start: span.start, stamp }));
+        }
+    }
+
+    /// Removes a file that is not what it should be.
+    fn drop_file(&self, key: &ResourceKey, start: u64) {
+        if let Err(error) = remove_file(&self.layout.span(key, start)) {
+            tracing::debug!(%key, start, %error, "a corrupt span cannot be removed");
+        }
+    }
+
+    fn admit(&self, key: &ResourceKey, file: &SpanFile) -> bool {
+        let offer = offer_of(key, file);
+        let admission = self.shared.write(|index| index.admit(key, &offer));
+        self.settle(key, &offer, admission)
+    }
+
+    /// Does what follows from entering a file that was found into the index. True where it is new there.
+    fn settle(&self, key: &ResourceKey, offer: &Offer, admission: Admission) -> bool {
+        let Admission::Admitted { gone } = admission else {
+            if admission == Admission::Conflict {
+                // A younger version is known: this one will never be read.
+                self.drop_file(key, offer.span.start);
+            }
+            return false;
+        };
+        for span in gone.iter().filter(|span| span.start != offer.span.start) {
+            self.drop_file(key, span.start);
+        }
+        self.shared.lost(key, &gone, LossReason::Replaced);
+        self.shared.committed(key, offer.span.range());
+        self.queue.push_note(Job::Note(offer.record(key)));
+        true
+    }
+}
+
+/// What a file says of itself.
+fn offer_of(key: &ResourceKey, file: &SpanFile) -> Offer {
+    let footer = file.footer();
+    debug_assert!(footer.is_whole() || footer.key == *key, "only whole resources are linked");
+    Offer {
+        span: Span { start: footer.start, len: footer.len, stored: file.stored() },
+        total: footer.total,
+        mark: file.mark(),
+        fingerprint: 0,
+        stamp: footer.stamp,
+        rule: Rule::Restore,
+    }
+}

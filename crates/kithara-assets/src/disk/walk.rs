@@ -1,0 +1,130 @@
+//! Comparing the index with the files: when journals are missing, broken, or end without a farewell.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::{DirEntry, ReadDir};
+use std::io;
+use std::time::SystemTime;
+
+use crate::disk::layout::parse_span;
+use crate::disk::ledger::Ledger;
+use crate::disk::root::Root;
+use crate::event::LossReason;
+use crate::index::{Asset, State};
+use crate::key::{AssetId, ResourceKey, ResourceName};
+use crate::meta::UnixMillis;
+use crate::spans::Span;
+
+/// A walk through all assets, in steps of bounded length.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// Still to be visited.
+    assets: VecDeque<AssetId>,
+    current: Option<Visit>,
+}
+
+/// An asset that is being compared.
+#[derive(Debug)]
+struct Visit {
+    asset: AssetId,
+    files: ReadDir,
+    seen: HashSet<(ResourceName, u64)>,
+}
+
+impl Walk {
+    /// A walk through the assets that have a folder or an entry in the index.
+    pub(crate) fn begin(root: &Root) -> Self {
+        let mut assets: HashSet<AssetId> = root.shared.read(|index| index.assets().map(|(id, _)| *id).collect());
+        match list_assets(root) {
+            Ok(present) => assets.extend(present),
+            Err(error) => tracing::debug!(%error, "the assets cannot be listed"),
+        }
+        Self { assets: assets.into_iter().collect(), current: None }
+    }
+
+    /// Compares about `files` files. False when the walk is at its end.
+    pub(crate) fn step(&mut self, ledger: &mut Ledger, files: usize) -> bool {
+        let Some(visit) = &mut self.current else {
+            let Some(asset) = self.assets.pop_front() else { return false };
+            // A folder that is gone has no files: all its entries are wrong.
+            match std::fs::read_dir(ledger.root.layout.asset(asset)) {
+                Ok(files) => self.current = Some(Visit { asset, files, seen: HashSet::new() }),
+                Err(_) => forget_missing(ledger, asset, &HashSet::new()),
+            }
+            return true;
+        };
+        for _ in 0..files {
+            match visit.files.next() {
+                Some(Ok(entry)) => visit.compare(&ledger.root, &entry),
+                Some(Err(_)) => {}
+                None => {
+                    forget_missing(ledger, visit.asset, &visit.seen);
+                    self.current = None;
+                    return true;
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Visit {
+    fn compare(&mut self, root: &Root, entry: &DirEntry) {
+        let name = entry.file_name();
+        let Some((key, start)) = name.to_str().and_then(|name| parse_span(self.asset, name)) else { return };
+        self.seen.insert((key.name, start));
+        root.resolve(&key);
+        if !root.shared.resource(&key, |resource| lists(resource.spans.as_slice(), start)).unwrap_or_default() {
+            root.probe(&key, start);
+        }
+    }
+}
+
+/// Fills an empty index from names and sizes alone: no file is opened, which is what makes it quick.
+pub(crate) fn list_files(root: &Root) -> io::Result<()> {
+    for asset in list_assets(root)? {
+        for entry in std::fs::read_dir(root.layout.asset(asset))? {
+            let entry = entry?;
+            let Some((key, start)) = entry.file_name().to_str().and_then(|name| parse_span(asset, name)) else {
+                continue;
+            };
+            let metadata = entry.metadata()?;
+            let written = UnixMillis::from(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)).0;
+            root.shared.stamps_follow(written);
+            root.shared.write(|index| index.admit_unread(&key, start, metadata.len(), written));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn list_assets(root: &Root) -> io::Result<Vec<AssetId>> {
+    let mut assets = Vec::new();
+    for entry in std::fs::read_dir(root.layout.assets())? {
+        assets.extend(entry?.file_name().to_str().and_then(|name| name.parse::<AssetId>().ok()));
+    }
+    Ok(assets)
+}
+
+/// Removes entries whose file was not seen and is not there.
+fn forget_missing(ledger: &mut Ledger, asset: AssetId, seen: &HashSet<(ResourceName, u64)>) {
+    for (key, spans) in listed(&ledger.root, asset) {
+        for span in spans.iter().filter(|span| !seen.contains(&(key.name, span.start))) {
+            // It may have come since the folder was listed.
+            if !ledger.root.layout.span(&key, span.start).exists() {
+                ledger.remove_span(&key, span, LossReason::Gone);
+            }
+        }
+    }
+    ledger.remove_remains(asset);
+}
+
+fn listed(root: &Root, asset: AssetId) -> Vec<(ResourceKey, Vec<Span>)> {
+    root.shared.read(|index| {
+        let resources = index.asset(&asset).into_iter().flat_map(Asset::resources);
+        let known = resources.filter(|(_, resource)| resource.state != State::Removing);
+        known.map(|(name, resource)| (ResourceKey { asset, name: *name }, resource.spans.as_slice().to_vec())).collect()
+    })
+}
+
+fn lists(spans: &[Span], start: u64) -> bool {
+    spans.binary_search_by_key(&start, |span| span.start).is_ok()
+}

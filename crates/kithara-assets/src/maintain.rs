@@ -1,0 +1,152 @@
+//! Looking after a store: what is in it, whether it is right, what may go.
+
+use std::ops::{ControlFlow, Range};
+use std::time::Duration;
+
+use crate::index::{Asset, Index, Resource};
+use crate::key::{AssetId, ResourceKey};
+use crate::medium::Medium;
+use crate::meta::UnixMillis;
+
+/// How much there is in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes on the medium, with what is stored beside the data. Files with several names count once.
+    pub bytes: u64,
+    /// Bytes there may be: the quota on disk, the capacity in memory.
+    pub limit: u64,
+    /// Resources of which something is present.
+    pub resources: usize,
+}
+
+/// One asset, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetSummary {
+    /// Which one.
+    pub id: AssetId,
+    /// What the application calls it; see [`AssetStore::set_label`](crate::AssetStore::set_label).
+    pub label: Option<String>,
+    /// Bytes on the medium, with what is stored beside the data. Files with several names count for each.
+    pub bytes: u64,
+    /// Resources of which something is present.
+    pub resources: usize,
+    /// When one of them was used last, as far as that was recorded.
+    pub last_used: UnixMillis,
+    /// It is never evicted.
+    pub pinned: bool,
+    /// It is not evicted now, for this process has a lease. Leases of other processes are not shown.
+    pub leased: bool,
+}
+
+/// One resource, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceSummary {
+    /// Which one.
+    pub key: ResourceKey,
+    /// Present byte ranges.
+    pub spans: Vec<Range<u64>>,
+    /// Length of the whole resource, if it is known.
+    pub total_len: Option<u64>,
+    /// Bytes on the medium, with what is stored beside the data.
+    pub bytes: u64,
+    /// When it was used last, as far as that was recorded.
+    pub last_used: UnixMillis,
+}
+
+/// How far [`AssetStore::verify`](crate::AssetStore::verify) has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Resources there are to check.
+    pub resources: usize,
+    /// Of these, checked.
+    pub checked: usize,
+    /// Bytes of data read and found right.
+    pub good_bytes: u64,
+    /// Bytes of spans that were not right, and are holes now.
+    pub bad_bytes: u64,
+    /// Spans that could not be read, and were left alone.
+    pub unreadable: usize,
+}
+
+/// What [`AssetStore::gc`](crate::AssetStore::gc) keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GcOptions {
+    /// Bytes that may stay. `None` stands for the store's own limit. Default: `None`.
+    pub quota: Option<u64>,
+    /// Resources not used for this long go. `None` stands for the store's own limit. Default: `None`.
+    pub unused_for: Option<Duration>,
+}
+
+/// What [`AssetStore::gc`](crate::AssetStore::gc) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Resources that went.
+    pub resources: usize,
+    /// Bytes that were freed.
+    pub bytes: u64,
+    /// Bytes that stayed.
+    pub bytes_left: u64,
+}
+
+pub(crate) fn assets(medium: &Medium) -> Vec<AssetSummary> {
+    let shared = medium.shared();
+    let summary = |(id, asset): (&AssetId, &Asset)| AssetSummary {
+        id: *id,
+        label: None,
+        bytes: asset.resources().map(|(_, resource)| stored(resource)).sum(),
+        resources: asset.resources().count(),
+        last_used: UnixMillis(asset.resources().map(|(_, resource)| resource.used()).max().unwrap_or_default()),
+        pinned: asset.pinned,
+        leased: shared.leases.is_leased(id),
+    };
+    let mut assets: Vec<_> = shared.read(|index| index.assets().map(summary).collect());
+    for asset in &mut assets {
+        asset.label = medium.label(asset.id);
+    }
+    assets.sort_by_key(|asset| (asset.last_used, asset.id));
+    assets
+}
+
+pub(crate) fn resources(medium: &Medium, asset: AssetId) -> Vec<ResourceSummary> {
+    let keys = medium.shared().read(|index| index.keys_of(&asset));
+    keys.iter().for_each(|key| medium.know(key));
+    let summary = |index: &Index, key: &ResourceKey| {
+        let resource = index.get(key)?;
+        Some(ResourceSummary {
+            key: *key,
+            spans: resource.spans.ranges(),
+            total_len: resource.total(),
+            bytes: stored(resource),
+            last_used: UnixMillis(resource.used()),
+        })
+    };
+    let present = |index: &Index| keys.iter().filter_map(|key| summary(index, key)).collect::<Vec<_>>();
+    let mut resources = medium.shared().read(present);
+    resources.sort_by_key(|resource| (resource.last_used, resource.key));
+    resources
+}
+
+pub(crate) fn verify(medium: &Medium, progress: &mut dyn FnMut(&Verified) -> ControlFlow<()>) -> Verified {
+    let keys: Vec<ResourceKey> = medium.shared().read(|index| index.iter().map(|(key, _)| key).collect());
+    let mut verified = Verified { resources: keys.len(), ..Verified::default() };
+    for key in keys {
+        medium.know(&key);
+        let spans = medium.shared().resource(&key, |resource| resource.spans.as_slice().to_vec());
+        for span in spans.unwrap_or_default() {
+            match medium.check(&key, span) {
+                Ok(true) => verified.good_bytes += span.len,
+                Ok(false) => verified.bad_bytes += span.len,
+                Err(_) => verified.unreadable += 1,
+            }
+        }
+        verified.checked += 1;
+        if progress(&verified).is_break() {
+            break;
+        }
+    }
+    verified
+}
+
+fn stored(resource: &Resource) -> u64 {
+    resource.spans.as_slice().iter().map(|span| span.stored).sum()
+}
