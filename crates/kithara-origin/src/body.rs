@@ -30,23 +30,13 @@ enum Source {
 impl Body {
     /// No bytes, and no validators.
     pub fn empty() -> Self {
-        Self {
-            source: Source::Bytes(Bytes::new()),
-            len: 0,
-            etag: None,
-            modified: None,
-        }
+        Self { source: Source::Bytes(Bytes::new()), len: 0, etag: None, modified: None }
     }
 
     /// `len` bytes of the pattern of `seed` (see [`pattern_bytes`]); takes no memory, whatever its length.
     pub fn pattern(seed: u64, len: u64) -> Self {
         let etag = format!("\"p{seed:x}-{len:x}\"");
-        Self {
-            source: Source::Pattern { seed },
-            len,
-            etag: Some(etag.into()),
-            modified: None,
-        }
+        Self { source: Source::Pattern { seed }, len, etag: Some(etag.into()), modified: None }
     }
 
     /// The regular file at `path`, opened now and read while it is sent.
@@ -62,16 +52,9 @@ impl Body {
             return Err(io::ErrorKind::NotFound.into());
         }
         let modified = meta.modified().ok();
-        let stamp = modified
-            .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok())
-            .unwrap_or_default();
+        let stamp = modified.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
         let etag = format!("\"f{:x}-{:x}\"", meta.len(), stamp.as_nanos());
-        Ok(Self {
-            source: Source::File(Arc::new(file)),
-            len: meta.len(),
-            etag: Some(etag.into()),
-            modified,
-        })
+        Ok(Self { source: Source::File(Arc::new(file)), len: meta.len(), etag: Some(etag.into()), modified })
     }
 
     /// Length in bytes.
@@ -142,12 +125,7 @@ impl<T: Into<Bytes>> From<T> for Body {
         let bytes = bytes.into();
         let len = bytes.len() as u64;
         let etag = (len > 0).then(|| format!("\"b{len:x}-{:x}\"", fnv1a(&bytes)).into());
-        Self {
-            source: Source::Bytes(bytes),
-            len,
-            etag,
-            modified: None,
-        }
+        Self { source: Source::Bytes(bytes), len, etag, modified: None }
     }
 }
 
@@ -189,9 +167,7 @@ pub(crate) fn mix(value: u64) -> u64 {
 
 /// FNV-1a, 64 bit: equal on every machine and run, which `std`'s hashers do not promise.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -25,10 +25,7 @@ const MANUAL_EPOCH: Duration = Duration::from_secs(1_767_225_600);
 impl Clock {
     /// Real time, counted from now.
     pub fn real() -> Self {
-        Self(Source::Real {
-            start: Instant::now(),
-            wall: SystemTime::now(),
-        })
+        Self(Source::Real { start: Instant::now(), wall: SystemTime::now() })
     }
 
     /// A clock that stands at zero (wall time 2026-01-01T00:00:00Z) until [`Clock::advance`] moves it.

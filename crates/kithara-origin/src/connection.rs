@@ -27,11 +27,7 @@ pub(crate) async fn run(stream: TcpStream, counted: Counted) {
     let id = counted.id;
     let served = async {
         let wire = Wire::new(stream, counted.shared().link().clone())?;
-        let mut connection = Connection {
-            wire,
-            counted,
-            is_fresh: true,
-        };
+        let mut connection = Connection { wire, counted, is_fresh: true };
         connection.serve().await
     };
     if let Err(error) = served.await {
@@ -79,12 +75,7 @@ impl Connection {
 
     async fn next_request(&mut self) -> io::Result<Next> {
         let head_len = loop {
-            if let Some(at) = self
-                .wire
-                .arrived()
-                .windows(4)
-                .position(|four| four == b"\r\n\r\n")
-            {
+            if let Some(at) = self.wire.arrived().windows(4).position(|four| four == b"\r\n\r\n") {
                 break at;
             }
             if self.wire.arrived().len() > MAX_HEAD {
@@ -98,8 +89,7 @@ impl Connection {
             return Ok(Next::Refused(Refused(431)));
         }
         let head = self.wire.take(head_len + 4);
-        let parsed = Request::parse(&head[..head_len])
-            .and_then(|request| Ok((body_len(&request)?, request)));
+        let parsed = Request::parse(&head[..head_len]).and_then(|request| Ok((body_len(&request)?, request)));
         let (body_len, mut request) = match parsed {
             Ok(parsed) => parsed,
             Err(refused) => return Ok(Next::Refused(refused)),
@@ -115,10 +105,7 @@ impl Connection {
     }
 
     async fn refuse(&mut self, status: u16) -> io::Result<()> {
-        let head = format!(
-            "HTTP/1.1 {status} {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            reason(status)
-        );
+        let head = format!("HTTP/1.1 {status} {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", reason(status));
         self.wire.write(head.as_bytes()).await?;
         self.wire.close_lingering().await
     }
@@ -130,9 +117,7 @@ impl Connection {
         // The handshake cost a round trip as well, before the first request.
         let round_trips = if self.is_fresh { 2 } else { 1 };
         self.wire.silence(shared.link().rtt() * round_trips).await?;
-        let delivery = plan(&request, &faults, || {
-            shared.site(|site| site.answer(&request))
-        });
+        let delivery = plan(&request, &faults, || shared.site(|site| site.answer(&request)));
         self.wire.silence(delivery.latency).await?;
         match delivery.action {
             Action::HangUp(ending) => Ok(After::End(ending)),
@@ -158,11 +143,7 @@ impl Connection {
         if answer.chunk.is_some() {
             self.wire.write(b"0\r\n\r\n").await?;
         }
-        Ok(if answer.keep_alive {
-            After::KeepAlive
-        } else {
-            After::End(Ending::Close)
-        })
+        Ok(if answer.keep_alive { After::KeepAlive } else { After::End(Ending::Close) })
     }
 
     /// Sends a range of the body, in pieces as chunking, drip and pacing want them.
@@ -235,9 +216,7 @@ impl Drop for Entry {
 /// Flips the bits of those damaged places that lie in `piece`, which begins at `offset`.
 fn damage(places: &[(u64, u8)], offset: u64, piece: &mut [u8]) {
     for (place, xor) in places {
-        let index = place
-            .checked_sub(offset)
-            .and_then(|index| usize::try_from(index).ok());
+        let index = place.checked_sub(offset).and_then(|index| usize::try_from(index).ok());
         if let Some(byte) = index.and_then(|index| piece.get_mut(index)) {
             *byte ^= xor;
         }
@@ -248,12 +227,7 @@ fn body_len(request: &Request) -> Result<usize, Refused> {
     if request.header("transfer-encoding").is_some() {
         return Err(Refused(411));
     }
-    let len = request.header("content-length").map_or(Ok(0), |value| {
-        value.parse::<usize>().map_err(|_| Refused(400))
-    })?;
-    if len > MAX_REQUEST_BODY {
-        Err(Refused(413))
-    } else {
-        Ok(len)
-    }
+    let len =
+        request.header("content-length").map_or(Ok(0), |value| value.parse::<usize>().map_err(|_| Refused(400)))?;
+    if len > MAX_REQUEST_BODY { Err(Refused(413)) } else { Ok(len) }
 }

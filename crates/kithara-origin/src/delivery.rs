@@ -56,21 +56,9 @@ pub(crate) enum Step {
 }
 
 /// Decides what is done for `request`. `honest` is asked only when no fault takes its place.
-pub(crate) fn plan(
-    request: &Request,
-    faults: &[Fault],
-    honest: impl FnOnce() -> Response,
-) -> Delivery {
-    let latency = faults
-        .iter()
-        .map(|fault| {
-            if let Fault::Latency(time) = fault {
-                *time
-            } else {
-                Duration::ZERO
-            }
-        })
-        .sum();
+pub(crate) fn plan(request: &Request, faults: &[Fault], honest: impl FnOnce() -> Response) -> Delivery {
+    let latency =
+        faults.iter().map(|fault| if let Fault::Latency(time) = fault { *time } else { Duration::ZERO }).sum();
     for fault in faults {
         let action = match fault {
             Fault::HangUp(ending) => Action::HangUp(*ending),
@@ -84,22 +72,13 @@ pub(crate) fn plan(
         };
         return Delivery { latency, action };
     }
-    Delivery {
-        latency,
-        action: Action::Answer(answer(request, faults, honest())),
-    }
+    Delivery { latency, action: Action::Answer(answer(request, faults, honest())) }
 }
 
 fn answer(request: &Request, faults: &[Fault], response: Response) -> Answer {
-    let response = with_fields(
-        reshaped(request, faults, response.completed(request.wall)),
-        faults,
-    );
+    let response = with_fields(reshaped(request, faults, response.completed(request.wall)), faults);
     let mut request = request.clone();
-    if faults
-        .iter()
-        .any(|fault| matches!(fault, Fault::IgnoreRange))
-    {
+    if faults.iter().any(|fault| matches!(fault, Fault::IgnoreRange)) {
         request.headers.retain(|(name, _)| name != "range");
     }
     let Selected { response, range } = select(&request, response);
@@ -116,19 +95,9 @@ fn answer(request: &Request, faults: &[Fault], response: Response) -> Answer {
         status: response.status,
         head,
         damage: damage.collect(),
-        steps: if bodiless {
-            Vec::new()
-        } else {
-            steps(faults, range)
-        },
+        steps: if bodiless { Vec::new() } else { steps(faults, range) },
         chunk: if bodiless { None } else { framing.chunk() },
-        rate: faults.iter().find_map(|fault| {
-            if let Fault::Rate(rate) = fault {
-                Some(*rate)
-            } else {
-                None
-            }
-        }),
+        rate: faults.iter().find_map(|fault| if let Fault::Rate(rate) = fault { Some(*rate) } else { None }),
         drip: faults.iter().find_map(|fault| match fault {
             Fault::Drip { bytes, every } => Some(((*bytes).max(1), *every)),
             _ => None,
@@ -159,29 +128,20 @@ fn reshaped(request: &Request, faults: &[Fault], mut response: Response) -> Resp
 }
 
 fn accepts_gzip(request: &Request) -> bool {
-    request.header("accept-encoding").is_some_and(|value| {
-        value
-            .split(',')
-            .any(|coding| coding.trim().starts_with("gzip"))
-    })
+    request
+        .header("accept-encoding")
+        .is_some_and(|value| value.split(',').any(|coding| coding.trim().starts_with("gzip")))
 }
 
 /// Longest body that is compressed in memory.
 const MAX_GZIP: u64 = 64 << 20;
 
 fn gzipped(response: Response) -> Response {
-    let Some(plain) = response
-        .body
-        .to_bytes(MAX_GZIP)
-        .filter(|_| response.status == 200)
-    else {
+    let Some(plain) = response.body.to_bytes(MAX_GZIP).filter(|_| response.status == 200) else {
         return response;
     };
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    let packed = encoder
-        .write_all(&plain)
-        .and_then(|()| encoder.finish())
-        .expect("writing to a Vec cannot fail");
+    let packed = encoder.write_all(&plain).and_then(|()| encoder.finish()).expect("writing to a Vec cannot fail");
     let body = Body::from(packed);
     let etag = body.etag().unwrap_or_default().to_owned();
     response
@@ -201,20 +161,11 @@ fn with_fields(response: Response, faults: &[Fault]) -> Response {
 }
 
 fn shifted(response: Response, faults: &[Fault], range: &Range<u64>) -> Response {
-    let off = faults.iter().find_map(|fault| {
-        if let Fault::RangeOff(off) = fault {
-            Some(*off)
-        } else {
-            None
-        }
-    });
+    let off = faults.iter().find_map(|fault| if let Fault::RangeOff(off) = fault { Some(*off) } else { None });
     let Some(off) = off.filter(|_| response.status == 206) else {
         return response;
     };
-    let (start, end) = (
-        range.start.saturating_add_signed(off),
-        range.end.saturating_add_signed(off),
-    );
+    let (start, end) = (range.start.saturating_add_signed(off), range.end.saturating_add_signed(off));
     let value = content_range(start, end, response.body.len());
     response.with_header("Content-Range", &value)
 }
@@ -240,11 +191,7 @@ impl Framing {
     }
 
     fn chunk(&self) -> Option<usize> {
-        if let Self::Chunked(size) = self {
-            Some(*size)
-        } else {
-            None
-        }
+        if let Self::Chunked(size) = self { Some(*size) } else { None }
     }
 
     fn keeps_alive(&self, faults: &[Fault]) -> bool {
@@ -337,38 +284,19 @@ mod tests {
         let half = At::Fraction(0.5);
         check_steps(&[], &[Send(0..10)], &[Send(6..10)]);
         let cut = [Fault::truncate(half)];
-        check_steps(
-            &cut,
-            &[Send(0..5), End(Ending::Close)],
-            &[Send(6..8), End(Ending::Close)],
-        );
+        check_steps(&cut, &[Send(0..5), End(Ending::Close)], &[Send(6..8), End(Ending::Close)]);
         let stall = [Fault::stall(half, SECOND)];
-        check_steps(
-            &stall,
-            &[Send(0..5), Pause(SECOND), Send(5..10)],
-            &[Send(6..8), Pause(SECOND), Send(8..10)],
-        );
-        let both = [
-            Fault::reset_at(At::FromEnd(1)),
-            Fault::stall(At::Byte(0), SECOND),
-            Fault::truncate(At::Byte(99)),
-        ];
+        check_steps(&stall, &[Send(0..5), Pause(SECOND), Send(5..10)], &[Send(6..8), Pause(SECOND), Send(8..10)]);
+        let both = [Fault::reset_at(At::FromEnd(1)), Fault::stall(At::Byte(0), SECOND), Fault::truncate(At::Byte(99))];
         let end = End(Ending::Reset);
-        check_steps(
-            &both,
-            &[Pause(SECOND), Send(0..9), end.clone()],
-            &[Pause(SECOND), Send(6..9), end],
-        );
+        check_steps(&both, &[Pause(SECOND), Send(0..9), end.clone()], &[Pause(SECOND), Send(6..9), end]);
     }
 
     #[track_caller]
     fn check_head(fields: &str, faults: &[Fault], wanted: &[&str], unwanted: &[&str]) {
         let head = answered(fields, faults).head;
         for line in wanted {
-            assert!(
-                head.split("\r\n").any(|got| got == *line),
-                "{line} is missing in {head}"
-            );
+            assert!(head.split("\r\n").any(|got| got == *line), "{line} is missing in {head}");
         }
         for name in unwanted {
             assert!(!head.contains(name), "{name} in {head}");
@@ -378,68 +306,20 @@ mod tests {
     #[test]
     fn heads_lie_as_told() {
         let range = "Range: bytes=2-5";
-        check_head(
-            "",
-            &[],
-            &[
-                "HTTP/1.1 200 OK",
-                "Content-Length: 10",
-                "Accept-Ranges: bytes",
-            ],
-            &["Connection"],
-        );
+        check_head("", &[], &["HTTP/1.1 200 OK", "Content-Length: 10", "Accept-Ranges: bytes"], &["Connection"]);
         check_head(
             range,
             &[],
-            &[
-                "HTTP/1.1 206 Partial Content",
-                "Content-Range: bytes 2-5/10",
-                "Content-Length: 4",
-            ],
+            &["HTTP/1.1 206 Partial Content", "Content-Range: bytes 2-5/10", "Content-Length: 4"],
             &[],
         );
-        check_head(
-            range,
-            &[Fault::IgnoreRange],
-            &["HTTP/1.1 200 OK", "Content-Length: 10"],
-            &["Content-Range"],
-        );
-        check_head(
-            range,
-            &[Fault::RangeOff(1)],
-            &["Content-Range: bytes 3-6/10", "Content-Length: 4"],
-            &[],
-        );
-        check_head(
-            "",
-            &[Fault::LengthOff(5)],
-            &["Content-Length: 15"],
-            &["Connection"],
-        );
-        check_head(
-            "",
-            &[Fault::LengthOff(-50)],
-            &["Content-Length: 0"],
-            &["Connection"],
-        );
-        check_head(
-            "",
-            &[Fault::NoLength],
-            &["Connection: close"],
-            &["Content-Length", "Transfer-Encoding"],
-        );
-        check_head(
-            "",
-            &[Fault::Chunked(4)],
-            &["Transfer-Encoding: chunked"],
-            &["Content-Length"],
-        );
-        check_head(
-            "",
-            &[Fault::Header("Content-Type".into(), "x/y".into())],
-            &["Content-Type: x/y"],
-            &[],
-        );
+        check_head(range, &[Fault::IgnoreRange], &["HTTP/1.1 200 OK", "Content-Length: 10"], &["Content-Range"]);
+        check_head(range, &[Fault::RangeOff(1)], &["Content-Range: bytes 3-6/10", "Content-Length: 4"], &[]);
+        check_head("", &[Fault::LengthOff(5)], &["Content-Length: 15"], &["Connection"]);
+        check_head("", &[Fault::LengthOff(-50)], &["Content-Length: 0"], &["Connection"]);
+        check_head("", &[Fault::NoLength], &["Connection: close"], &["Content-Length", "Transfer-Encoding"]);
+        check_head("", &[Fault::Chunked(4)], &["Transfer-Encoding: chunked"], &["Content-Length"]);
+        check_head("", &[Fault::Header("Content-Type".into(), "x/y".into())], &["Content-Type: x/y"], &[]);
         check_head("", &[Fault::NoHeader("ETag".into())], &[], &["ETag"]);
         check_head("Connection: close", &[], &["Connection: close"], &[]);
     }
@@ -460,11 +340,7 @@ mod tests {
 
     #[test]
     fn the_first_of_two_answers_wins_and_lies_apply_to_it() {
-        let faults = [
-            Response::new(503).into(),
-            Fault::from(Response::html("x")),
-            Fault::NoLength,
-        ];
+        let faults = [Response::new(503).into(), Fault::from(Response::html("x")), Fault::NoLength];
         let answer = answered("", &faults);
         assert_eq!((answer.status, answer.keep_alive), (503, false));
         let hops = [Redirect::hops(1).into()];
@@ -473,27 +349,14 @@ mod tests {
 
     #[test]
     fn damage_counts_the_whole_content() {
-        let fault = [
-            Fault::Corrupt {
-                at: At::FromEnd(1),
-                xor: 1,
-            },
-            Fault::Shorten(At::Byte(8)),
-        ];
+        let fault = [Fault::Corrupt { at: At::FromEnd(1), xor: 1 }, Fault::Shorten(At::Byte(8))];
         let answer = answered("Range: bytes=6-", &fault);
-        assert_eq!(
-            (answer.damage, answer.steps),
-            (vec![(7, 1)], vec![Step::Send(6..8)])
-        );
+        assert_eq!((answer.damage, answer.steps), (vec![(7, 1)], vec![Step::Send(6..8)]));
     }
 
     #[test]
     fn latencies_add_up_and_come_before_anything() {
-        let faults = [
-            Fault::Latency(SECOND),
-            Fault::HangUp(Ending::Reset),
-            Fault::Latency(SECOND),
-        ];
+        let faults = [Fault::Latency(SECOND), Fault::HangUp(Ending::Reset), Fault::Latency(SECOND)];
         let delivery = delivery("", &faults);
         assert_eq!(delivery.latency, 2 * SECOND);
         assert!(matches!(delivery.action, Action::HangUp(Ending::Reset)));

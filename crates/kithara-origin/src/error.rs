@@ -22,14 +22,24 @@ pub enum OriginErrorKind {
     /// The operating system gave no thread or event queue. Retrying helps when others give theirs back.
     #[error("cannot start the origin's thread")]
     Thread,
+    /// A word of a script was not understood. Retrying never helps.
+    #[error("`{word}` is not understood: {wanted} is expected")]
+    Script {
+        /// The word.
+        word: Box<str>,
+        /// What could stand there.
+        wanted: &'static str,
+    },
 }
 
 impl OriginError {
     pub(crate) fn io(kind: OriginErrorKind, source: io::Error) -> Self {
-        Self {
-            kind,
-            source: Some(Arc::new(source)),
-        }
+        Self { kind, source: Some(Arc::new(source)) }
+    }
+
+    pub(crate) fn script(word: &str, wanted: &'static str) -> Self {
+        let kind = OriginErrorKind::Script { word: word.into(), wanted };
+        Self { kind, source: None }
     }
 
     /// The class of the error.

@@ -130,27 +130,17 @@ enum Target {
 impl Fault {
     /// End the body before `at` with an orderly close, whatever was promised.
     pub fn truncate(at: At) -> Self {
-        Self::Cut {
-            at,
-            ending: Ending::Close,
-        }
+        Self::Cut { at, ending: Ending::Close }
     }
 
     /// Reset the connection in the body, before `at`.
     pub fn reset_at(at: At) -> Self {
-        Self::Cut {
-            at,
-            ending: Ending::Reset,
-        }
+        Self::Cut { at, ending: Ending::Reset }
     }
 
     /// Fall silent before `at` for `time`, then go on.
     pub fn stall(at: At, time: Duration) -> Self {
-        Self::Stall {
-            at,
-            time,
-            ending: None,
-        }
+        Self::Stall { at, time, ending: None }
     }
 
     /// Make the PKCS7 padding of AES-CBC content wrong.
@@ -158,10 +148,7 @@ impl Fault {
     /// Flipping a bit of the block before the last flips the same bit of the last plaintext block: a padding length of 1..=16 becomes
     /// 129..=144, which no padding has. Needs at least two blocks.
     pub fn bad_padding() -> Self {
-        Self::Corrupt {
-            at: At::FromEnd(17),
-            xor: 0x80,
-        }
+        Self::Corrupt { at: At::FromEnd(17), xor: 0x80 }
     }
 
     /// The name under which the log shows it.
@@ -185,14 +172,8 @@ impl Fault {
             Self::Gzip { .. } => "gzip",
             Self::Corrupt { .. } => "corrupt",
             Self::Shorten(_) => "shorten",
-            Self::Cut {
-                ending: Ending::Close,
-                ..
-            } => "truncate",
-            Self::Cut {
-                ending: Ending::Reset,
-                ..
-            } => "reset-at",
+            Self::Cut { ending: Ending::Close, .. } => "truncate",
+            Self::Cut { ending: Ending::Reset, .. } => "reset-at",
             Self::Stall { .. } => "stall",
             Self::Rate(_) => "rate",
             Self::Drip { .. } => "drip",
@@ -227,29 +208,17 @@ impl At {
 impl Redirect {
     /// One redirect (302) of every request to exactly `location`: another scheme, `file:`, a relative reference, anything.
     pub fn to(location: &str) -> Self {
-        Self {
-            status: 302,
-            to: Target::Location(location.to_owned()),
-            hops: None,
-        }
+        Self { status: 302, to: Target::Location(location.to_owned()), hops: None }
     }
 
     /// `count` redirects (302) of the path to itself, then the content.
     pub fn hops(count: u32) -> Self {
-        Self {
-            status: 302,
-            to: Target::Same,
-            hops: Some(count),
-        }
+        Self { status: 302, to: Target::Same, hops: Some(count) }
     }
 
     /// Redirects (302) of the path to itself without end.
     pub fn endless() -> Self {
-        Self {
-            status: 302,
-            to: Target::Same,
-            hops: None,
-        }
+        Self { status: 302, to: Target::Same, hops: None }
     }
 
     /// Uses references relative to the directory of the path.
@@ -275,10 +244,7 @@ impl Redirect {
 
     /// The redirect to answer `request` with; `None` once all hops were made.
     pub(crate) fn response(&self, request: &Request) -> Option<Response> {
-        let made = request
-            .param(HOP)
-            .and_then(|hop| hop.parse::<u32>().ok())
-            .unwrap_or(0);
+        let made = request.param(HOP).and_then(|hop| hop.parse::<u32>().ok()).unwrap_or(0);
         if self.hops.is_some_and(|hops| made >= hops) {
             return None;
         }
@@ -302,10 +268,7 @@ const HOP: &str = "hop";
 
 fn with_hop(query: Option<&str>, hop: u32) -> String {
     let is_hop = |pair: &&str| pair.split('=').next() == Some(HOP);
-    let others = query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !is_hop(pair));
+    let others = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !is_hop(pair));
     let hop = format!("{HOP}={hop}");
     others.chain([hop.as_str()]).collect::<Vec<_>>().join("&")
 }
@@ -316,14 +279,7 @@ mod tests {
 
     #[test]
     fn places_are_clamped_to_the_body() {
-        let places = [
-            At::Byte(3),
-            At::Byte(11),
-            At::Fraction(0.5),
-            At::Fraction(7.0),
-            At::FromEnd(1),
-            At::FromEnd(11),
-        ];
+        let places = [At::Byte(3), At::Byte(11), At::Fraction(0.5), At::Fraction(7.0), At::FromEnd(1), At::FromEnd(11)];
         assert_eq!(places.map(|at| at.index(10)), [3, 10, 5, 10, 9, 0]);
         assert_eq!(At::Fraction(f64::NAN).index(10), 0);
     }
@@ -332,12 +288,7 @@ mod tests {
     fn check(redirect: &Redirect, target: &str, want: Option<&str>) {
         let request = Request::parse(format!("GET {target} HTTP/1.1").as_bytes()).unwrap();
         let got = redirect.response(&request);
-        assert_eq!(
-            got.as_ref()
-                .and_then(|response| response.header("location")),
-            want,
-            "{target}"
-        );
+        assert_eq!(got.as_ref().and_then(|response| response.header("location")), want, "{target}");
     }
 
     #[test]
@@ -346,26 +297,10 @@ mod tests {
         check(&two, "/a/b.ts?md5=x", Some("/a/b.ts?md5=x&hop=1"));
         check(&two, "/a/b.ts?md5=x&hop=1", Some("/a/b.ts?md5=x&hop=2"));
         check(&two, "/a/b.ts?md5=x&hop=2", None);
-        check(
-            &two.clone().via("localhost:1"),
-            "/a/b.ts",
-            Some("/a/b.ts?hop=1"),
-        );
-        check(
-            &two.via("localhost:1"),
-            "/a/b.ts?hop=1",
-            Some("http://localhost:1/a/b.ts?hop=2"),
-        );
-        check(
-            &Redirect::hops(1).relative(),
-            "/a/b%20c.ts",
-            Some("b%20c.ts?hop=1"),
-        );
+        check(&two.clone().via("localhost:1"), "/a/b.ts", Some("/a/b.ts?hop=1"));
+        check(&two.via("localhost:1"), "/a/b.ts?hop=1", Some("http://localhost:1/a/b.ts?hop=2"));
+        check(&Redirect::hops(1).relative(), "/a/b%20c.ts", Some("b%20c.ts?hop=1"));
         check(&Redirect::endless(), "/a?hop=900", Some("/a?hop=901"));
-        check(
-            &Redirect::to("file:///etc/hostname"),
-            "/a",
-            Some("file:///etc/hostname"),
-        );
+        check(&Redirect::to("file:///etc/hostname"), "/a", Some("file:///etc/hostname"));
     }
 }

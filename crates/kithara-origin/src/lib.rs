@@ -27,13 +27,16 @@
 //! assert_eq!(origin.requests_of("/hello.txt").len(), 1);
 //! ```
 
+pub mod access;
 mod body;
 mod clock;
 mod connection;
 mod delivery;
+mod demo;
 mod error;
 mod fault;
 mod link;
+mod live;
 mod log;
 mod origin;
 mod playlist;
@@ -41,14 +44,18 @@ mod range;
 mod request;
 mod response;
 mod rule;
+mod script;
 mod site;
+mod vod;
 mod wire;
 
 pub use body::{Body, pattern_bytes};
 pub use clock::Clock;
+pub use demo::{demo, fixtures_dir};
 pub use error::{OriginError, OriginErrorKind};
 pub use fault::{At, Ending, Fault, Redirect};
 pub use link::Link;
+pub use live::Live;
 pub use log::Logged;
 pub use origin::{Connections, Origin};
 pub use request::Request;

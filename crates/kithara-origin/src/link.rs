@@ -48,10 +48,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(rate: u64) -> Self {
-        Self {
-            rate: rate.max(1),
-            free: None,
-        }
+        Self { rate: rate.max(1), free: None }
     }
 
     /// Books `bytes`; they are through at the instant returned.
@@ -64,9 +61,7 @@ impl Gate {
 
     /// Bytes to send at once so that the rate looks steady: a fiftieth of a second.
     fn quantum(&self) -> usize {
-        usize::try_from(self.rate / 50)
-            .unwrap_or(usize::MAX)
-            .clamp(256, 64 << 10)
+        usize::try_from(self.rate / 50).unwrap_or(usize::MAX).clamp(256, 64 << 10)
     }
 }
 
@@ -86,11 +81,7 @@ impl SharedLink {
     }
 
     fn quantum(&self) -> Option<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
-            .map(|gate| gate.quantum())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.map(|gate| gate.quantum())
     }
 
     fn book(&self, now: Instant, bytes: usize) -> Instant {
@@ -124,12 +115,7 @@ const MAX_WINDOW: usize = 4 << 20;
 
 impl Pacer {
     pub(crate) fn new(link: SharedLink) -> Self {
-        Self {
-            link,
-            window: INITIAL_WINDOW,
-            in_flight: 0,
-            acks: VecDeque::new(),
-        }
+        Self { link, window: INITIAL_WINDOW, in_flight: 0, acks: VecDeque::new() }
     }
 
     /// Asks to send up to `want` bytes at `now`; `own` is the rate of this answer alone.
@@ -225,12 +211,10 @@ mod tests {
         shared.set(Link::new().rate(1000));
         let now = Instant::now();
         let ends: Vec<_> = (0..4)
-            .map(
-                |_| match Pacer::new(shared.clone()).permit(now, 250, None) {
-                    Permit::Send { bytes: 250, at } => (at - now).as_millis(),
-                    other => panic!("{other:?}"),
-                },
-            )
+            .map(|_| match Pacer::new(shared.clone()).permit(now, 250, None) {
+                Permit::Send { bytes: 250, at } => (at - now).as_millis(),
+                other => panic!("{other:?}"),
+            })
             .collect();
         assert_eq!(ends, [250, 500, 750, 1000]);
     }

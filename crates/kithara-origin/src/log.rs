@@ -39,25 +39,14 @@ pub struct Logged {
 impl Logged {
     /// The value of the first request header field called `name` (in any case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
 impl fmt::Debug for Logged {
     // Queries and header values may be credentials, so only the presence of a query is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "#{} {:.3}s c{} {} {}",
-            self.id,
-            self.at.as_secs_f64(),
-            self.connection,
-            self.method,
-            self.path
-        )?;
+        write!(f, "#{} {:.3}s c{} {} {}", self.id, self.at.as_secs_f64(), self.connection, self.method, self.path)?;
         if self.query.is_some() {
             f.write_str("?..")?;
         }
@@ -68,11 +57,7 @@ impl fmt::Debug for Logged {
         if !self.fault.is_empty() {
             write!(f, " ({})", self.fault)?;
         }
-        if self.ended.is_none() {
-            f.write_str(" ...")
-        } else {
-            Ok(())
-        }
+        if self.ended.is_none() { f.write_str(" ...") } else { Ok(()) }
     }
 }
 
@@ -113,10 +98,7 @@ impl Log {
 
     /// The entry called `id`, unless it was cleared or dropped.
     pub(crate) fn entry(&mut self, id: u64) -> Option<&mut Logged> {
-        let at = self
-            .entries
-            .binary_search_by_key(&id, |entry| entry.id)
-            .ok()?;
+        let at = self.entries.binary_search_by_key(&id, |entry| entry.id).ok()?;
         self.entries.get_mut(at)
     }
 
@@ -141,20 +123,14 @@ mod tests {
 
     #[test]
     fn entries_are_found_by_id_after_a_clear() {
-        let request =
-            Request::parse(b"GET /a?secret=1 HTTP/1.1\r\nAuthorization: Bearer secret").unwrap();
+        let request = Request::parse(b"GET /a?secret=1 HTTP/1.1\r\nAuthorization: Bearer secret").unwrap();
         let mut log = Log::default();
         let first = log.begin(Duration::ZERO, &request, String::new());
         log.clear();
         let second = log.begin(Duration::ZERO, &request, String::new());
         assert!(log.entry(first).is_none());
         log.entry(second).unwrap().status = 200;
-        assert_eq!(
-            log.entries()
-                .map(|entry| (entry.id, entry.status))
-                .collect::<Vec<_>>(),
-            [(1, 200)]
-        );
+        assert_eq!(log.entries().map(|entry| (entry.id, entry.status)).collect::<Vec<_>>(), [(1, 200)]);
         let shown = format!("{:?}", log.entries().next().unwrap());
         assert!(!shown.contains("secret"), "{shown}");
     }

@@ -92,10 +92,7 @@ impl Origin {
         listener.set_nonblocking(true).map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
         let no_thread = |error| OriginError::io(OriginErrorKind::Thread, error);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(no_thread)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
         let link = SharedLink::default();
         link.set(site.link);
         let shared = Arc::new(Shared {
@@ -113,12 +110,7 @@ impl Origin {
             .name("kithara-origin".to_owned())
             .spawn(move || serve(&runtime, listener, serving, stopped))
             .map_err(no_thread)?;
-        Ok(Self {
-            addr,
-            shared,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { addr, shared, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The address it listens on.
@@ -133,11 +125,7 @@ impl Origin {
 
     /// The URL of `path` with another name of this host, such as `localhost`: the same server, but another origin to a client.
     pub fn url_via(&self, host: &str, path: &str) -> String {
-        format!(
-            "http://{host}:{}/{}",
-            self.addr.port(),
-            path.trim_start_matches('/')
-        )
+        format!("http://{host}:{}/{}", self.addr.port(), path.trim_start_matches('/'))
     }
 
     /// All requests since the start or the last [`Origin::clear_log`], in the order they arrived; the newest 100,000 are kept.
@@ -152,12 +140,7 @@ impl Origin {
 
     /// The logged requests for exactly this (decoded) path.
     pub fn requests_of(&self, path: &str) -> Vec<Logged> {
-        self.shared
-            .log()
-            .entries()
-            .filter(|entry| entry.path == path)
-            .cloned()
-            .collect()
+        self.shared.log().entries().filter(|entry| entry.path == path).cloned().collect()
     }
 
     /// Forgets the log. Counters of rules and [`Request::nth`](crate::Request::nth) go on.
@@ -305,12 +288,7 @@ impl Drop for Counted {
 }
 
 /// The thread: accepts until told to stop. The runtime ends with it, and all connections with the runtime.
-fn serve(
-    runtime: &Runtime,
-    listener: std::net::TcpListener,
-    shared: Arc<Shared>,
-    stopped: oneshot::Receiver<()>,
-) {
+fn serve(runtime: &Runtime, listener: std::net::TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
     runtime.block_on(async move {
         let accepting = async {
             let listener = match TcpListener::from_std(listener) {
@@ -319,10 +297,7 @@ fn serve(
             };
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(connection::run(
-                        stream,
-                        Counted::new(shared.clone()),
-                    ))),
+                    Ok((stream, _)) => drop(tokio::spawn(connection::run(stream, Counted::new(shared.clone())))),
                     Err(error) => {
                         // Mostly "too many open files": others must close some first.
                         tracing::warn!(%error, "a connection could not be accepted");

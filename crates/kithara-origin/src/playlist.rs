@@ -2,25 +2,13 @@
 
 use crate::request::percent_decode;
 
-/// Whether this path names a playlist.
-pub(crate) fn is_playlist(path: &str) -> bool {
-    path.ends_with(".m3u8")
-}
-
 /// The text with each URI (URI lines and `URI="..."` attributes) replaced by what `change` makes of it; `None` leaves it.
 pub(crate) fn rewrite_uris(text: &str, mut change: impl FnMut(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\n', '\r']);
-        let uri = if content.starts_with('#') {
-            attribute_uri(content)
-        } else {
-            Some(content)
-        };
-        match uri
-            .filter(|uri| !uri.trim().is_empty())
-            .and_then(|uri| Some((uri, change(uri)?)))
-        {
+        let uri = if content.starts_with('#') { attribute_uri(content) } else { Some(content) };
+        match uri.filter(|uri| !uri.trim().is_empty()).and_then(|uri| Some((uri, change(uri)?))) {
             Some((uri, new)) => out.push_str(&line.replacen(uri, &new, 1)),
             None => out.push_str(line),
         }
@@ -30,31 +18,19 @@ pub(crate) fn rewrite_uris(text: &str, mut change: impl FnMut(&str) -> Option<St
 
 /// The value of the `URI` attribute of a tag.
 fn attribute_uri(tag: &str) -> Option<&str> {
-    let at = [":URI=\"", ",URI=\""]
-        .iter()
-        .filter_map(|start| Some(tag.find(start)? + start.len()))
-        .min()?;
+    let at = [":URI=\"", ",URI=\""].iter().filter_map(|start| Some(tag.find(start)? + start.len())).min()?;
     tag[at..].split('"').next()
 }
 
 /// The decoded path on this origin that `uri` in the playlist at `base` leads to; `None` when it names a host or scheme.
 pub(crate) fn resolve(base: &str, uri: &str) -> Option<String> {
     let path = uri.split(['?', '#']).next().unwrap_or_default();
-    if path.starts_with("//")
-        || path
-            .split('/')
-            .next()
-            .is_some_and(|first| first.contains(':'))
-    {
+    if path.starts_with("//") || path.split('/').next().is_some_and(|first| first.contains(':')) {
         return None;
     }
     let path = String::from_utf8(percent_decode(path)).ok()?;
     let directory = base.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let joined = if path.starts_with('/') {
-        path
-    } else {
-        format!("{directory}/{path}")
-    };
+    let joined = if path.starts_with('/') { path } else { format!("{directory}/{path}") };
     let mut parts: Vec<&str> = Vec::new();
     for part in joined.split('/').skip(1) {
         match part {

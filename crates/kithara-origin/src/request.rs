@@ -43,21 +43,15 @@ pub(crate) struct Refused(pub(crate) u16);
 impl Request {
     /// The value of the first header field called `name` (in any case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The value of query parameter `name`, exactly as sent.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.query
-            .as_deref()?
-            .split('&')
-            .find_map(|pair| match pair.split_once('=') {
-                Some((key, value)) => (key == name).then_some(value),
-                None => (pair == name).then_some(""),
-            })
+        self.query.as_deref()?.split('&').find_map(|pair| match pair.split_once('=') {
+            Some((key, value)) => (key == name).then_some(value),
+            None => (pair == name).then_some(""),
+        })
     }
 
     /// The last component of the path; empty when the path ends with `/`.
@@ -67,9 +61,7 @@ impl Request {
 
     /// Whole seconds from 1970-01-01T00:00:00Z to [`Request::wall`], as expiry parameters count them.
     pub fn unix_seconds(&self) -> u64 {
-        self.wall
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
+        self.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     /// Parses a head: everything before the empty line.
@@ -86,13 +78,8 @@ impl Request {
             return Err(Refused(400));
         }
         let target = origin_form(target);
-        let (raw_path, query) = target
-            .split_once('?')
-            .map_or((target, None), |(path, query)| (path, Some(query)));
-        let headers = lines
-            .filter(|line| !line.is_empty())
-            .map(parse_field)
-            .collect::<Result<Vec<_>, _>>()?;
+        let (raw_path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let headers = lines.filter(|line| !line.is_empty()).map(parse_field).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             method: method.to_owned(),
             target: target.to_owned(),
@@ -111,11 +98,7 @@ impl Request {
 
     /// Whether the client wants the connection kept after the answer.
     pub(crate) fn keeps_alive(&self) -> bool {
-        match self
-            .header("connection")
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
+        match self.header("connection").map(str::to_ascii_lowercase).as_deref() {
             Some("close") => false,
             Some("keep-alive") => true,
             _ => !self.http_1_0,
@@ -127,22 +110,14 @@ impl fmt::Debug for Request {
     // Queries and header values may be credentials, so only their presence is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let query = if self.query.is_some() { "?.." } else { "" };
-        write!(
-            f,
-            "Request({} {}{query}, {} fields)",
-            self.method,
-            self.path,
-            self.headers.len()
-        )
+        write!(f, "Request({} {}{query}, {} fields)", self.method, self.path, self.headers.len())
     }
 }
 
 /// Turns `http://host/path` (what a client sends to a proxy) into `/path`.
 fn origin_form(target: &str) -> &str {
     match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-            rest.find('/').map_or("/", |slash| &rest[slash..])
-        }
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         _ => target,
     }
 }
@@ -168,9 +143,7 @@ pub(crate) fn percent_decode(raw: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;
     while at < raw.len() {
-        let pair = (raw[at] == b'%')
-            .then(|| Some((hex(*raw.get(at + 1)?)?, hex(*raw.get(at + 2)?)?)))
-            .flatten();
+        let pair = (raw[at] == b'%').then(|| Some((hex(*raw.get(at + 1)?)?, hex(*raw.get(at + 2)?)?))).flatten();
         let (byte, used) = pair.map_or((raw[at], 1), |(high, low)| (high << 4 | low, 3));
         out.push(byte);
         at += used;
@@ -179,9 +152,7 @@ pub(crate) fn percent_decode(raw: &str) -> Vec<u8> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -191,9 +162,7 @@ mod tests {
     #[track_caller]
     fn check_path(target: &str, want: Result<&str, u16>) {
         let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n");
-        let got = Request::parse(head.as_bytes())
-            .map(|request| request.path)
-            .map_err(|refused| refused.0);
+        let got = Request::parse(head.as_bytes()).map(|request| request.path).map_err(|refused| refused.0);
         assert_eq!(got.as_deref().map_err(|status| *status), want, "{target}");
     }
 
@@ -209,48 +178,24 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_directory_are_refused() {
-        for target in [
-            "/../etc/passwd",
-            "/a/%2e%2e/b",
-            "/a/..",
-            "/a/..%5cb",
-            "/a%00b",
-            "relative",
-            "/%ff",
-        ] {
+        for target in ["/../etc/passwd", "/a/%2e%2e/b", "/a/..", "/a/..%5cb", "/a%00b", "relative", "/%ff"] {
             check_path(target, Err(400));
         }
     }
 
     #[test]
     fn heads_that_are_not_http_are_refused() {
-        for head in [
-            "",
-            "GET /",
-            "GET / HTTP/2.0",
-            "GET  / HTTP/1.1",
-            "GET / HTTP/1.1\r\nno colon",
-        ] {
-            assert_eq!(
-                Request::parse(head.as_bytes()).map(|_| ()),
-                Err(Refused(400)),
-                "{head:?}"
-            );
+        for head in ["", "GET /", "GET / HTTP/2.0", "GET  / HTTP/1.1", "GET / HTTP/1.1\r\nno colon"] {
+            assert_eq!(Request::parse(head.as_bytes()).map(|_| ()), Err(Refused(400)), "{head:?}");
         }
     }
 
     #[test]
     fn fields_and_parameters_are_found() {
-        let request =
-            Request::parse(b"GET /a/b.ts?x=1&flag&y=a%20b HTTP/1.0\r\nRange:  bytes=0- \r\n")
-                .unwrap();
+        let request = Request::parse(b"GET /a/b.ts?x=1&flag&y=a%20b HTTP/1.0\r\nRange:  bytes=0- \r\n").unwrap();
         assert_eq!(request.header("RANGE"), Some("bytes=0-"));
         assert_eq!(
-            (
-                request.param("x"),
-                request.param("flag"),
-                request.param("y")
-            ),
+            (request.param("x"), request.param("flag"), request.param("y")),
             (Some("1"), Some(""), Some("a%20b"))
         );
         assert_eq!(request.param("z"), None);

@@ -25,12 +25,7 @@ pub struct Response {
 impl Response {
     /// An answer of `status` without body.
     pub fn new(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Body::empty(),
-            retry_date: None,
-        }
+        Self { status, headers: Vec::new(), body: Body::empty(), retry_date: None }
     }
 
     /// 200 with `body`. Without a `Content-Type` field, one is chosen by the extension of the path.
@@ -45,9 +40,7 @@ impl Response {
 
     /// `status` with a JSON document.
     pub fn json(status: u16, document: &str) -> Self {
-        Self::new(status)
-            .with_body(document.to_owned())
-            .with_header("Content-Type", "application/json")
+        Self::new(status).with_body(document.to_owned()).with_header("Content-Type", "application/json")
     }
 
     /// A redirect of `status` to `location`, which is sent as it is.
@@ -65,8 +58,7 @@ impl Response {
     /// Sets a header field; an earlier one of the same name is replaced.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.headers
-            .retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -92,10 +84,7 @@ impl Response {
 
     /// The value of the header field called `name` (in any case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The whole body.
@@ -105,8 +94,7 @@ impl Response {
 
     /// Without the header field called `name` (in any case).
     pub(crate) fn without_header(mut self, name: &str) -> Self {
-        self.headers
-            .retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         self
     }
 
@@ -121,11 +109,7 @@ impl Response {
         let etag = self.body.etag().map(str::to_owned);
         let modified = self.body.modified().map(httpdate::fmt_http_date);
         let ranges = Some("bytes".to_owned());
-        for (name, value) in [
-            ("ETag", etag),
-            ("Last-Modified", modified),
-            ("Accept-Ranges", ranges),
-        ] {
+        for (name, value) in [("ETag", etag), ("Last-Modified", modified), ("Accept-Ranges", ranges)] {
             if let (Some(value), None) = (value, self.header(name)) {
                 self = self.with_header(name, &value);
             }
@@ -137,13 +121,7 @@ impl Response {
 impl fmt::Debug for Response {
     // Header values may be credentials, so only their number is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Response({}, {} fields, {:?})",
-            self.status,
-            self.headers.len(),
-            self.body
-        )
+        write!(f, "Response({}, {} fields, {:?})", self.status, self.headers.len(), self.body)
     }
 }
 
@@ -161,51 +139,31 @@ pub(crate) struct Selected {
 pub(crate) fn select(request: &Request, mut response: Response) -> Selected {
     let len = response.body.len();
     if response.status != 200 || !matches!(request.method.as_str(), "GET" | "HEAD") {
-        return Selected {
-            response,
-            range: 0..len,
-        };
+        return Selected { response, range: 0..len };
     }
     if is_unchanged(request, &response) {
         response.status = 304;
-        return Selected {
-            response,
-            range: 0..0,
-        };
+        return Selected { response, range: 0..0 };
     }
     let (etag, modified) = (response.header("etag"), response.header("last-modified"));
-    let ranged = request
-        .header("if-range")
-        .is_none_or(|value| if_range_holds(value, etag, modified));
+    let ranged = request.header("if-range").is_none_or(|value| if_range_holds(value, etag, modified));
     match wanted(request.header("range").filter(|_| ranged), len) {
-        Wanted::Whole => Selected {
-            response,
-            range: 0..len,
-        },
+        Wanted::Whole => Selected { response, range: 0..len },
         Wanted::Part(range) => {
             response.status = 206;
             let value = content_range(range.start, range.end, len);
-            Selected {
-                response: response.with_header("Content-Range", &value),
-                range,
-            }
+            Selected { response: response.with_header("Content-Range", &value), range }
         }
         Wanted::Unsatisfiable => {
-            let response =
-                Response::new(416).with_header("Content-Range", &format!("bytes */{len}"));
-            Selected {
-                response,
-                range: 0..0,
-            }
+            let response = Response::new(416).with_header("Content-Range", &format!("bytes */{len}"));
+            Selected { response, range: 0..0 }
         }
     }
 }
 
 fn is_unchanged(request: &Request, response: &Response) -> bool {
     if let Some(value) = request.header("if-none-match") {
-        return response
-            .header("etag")
-            .is_some_and(|etag| none_match_hits(value, etag));
+        return response.header("etag").is_some_and(|etag| none_match_hits(value, etag));
     }
     let modified = response.header("last-modified");
     modified.is_some() && request.header("if-modified-since") == modified
@@ -288,11 +246,7 @@ mod tests {
     fn check(fields: &str, status: u16, range: Range<u64>) {
         let tag = Body::from("0123456789").etag().unwrap().to_owned();
         let selected = select(&request(&fields.replace("TAG", &tag)), whole());
-        assert_eq!(
-            (selected.response.status, selected.range),
-            (status, range),
-            "{fields}"
-        );
+        assert_eq!((selected.response.status, selected.range), (status, range), "{fields}");
     }
 
     #[test]
@@ -309,15 +263,9 @@ mod tests {
     #[test]
     fn a_part_names_its_place() {
         let selected = select(&request("Range: bytes=-3"), whole());
-        assert_eq!(
-            selected.response.header("content-range"),
-            Some("bytes 7-9/10")
-        );
+        assert_eq!(selected.response.header("content-range"), Some("bytes 7-9/10"));
         let selected = select(&request("Range: bytes=10-"), whole());
-        assert_eq!(
-            selected.response.header("content-range"),
-            Some("bytes */10")
-        );
+        assert_eq!(selected.response.header("content-range"), Some("bytes */10"));
     }
 
     #[test]
@@ -326,18 +274,12 @@ mod tests {
         let seconds = complete(Response::new(503).with_retry_after(Duration::from_millis(1500)));
         assert_eq!(seconds.header("retry-after"), Some("2"));
         let date = complete(Response::new(503).with_retry_after_date(Duration::from_secs(61)));
-        assert_eq!(
-            date.header("retry-after"),
-            Some("Thu, 01 Jan 1970 00:01:01 GMT")
-        );
+        assert_eq!(date.header("retry-after"), Some("Thu, 01 Jan 1970 00:01:01 GMT"));
     }
 
     #[test]
     fn only_a_200_is_cut() {
-        let selected = select(
-            &request("Range: bytes=1-2"),
-            Response::json(503, "{\"a\":1}"),
-        );
+        let selected = select(&request("Range: bytes=1-2"), Response::json(503, "{\"a\":1}"));
         assert_eq!((selected.response.status, selected.range), (503, 0..7));
     }
 }

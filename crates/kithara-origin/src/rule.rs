@@ -143,21 +143,28 @@ impl Rule {
         self
     }
 
+    /// Everything but the condition, as text that can be compared.
+    #[cfg(test)]
+    pub(crate) fn shape(&self) -> String {
+        let when = (self.skip, self.every, self.limit, self.during, self.chance, self.across);
+        let bodies = self.faults.iter().map(|fault| match fault {
+            Fault::Answer(response) => format!("{:?} {:?}", response.headers, response.body.to_bytes(1000)),
+            other => format!("{other:?}"),
+        });
+        format!("{:?} {:?} {when:?} {:?}", self.pattern, self.number, bodies.collect::<Vec<_>>())
+    }
+
     pub(crate) fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
     fn matches(&self, request: &Request) -> bool {
-        let number_fits =
-            self.number
-                .is_none_or(|number| match (number, file_number(request.file_name())) {
-                    (Number::Exactly(want), Some(got)) => want == got,
-                    (Number::EveryNth(n), Some(got)) => got % n == n - 1,
-                    (_, None) => false,
-                });
-        self.pattern.matches(&request.path)
-            && number_fits
-            && self.condition.as_ref().is_none_or(|holds| holds(request))
+        let number_fits = self.number.is_none_or(|number| match (number, file_number(request.file_name())) {
+            (Number::Exactly(want), Some(got)) => want == got,
+            (Number::EveryNth(n), Some(got)) => got % n == n - 1,
+            (_, None) => false,
+        });
+        self.pattern.matches(&request.path) && number_fits && self.condition.as_ref().is_none_or(|holds| holds(request))
     }
 
     /// Whether to play on a matching request that is number `count` (from 1), `since` after the first one.
@@ -169,19 +176,14 @@ impl Rule {
         let is_turn = (after + 1) % self.every == 0;
         let in_time = self.during.is_none_or(|during| since < during);
         // 53 bits of the dice make a number below 1.0.
-        let lucky = self
-            .chance
-            .is_none_or(|chance| ((dice >> 11) as f64 / (1_u64 << 53) as f64) < chance);
+        let lucky = self.chance.is_none_or(|chance| ((dice >> 11) as f64 / (1_u64 << 53) as f64) < chance);
         is_turn && self.limit.is_none_or(|limit| turn <= limit) && in_time && lucky
     }
 }
 
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rule")
-            .field("pattern", &self.pattern.0)
-            .field("faults", &self.faults)
-            .finish_non_exhaustive()
+        f.debug_struct("Rule").field("pattern", &self.pattern.0).field("faults", &self.faults).finish_non_exhaustive()
     }
 }
 
@@ -217,28 +219,12 @@ impl Script {
     /// Counts `request` and returns the faults to play on it, in the order of the rules.
     pub(crate) fn faults_for(&mut self, request: &Request) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for (index, rule) in self
-            .rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| rule.matches(request))
-        {
-            let path = if rule.across {
-                String::new()
-            } else {
-                request.path.clone()
-            };
+        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.matches(request)) {
+            let path = if rule.across { String::new() } else { request.path.clone() };
             let dice = self.seed ^ mix(fnv1a(path.as_bytes()) ^ index as u64);
-            let seen = self.seen.entry((index, path)).or_insert(Seen {
-                count: 0,
-                first: request.at,
-            });
+            let seen = self.seen.entry((index, path)).or_insert(Seen { count: 0, first: request.at });
             seen.count += 1;
-            if rule.plays(
-                seen.count,
-                request.at.saturating_sub(seen.first),
-                mix(dice.wrapping_add(seen.count)),
-            ) {
+            if rule.plays(seen.count, request.at.saturating_sub(seen.first), mix(dice.wrapping_add(seen.count))) {
                 faults.extend_from_slice(rule.faults());
             }
         }
@@ -263,10 +249,7 @@ impl Pattern {
         if pattern.starts_with('/') {
             return pattern == path;
         }
-        path.rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .contains(pattern)
+        path.rsplit('/').next().unwrap_or_default().contains(pattern)
     }
 }
 
@@ -300,9 +283,7 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 /// The last run of digits before the first dot of a file name.
 fn file_number(name: &str) -> Option<u64> {
     let stem = name.split('.').next()?;
-    let digits = stem
-        .rsplit(|c: char| !c.is_ascii_digit())
-        .find(|run| !run.is_empty())?;
+    let digits = stem.rsplit(|c: char| !c.is_ascii_digit()).find(|run| !run.is_empty())?;
     digits.parse().ok()
 }
 
@@ -321,15 +302,8 @@ mod tests {
     fn check(rule: Rule, paths: &[&str], want: &str) {
         let mut script = Script::default();
         script.add(rule.then(Fault::IgnoreRange));
-        let play = |(i, path): (usize, &&str)| {
-            script.faults_for(&request(path, i as u64 * 100)).is_empty()
-        };
-        let got: String = paths
-            .iter()
-            .enumerate()
-            .map(play)
-            .map(|missed| if missed { '.' } else { 'x' })
-            .collect();
+        let play = |(i, path): (usize, &&str)| script.faults_for(&request(path, i as u64 * 100)).is_empty();
+        let got: String = paths.iter().enumerate().map(play).map(|missed| if missed { '.' } else { 'x' }).collect();
         assert_eq!(got, want);
     }
 
@@ -345,18 +319,10 @@ mod tests {
         check(Rule::on("a").every(2), &SIX, ".x.x.x");
         check(Rule::on("a").every(2).first(1), &SIX, ".x....");
         check(Rule::on("a").first(0), &SIX, "......");
-        check(
-            Rule::on("a").for_duration(Duration::from_millis(250)),
-            &SIX,
-            "xxx...",
-        );
+        check(Rule::on("a").for_duration(Duration::from_millis(250)), &SIX, "xxx...");
         check(Rule::on("a").chance(0.0), &SIX, "......");
         check(Rule::on("a").chance(1.0), &SIX, "xxxxxx");
-        check(
-            Rule::on("a").when(|request| request.at.is_zero()),
-            &SIX,
-            "x.....",
-        );
+        check(Rule::on("a").when(|request| request.at.is_zero()), &SIX, "x.....");
     }
 
     #[test]
@@ -368,14 +334,7 @@ mod tests {
 
     #[test]
     fn files_are_chosen_by_number() {
-        let paths = [
-            "/v1/seg0000.ts",
-            "/v1/seg0001.ts",
-            "/v1/seg-2.m4s",
-            "/v1/init.mp4",
-            "/v1/seg3.ts",
-            "/v1/5",
-        ];
+        let paths = ["/v1/seg0000.ts", "/v1/seg0001.ts", "/v1/seg-2.m4s", "/v1/init.mp4", "/v1/seg3.ts", "/v1/5"];
         check(Rule::on("*").number(1), &paths, ".x....");
         check(Rule::on("*").number_every(3), &paths, "..x..x");
     }
@@ -388,12 +347,7 @@ mod tests {
             script.add(Rule::on("*").chance(0.5).then(Fault::IgnoreRange));
             let mut hits: Vec<_> = paths
                 .iter()
-                .map(|path| {
-                    (
-                        (*path).to_owned(),
-                        !script.faults_for(&request(path, 0)).is_empty(),
-                    )
-                })
+                .map(|path| ((*path).to_owned(), !script.faults_for(&request(path, 0)).is_empty()))
                 .collect();
             hits.sort_unstable();
             hits
@@ -411,9 +365,7 @@ mod tests {
     fn patterns_are_globs_paths_or_parts_of_names() {
         let matches = |pattern: &str, path: &str| Pattern::new(pattern).matches(path);
         assert!(matches("*.ts", "/a/seg1.ts") && !matches("*.ts", "/a/seg1.tsx"));
-        assert!(
-            matches("/a/*/seg?.ts", "/a/b/c/seg1.ts") && !matches("/a/*/seg?.ts", "/a/seg1.ts")
-        );
+        assert!(matches("/a/*/seg?.ts", "/a/b/c/seg1.ts") && !matches("/a/*/seg?.ts", "/a/seg1.ts"));
         assert!(matches("*a*b", "/aab/ab") && !matches("*a*b", "/aac"));
         assert!(matches("/a/seg1.ts", "/a/seg1.ts") && !matches("/a/seg1.ts", "/b/a/seg1.ts"));
         assert!(matches("seg", "/a/seg1.ts") && !matches("seg", "/seg/index.m3u8"));

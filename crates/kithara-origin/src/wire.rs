@@ -30,11 +30,7 @@ impl Wire {
     pub(crate) fn new(stream: TcpStream, link: SharedLink) -> io::Result<Self> {
         // Every write is a packet of its own as far as it fits: faults happen at the byte they are told.
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            arrived: BytesMut::new(),
-            pacer: Pacer::new(link),
-        })
+        Ok(Self { stream, arrived: BytesMut::new(), pacer: Pacer::new(link) })
     }
 
     pub(crate) fn arrived(&self) -> &[u8] {
@@ -56,11 +52,7 @@ impl Wire {
     }
 
     /// How many of `want` body bytes may be written now; waits until then. `rate` is that of this answer alone.
-    pub(crate) async fn permit(
-        &mut self,
-        want: usize,
-        rate: &mut Option<Gate>,
-    ) -> io::Result<usize> {
+    pub(crate) async fn permit(&mut self, want: usize, rate: &mut Option<Gate>) -> io::Result<usize> {
         loop {
             match self.pacer.permit(Instant::now(), want, rate.as_mut()) {
                 Permit::Wait(until) => self.silent_until(until).await?,
@@ -79,10 +71,7 @@ impl Wire {
     pub(crate) async fn silence(&mut self, time: Duration) -> io::Result<()> {
         match Instant::now().checked_add(time) {
             Some(until) => self.silent_until(until).await,
-            None => {
-                self.silent_until(Instant::now() + Duration::from_secs(u64::from(u32::MAX)))
-                    .await
-            }
+            None => self.silent_until(Instant::now() + Duration::from_secs(u64::from(u32::MAX))).await,
         }
     }
 

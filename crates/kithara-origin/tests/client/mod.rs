@@ -35,11 +35,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn status(&self) -> u16 {
-        self.head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .unwrap_or(0)
+        self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -57,15 +53,15 @@ impl Answer {
 /// One connection.
 pub(crate) struct Client {
     stream: TcpStream,
+    /// Bytes read behind the end of an answer.
+    ahead: Vec<u8>,
 }
 
 impl Client {
     pub(crate) fn connect(origin: &Origin) -> Self {
         let stream = TcpStream::connect(origin.addr()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
-        Self { stream }
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Self { stream, ahead: Vec::new() }
     }
 
     /// Sends a request and reads until the promised length or the end of the connection.
@@ -74,14 +70,8 @@ impl Client {
     }
 
     pub(crate) fn request(&mut self, method: &str, target: &str, fields: &str) -> Answer {
-        let fields = if fields.is_empty() {
-            String::new()
-        } else {
-            format!("{fields}\r\n")
-        };
-        self.send(&format!(
-            "{method} {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"
-        ));
+        let fields = if fields.is_empty() { String::new() } else { format!("{fields}\r\n") };
+        self.send(&format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
         self.read(method != "HEAD")
     }
 
@@ -91,10 +81,11 @@ impl Client {
 
     pub(crate) fn read(&mut self, with_body: bool) -> Answer {
         let start = Instant::now();
-        let mut all = Vec::new();
+        let mut all = std::mem::take(&mut self.ahead);
         let mut first_byte = None;
         let end = loop {
-            if is_whole(&all, with_body) {
+            if let Some(len) = whole_len(&all, with_body).filter(|len| *len <= all.len()) {
+                self.ahead = all.split_off(len);
                 break End::Length;
             }
             let mut buf = [0; 8192];
@@ -109,16 +100,9 @@ impl Client {
             }
         };
         let whole = start.elapsed();
-        let (head, body) =
-            split(&all).map_or((all.as_slice(), &[][..]), |at| (&all[..at], &all[at + 4..]));
+        let (head, body) = split(&all).map_or((&[][..], all.as_slice()), |at| (&all[..at], &all[at + 4..]));
         let head = String::from_utf8_lossy(head).into_owned();
-        Answer {
-            head,
-            body: body.to_vec(),
-            end,
-            first_byte: first_byte.unwrap_or(whole),
-            whole,
-        }
+        Answer { head, body: body.to_vec(), end, first_byte: first_byte.unwrap_or(whole), whole }
     }
 }
 
@@ -134,8 +118,7 @@ pub(crate) fn dechunk(mut framed: &[u8]) -> (Vec<u8>, bool) {
         let Some(line) = framed.windows(2).position(|two| two == b"\r\n") else {
             return (body, false);
         };
-        let size =
-            usize::from_str_radix(std::str::from_utf8(&framed[..line]).unwrap(), 16).unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&framed[..line]).unwrap(), 16).unwrap();
         if size == 0 {
             return (body, &framed[line..] == b"\r\n\r\n");
         }
@@ -148,16 +131,12 @@ fn split(all: &[u8]) -> Option<usize> {
     all.windows(4).position(|four| four == b"\r\n\r\n")
 }
 
-/// Whether everything was read that a length promises. Without a length only the end of the connection tells.
-fn is_whole(all: &[u8], with_body: bool) -> bool {
-    let Some(at) = split(all) else {
-        return false;
-    };
-    let head = String::from_utf8_lossy(&all[..at]).to_ascii_lowercase();
-    let len = head
-        .split("content-length: ")
-        .nth(1)
-        .and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
+/// The bytes of head and body together, once a head has come that promises a length.
+fn whole_len(all: &[u8], with_body: bool) -> Option<usize> {
+    let body = split(all)? + 4;
+    let head = String::from_utf8_lossy(&all[..body]).to_ascii_lowercase();
+    let value = head.split("content-length: ").nth(1);
+    let len = value.and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
     let bodiless = !with_body || head.starts_with("http/1.1 304");
-    bodiless || len.is_some_and(|len| all.len() - at - 4 >= len)
+    if bodiless { Some(body) } else { Some(body + len?) }
 }
