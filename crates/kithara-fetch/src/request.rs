@@ -1,0 +1,201 @@
+//! What is wanted, and at whose cost.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use kithara_assets::ResourceKey;
+use kithara_net::address::Provenance;
+use kithara_net::retry::Patience;
+use kithara_net::{Attempt, Authorizer, Origin, RedactedUrl, Request, Validators};
+use url::Url;
+
+use crate::UrlResolver;
+
+/// How urgent a fetch is, the most urgent first. At each origin a fetch waits only for those that are at least as urgent, and in
+/// the order they came among its own class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// A reader stands still for it: a seek, a start, a key.
+    Demand,
+    /// What will be played next.
+    #[default]
+    Playback,
+    /// What may be played later.
+    Prefetch,
+    /// What is kept for another day. Stands still while any playback is below its goal (see
+    /// [`PlaybackGate`](crate::PlaybackGate)), and lets the disk set its pace.
+    Download,
+}
+
+/// What the store may do for a fetch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CacheUse {
+    /// Stored bytes are used, what is fetched is stored. A whole resource ([`Fetcher::fetch_whole`](crate::Fetcher::fetch_whole)) is
+    /// used while it is fresh, and asked for conditionally afterwards.
+    #[default]
+    ReadWrite,
+    /// As `ReadWrite`, and a stored whole resource is used however old it is: to start at once and revalidate behind.
+    StoredFirst,
+    /// As `ReadWrite`, but nothing is stored.
+    ReadOnly,
+    /// Nothing stored is used; what is fetched is stored.
+    WriteOnly,
+    /// Neither: the fetch shares its bytes with others of its kind while it lasts, and that is all.
+    Bypass,
+    /// Only the store, however old. What is not there is [`OfflineMiss`](crate::FetchErrorKind::OfflineMiss).
+    OfflineOnly,
+}
+
+impl CacheUse {
+    pub(crate) const fn reads(self) -> bool {
+        !matches!(self, Self::WriteOnly | Self::Bypass)
+    }
+
+    pub(crate) const fn writes(self) -> bool {
+        matches!(self, Self::ReadWrite | Self::StoredFirst | Self::WriteOnly)
+    }
+}
+
+type Observer = Arc<dyn Fn(&Attempt) + Send + Sync>;
+type StoreAs = Arc<dyn Fn(&Bytes) -> Bytes + Send + Sync>;
+
+/// One resource, or a part of one, that is wanted. Made by [`FetchRequest::new`], refined by its fields:
+///
+/// ```
+/// use kithara_fetch::{FetchRequest, Priority};
+///
+/// let request = FetchRequest {
+///     range: Some(1_000..5_000),
+///     class: Priority::Prefetch,
+///     ..FetchRequest::new("https://cdn.example/a.ts?token=secret".parse().unwrap())
+/// };
+/// assert!(!format!("{request:?}").contains("secret"));
+/// ```
+#[derive(Clone)]
+pub struct FetchRequest {
+    /// Where it is.
+    pub url: Url,
+    /// What it is called, in the store and among the fetches under way. `None`: it is not stored and shared with nobody.
+    pub key: Option<ResourceKey>,
+    /// The bytes that are wanted, by their offsets in the resource; an end of `u64::MAX` means its end. A resource that ends
+    /// earlier delivers less. Default: all.
+    pub range: Option<Range<u64>>,
+    /// Most bytes to deliver; more fail with [`TooLarge`](kithara_net::ErrorKind::TooLarge). Default: 256 MiB.
+    pub max_len: u64,
+    /// How urgent it is. Default: [`Priority::Playback`].
+    pub class: Priority,
+    /// What the store may do for it. Default: [`CacheUse::ReadWrite`].
+    pub cache: CacheUse,
+    /// Stored bytes become readable for others piece by piece rather than at the end: for large files that are read here and
+    /// there. Default: no.
+    pub piecewise: bool,
+    /// Time for all of it, from the call to the last byte; then [`Deadline`](crate::FetchErrorKind::Deadline). Default: none.
+    pub deadline: Option<Duration>,
+    /// How long to keep trying while nothing arrives. Default: none, the few quick attempts of the client's policy.
+    pub patience: Option<Patience>,
+    /// Headers, each for the origin it belongs to and sent to no other. Default: none.
+    pub headers: Vec<(Origin, HeaderMap)>,
+    /// The `Accept` header. Default: the client's.
+    pub accept: Option<HeaderValue>,
+    /// Who named the URL, for the client's address policy. Default: the app.
+    pub named_by: Provenance,
+    /// Asked for headers at every hop. Default: the client's.
+    pub authorizer: Option<Arc<dyn Authorizer>>,
+    /// Asked for the URL before each request: for apps that sign every URL. The key stays. Default: nobody.
+    pub resolver: Option<Arc<dyn UrlResolver>>,
+    /// Told of each failed attempt; must return at once. Default: nobody.
+    pub observer: Option<Observer>,
+}
+
+impl FetchRequest {
+    /// All of the resource at `url`, with the defaults of the fields: not stored, for it has no key yet.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self {
+            url,
+            key: None,
+            range: None,
+            max_len: Request::DEFAULT_MAX_LEN,
+            class: Priority::default(),
+            cache: CacheUse::default(),
+            piecewise: false,
+            deadline: None,
+            patience: None,
+            headers: Vec::new(),
+            accept: None,
+            named_by: Provenance::default(),
+            authorizer: None,
+            resolver: None,
+            observer: None,
+        }
+    }
+
+    /// The request as it goes to the network, to `url` with `headers` for it.
+    pub(crate) fn on_the_wire(&self, url: Url, headers: HeaderMap) -> Request {
+        let mut request = Request::new(url).max_len(self.max_len).named_by(self.named_by).headers(headers);
+        for (origin, headers) in &self.headers {
+            request = request.headers_for(origin.clone(), headers.clone());
+        }
+        if let Some(accept) = &self.accept {
+            request = request.accept(accept.clone());
+        }
+        if let Some(patience) = self.patience {
+            request = request.patience(patience);
+        }
+        if let Some(authorizer) = &self.authorizer {
+            request = request.authorizer(Arc::clone(authorizer));
+        }
+        match &self.observer {
+            Some(observer) => request.observer(Arc::clone(observer)),
+            None => request,
+        }
+    }
+}
+
+impl fmt::Debug for FetchRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchRequest")
+            .field("url", &RedactedUrl::new(&self.url))
+            .field("key", &self.key)
+            .field("range", &self.range)
+            .field("class", &self.class)
+            .field("cache", &self.cache)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A small resource that is wanted as one piece: a playlist, a key. Made from a [`FetchRequest`] without a range.
+#[derive(Clone)]
+pub struct WholeRequest {
+    /// Where it is and how it is fetched.
+    pub request: FetchRequest,
+    /// What the caller already has: if that is still what the origin has, the answer is "not modified" instead of bytes. Default:
+    /// nothing; then what the store has is asked about.
+    pub unless: Option<Validators>,
+    /// The origin may send it gzip-coded; it is inflated under `max_len` and the client's ratio cap. For text. Default: no.
+    pub gzip: bool,
+    /// What to store instead of the bytes, for resources with secrets in them. Bytes that it changes are stored without validators,
+    /// since they are not what the origin has. Default: the bytes themselves.
+    pub store_as: Option<StoreAs>,
+}
+
+impl From<FetchRequest> for WholeRequest {
+    fn from(request: FetchRequest) -> Self {
+        Self { request, unless: None, gzip: false, store_as: None }
+    }
+}
+
+impl fmt::Debug for WholeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WholeRequest")
+            .field("request", &self.request)
+            .field("unless", &self.unless)
+            .field("gzip", &self.gzip)
+            .finish_non_exhaustive()
+    }
+}

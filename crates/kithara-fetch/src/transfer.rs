@@ -1,0 +1,385 @@
+//! One transfer: from the store what is there, from the network what is not, to the readers and the store as it comes.
+
+use std::iter;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kithara_assets::{Meta, SpanWriter, StreamingResource, Ticket, WriteOutcome};
+use kithara_net::{Body, ErrorKind, NetError, Origin, RedactedUrl, Response, Validators};
+
+use crate::fetcher::Shared;
+use crate::flight::Flight;
+use crate::head::{meta_of, validators_of};
+use crate::locate::locate;
+use crate::plan::{Step, first_hole, next_step, request_range, wanted_end};
+use crate::scheduler::Turn;
+use crate::{CacheUse, FetchError, FetchErrorKind, FetchRequest, Head, Priority, Provider};
+
+/// Versions of a resource a transfer tries before it says that it changes all the time.
+const VERSIONS: usize = 3;
+
+/// Bytes read from the store at once, at most; a block of the store.
+const READ: usize = 256 << 10;
+
+pub(crate) struct Transfer {
+    shared: Arc<Shared>,
+    flight: Arc<Flight>,
+    request: FetchRequest,
+    store: Option<StreamingResource>,
+    /// Whether the store is asked for bytes. It is not any more once it proved to be old or unreadable.
+    reads: bool,
+    /// The version that bytes must be of: that of a delivery that began on another transfer.
+    expected: Option<Version>,
+    position: u64,
+    /// Where it ends; `u64::MAX` while that is not known.
+    end: u64,
+    turn: Option<Turn>,
+    commits: Vec<Ticket<Range<u64>>>,
+}
+
+/// What is known of which version some bytes are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Version {
+    pub(crate) validators: Validators,
+    pub(crate) total_len: Option<u64>,
+}
+
+/// An answered request for a hole.
+struct Exchange {
+    hole: Range<u64>,
+    head: kithara_net::Head,
+    body: Body,
+}
+
+impl Transfer {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        flight: &Arc<Flight>,
+        request: FetchRequest,
+        expected: Option<Version>,
+    ) -> Self {
+        let usable = request.cache != CacheUse::Bypass;
+        let key = request.key.filter(|_| usable);
+        let store = shared.store.as_ref().zip(key).map(|(store, key)| store.streaming(&key));
+        let range = wanted(&request);
+        Self {
+            shared: Arc::clone(shared),
+            flight: Arc::clone(flight),
+            reads: request.cache.reads(),
+            store,
+            expected,
+            position: range.start,
+            end: range.end,
+            turn: None,
+            commits: Vec::new(),
+            request,
+        }
+    }
+
+    /// Delivers everything, ends the flight, and waits until the store has what it was given.
+    pub(crate) async fn run(mut self) {
+        let outcome = self.deliver().await;
+        match &outcome {
+            Ok(()) => tracing::debug!(url = %self.shown_url(), bytes = self.position, "delivered"),
+            Err(error) => tracing::debug!(url = %self.shown_url(), %error, "not delivered"),
+        }
+        self.turn = None;
+        // Readers see the end now: the disk may take its time.
+        self.flight.land(outcome);
+        for commit in self.commits {
+            if let Err(error) = commit.await {
+                tracing::debug!(%error, "not stored");
+            }
+        }
+    }
+
+    async fn deliver(&mut self) -> Result<(), FetchError> {
+        for _ in 0..VERSIONS {
+            let outcome = self.deliver_version().await;
+            match outcome {
+                Err(error) if error.kind() == FetchErrorKind::Changed => self.start_over(error)?,
+                outcome => return outcome,
+            }
+        }
+        Err(FetchError::new(FetchErrorKind::Changed))
+    }
+
+    /// Forgets the version that proved to be old, if nobody has seen a byte of it.
+    fn start_over(&mut self, changed: FetchError) -> Result<(), FetchError> {
+        tracing::debug!(url = %self.shown_url(), "the resource changed");
+        if self.request.cache.writes()
+            && let Some(store) = &self.store
+        {
+            store.invalidate();
+        }
+        self.reads = false;
+        if self.expected.is_some() || !self.flight.is_untouched() {
+            return Err(changed);
+        }
+        Ok(())
+    }
+
+    /// Delivers one version from where it stands. Nothing that is stored in parts is delivered before the origin has confirmed, by
+    /// its answer to the first hole, that it is still the same.
+    async fn deliver_version(&mut self) -> Result<(), FetchError> {
+        let stored = self.stored();
+        let mut version = self.known_version(stored.as_ref())?;
+        self.end = wanted_end(Some(&wanted(&self.request)), version.total_len);
+        let mut ahead = match first_hole(self.position, self.end, &self.holes()) {
+            Some(hole) => self.open(hole, &mut version).await?,
+            None => None,
+        };
+        self.publish(stored.as_ref(), ahead.as_ref(), &version)?;
+        loop {
+            let until = ahead.as_ref().map_or(self.end, |exchange| exchange.hole.start);
+            self.copy_stored(until).await;
+            match next_step(self.position, until, &self.holes()) {
+                Step::End => match ahead.take() {
+                    Some(exchange) => self.stream(exchange).await?,
+                    None => return Ok(()),
+                },
+                Step::Hole(hole) => {
+                    if let Some(exchange) = self.open(hole, &mut version).await? {
+                        self.stream(exchange).await?;
+                    }
+                }
+                // The store has bytes that it could not give: the network has them, too.
+                Step::Stored(_) => self.reads = false,
+            }
+        }
+    }
+
+    /// What the store knows of the resource.
+    fn stored(&self) -> Option<(Meta, Option<u64>)> {
+        let store = self.store.as_ref().filter(|_| self.reads)?;
+        let meta = store.meta().ok().flatten();
+        let total_len = store.total_len();
+        // An empty resource has no span that could hold a meta.
+        (meta.is_some() || total_len.is_some()).then(|| (meta.unwrap_or_default(), total_len))
+    }
+
+    fn known_version(&self, stored: Option<&(Meta, Option<u64>)>) -> Result<Version, FetchError> {
+        let stored = stored.map(|(meta, total)| Version { validators: validators_of(meta), total_len: *total });
+        match (&self.expected, stored) {
+            (Some(expected), Some(stored)) => expected.clone().joined_by(&stored),
+            (Some(expected), None) => Ok(expected.clone()),
+            (None, stored) => Ok(stored.unwrap_or_default()),
+        }
+    }
+
+    /// Absent ranges from here to the end.
+    fn holes(&self) -> Vec<Range<u64>> {
+        match &self.store {
+            Some(store) if self.reads => store.holes(self.position..self.end),
+            _ => iter::once(self.position..self.end).collect(),
+        }
+    }
+
+    /// Tells the readers what is coming.
+    fn publish(
+        &self,
+        stored: Option<&(Meta, Option<u64>)>,
+        ahead: Option<&Exchange>,
+        version: &Version,
+    ) -> Result<(), FetchError> {
+        let mut head = match (ahead, stored) {
+            (Some(exchange), _) => Head::of_network(&exchange.head),
+            (None, stored) => {
+                let meta = stored.map(|(meta, _)| meta.clone()).unwrap_or_default();
+                Head::of_store(&meta, &self.request.url, version.total_len)
+            }
+        };
+        head.total_len = head.total_len.or(version.total_len);
+        if ahead.is_some_and(|Exchange { hole, .. }| hole.start > self.position || hole.end < self.end) {
+            head.provider = Provider::Both;
+        }
+        let known_len = (self.end != u64::MAX).then(|| self.end.saturating_sub(self.position));
+        if known_len.is_some_and(|len| len > self.request.max_len) {
+            return Err(FetchError::new(FetchErrorKind::Net(ErrorKind::TooLarge)));
+        }
+        self.flight.publish(head);
+        Ok(())
+    }
+
+    /// Asks the network for a hole. `None`: the resource ends where the hole begins.
+    async fn open(&mut self, hole: Range<u64>, version: &mut Version) -> Result<Option<Exchange>, FetchError> {
+        if self.request.cache == CacheUse::OfflineOnly {
+            return Err(FetchError::offline_miss(None));
+        }
+        let located = locate(&self.request).await?;
+        let origin = Origin::of(&located.url);
+        let begun = wanted(&self.request).start;
+        let left = self.request.max_len.saturating_sub(hole.start - begun);
+        let mut wire = self.request.on_the_wire(located.url, located.headers).max_len(left);
+        if let Some(range) = request_range(&hole) {
+            wire = wire.range(range);
+            if !version.validators.is_empty() {
+                wire = wire.provided_matches(version.validators.clone());
+            }
+        }
+        self.take_turn(origin).await;
+        match self.shared.client.fetch(wire).await {
+            Ok(Response { head, body }) => {
+                *version = version.clone().joined_by(&Version::of(&head))?;
+                self.end = wanted_end(Some(&(begun..self.end)), version.total_len);
+                Ok(Some(Exchange { hole, head, body }))
+            }
+            Err(error) if hole.start > begun && ends_at(&error, hole.start) => {
+                version.total_len = Some(hole.start);
+                self.end = hole.start;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Hands over what the store has from here to `until`, as far as it can be read.
+    ///
+    /// Read on the task itself: handing a block to another thread costs more than reading it.
+    async fn copy_stored(&mut self, until: u64) {
+        let Some(store) = self.store.clone().filter(|_| self.reads) else { return };
+        while self.position < until {
+            let max = usize::try_from(until - self.position).unwrap_or(READ).min(READ);
+            match store.read_span(self.position, max) {
+                Ok(Some(bytes)) if !bytes.is_empty() => self.hand_over(bytes, false),
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "the store cannot be read");
+                    self.reads = false;
+                    return;
+                }
+            }
+            self.wait_for_room().await;
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// Hands over a hole as it arrives, and stores it.
+    async fn stream(&mut self, mut exchange: Exchange) -> Result<(), FetchError> {
+        let mut writer = self.writer(&exchange);
+        loop {
+            self.pause_if_due().await;
+            match exchange.body.chunk().await {
+                Ok(Some(mut bytes)) => {
+                    // More than was asked for is nobody's.
+                    let wanted = exchange.hole.end - self.position;
+                    bytes.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    self.hand_over(bytes.clone(), true);
+                    writer = self.keep(writer, bytes).await;
+                }
+                Ok(None) => break,
+                Err(error) => return Err(self.broken(writer, error)),
+            }
+        }
+        // The end of the body is the proof of a length, whatever was announced.
+        let ended = self.position < exchange.hole.end;
+        if ended {
+            self.end = self.position;
+        }
+        let total_len = if ended { Some(self.position) } else { exchange.head.total_len };
+        self.commits.extend(writer.map(|writer| writer.commit(total_len)));
+        Ok(())
+    }
+
+    /// Whole blocks of what came before a failure stay, unless they are of a version that is no more.
+    fn broken(&self, writer: Option<SpanWriter>, error: NetError) -> FetchError {
+        if error.kind() == ErrorKind::Changed
+            && let Some(writer) = writer
+        {
+            writer.discard();
+        }
+        error.into()
+    }
+
+    fn hand_over(&mut self, bytes: Bytes, from_network: bool) {
+        self.position += bytes.len() as u64;
+        self.flight.push(bytes, from_network);
+    }
+
+    fn writer(&self, exchange: &Exchange) -> Option<SpanWriter> {
+        let forbidden = exchange.head.no_store && !self.shared.options.keep_no_store;
+        let store = self.store.as_ref().filter(|_| self.request.cache.writes() && !forbidden)?;
+        let meta = meta_of(&exchange.head, &self.shared.options.clock);
+        let start = exchange.hole.start;
+        Some(if self.request.piecewise { store.piecewise_writer(start, meta) } else { store.writer(start, meta) })
+    }
+
+    /// Stores bytes by reference count. A download goes at the pace of the disk; nobody else waits for it.
+    async fn keep(&self, writer: Option<SpanWriter>, bytes: Bytes) -> Option<SpanWriter> {
+        let mut writer = writer?;
+        let outcome = match self.flight.class() {
+            Priority::Download => writer.write_paced(bytes).await,
+            _ => writer.write(bytes),
+        };
+        match outcome {
+            WriteOutcome::Accepted => Some(writer),
+            WriteOutcome::GaveUp(reason) => {
+                tracing::debug!(url = %self.shown_url(), ?reason, "caching of this span is given up");
+                None
+            }
+        }
+    }
+
+    async fn take_turn(&mut self, origin: Option<Origin>) {
+        let flight = &self.flight;
+        self.turn.get_or_insert_with(|| flight.enter(origin)).wait().await;
+    }
+
+    /// Waits while others are more urgent, and while nobody reads what is here already; the latter without keeping a turn.
+    async fn pause_if_due(&mut self) {
+        self.wait_for_room().await;
+        if let Some(turn) = &mut self.turn {
+            turn.wait().await;
+        }
+    }
+
+    async fn wait_for_room(&mut self) {
+        if self.flight.has_room() {
+            return;
+        }
+        match &mut self.turn {
+            Some(turn) => turn.pass_during(self.flight.wait_for_room()).await,
+            None => self.flight.wait_for_room().await,
+        }
+    }
+
+    fn shown_url(&self) -> RedactedUrl {
+        RedactedUrl::new(&self.request.url)
+    }
+}
+
+impl Version {
+    pub(crate) fn of(head: &kithara_net::Head) -> Self {
+        Self { validators: head.validators.clone(), total_len: head.total_len }
+    }
+
+    /// What is known of both together, if they may be one version.
+    fn joined_by(mut self, other: &Self) -> Result<Self, FetchError> {
+        let lengths_agree = match (self.total_len, other.total_len) {
+            (Some(a), Some(b)) => a == b,
+            _ => true,
+        };
+        if !lengths_agree || !self.validators.agree_with(&other.validators) {
+            return Err(FetchError::new(FetchErrorKind::Changed));
+        }
+        self.total_len = self.total_len.or(other.total_len);
+        if self.validators.is_empty() {
+            self.validators = other.validators.clone();
+        }
+        Ok(self)
+    }
+}
+
+/// The wanted range of a request; everything where it names none.
+pub(crate) fn wanted(request: &FetchRequest) -> Range<u64> {
+    request.range.clone().unwrap_or(0..u64::MAX)
+}
+
+/// Whether the origin said that the resource ends exactly at `position`.
+fn ends_at(error: &NetError, position: u64) -> bool {
+    matches!(error.kind(), ErrorKind::RangeNotSatisfiable { total: Some(total) } if total == position)
+}
