@@ -11,8 +11,8 @@ pub enum AddressPolicy {
     #[default]
     Allow,
     /// What a public origin names, by redirect or in a document ([`Request::named_by`](crate::Request::named_by)), must
-    /// have a public address: not loopback, private, link-local or otherwise special. Checked after name resolution at every
-    /// hop, at the moment of connecting, so that a name cannot change its address in between. What the app itself
+    /// have a public address: not loopback, private, link-local or otherwise special. Checked after name resolution at
+    /// every hop, at the moment of connecting, so that a name cannot change its address in between. What the app itself
     /// or a private origin names may be anywhere. Behind a proxy only literal addresses can be checked.
     PublicOnly,
 }

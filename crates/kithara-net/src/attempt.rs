@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout};
@@ -112,6 +113,7 @@ impl Walk<'_> {
         let provenance = provenance(response.remote, url);
         let status = response.status.as_u16();
         if is_redirect(status) {
+            drain(response.body).await;
             let next = self.chain.follow(url, &response.headers, cookies_changed);
             let next = next.map_err(|kind| NetError::new(kind).with_status(status))?;
             tracing::debug!(status, to = %RedactedUrl::new(&next), "redirected");
@@ -121,6 +123,7 @@ impl Walk<'_> {
         let unasked = status == 304 && self.request.unless.is_none();
         let failure = if unasked { Some(ErrorKind::Rejected) } else { ErrorKind::of_status(status) };
         if let Some(kind) = failure {
+            drain(response.body).await;
             return Err(status_error(kind, status, &response.headers));
         }
         let WireResponse { headers, body, .. } = response;
@@ -212,6 +215,25 @@ impl Walk<'_> {
         }
     }
 }
+
+/// Reads the short body of a redirect or error page, so that its connection can be used again.
+async fn drain(mut body: WireBody) {
+    let mut left = DRAINED;
+    let drained = async {
+        while let Some(Ok(chunk)) = body.next().await {
+            match left.checked_sub(chunk.len()) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    // Such a page comes with its head or not soon; then another connection is cheaper than waiting.
+    let _ = timeout(DRAIN_TIME, drained).await;
+}
+
+/// Longest page that is read for the sake of its connection, and the longest time that may take.
+const DRAINED: usize = 16 << 10;
+const DRAIN_TIME: Duration = Duration::from_millis(20);
 
 /// Tells an origin's breaker how an exchange went.
 fn report(known: &KnownOrigin, sent: &Result<WireResponse, NetError>, url: &Url, probe: bool) {

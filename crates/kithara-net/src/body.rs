@@ -12,8 +12,8 @@ use crate::{ErrorKind, NetError};
 
 /// The bytes of a response.
 ///
-/// When the connection breaks, the rest is asked for with `Range` and `If-Range` and follows as if nothing had happened: no byte
-/// twice, none missing. Whether the origin honours ranges does not matter, up to
+/// When the connection breaks, the rest is asked for with `Range` and `If-Range` and follows as if nothing had
+/// happened: no byte twice, none missing. Whether the origin honours ranges does not matter, up to
 /// [`NetworkOptions::max_skip`](crate::NetworkOptions::max_skip). Dropping the body cancels the exchange.
 pub struct Body(Source);
 
@@ -33,11 +33,11 @@ impl Body {
         Self(Source::Arriving { transfer: Box::new(transfer), span })
     }
 
-    /// The next bytes in order, never empty; `None` at the end. Cancel-safe: a dropped future loses no byte, skips no wait
-    /// and sends nothing twice.
+    /// The next bytes in order, never empty; `None` at the end. Cancel-safe: a dropped future loses no byte, skips no
+    /// wait and sends nothing twice.
     ///
-    /// An error is final and is returned again by further calls. [`ErrorKind::Changed`] means that the resource is another one
-    /// by now: what was delivered must be thrown away and fetched anew.
+    /// An error is final and is returned again by further calls. [`ErrorKind::Changed`] means that the resource is
+    /// another one by now: what was delivered must be thrown away and fetched anew.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, NetError> {
         match &mut self.0 {
             Source::Arrived { bytes, position } => {

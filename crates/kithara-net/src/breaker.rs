@@ -1,8 +1,8 @@
 //! Leaving a failing origin in peace: a circuit breaker and a retry budget, both pure.
 //!
-//! A [`Breaker`] is *closed* while its origin answers. When several failures in a row come from more than one resource (one
-//! resource that fails says nothing about its origin) it *opens*: nothing is sent until a pause is over, then one *probe* finds out
-//! whether the origin is back. A failed probe doubles the pause, any success closes the breaker.
+//! A [`Breaker`] is *closed* while its origin answers. When several failures in a row come from more than one resource
+//! (one resource that fails says nothing about its origin) it *opens*: nothing is sent until a pause is over, then one
+//! *probe* finds out whether the origin is back. A failed probe doubles the pause, any success closes the breaker.
 //!
 //! A [`RetryBudget`] bounds how often requests are repeated at all, whatever the resources and reasons.
 
@@ -125,8 +125,8 @@ impl Breaker {
     }
 }
 
-/// How many retries an origin still has to bear: a bucket of [`retry_burst`](BreakerPolicy::retry_burst) tokens that gets a
-/// new one each [`retry_interval`](BreakerPolicy::retry_interval). Reads no clock.
+/// How many retries an origin still has to bear: a bucket of [`retry_burst`](BreakerPolicy::retry_burst) tokens that
+/// gets a new one each [`retry_interval`](BreakerPolicy::retry_interval). Reads no clock.
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
     burst: Duration,
@@ -143,8 +143,8 @@ impl RetryBudget {
         Self { burst: interval.saturating_mul(policy.retry_burst.max(1)), interval, full_at: now }
     }
 
-    /// Takes a token for a retry planned for `at`. Returns how much later it may go (zero when there is a token by then);
-    /// `None`, taking nothing, when that is more than `longest`.
+    /// Takes a token for a retry planned for `at`. Returns how much later it may go (zero when there is a token by
+    /// then); `None`, taking nothing, when that is more than `longest`.
     pub fn take(&mut self, at: Instant, longest: Duration) -> Option<Duration> {
         let full_at = self.full_at.max(at) + self.interval;
         let late = (full_at - at).saturating_sub(self.burst);

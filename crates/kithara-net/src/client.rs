@@ -32,7 +32,8 @@ pub(crate) struct Shared {
 impl Client {
     /// A client that speaks real HTTP. Needs no runtime yet; its fetches need tokio with time and IO.
     ///
-    /// Fails with [`ErrorKind::Setup`] when an option cannot be used: a proxy address, a root certificate, a user agent.
+    /// Fails with [`ErrorKind::Setup`] when an option cannot be used: a proxy address, a root certificate, a user
+    /// agent.
     pub fn new(options: NetworkOptions) -> Result<Self, NetError> {
         HeaderValue::from_str(&options.user_agent)
             .map_err(|error| NetError::new(ErrorKind::Setup).caused_by(Arc::new(error)))?;
@@ -55,14 +56,15 @@ impl Client {
     ///
     /// Dropping the future or the response cancels the fetch.
     pub fn fetch(&self, request: Request) -> impl Future<Output = Result<Response, NetError>> + Send + use<> {
-        let span = tracing::debug_span!("fetch", url = %RedactedUrl::new(&request.url), range = request.range.as_ref().map(tracing::field::debug));
+        let range = request.range.as_ref().map(tracing::field::debug);
+        let span = tracing::debug_span!("fetch", url = %RedactedUrl::new(&request.url), range);
         fetch::fetch(Arc::clone(&self.shared), request, span.clone()).instrument(span)
     }
 
     /// Opens a connection to the origin of `url` ahead of the fetch that will use it.
     ///
-    /// Saves that fetch the time of connecting when another one is already using the connection there is. A hint: failures
-    /// are silent, and where one connection carries everything (HTTP/2) nothing is done.
+    /// Saves that fetch the time of connecting when another one is already using the connection there is. A hint:
+    /// failures are silent, and where one connection carries everything (HTTP/2) nothing is done.
     pub fn preconnect(&self, url: &Url) -> impl Future<Output = ()> + Send + use<> {
         let known = Origin::of(url).map(|origin| self.shared.origins.get(&origin));
         let wanted = known.is_some_and(|known| !known.is_multiplexed());

@@ -6,7 +6,8 @@ use cookie_store::{Cookie, CookieStore};
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 
-/// Most cookies kept; further ones are ignored. RFC 6265 section 6.1 asks for 3000 from browsers, which visit more sites.
+/// Most cookies kept; further ones are ignored. RFC 6265 section 6.1 asks for 3000 from browsers, which visit more
+/// sites.
 const MOST: usize = 512;
 /// Longest `Set-Cookie` that is read, in bytes (RFC 6265 section 6.1).
 const LONGEST: usize = 4096;

@@ -11,16 +11,16 @@ use crate::Origin;
 
 /// Gives the credentials for one hop of one attempt.
 ///
-/// Asked anew at every hop, redirects included, with the very URL that is about to be requested. What it returns is sent to that
-/// URL and nowhere else; it wins over headers of the same name from the request.
+/// Asked anew at every hop, redirects included, with the very URL that is about to be requested. What it returns is
+/// sent to that URL and nowhere else; it wins over headers of the same name from the request.
 pub trait Authorizer: Send + Sync + 'static {
     /// Headers for a request to `url`; empty for none. An error fails the fetch with
     /// [`ErrorKind::Authorizer`](crate::ErrorKind::Authorizer); its text is shown, so it must hold no secret.
     fn authorize<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<HeaderMap, Box<dyn Error + Send + Sync>>>;
 }
 
-/// Headers bound to origins, along one chain of redirects. What does not belong to a hop's origin is dropped there for good:
-/// a foreign origin that sends us back must not be able to choose what our credentials are used for.
+/// Headers bound to origins, along one chain of redirects. What does not belong to a hop's origin is dropped there for
+/// good: a foreign origin that sends us back must not be able to choose what our credentials are used for.
 pub(crate) struct Carried<'a>(Vec<(&'a Origin, &'a HeaderMap)>);
 
 impl<'a> Carried<'a> {

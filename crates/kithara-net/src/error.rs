@@ -9,9 +9,9 @@ use crate::RedactedUrl;
 
 /// Why a fetch, or one attempt of it, failed.
 ///
-/// *Transient* kinds ([`is_transient`](Self::is_transient)) are retried by the client itself, so whoever receives one knows
-/// that the attempts are used up: the same fetch may succeed later, another source may succeed now. All others are
-/// answers; asking the same again gives the same.
+/// *Transient* kinds ([`is_transient`](Self::is_transient)) are retried by the client itself, so whoever receives one
+/// knows that the attempts are used up: the same fetch may succeed later, another source may succeed now. All others
+/// are answers; asking the same again gives the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -62,7 +62,8 @@ pub enum ErrorKind {
     Rejected,
     /// A 206 that is not the range asked for, or has no usable `Content-Range`. Retrying may help.
     InvalidRange,
-    /// The origin ignores ranges, and reaching the first wanted byte would skip more than allowed. Retrying does not help.
+    /// The origin ignores ranges, and reaching the first wanted byte would skip more than allowed. Retrying does not
+    /// help.
     RangeIgnored,
     /// The resource is no longer the one that was begun (other validators or length). Start over from the beginning.
     Changed,
@@ -110,7 +111,8 @@ impl ErrorKind {
         )
     }
 
-    /// What an HTTP status means as a failure; `None` for those that carry the resource (2xx but 202), are handled apart (3xx, 416 excepted).
+    /// What an HTTP status means as a failure; `None` for those that carry the resource (2xx but 202), are handled
+    /// apart (3xx, 416 excepted).
     pub(crate) fn of_status(status: u16) -> Option<Self> {
         Some(match status {
             202 => Self::NotReady,

@@ -1,5 +1,6 @@
 //! One fetch from its first request to the head of its body.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,7 +56,11 @@ async fn open(shared: &Arc<Shared>, request: &Arc<Request>, mut tries: Tries) ->
             Err(failure) => failure,
         };
         let Failure { error, origin } = failure;
-        tries.failed(shared, error, origin.as_ref(), 0)?;
+        let position = match request.range {
+            Some(RequestRange::Bounded(Range { start, .. }) | RequestRange::From(start)) => start,
+            _ => 0,
+        };
+        tries.failed(shared, error, origin.as_ref(), position)?;
     }
 }
 
@@ -131,7 +136,8 @@ fn head(answer: &Answer, placement: &Placement) -> Head {
     }
 }
 
-/// Fetches until all of the body is there, beginning anew where it cannot be proven that the rest belongs to the beginning.
+/// Fetches until all of the body is there, beginning anew where it cannot be proven that the rest belongs to the
+/// beginning.
 async fn fetch_whole(shared: &Arc<Shared>, request: &Arc<Request>, mut tries: Tries) -> Result<Response, NetError> {
     loop {
         let (mut head, mut transfer) = open(shared, request, tries).await?;

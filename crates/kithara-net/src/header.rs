@@ -61,8 +61,8 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     lengths.all(|length| length == Some(first)).then_some(first)
 }
 
-/// How long to wait by a `Retry-After` header: seconds, or a date seen from `now` (RFC 9110 section 10.2.3). A date in the
-/// past means no wait. `None` when there is none or it is neither.
+/// How long to wait by a `Retry-After` header: seconds, or a date seen from `now` (RFC 9110 section 10.2.3). A date in
+/// the past means no wait. `None` when there is none or it is neither.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     parse_retry_after(text(headers, &header::RETRY_AFTER)?, now)

@@ -75,7 +75,8 @@ impl KnownOrigin {
         lock(&self.health).breaker.is_healthy()
     }
 
-    /// Waits until a request may go out, at most `longest`; then `Err` with the pause that is left. `Ok(true)` is a probe.
+    /// Waits until a request may go out, at most `longest`; then `Err` with the pause that is left. `Ok(true)` is a
+    /// probe.
     pub(crate) async fn admitted(&self, longest: Duration) -> Result<bool, Duration> {
         let give_up = Instant::now() + longest;
         loop {

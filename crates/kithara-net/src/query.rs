@@ -6,8 +6,9 @@ use url::Url;
 ///
 /// `raw` is a query without its leading `?` or `&` (both are tolerated), such as `token=a%2Fb&expires=1`. Nothing in it
 /// and nothing already in `url` is decoded and encoded again: signatures are computed over exact bytes, and
-/// `Url::query_pairs_mut` breaks them. Only bytes that may not stand in a URL at all (space, `"`, `<`, `>`, `#`, `'`, controls,
-/// non-ASCII) are percent-encoded, as they are when a URL is parsed. An empty `raw` changes nothing; the fragment stays.
+/// `Url::query_pairs_mut` breaks them. Only bytes that may not stand in a URL at all (space, `"`, `<`, `>`, `#`, `'`,
+/// controls, non-ASCII) are percent-encoded, as they are when a URL is parsed. An empty `raw` changes nothing; the
+/// fragment stays.
 #[must_use]
 pub fn append_query_raw(url: &Url, raw: &str) -> Url {
     let raw = raw.trim_start_matches(['?', '&']);

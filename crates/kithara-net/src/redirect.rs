@@ -21,8 +21,8 @@ impl Chain {
 
     /// Where the redirect that `from` answered with leads. It must be a new http(s) URL, and never from https to http.
     ///
-    /// With `cookies_changed` the URLs so far do not count as seen: an origin that has just set a cookie may well send us
-    /// back to one of them. Their number still does.
+    /// With `cookies_changed` the URLs so far do not count as seen: an origin that has just set a cookie may well send
+    /// us back to one of them. Their number still does.
     pub(crate) fn follow(&mut self, from: &Url, headers: &HeaderMap, cookies_changed: bool) -> Result<Url, ErrorKind> {
         let location = headers.get(header::LOCATION).ok_or(ErrorKind::RedirectRefused)?;
         let location = std::str::from_utf8(location.as_bytes()).map_err(|_| ErrorKind::RedirectRefused)?;

@@ -58,7 +58,8 @@ pub struct Attempt {
 /// Told of each failed attempt, on the task that fetches: it must return at once.
 pub(crate) type AttemptObserver = Arc<dyn Fn(&Attempt) + Send + Sync>;
 
-/// A GET request with its bounds; built with [`Request::new`] and refined by the methods, each of which names its default.
+/// A GET request with its bounds; built with [`Request::new`] and refined by the methods, each of which names its
+/// default.
 ///
 /// `Debug` shows neither queries nor header values.
 #[derive(Clone)]
@@ -83,8 +84,8 @@ impl Request {
     /// Default of [`max_len`](Self::max_len): 256 MiB.
     pub const DEFAULT_MAX_LEN: u64 = 256 << 20;
 
-    /// A request for all of `url`, streamed, with the defaults of the methods below. Userinfo in the URL is sent as Basic
-    /// credentials to its origin.
+    /// A request for all of `url`, streamed, with the defaults of the methods below. Userinfo in the URL is sent as
+    /// Basic credentials to its origin.
     pub fn new(url: Url) -> Self {
         Self {
             url,
@@ -115,8 +116,8 @@ impl Request {
         self
     }
 
-    /// Adds a header for the origin of the URL. It is not sent to any other origin: a redirect that leaves drops it, and a
-    /// redirect that comes back does not restore it. Default: none.
+    /// Adds a header for the origin of the URL. It is not sent to any other origin: a redirect that leaves drops it,
+    /// and a redirect that comes back does not restore it. Default: none.
     pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers(HeaderMap::from_iter([(name, value)]))
     }
@@ -129,9 +130,9 @@ impl Request {
         }
     }
 
-    /// Adds headers that belong to `origin`, wherever this request goes: they are sent at the first hops of the request for as
-    /// long as these stay on that origin. So the credentials of a document's origin can be attached to everything the document
-    /// names, and reach only what lives where it does.
+    /// Adds headers that belong to `origin`, wherever this request goes: they are sent at the first hops of the request
+    /// for as long as these stay on that origin. So the credentials of a document's origin can be attached to
+    /// everything the document names, and reach only what lives where it does.
     pub fn headers_for(mut self, origin: Origin, headers: HeaderMap) -> Self {
         self.headers.push((origin, headers));
         self
@@ -143,8 +144,8 @@ impl Request {
         self
     }
 
-    /// Most bytes the body may have; more fail with [`ErrorKind::TooLarge`], announced ones before the first byte. Counts
-    /// inflated bytes, too. Default: [`DEFAULT_MAX_LEN`](Self::DEFAULT_MAX_LEN).
+    /// Most bytes the body may have; more fail with [`ErrorKind::TooLarge`], announced ones before the first byte.
+    /// Counts inflated bytes, too. Default: [`DEFAULT_MAX_LEN`](Self::DEFAULT_MAX_LEN).
     pub fn max_len(mut self, bytes: u64) -> Self {
         self.max_len = bytes;
         self
@@ -170,20 +171,22 @@ impl Request {
     }
 
     /// Asks for the resource only if it is no longer the one these validators describe (`If-None-Match`,
-    /// `If-Modified-Since`); else the response has [`not_modified`](crate::Head::not_modified) and no body. Default: always.
+    /// `If-Modified-Since`); else the response has [`not_modified`](crate::Head::not_modified) and no body. Default:
+    /// always.
     pub fn unless_matches(mut self, validators: Validators) -> Self {
         self.unless = Some(validators);
         self
     }
 
-    /// Asks for a range of the very resource these validators describe (`If-Range`); if it is another one by now, the fetch
-    /// fails with [`ErrorKind::Changed`]. For filling holes of something partly held. Default: any version.
+    /// Asks for a range of the very resource these validators describe (`If-Range`); if it is another one by now, the
+    /// fetch fails with [`ErrorKind::Changed`]. For filling holes of something partly held. Default: any version.
     pub fn provided_matches(mut self, validators: Validators) -> Self {
         self.provided = Some(validators);
         self
     }
 
-    /// Who named this URL, for [`AddressPolicy::PublicOnly`](crate::address::AddressPolicy::PublicOnly). Default: [`Provenance::App`].
+    /// Who named this URL, for [`AddressPolicy::PublicOnly`](crate::address::AddressPolicy::PublicOnly). Default:
+    /// [`Provenance::App`].
     pub fn named_by(mut self, provenance: Provenance) -> Self {
         self.named_by = provenance;
         self

@@ -35,8 +35,8 @@ impl Validators {
         self.etag.is_none() && self.last_modified.is_none()
     }
 
-    /// Whether both may describe the same version: nothing that both carry differs. ETags are compared weakly, and decide alone
-    /// when both have one.
+    /// Whether both may describe the same version: nothing that both carry differs. ETags are compared weakly, and
+    /// decide alone when both have one.
     #[must_use]
     pub fn agree_with(&self, other: &Self) -> bool {
         match (&self.etag, &other.etag) {
@@ -81,7 +81,8 @@ pub struct Head {
     pub url: Url,
     /// The status: 2xx, or 304 when the request was conditional.
     pub status: u16,
-    /// Absolute offset of the first byte the body delivers. Bytes a server sent before it, ignoring the range, are skipped.
+    /// Absolute offset of the first byte the body delivers. Bytes a server sent before it, ignoring the range, are
+    /// skipped.
     pub range_start: u64,
     /// Bytes the body will deliver; `None` when the origin did not say (chunked or until close).
     pub len: Option<u64>,
@@ -95,14 +96,15 @@ pub struct Head {
     pub age: Option<Duration>,
     /// The `Date` the origin generated the response.
     pub date: Option<SystemTime>,
-    /// How long the response may be reused: `Cache-Control: max-age`, else `Expires` minus `Date`; zero for `no-store` and `no-cache`.
-    /// Age is not subtracted.
+    /// How long the response may be reused: `Cache-Control: max-age`, else `Expires` minus `Date`; zero for `no-store`
+    /// and `no-cache`. Age is not subtracted.
     pub max_age: Option<Duration>,
     /// Whether `Cache-Control: no-store` forbids keeping the response.
     pub no_store: bool,
     /// From sending the last hop's request to its head, connecting included.
     pub time_to_first_byte: Duration,
-    /// The resource still is what [`Request::unless_matches`](crate::Request::unless_matches) described; there is no body.
+    /// The resource still is what [`Request::unless_matches`](crate::Request::unless_matches) described; there is no
+    /// body.
     pub not_modified: bool,
     /// What this response is as the namer of other URLs; see [`Request::named_by`](crate::Request::named_by).
     pub provenance: Provenance,

@@ -22,7 +22,8 @@ impl Progress {
         self.window.saturating_sub(self.waited)
     }
 
-    /// `bytes` arrived after `waited` more of waiting. True when this was the least progress of a window, which begins anew.
+    /// `bytes` arrived after `waited` more of waiting. True when this was the least progress of a window, which begins
+    /// anew.
     pub(crate) fn moved(&mut self, bytes: u64, waited: Duration) -> bool {
         self.moved = self.moved.saturating_add(bytes);
         self.waited += waited;

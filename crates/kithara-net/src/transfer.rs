@@ -155,8 +155,8 @@ impl Transfer {
 
     /// Whether the rest of a broken body may be joined to its beginning.
     ///
-    /// A stream is resumed whenever nothing speaks against it. A document that is wanted whole may change at any time, and only a
-    /// strong ETag proves that it has not.
+    /// A stream is resumed whenever nothing speaks against it. A document that is wanted whole may change at any time,
+    /// and only a strong ETag proves that it has not.
     fn resumable(&self) -> bool {
         self.request.delivery == Delivery::Streamed || self.validators.has_strong_etag()
     }
@@ -313,7 +313,8 @@ impl Transfer {
         if placement.skip > self.shared.options.max_skip { Err(ErrorKind::RangeIgnored) } else { Ok(placement) }
     }
 
-    /// The origin says that there is nothing at our position: the length it announced was too long, and all is delivered.
+    /// The origin says that there is nothing at our position: the length it announced was too long, and all is
+    /// delivered.
     fn beyond_end(&mut self, error: NetError, total: Option<u64>, asked_if_range: bool) -> Result<Step, NetError> {
         match total {
             Some(total) if total == self.position => Ok(Step::End),

@@ -69,7 +69,9 @@ impl Tries {
     ) -> Result<(), NetError> {
         // A failure after progress is the first one of a new row.
         self.fruitless = self.fruitless.max(1);
-        let failure = failure.tried(self.total, self.clock.started.elapsed());
+        // An open circuit lets nothing through.
+        let sent = self.total.saturating_sub(u32::from(failure.kind() == ErrorKind::CircuitOpen));
+        let failure = failure.tried(sent, self.clock.started.elapsed());
         let wait = self.wait(shared, &failure, origin);
         self.tell(&failure, position, wait);
         match wait {
@@ -118,7 +120,8 @@ impl Tries {
         }
     }
 
-    /// The error to report: one that only says that time or the origin's credit ran out is explained by the failure before it.
+    /// The error to report: one that only says that time or the origin's credit ran out is explained by the failure
+    /// before it.
     fn explained(&mut self, failure: NetError) -> NetError {
         let out_of_time = self.clock.left().is_some_and(|left| left.is_zero());
         let (failure, cause) = match failure.kind() {
@@ -152,7 +155,8 @@ impl Clock {
         first_byte_limit(limit, self.progress_at.elapsed(), self.patience.as_ref(), self.left())
     }
 
-    /// How long may be waited for anything but the origin's answer: what is left of patience and deadline, `None` without either.
+    /// How long may be waited for anything but the origin's answer: what is left of patience and deadline, `None`
+    /// without either.
     fn longest_wait(&self) -> Option<Duration> {
         let patience = self.patience.map(|patience| patience.max_elapsed.saturating_sub(self.progress_at.elapsed()));
         [patience, self.left()].into_iter().flatten().min()

@@ -1,8 +1,8 @@
 //! The wire: one HTTP exchange and nothing more.
 //!
-//! A [`Transport`] sends one request and gives back one response. It follows no redirect, repeats nothing, decodes nothing and
-//! sets no timeout but that of its own connect: all of that is decided above it, by the same code for every transport. Ours are
-//! [`ReqwestTransport`], which is what [`Client::new`](crate::Client::new) uses, and
+//! A [`Transport`] sends one request and gives back one response. It follows no redirect, repeats nothing, decodes
+//! nothing and sets no timeout but that of its own connect: all of that is decided above it, by the same code for every
+//! transport. Ours are [`ReqwestTransport`], which is what [`Client::new`](crate::Client::new) uses, and
 //! [`ScriptedTransport`](scripted::ScriptedTransport), an origin in memory for tests.
 
 use std::error::Error;
@@ -34,8 +34,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Sends `request` and resolves when the head of the response is there.
     ///
     /// Any status is a response, not an error. The body holds exactly the bytes of the message (after removing chunked
-    /// framing), still in whatever content coding the headers name; a message that ends before its length or last chunk is
-    /// an error item where the transport can tell.
+    /// framing), still in whatever content coding the headers name; a message that ends before its length or last chunk
+    /// is an error item where the transport can tell.
     fn send(&self, request: WireRequest) -> BoxFuture<'static, Result<WireResponse, WireError>>;
 
     /// Opens a connection to the origin of `url` ahead of the request that will use it. A hint: it may do nothing, and
@@ -113,9 +113,9 @@ pub struct WireError {
 
 impl WireError {
     /// An exchange that failed with `kind`; usually one of [`Dns`](ErrorKind::Dns), [`Connect`](ErrorKind::Connect),
-    /// [`ConnectTimeout`](ErrorKind::ConnectTimeout), [`Tls`](ErrorKind::Tls), [`Disconnected`](ErrorKind::Disconnected),
-    /// [`Protocol`](ErrorKind::Protocol), [`AddressRefused`](ErrorKind::AddressRefused) and, in a body,
-    /// [`Truncated`](ErrorKind::Truncated).
+    /// [`ConnectTimeout`](ErrorKind::ConnectTimeout), [`Tls`](ErrorKind::Tls),
+    /// [`Disconnected`](ErrorKind::Disconnected), [`Protocol`](ErrorKind::Protocol),
+    /// [`AddressRefused`](ErrorKind::AddressRefused) and, in a body, [`Truncated`](ErrorKind::Truncated).
     #[must_use]
     pub fn new(kind: ErrorKind) -> Self {
         Self { kind, source: None }

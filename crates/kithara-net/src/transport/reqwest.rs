@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use http::Version;
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
@@ -23,8 +24,9 @@ use crate::{ErrorKind, NetError, NetworkOptions, Origin, Proxy};
 
 /// Real HTTP/1.1 and HTTP/2 over TCP and TLS.
 ///
-/// Keeps connections for [`NetworkOptions::pool_idle`], decodes no content coding, and reads the platform's certificates
-/// only when the first https URL is asked for, beside its connecting. It needs a tokio runtime when it sends.
+/// Keeps connections for [`NetworkOptions::pool_idle`], decodes no content coding, and reads the platform's
+/// certificates only when the first https URL is asked for, beside its connecting. It needs a tokio runtime when it
+/// sends.
 #[derive(Debug)]
 pub struct ReqwestTransport {
     client: Client,
@@ -41,7 +43,8 @@ struct Setup {
     tls: ClientConfig,
     verifier: Arc<LazyVerifier>,
     proxy: Option<reqwest::Proxy>,
-    system_proxy: bool,
+    /// What reqwest reads from the environment by itself, to know which requests it sends through a proxy.
+    system_proxy: Option<Arc<Matcher>>,
     connect_timeout: Duration,
     pool_idle: Duration,
 }
@@ -57,8 +60,9 @@ impl ReqwestTransport {
         Ok(Self { client, guarded: OnceLock::new(), opener, setup })
     }
 
-    fn client_for(&self, reach: Reach) -> Result<Client, WireError> {
-        if reach == Reach::Anywhere {
+    fn client_for(&self, reach: Reach, proxied: bool) -> Result<Client, WireError> {
+        // A proxy resolves the names itself, and may well have a private address.
+        if reach == Reach::Anywhere || proxied {
             return Ok(self.client.clone());
         }
         if let Some(client) = self.guarded.get() {
@@ -81,7 +85,8 @@ impl ReqwestTransport {
 
 impl Transport for ReqwestTransport {
     fn send(&self, request: WireRequest) -> BoxFuture<'static, Result<WireResponse, WireError>> {
-        let client = match self.client_for(request.reach) {
+        let proxied = self.setup.is_proxied(&request.url);
+        let client = match self.client_for(request.reach, proxied) {
             Ok(client) => client,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
@@ -91,7 +96,11 @@ impl Transport for ReqwestTransport {
         // Spare connections are found by origin; a guarded request must not take one that was opened without guard.
         let origin = origin.filter(|_| request.reach == Reach::Anywhere);
         let sent = SpareConnections::for_origin(origin, sent);
-        sent.map(|sent| sent.map(wire_response).map_err(|error| wire_error(error, ErrorKind::Disconnected))).boxed()
+        sent.map(move |sent| match sent {
+            Ok(response) => Ok(wire_response(response, proxied)),
+            Err(error) => Err(wire_error(error, ErrorKind::Disconnected)),
+        })
+        .boxed()
     }
 
     fn preconnect(&self, url: Url) -> BoxFuture<'static, ()> {
@@ -112,7 +121,7 @@ impl Setup {
             tls,
             verifier,
             proxy,
-            system_proxy: options.proxy == Proxy::System,
+            system_proxy: (options.proxy == Proxy::System).then(|| Arc::new(Matcher::from_system())),
             connect_timeout: options.timeouts.connect,
             pool_idle: options.pool_idle,
         })
@@ -128,11 +137,20 @@ impl Setup {
             // Widespread slips of streaming servers, none of which makes a message ambiguous.
             .http1_ignore_invalid_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true);
-        match (&self.proxy, self.system_proxy) {
+        match (&self.proxy, &self.system_proxy) {
             (Some(proxy), _) => builder.proxy(proxy.clone()),
-            (None, true) => builder,
-            (None, false) => builder.no_proxy(),
+            (None, Some(_)) => builder,
+            (None, None) => builder.no_proxy(),
         }
+    }
+
+    /// Whether a request for `url` goes through a proxy.
+    fn is_proxied(&self, url: &Url) -> bool {
+        let by_system = |matcher: &Arc<Matcher>| {
+            let uri = url.as_str().parse();
+            uri.is_ok_and(|uri| matcher.intercept(&uri).is_some())
+        };
+        self.proxy.is_some() || self.system_proxy.as_ref().is_some_and(by_system)
     }
 }
 
@@ -157,8 +175,9 @@ impl Resolve for PublicOnly {
     }
 }
 
-fn wire_response(response: reqwest::Response) -> WireResponse {
-    let remote = response.remote_addr();
+fn wire_response(response: reqwest::Response, proxied: bool) -> WireResponse {
+    // The address of a proxy says nothing about the origin's.
+    let remote = response.remote_addr().filter(|_| !proxied);
     let multiplexed = response.version() >= Version::HTTP_2;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| wire_error(error, ErrorKind::Truncated)));
@@ -180,6 +199,8 @@ fn wire_error(error: reqwest::Error, broken: ErrorKind) -> WireError {
         ErrorKind::Dns
     } else if error.is_connect() {
         if error.is_timeout() { ErrorKind::ConnectTimeout } else { ErrorKind::Connect }
+    } else if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) && broken == ErrorKind::Disconnected {
+        ErrorKind::Protocol
     } else {
         broken
     };
@@ -200,4 +221,30 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
         };
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transport() -> ReqwestTransport {
+        ReqwestTransport::new(&NetworkOptions { proxy: Proxy::None, ..NetworkOptions::default() }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn certificates_are_read_for_the_first_https_url_only() {
+        let transport = transport();
+        transport.load_certificates(&Url::parse("http://h/").unwrap());
+        assert!(!transport.setup.verifier.is_loaded());
+        let first = transport.setup.verifier.load().map(std::ptr::from_ref).ok();
+        let again = transport.setup.verifier.load().map(std::ptr::from_ref).ok();
+        assert_eq!(first, again);
+        assert!(transport.setup.verifier.is_loaded());
+    }
+
+    #[tokio::test]
+    async fn private_addresses_of_a_name_are_hidden() {
+        let hidden = PublicOnly.resolve("localhost".parse().unwrap()).await;
+        assert!(hidden.is_err_and(|error| error.is::<NoPublicAddress>()));
+    }
 }

@@ -1,4 +1,5 @@
-//! An origin in memory that answers as scripted: for tests of anything that fetches, in virtual time and without a socket.
+//! An origin in memory that answers as scripted: for tests of anything that fetches, in virtual time and without a
+//! socket.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -171,7 +172,8 @@ impl Reply {
         }
     }
 
-    /// A well-behaved 200 with these bytes, their length and an ETag made from them; it honours `Range`, `If-Range` and `If-None-Match`.
+    /// A well-behaved 200 with these bytes, their length and an ETag made from them; it honours `Range`, `If-Range` and
+    /// `If-None-Match`.
     #[must_use]
     pub fn resource(bytes: impl Into<Bytes>) -> Self {
         let body: Bytes = bytes.into();

@@ -1,12 +1,13 @@
 //! Connections opened ahead of the request that will use them.
 //!
-//! reqwest opens a connection only for a request. Its connector can be layered, though, and that is enough: a second client,
-//! the [`Opener`], shares a shelf with the main one. Its connector makes a connection, puts it on the shelf and fails, so
-//! its request is never sent; the main client's connector looks on the shelf before it makes a connection of its own. They must
-//! be two clients: within one, the pool could hand the opener's request a connection that has just become free.
+//! reqwest opens a connection only for a request. Its connector can be layered, though, and that is enough: a second
+//! client, the [`Opener`], shares a shelf with the main one. Its connector makes a connection, puts it on the shelf and
+//! fails, so its request is never sent; the main client's connector looks on the shelf before it makes a connection of
+//! its own. They must be two clients: within one, the pool could hand the opener's request a connection that has just
+//! become free.
 //!
-//! A connector is not told in words where it connects to (the type of its request is private), so the origin travels in a task
-//! local around the request.
+//! A connector is not told in words where it connects to (the type of its request is private), so the origin travels in
+//! a task local around the request.
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -1,6 +1,8 @@
 //! What the client promises, played through: in virtual time on a scripted transport, and on real connections to a
 //! loopback origin.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step of a test is a failed test")]
+
 mod loopback;
 mod resume;
 mod retry;

@@ -37,8 +37,8 @@ impl<'a> MakeWriter<'a> for Page {
     }
 }
 
-/// Everything a fetch writes: logs at the finest level, what the observer is told, errors with all causes, and `Debug` of
-/// whatever comes out.
+/// Everything a fetch writes: logs at the finest level, what the observer is told, errors with all causes, and `Debug`
+/// of whatever comes out.
 async fn written(client: &Client, request: Request) -> String {
     let page = Page::default();
     let subscriber = tracing_subscriber::fmt()
