@@ -108,6 +108,7 @@ pub enum Ending {
 /// Redirects to play before, or in place of, the content.
 ///
 /// Hops are counted in a query parameter (`hop`) of the redirected URL, so that the origin keeps no state; other parameters stay.
+/// Each hop is a request of its own to the rules: one that plays only once plays one hop.
 #[derive(Clone, Debug)]
 pub struct Redirect {
     status: u16,

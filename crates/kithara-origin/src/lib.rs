@@ -5,13 +5,19 @@
 //!
 //! Words:
 //!
-//! - An [`Origin`] is a running server on a loopback address. It lives on a thread of its own, with its own runtime and its own
-//!   real clock, so it answers whatever the test's runtime does (a blocked thread, paused time). Dropping it stops it.
-//! - A [`Site`] is what the origin serves: contents by path, from bytes, directories, a synthetic pattern or a closure.
+//! - An [`Origin`] is a running server on a loopback address. It lives on a thread of its own, with its own runtime and real time,
+//!   so it answers whatever the test's runtime does (a blocked thread, paused time). Dropping it stops it.
+//! - A [`Site`] is what the origin serves: contents by path, from bytes, directories, a synthetic pattern or a closure; what guards
+//!   them ([`access`]) and what changes them on the way ([`Live`] shows VOD playlists as live ones).
 //! - A [`Request`] is what arrived, a [`Response`] the honest answer to it; its [`Body`] is random access, so 1 GiB costs no memory.
+//! - A [`Fault`] is one thing done wrong with an answer, as a plain value; faults combine. A [`Rule`] says on which requests faults
+//!   are played. Rules count, and their dice are seeded: the same requests meet the same faults.
+//! - The [`Link`] is the network in between; the [`Clock`] is the time that rules and live playlists see.
 //! - The log holds one [`Logged`] entry per request: who asked for what, and what was sent.
 //!
-//! A request flows: head parsed -> entered in the log -> answered by the site -> conditions and ranges applied -> written.
+//! A request flows: head parsed -> rules asked for faults -> entered in the log -> answered by the site, or by a fault in its place
+//! -> conditions and ranges applied -> lies told in the head -> body cut into steps (send, pause, end) -> written. All of it but the
+//! first and the last is one pure function, so what a fault does is tested without a socket.
 //!
 //! ```
 //! use kithara_origin::{Origin, Site};
@@ -62,3 +68,7 @@ pub use request::Request;
 pub use response::Response;
 pub use rule::Rule;
 pub use site::Site;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

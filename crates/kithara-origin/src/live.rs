@@ -57,6 +57,9 @@ struct Presence {
     until: Option<Duration>,
 }
 
+/// Segments after which a looped playlist stops growing: a bound on the work for one request.
+const MAX_LOOPED: usize = 1_000_000;
+
 impl Live {
     /// A playlist that grows and keeps everything (`EXT-X-PLAYLIST-TYPE:EVENT`).
     pub fn event() -> Self {
@@ -123,7 +126,7 @@ impl Live {
     }
 
     /// Plays the segments again and again, with a discontinuity before each lap and a query parameter (`lap`) that makes their URLs
-    /// differ; never ends.
+    /// differ; never ends, but stops growing at a million segments.
     #[must_use]
     pub fn looped(mut self) -> Self {
         self.is_looped = true;
@@ -195,7 +198,7 @@ impl Live {
         let mut from = Vec::with_capacity(vod.segments.len());
         for (index, segment) in vod.segments.iter().enumerate() {
             if index >= self.start {
-                media += segment.duration;
+                media = media.saturating_add(segment.duration);
             }
             from.push(self.appears(index, media));
         }
@@ -241,7 +244,7 @@ impl Live {
     /// How many segments have appeared by `now`.
     fn count(&self, vod: &Vod, now: Duration) -> usize {
         let lap = vod.segments.len();
-        let limit = if self.is_looped && !vod.lap().is_zero() { usize::MAX } else { lap };
+        let limit = if self.is_looped && !vod.lap().is_zero() { MAX_LOOPED } else { lap };
         let mut count = self.start.min(limit);
         let mut media = Duration::ZERO;
         while count < limit {
@@ -272,7 +275,7 @@ impl Live {
             text.extend(segment.state.iter().flat_map(|line| [line.as_str(), "\n"]));
         }
         if self.is_dated {
-            let media = vod.lap().saturating_mul(u32::try_from(lap).unwrap_or(u32::MAX)) + segment.start;
+            let media = vod.lap().saturating_mul(u32::try_from(lap).unwrap_or(u32::MAX)).saturating_add(segment.start);
             let date = begun.checked_add(self.recording(media)).unwrap_or(begun);
             let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", rfc3339(date));
         }
@@ -386,6 +389,24 @@ mod tests {
         assert_eq!(at(1_767_225_600), "2026-01-01T00:00:00.000Z");
         assert_eq!(at(4_107_542_399), "2100-02-28T23:59:59.000Z");
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00.000Z");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_and_no_time_is_too_strange(
+            text in r"(#EXTINF:[0-9]{0,22}(\.[0-9])?,\n(#EXT-X-BYTERANGE:[0-9@]{0,24}\n)?[a-z?]{0,2}\n|#EXT-X-(KEY|MAP|DISCONTINUITY):?\n){0,6}",
+            (window, start, at) in (0_usize..4, 0_usize..9, 0_u64..u64::MAX),
+            (is_looped, is_dated) in (proptest::bool::ANY, proptest::bool::ANY),
+        ) {
+            let mut live = Live::sliding(window).start(start).keep(window);
+            live.is_looped = is_looped;
+            live.is_dated = is_dated;
+            if let Some(vod) = Vod::parse(&format!("#EXTM3U\n{text}")) {
+                let playlist = live.playlist(&vod, Duration::from_millis(at), SystemTime::UNIX_EPOCH);
+                proptest::prop_assert!(Vod::parse(&playlist).is_none_or(|vod| vod.segments.len() <= window.max(1)));
+                live.presence(&vod, "/x/index.m3u8");
+            }
+        }
     }
 
     #[track_caller]

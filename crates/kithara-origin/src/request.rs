@@ -202,4 +202,19 @@ mod tests {
         assert_eq!(request.file_name(), "b.ts");
         assert!(!request.keeps_alive(), "HTTP/1.0 closes unless asked");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_head_leads_out_of_the_site(head in r"(GET|.{0,3}) (/|%2[EeFf]|\.|[a-z]|\\|%00|[?#:]){0,12} HTTP/1\.[01](\r\n.{0,9}){0,3}") {
+            if let Ok(request) = Request::parse(head.as_bytes()) {
+                proptest::prop_assert!(request.path.starts_with('/'));
+                proptest::prop_assert!(!request.path.split(['/', '\\']).any(|part| part == ".."));
+            }
+        }
+
+        #[test]
+        fn no_bytes_break_the_parser(head: Vec<u8>) {
+            let _ = Request::parse(&head);
+        }
+    }
 }

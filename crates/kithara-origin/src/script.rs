@@ -361,4 +361,11 @@ mod tests {
         assert!("start=2".parse::<Live>().is_err());
         assert!("event,fast".parse::<Live>().is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_the_readers(text in r"[a-z*]{0,3}(:|[a-z-]{1,12}|=|,|[0-9]{1,20}|ms|%|k|M|\PC){0,12}") {
+            let _ = (text.parse::<Rule>(), text.parse::<Live>(), text.parse::<Link>());
+        }
+    }
 }

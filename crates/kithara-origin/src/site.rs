@@ -20,7 +20,7 @@ use crate::{
 
 /// Contents by path. Exact paths come first, then the longest matching prefix of a directory or route, else 404.
 ///
-/// Cloning shares contents.
+/// Clones share contents, clock, and what live views and sessions have seen; each origin counts for its own rules.
 #[derive(Clone, Default)]
 pub struct Site {
     exact: BTreeMap<String, Content>,

@@ -80,7 +80,7 @@ impl Vod {
 
     /// The media of all segments.
     pub(crate) fn lap(&self) -> Duration {
-        self.segments.last().map_or(Duration::ZERO, |last| last.start + last.duration)
+        self.segments.last().map_or(Duration::ZERO, |last| last.start.saturating_add(last.duration))
     }
 
     /// The `EXT-X-KEY` and `EXT-X-MAP` lines that put a reader who begins at segment `index` in the same state: the keys of the init
