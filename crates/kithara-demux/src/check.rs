@@ -20,7 +20,7 @@ use crate::frames::Framing;
 /// What it demands:
 ///
 /// - MPEG-TS: whole 188-byte packets, and the last PES packet of each PID as long as it states (an open length is accepted);
-/// - fMP4: box lengths that add up, behind each `moof` all the bytes its samples point to, and behind an `ftyp` a movie or a fragment;
+/// - fMP4: box lengths that add up, behind each `moof` all the bytes its samples point to, and behind an `ftyp` or a `sidx` what it announces;
 /// - packed audio: whole frames and tags;
 /// - text: something; TTML closes its root element.
 ///

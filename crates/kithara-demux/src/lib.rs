@@ -50,6 +50,8 @@ mod outputs;
 mod packed;
 mod rope;
 mod sniff;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timestamp;
 pub mod track;

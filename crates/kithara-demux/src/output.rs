@@ -55,7 +55,7 @@ pub struct Trim {
     pub end: u32,
 }
 
-/// A subtitle.
+/// A subtitle. One that spans segments comes with each of them: the same times and the same text mean the same cue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cue {

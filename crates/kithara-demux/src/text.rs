@@ -27,6 +27,8 @@ pub(crate) struct TextDemux {
     /// Presentation time of documents that carry no time of their own.
     start: i64,
     max_len: usize,
+    /// Bytes of the current document, if it is too large.
+    dropped: u64,
 }
 
 impl TextDemux {
@@ -40,22 +42,22 @@ impl TextDemux {
         let codec = if container == Container::Ttml { Codec::Ttml } else { Codec::WebVtt };
         out.set_tracks(vec![Track::new(TRACK, codec, MPEG_TIMESCALE)])?;
         let start = start.map_or_else(|| clock.offset(MPEG_TIMESCALE), |start| start.rescale(MPEG_TIMESCALE));
-        Ok(Self { container, clock, start, max_len: options.max_packet_len })
+        Ok(Self { container, clock, start, max_len: options.max_packet_len, dropped: 0 })
     }
 
-    /// Documents wait for their end on the rope.
+    /// Documents wait for their end on the rope, unless they are too large.
     pub(crate) fn step(&mut self, rope: &mut Rope) -> Step {
-        if rope.len() > self.max_len {
-            // One byte more than allowed stays, as a mark that the document was too large.
-            rope.skip(rope.len() - self.max_len - 1);
+        if self.dropped > 0 || rope.len() > self.max_len {
+            self.dropped += rope.skip(rope.len()) as u64;
         }
         Step::Starved
     }
 
     pub(crate) fn end_unit(&mut self, rope: &mut Rope, out: &mut Outputs) {
         let document = rope.take_all();
-        if document.len() > self.max_len {
-            return out.damage(DamageKind::TooLarge, Some(TRACK), document.len() as u64);
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            return out.damage(DamageKind::TooLarge, Some(TRACK), dropped);
         }
         if document.is_empty() {
             return;

@@ -13,8 +13,10 @@ pub(super) struct BmffCheck {
     box_start: u64,
     /// The place up to which samples reach, as told by the fragments seen.
     reach: u64,
-    /// The unit is a file or an initialization section, and its movie header is still to come.
-    wants_movie: bool,
+    /// A file type or an index was seen, which announces media or a movie header.
+    announces: bool,
+    /// Media or a movie header was seen.
+    has_content: bool,
 }
 
 #[derive(Debug)]
@@ -33,7 +35,7 @@ enum State {
 
 impl Default for BmffCheck {
     fn default() -> Self {
-        Self { state: State::HEADER, box_start: 0, reach: 0, wants_movie: false }
+        Self { state: State::HEADER, box_start: 0, reach: 0, announces: false, has_content: false }
     }
 }
 
@@ -80,7 +82,7 @@ impl BmffCheck {
             State::Lost if self.box_start == 0 => return incomplete(IncompleteKind::NoMedia, 8),
             State::Header { .. } | State::ToTheEnd | State::Lost => {}
         }
-        if self.wants_movie {
+        if self.announces && !self.has_content && !matches!(self.state, State::Lost) {
             incomplete(IncompleteKind::Box, got.saturating_add(8))
         } else if self.reach > got {
             incomplete(IncompleteKind::Samples, self.reach)
@@ -94,10 +96,7 @@ impl BmffCheck {
         match &mut self.state {
             State::Header { bytes, len } => match BoxHeader::read(&bytes[..*len]) {
                 ReadHeader::NeedMore(_) => {}
-                ReadHeader::Malformed => {
-                    self.state = State::Lost;
-                    self.wants_movie = false;
-                }
+                ReadHeader::Malformed => self.state = State::Lost,
                 ReadHeader::Header(header) => self.enter(header),
             },
             State::Skip { left: 0, box_len } => {
@@ -116,8 +115,8 @@ impl BmffCheck {
 
     fn enter(&mut self, header: BoxHeader) {
         match &header.kind {
-            b"ftyp" => self.wants_movie = self.box_start == 0,
-            b"moov" | b"moof" | b"mdat" => self.wants_movie = false,
+            b"ftyp" | b"sidx" => self.announces = true,
+            b"moov" | b"moof" | b"mdat" => self.has_content = true,
             _ => {}
         }
         let Some(box_len) = header.len else {
@@ -251,10 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_type_alone_is_cut_and_a_segment_type_alone_is_an_empty_segment() {
+    fn what_announces_media_is_cut_without_it_but_a_segment_type_alone_is_an_empty_segment() {
         let kind = |kind| mp4_box(kind, &[b"iso6\0\0\0\0iso6"]);
         check(&kind(b"ftyp"), Err(IncompleteKind::Box));
         check(&kind(b"styp"), Ok(()));
+        check(&[kind(b"styp"), kind(b"sidx")].concat(), Err(IncompleteKind::Box));
+        check(&[mp4_box(b"moov", &[]), kind(b"sidx")].concat(), Ok(()));
         check(&[kind(b"ftyp"), mp4_box(b"moov", &[])].concat(), Ok(()));
     }
 

@@ -179,6 +179,18 @@ pub(crate) mod tests {
         out
     }
 
+    /// A PES packet of open length with both timestamps.
+    pub(crate) fn pes_with_dts(stream_id: u8, pts: u64, dts: u64, data: &[u8]) -> Vec<u8> {
+        let mut out = pes(stream_id, pts, false, &[]);
+        let times = pes(stream_id, dts, false, &[]);
+        out[7] = 0xC0;
+        out[8] = 10;
+        out[9] |= 0x10;
+        out.extend_from_slice(&times[9..14]);
+        out.extend_from_slice(data);
+        out
+    }
+
     #[test]
     fn all_33_bits_of_a_timestamp_are_read() {
         for pts in [0, 1, 126_000, 0x1_FFFF_FFFF, 0x1_5555_5555, 0x0_AAAA_AAAA] {
