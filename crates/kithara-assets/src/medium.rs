@@ -41,9 +41,6 @@ pub(crate) enum ReadFault {
     Io(io::Error),
 }
 
-/// Uses closer together than this are one use for the journal: 10 min, in milliseconds.
-const SAME_USE: u64 = 10 * 60 * 1000;
-
 impl Medium {
     pub(crate) fn shared(&self) -> &Shared {
         match self {
@@ -76,14 +73,10 @@ impl Medium {
     pub(crate) fn find(&self, key: &ResourceKey, offset: u64) -> Option<Span> {
         self.know(key);
         let shared = self.shared();
-        let now = shared.latest_stamp();
-        let listed = shared.resource(key, |resource| resource.spans.at(offset).map(|span| (span, resource.touch(now))));
-        if let Some((span, last)) = listed.flatten() {
-            if let Self::Disk(disk) = self
-                && now.saturating_sub(last) > SAME_USE
-            {
-                disk.root.note_use(key, now);
-            }
+        let listed =
+            shared.resource(key, |resource| resource.spans.at(offset).map(|span| (span, shared.touch(resource))));
+        if let Some((span, worth_noting)) = listed.flatten() {
+            self.note_use(key, worth_noting);
             return Some(span);
         }
         let probed = self.probe(key, offset);
@@ -93,12 +86,22 @@ impl Medium {
     /// The one span of a resource that is present as a whole in one piece. Counts as a use.
     pub(crate) fn find_whole(&self, key: &ResourceKey) -> Option<Span> {
         self.know(key);
-        let now = self.shared().latest_stamp();
-        self.shared().resource(key, |resource| {
-            resource.touch(now);
+        let shared = self.shared();
+        let (whole, worth_noting) = shared.resource(key, |resource| {
             let first = resource.spans.as_slice().first().copied();
-            first.filter(|span| span.start == 0 && resource.total() == Some(span.len))
-        })?
+            let whole = first.filter(|span| span.start == 0 && resource.total() == Some(span.len));
+            (whole, shared.touch(resource))
+        })?;
+        self.note_use(key, worth_noting);
+        whole
+    }
+
+    fn note_use(&self, key: &ResourceKey, worth_noting: bool) {
+        if let Self::Disk(disk) = self
+            && worth_noting
+        {
+            disk.root.note_use(key);
+        }
     }
 
     /// Opens a span that the index has. `None` where it is not what the index says, which was put right.

@@ -13,6 +13,10 @@ use crate::lease::LeaseTable;
 use crate::meta::Clock;
 use crate::spans::Span;
 
+/// Uses closer together than this are one use for the journal: 10 min, in milliseconds.
+const SAME_USE: u64 = 10 * 60 * 1000;
+
+/// What callers, and the writer thread of a store on disk, work on.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// Written by commits, removals and probes, each for less than a microsecond; read by every lookup.
@@ -65,9 +69,17 @@ impl Shared {
         now.max(last.saturating_add(1))
     }
 
-    /// The stamp of something that happens now and needs no place of its own in the order.
-    pub(crate) fn latest_stamp(&self) -> u64 {
-        self.clock.now().0.max(self.stamp.load(Ordering::Relaxed))
+    /// Notes that a resource is used. True when that is worth a place in the journal.
+    pub(crate) fn touch(&self, resource: &Resource) -> bool {
+        let (used, now) = (resource.used(), self.clock.now().0);
+        let is_latest = used == self.stamp.load(Ordering::Relaxed);
+        // A reader comes back for every few bytes: only a use that changes the order, or comes much later, takes a new stamp.
+        if is_latest && now.saturating_sub(used) < SAME_USE {
+            return false;
+        }
+        let stamp = self.next_stamp();
+        resource.touch(stamp);
+        stamp.saturating_sub(used) >= SAME_USE
     }
 
     /// Lets the next stamp be later than `stamp`, which an earlier process gave.

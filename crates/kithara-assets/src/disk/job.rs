@@ -42,7 +42,7 @@ pub(crate) enum Job {
 #[derive(Debug)]
 pub(crate) enum End {
     /// It becomes present.
-    Commit { total: Option<u64>, answer: Answer<Range<u64>> },
+    Commit { total: Option<u64>, fate: Fate, answer: Answer<Range<u64>> },
     /// What can be kept of it is kept.
     Keep,
     /// Nothing is kept.
@@ -54,14 +54,15 @@ pub(crate) enum End {
 pub(crate) struct DiskWriter {
     root: Arc<Root>,
     id: u64,
+    fate: Fate,
     /// Until it is sent with the first bytes.
     begin: Option<Box<Draft>>,
 }
 
 impl DiskWriter {
     pub(crate) fn new(root: &Arc<Root>, key: &ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Self {
-        let draft = Draft::new(*key, start, meta, pieces, fate);
-        Self { root: Arc::clone(root), id: root.draft_id(), begin: Some(Box::new(draft)) }
+        let draft = Draft::new(*key, start, meta, pieces, Arc::clone(&fate));
+        Self { root: Arc::clone(root), id: root.draft_id(), fate, begin: Some(Box::new(draft)) }
     }
 
     /// Hands bytes over, if there is room.
@@ -94,7 +95,8 @@ impl DiskWriter {
             return Ticket::ready(Err(AssetsError::new(kind, "committing a span")));
         }
         let (answer, ticket) = ticket();
-        self.end(End::Commit { total, answer });
+        let fate = Arc::clone(&self.fate);
+        self.end(End::Commit { total, fate, answer });
         ticket
     }
 

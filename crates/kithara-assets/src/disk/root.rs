@@ -14,7 +14,7 @@ use crate::disk::span_file::SpanFile;
 use crate::error::AssetsError;
 use crate::event::LossReason;
 use crate::format::Record;
-use crate::index::{Admission, Offer, Rule, State};
+use crate::index::{Admission, Offer, Resource, Rule, State};
 use crate::key::{AssetId, ResourceKey};
 use crate::medium::ReadFault;
 use crate::options::DiskOptions;
@@ -145,7 +145,8 @@ impl Root {
     }
 
     /// Has a use written into the journal, for the order of eviction after a restart.
-    pub(crate) fn note_use(&self, key: &ResourceKey, stamp: u64) {
+    pub(crate) fn note_use(&self, key: &ResourceKey) {
+        let stamp = self.shared.resource(key, Resource::used).unwrap_or_default();
         self.queue.push_note(Job::Note(Record::Used { key: *key, stamp }));
     }
 

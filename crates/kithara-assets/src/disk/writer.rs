@@ -164,14 +164,15 @@ impl Writer {
         self.begin(id, begin);
         let draft = self.drafts.remove(&id);
         match (draft, end) {
-            (Some(draft), End::Commit { total, answer }) => answer.answer(self.commit(draft, total)),
+            (Some(draft), End::Commit { total, answer, .. }) => answer.answer(self.commit(draft, total)),
             (Some(draft), End::Keep) => self.keep(draft),
             (Some(mut draft), End::Discard) => {
                 let piece = draft.take_piece();
                 self.drop_piece(piece);
             }
-            (None, End::Commit { answer, .. }) => {
-                answer.answer(Err(AssetsError::new(AssetsErrorKind::Abandoned, COMMITTING)));
+            (None, End::Commit { fate, answer, .. }) => {
+                let reason = fate.get().copied().unwrap_or(AssetsErrorKind::Abandoned);
+                answer.answer(Err(AssetsError::new(reason, COMMITTING)));
             }
             (None, End::Keep | End::Discard) => {}
         }
@@ -182,13 +183,24 @@ impl Writer {
         let end = piece.start + piece.len();
         if piece.len() == 0 && piece.start > draft.start {
             // All pieces are present already; only the length is new.
-            let agrees = |total| self.ledger.root.shared.write(|index| index.set_total(&draft.key, total));
-            let agreed = total.is_none_or(agrees);
-            return agreed.then_some(draft.start..end).ok_or(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING));
+            self.note_total(&draft.key, total)?;
+            return Ok(draft.start..end);
         }
         let publication =
             Publication { key: &draft.key, meta: &draft.meta, fate: Some(&draft.fate), total, rule: Rule::Commit };
         self.publish(publication, piece).map(|_| draft.start..end)
+    }
+
+    fn note_total(&mut self, key: &ResourceKey, total: Option<u64>) -> Result<(), AssetsError> {
+        let Some(total) = total else { return Ok(()) };
+        let shared = &self.ledger.root.shared;
+        if !shared.write(|index| index.set_total(key, total)) {
+            return Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING));
+        }
+        // A span that is recorded once more brings its resource's length.
+        let last = shared.read(|index| index.records(key).pop());
+        self.ledger.record(last.as_slice());
+        Ok(())
     }
 
     /// Keeps what can be kept of a draft whose writer went away.

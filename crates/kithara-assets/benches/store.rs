@@ -1,0 +1,168 @@
+//! What a store costs: `cargo bench -p kithara-assets`.
+//!
+//! It prints figures and asserts nothing about time: machines differ. What each is to be compared with stands beside it.
+
+// Figures are for people.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kithara_assets::{
+    AssetId, AssetStore, DiskOptions, GcOptions, MemoryOptions, Meta, Partition, ResourceKey, Validators, WriteOutcome,
+};
+
+const MANY: u64 = 100_000;
+
+fn main() {
+    // `cargo test --all-targets` starts this, too.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    many(dir.path());
+    let dir = tempfile::tempdir().unwrap();
+    large(dir.path());
+    segments();
+}
+
+fn options() -> DiskOptions {
+    DiskOptions { quota: 4 << 30, free_space: 0, max_age: None, ..DiskOptions::default() }
+}
+
+fn open(dir: &Path) -> AssetStore {
+    AssetStore::open(dir, options()).unwrap()
+}
+
+fn key(number: u64) -> ResourceKey {
+    // Some hundred resources per asset, as a presentation has.
+    ResourceKey::named(AssetId::named(&Partition::default(), &(number % 500).to_string()), &number.to_string())
+}
+
+fn show(what: &str, time: Duration, goal: &str) {
+    println!("{what:<58} {time:>12.3?}   {goal}");
+}
+
+fn timed<T>(what: &str, goal: &str, act: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let done = act();
+    show(what, start.elapsed(), goal);
+    done
+}
+
+/// Bytes of memory this process has.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
+}
+
+/// Many small resources.
+fn many(dir: &Path) {
+    timed("store 100,000 resources of 100 bytes", "", || {
+        let store = open(dir);
+        for number in 0..MANY {
+            let mut writer = store.streaming(&key(number)).writer(0, Meta::default());
+            let _ = writer.write_blocking(Bytes::from(number.to_le_bytes().repeat(13)));
+            let committed = writer.commit(Some(104));
+            if number % 1000 == 999 {
+                committed.wait().unwrap();
+            }
+        }
+    });
+    let before = resident();
+    let store = timed("open by journal", "below 100 ms", || open(dir));
+    println!("{:<58} {:>12}   below 200 and the key", "memory per resource", (resident() - before) / MANY);
+    let keys: Vec<_> = (0..MANY).map(key).collect();
+    let start = Instant::now();
+    let present = keys.iter().filter(|key| store.streaming(key).contains(0..104)).count();
+    assert_eq!(present as u64, MANY);
+    show("lookup", start.elapsed() / 100_000, "below 2 us");
+    evict(&store, &keys);
+    drop(store);
+    std::fs::remove_dir_all(dir.join("v1/journals")).unwrap();
+    let store = timed("open by directory walk", "below 1 s", || open(dir));
+    timed("and the walk that follows, behind it", "", || store.gc(GcOptions::default()).wait().unwrap());
+    assert_eq!(store.usage().resources as u64, MANY - 10_000);
+}
+
+/// Evicts 10,000 resources while a reader reads.
+fn evict(store: &AssetStore, keys: &[ResourceKey]) {
+    let (done, slowest, reads) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let quota = store.usage().bytes / 10 * 9;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for key in keys.iter().rev().cycle().take_while(|_| !done.load(Ordering::Relaxed)) {
+                let start = Instant::now();
+                let read = store.streaming(key).read_span(0, 104).unwrap();
+                slowest.fetch_max(start.elapsed().as_micros() as u64, Ordering::Relaxed);
+                reads.fetch_add(u64::from(read.is_some()), Ordering::Relaxed);
+            }
+        });
+        let report =
+            timed("evict 10,000", "", || store.gc(GcOptions { quota: Some(quota), unused_for: None }).wait().unwrap());
+        done.store(true, Ordering::Relaxed);
+        println!("  {} resources went; {} reads meanwhile", report.resources, reads.load(Ordering::Relaxed));
+    });
+    show("  the slowest of them", Duration::from_micros(slowest.into_inner()), "not the whole eviction");
+}
+
+/// One large resource.
+fn large(dir: &Path) {
+    const LEN: u64 = 512 << 20;
+    let store = AssetStore::open(dir, DiskOptions { quota: 8 << 30, ..options() }).unwrap();
+    let resource = store.streaming(&key(0));
+    let chunk = Bytes::from(vec![7; 64 << 10]);
+    timed("write 512 MiB, piece by piece", "", || {
+        let mut writer = resource.piecewise_writer(0, Meta::default());
+        for _ in 0..LEN / chunk.len() as u64 {
+            assert_eq!(writer.write_blocking(chunk.clone()), WriteOutcome::Accepted);
+        }
+        writer.commit(Some(LEN)).wait().unwrap();
+    });
+    for how in ["warm read of 512 MiB", "and again"] {
+        timed(how, "below 0.5 s", || {
+            let mut at = 0;
+            while at < LEN {
+                at += resource.read_span(at, usize::MAX).unwrap().unwrap().len() as u64;
+            }
+        });
+    }
+}
+
+/// A stream of 150 segments of 65 kB, each in three chunks.
+fn segments() {
+    let meta =
+        Meta { validators: Validators { etag: Some("\"5f0c-60d1\"".into()), last_modified: None }, ..Meta::default() };
+    let play = |store: &AssetStore, stream: u64| {
+        let chunks: Vec<Bytes> = (0..150_u64).map(|number| vec![(number + stream) as u8; 21_700].into()).collect();
+        let start = Instant::now();
+        for (chunk, number) in chunks.iter().zip(stream * 1000..) {
+            let mut writer = store.streaming(&key(number)).writer(0, meta.clone());
+            for _ in 0..3 {
+                assert_eq!(writer.write(chunk.clone()), WriteOutcome::Accepted);
+            }
+            drop(writer.commit(Some(65_100)));
+        }
+        let handed_over = start.elapsed();
+        store.flush().wait().unwrap();
+        (handed_over, start.elapsed())
+    };
+    let median = |mut times: Vec<(Duration, Duration)>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    let memory = median((0..9).map(|_| play(&AssetStore::memory(MemoryOptions::default()), 0)).collect());
+    let disk = median(
+        (0..9)
+            .map(|_| {
+                let dir = tempfile::tempdir().unwrap();
+                play(&open(dir.path()), 0)
+            })
+            .collect(),
+    );
+    show("150 segments into memory", memory.1, "");
+    show("150 segments handed over to the disk", disk.0, "");
+    show("  and written", disk.1, "");
+}

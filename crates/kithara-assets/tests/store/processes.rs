@@ -1,0 +1,174 @@
+//! Several stores on one directory.
+//!
+//! Most tests open a directory twice in one process, which is the same to the store: every lock is on a file opened anew. The last one
+//! starts real processes.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, LossReason, Meta, StoreEvent, Validators};
+
+use crate::ground::{Dice, Log, asset, check_present, key, open, options, pattern, try_write, whole, write};
+
+fn tight(dir: &Path, quota: u64) -> AssetStore {
+    AssetStore::open(dir, DiskOptions { quota, ..options() }).unwrap()
+}
+
+#[test]
+fn what_one_commits_the_other_finds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (open(dir.path()), open(dir.path()));
+    write(&first, "a", 1, 500_000);
+    assert_eq!(whole(&second, "a", 1..2), [1]);
+    let part = first.streaming(&key("a", 2));
+    for range in [0..1000, 1000..3000, 3000..4000] {
+        try_write(&part, 2, range, None).unwrap();
+    }
+    assert_eq!(second.streaming(&key("a", 2)).spans().len(), 1);
+    assert_eq!(check_present(&second, "a", 2), 4000);
+    first.atomic(&key("a", 3)).write(b"one", &Meta::default()).wait().unwrap();
+    assert_eq!(second.atomic(&key("a", 3)).read().unwrap().unwrap().0, "one");
+    first.atomic(&key("a", 3)).write(b"another", &Meta::default()).wait().unwrap();
+    assert_eq!(second.atomic(&key("a", 3)).read().unwrap().unwrap().0, "another");
+}
+
+#[test]
+fn a_new_version_reaches_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (open(dir.path()), open(dir.path()));
+    let write = |store: &AssetStore, etag: &str, content: u64, range: std::ops::Range<u64>| {
+        let validators = Validators { etag: Some(etag.into()), last_modified: None };
+        let mut writer = store.streaming(&key("a", 1)).writer(range.start, Meta { validators, ..Meta::default() });
+        let _ = writer.write(pattern(content, range).into());
+        writer.commit(Some(9000)).wait().map(|_| ()).map_err(|error| error.kind())
+    };
+    write(&first, "\"1\"", 1, 0..3000).unwrap();
+    write(&first, "\"1\"", 1, 3000..6000).unwrap();
+    assert_eq!(check_present(&second, "a", 1), 6000);
+    first.streaming(&key("a", 1)).invalidate();
+    write(&first, "\"2\"", 2, 0..4000).unwrap();
+
+    let resource = second.streaming(&key("a", 1));
+    let read = resource.read_span(0, 10).unwrap().unwrap();
+    assert!(read == pattern(2, 0..10), "the index of the second was put right by the file");
+    assert_eq!(write(&second, "\"1\"", 1, 6000..9000), Err(AssetsErrorKind::Conflict));
+    assert_eq!(resource.read_span(5000, 10).unwrap(), None, "the old version is gone");
+}
+
+#[test]
+fn a_lease_of_one_stops_the_other_from_evicting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (tight(dir.path(), 1_050_000), tight(dir.path(), 1_050_000));
+    write(&first, "leased", 0, 100_000);
+    write(&first, "free", 1, 100_000);
+    write(&first, "pinned", 2, 100_000);
+    let lease = first.lease(&asset("leased"));
+    first.pin(&asset("pinned")).unwrap();
+    assert_eq!(second.remove_asset(&asset("leased")).wait().unwrap_err().kind(), AssetsErrorKind::Held);
+    for number in 10..25 {
+        write(&second, "more", number, 100_000);
+    }
+    assert_eq!((whole(&first, "leased", 0..3), whole(&first, "free", 0..3)), (vec![0], vec![]));
+    assert_eq!(whole(&second, "pinned", 0..3), [2]);
+    drop(lease);
+    for number in 25..40 {
+        write(&second, "more", number, 100_000);
+    }
+    assert_eq!(whole(&first, "leased", 0..3), [0_u64; 0]);
+    assert!(crate::ground::span_files(dir.path()).len() <= 10);
+}
+
+#[test]
+fn a_quota_counts_what_all_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = [tight(dir.path(), 1_050_000), tight(dir.path(), 1_050_000), tight(dir.path(), 1_050_000)];
+    let log = Log::of(&stores[0]);
+    for number in 0..30 {
+        let store = &stores[usize::try_from(number % 3).unwrap()];
+        write(store, "a", number, 100_000);
+    }
+    // Each learns of the others' files when its own view says that the quota is reached.
+    stores[0].gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    let on_disk: u64 = crate::ground::span_files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(on_disk <= 1_050_000, "{on_disk}");
+    let (of_others, evicted) = (
+        log.count(|event| matches!(event, StoreEvent::Committed { .. })),
+        log.count(|event| matches!(event, StoreEvent::Lost { reason: LossReason::Evicted, .. })),
+    );
+    assert!(of_others > 10 && evicted > 10, "{of_others} {evicted}");
+}
+
+const DIR: &str = "KITHARA_SHARE_DIR";
+const SEED: &str = "KITHARA_SHARE_SEED";
+const ROUNDS: u64 = 150;
+const LEN: u64 = 60_000;
+
+fn player(dir: &Path, seed: u64) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "processes::a_process_that_plays", "--nocapture"]);
+    command.env(DIR, dir).env(SEED, seed.to_string());
+    command.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Plays albums of ten titles each, at random, and fetches what is not there. Does nothing unless the test below started it.
+#[test]
+fn a_process_that_plays() {
+    let (Ok(dir), Ok(seed)) = (std::env::var(DIR), std::env::var(SEED)) else { return };
+    let store = tight(Path::new(&dir), 20 * LEN);
+    let evicted = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&evicted);
+    let _watch = store.observe_all(move |event| {
+        if matches!(event, StoreEvent::Lost { reason: LossReason::Evicted, .. }) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let mut dice = Dice::new(seed.parse().unwrap());
+    let mut own = std::collections::HashSet::new();
+    let mut shared_hits = 0;
+    for _ in 0..ROUNDS {
+        let album = dice.below(5);
+        let name = format!("album {album}");
+        let lease = store.lease(&asset(&name));
+        let title = album * 10 + dice.below(10);
+        if check_present(&store, &name, title) == LEN {
+            shared_hits += u64::from(!own.contains(&title));
+        } else if try_write(&store.streaming(&key(&name, title)), title, 0..LEN, Some(LEN)).is_ok() {
+            own.insert(title);
+            // Other processes evict all the time, but not what is leased.
+            assert_eq!(check_present(&store, &name, title), LEN);
+        }
+        drop(lease);
+    }
+    println!("\nplayed {} {shared_hits}", evicted.load(Ordering::Relaxed));
+}
+
+#[test]
+fn processes_share_hits_and_evict_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let players = [1, 2, 3].map(|seed| player(dir.path(), seed));
+    let (mut evicted, mut shared_hits) = (0, 0);
+    for mut player in players {
+        let lines = BufReader::new(player.stdout.take().unwrap()).lines();
+        for line in lines.map_while(Result::ok) {
+            if let Some(counts) = line.strip_prefix("played ") {
+                let (first, second) = counts.split_once(' ').unwrap();
+                evicted += first.parse::<u64>().unwrap();
+                shared_hits += second.parse::<u64>().unwrap();
+            }
+        }
+        assert!(player.wait().unwrap().success(), "a player found something wrong");
+    }
+    assert!(evicted > 0 && shared_hits > 0, "{evicted} evictions, {shared_hits} shared hits");
+    let store = tight(dir.path(), 20 * LEN);
+    store.gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    let on_disk: u64 = crate::ground::span_files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(on_disk <= 20 * LEN, "{on_disk}");
+    for album in 0..5 {
+        for title in album * 10..album * 10 + 10 {
+            check_present(&store, &format!("album {album}"), title);
+        }
+    }
+}
