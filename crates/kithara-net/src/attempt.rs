@@ -165,7 +165,9 @@ impl Walk<'_> {
     /// Headers that are no secret and go to every hop.
     fn plain_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(header::USER_AGENT, self.shared.user_agent.clone());
+        if let Some(user_agent) = &self.shared.user_agent {
+            headers.insert(header::USER_AGENT, user_agent.clone());
+        }
         headers.insert(header::ACCEPT, self.request.accept.clone().unwrap_or(HeaderValue::from_static("*/*")));
         let coding = if self.ask.gzip { "gzip" } else { "identity" };
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding));

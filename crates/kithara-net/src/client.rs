@@ -22,7 +22,7 @@ pub struct Client {
 /// What all fetches of a client share.
 pub(crate) struct Shared {
     pub(crate) options: NetworkOptions,
-    pub(crate) user_agent: HeaderValue,
+    pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) origins: Origins,
     /// Written by the hop that receives cookies, read by every hop.
@@ -45,7 +45,7 @@ impl Client {
     /// apply; a user agent that is not a header value is left out.
     #[must_use]
     pub fn with_transport(options: NetworkOptions, transport: Arc<dyn Transport>) -> Self {
-        let user_agent = HeaderValue::from_str(&options.user_agent).unwrap_or(HeaderValue::from_static(""));
+        let user_agent = HeaderValue::from_str(&options.user_agent).ok();
         let origins = Origins::new(options.breaker.clone());
         let cookies = options.cookies.then(Mutex::default);
         Self { shared: Arc::new(Shared { options, user_agent, transport, origins, cookies }) }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step of a test is a failed test")]
 
+mod contract;
 mod loopback;
 mod resume;
 mod retry;

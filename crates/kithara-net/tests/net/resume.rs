@@ -295,6 +295,23 @@ async fn cancelled_reads_lose_nothing_and_hurry_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_is_a_stream_too() {
+    use futures_util::TryStreamExt;
+    let origin = origin([resource(9000).in_chunks(1000, ms(1)).breaks_after(4000), Reply::status(404)]);
+    let mut stream = client(&origin).fetch(get(URL)).await.unwrap().body.into_stream();
+    let mut len = 0;
+    let error = loop {
+        match stream.try_next().await {
+            Ok(Some(chunk)) => len += chunk.len(),
+            Ok(None) => panic!("the error is an item"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((len, error.kind()), (4000, ErrorKind::NotFound));
+    assert!(matches!(stream.try_next().await, Ok(None)), "and the last one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_resume_is_answered_with_goes_up() {
     let origin = origin([resource(9000).breaks_after(4000), Reply::status(403)]);
     let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
