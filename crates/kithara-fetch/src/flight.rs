@@ -49,6 +49,8 @@ struct State {
     outcome: Option<Result<(), FetchError>>,
     readers: BTreeMap<ReaderId, Reader>,
     next_reader: u64,
+    /// That of the most urgent reader.
+    class: Priority,
     turn: Option<TransferId>,
 }
 
@@ -97,6 +99,7 @@ impl Flight {
             outcome: None,
             readers: BTreeMap::new(),
             next_reader: 0,
+            class: Priority::Download,
             turn: None,
         };
         Self {
@@ -116,7 +119,7 @@ impl Flight {
     /// Takes a place in the schedule, as urgent as the most urgent reader and kept so.
     pub(crate) fn enter(&self, origin: Option<Origin>) -> Turn {
         let mut state = self.lock();
-        let turn = self.scheduler.enter(origin, state.class());
+        let turn = self.scheduler.enter(origin, state.class);
         state.turn = Some(turn.id());
         turn
     }
@@ -134,14 +137,18 @@ impl Flight {
         state.received += bytes.len() as u64;
         state.from_network += if from_network { bytes.len() as u64 } else { 0 };
         state.chunks.push_back(Chunk { start, bytes });
+        if state.readers.is_empty() && state.received > state.expected_end(&self.range) {
+            // It was left to finish on its own, and turns out to be longer than anybody wanted.
+            self.cancel.cancel();
+        }
         drop(state);
         self.news.notify_waiters();
     }
 
-    /// Whether the fastest reader is close enough for more to come.
+    /// Whether the fastest reader is close enough for more to come. Where nobody reads any more, the end is all that is to come.
     pub(crate) fn has_room(&self) -> bool {
         let state = self.lock();
-        state.received - state.fastest() < self.window
+        state.readers.is_empty() || state.received - state.fastest() < self.window
     }
 
     /// Waits until there is room.
@@ -159,7 +166,7 @@ impl Flight {
 
     /// How urgent the most urgent reader is.
     pub(crate) fn class(&self) -> Priority {
-        self.lock().class()
+        self.lock().class
     }
 
     /// Ends the transfer; the first end stands.
@@ -185,19 +192,21 @@ impl Flight {
         let id = ReaderId(state.next_reader);
         state.next_reader += 1;
         state.readers.insert(id, Reader { position: range.start, end: range.end, class });
-        self.update_class(&state);
+        self.update_class(&mut state);
         Some(id)
     }
 
-    /// Removes a reader. The last one cancels a transfer that is not over; the answer says whether it did.
+    /// Removes a reader. The last one cancels a transfer that still has bytes to bring; the answer says whether it did. Where only the
+    /// end of the body is missing, the transfer goes on to it, so that what came is stored.
     pub(crate) fn leave(&self, id: ReaderId) -> bool {
         let mut state = self.lock();
         state.readers.remove(&id);
-        if state.readers.is_empty() && state.outcome.is_none() {
+        let over = state.outcome.is_some() || state.received >= state.expected_end(&self.range);
+        if state.readers.is_empty() && !over {
             self.cancel.cancel();
             return true;
         }
-        self.update_class(&state);
+        self.update_class(&mut state);
         self.trim(&mut state);
         drop(state);
         self.room.notify_one();
@@ -208,7 +217,7 @@ impl Flight {
         let mut state = self.lock();
         if let Some(reader) = state.readers.get_mut(&id) {
             reader.class = class;
-            self.update_class(&state);
+            self.update_class(&mut state);
         }
     }
 
@@ -245,9 +254,12 @@ impl Flight {
         self.news.notified()
     }
 
-    fn update_class(&self, state: &State) {
-        if let Some(turn) = state.turn {
-            self.scheduler.set_class(turn, state.class());
+    fn update_class(&self, state: &mut State) {
+        // A transfer without readers stays as urgent as it was: it is about to end.
+        let class = state.readers.values().map(|reader| reader.class).min().unwrap_or(state.class);
+        let before = std::mem::replace(&mut state.class, class);
+        if let Some(turn) = state.turn.filter(|_| before != class) {
+            self.scheduler.set_class(turn, class);
         }
     }
 
@@ -283,8 +295,9 @@ impl Drop for Flight {
 }
 
 impl State {
-    fn class(&self) -> Priority {
-        self.readers.values().map(|reader| reader.class).min().unwrap_or(Priority::Download)
+    /// Where the transfer is expected to end; `u64::MAX` where nobody said.
+    fn expected_end(&self, range: &Range<u64>) -> u64 {
+        wanted_end(Some(range), self.head.as_ref().and_then(|head| head.total_len))
     }
 
     /// How far the fastest reader is, within what has come.
@@ -454,6 +467,19 @@ mod tests {
         assert!(!flight.leave(one) && !flight.cancel.is_cancelled());
         assert!(flight.leave(two) && flight.cancel.is_cancelled());
         assert!(join(&flight, 0..9).is_none(), "what is cancelled cannot be joined");
+    }
+
+    #[test]
+    fn a_transfer_that_only_lacks_its_end_goes_on_to_it() {
+        let scheduler = Arc::new(Scheduler::new(6));
+        let flight = Flight::new(0..10, WINDOW, &scheduler, &Arc::new(Retained::new(0)));
+        let reader = join(&flight, 0..10).unwrap();
+        push(&flight, 10);
+        assert!(!flight.leave(reader) && !flight.cancel.is_cancelled());
+        assert!(flight.has_room(), "nobody has to read for it to end");
+        assert_eq!(flight.class(), Priority::Playback, "as urgent as it was");
+        push(&flight, 1);
+        assert!(flight.cancel.is_cancelled(), "but not to more");
     }
 
     #[test]

@@ -24,8 +24,8 @@ impl Fetcher {
     /// The last `count` bytes of what `request` describes, and how long that is. One ranged request at most; none where the
     /// store has them. Where nobody knows the length yet, the origin is asked for the last bytes, and its answer is not stored.
     ///
-    /// An origin that does not serve ranges sends everything; it is read to its end, within `max_len`, and all but the last bytes
-    /// are thrown away on the way.
+    /// An origin that does not serve ranges but says its length sends everything, and what comes before the end is thrown away on the
+    /// way; one that says neither is refused with [`RangeIgnored`](ErrorKind::RangeIgnored).
     ///
     /// # Errors
     /// Those of a fetch.

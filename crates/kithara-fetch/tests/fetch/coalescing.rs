@@ -1,0 +1,156 @@
+//! Who asks for what is already coming attaches.
+
+use bytes::Bytes;
+use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest};
+use kithara_net::ErrorKind;
+use kithara_net::transport::scripted::{Reply, ScriptedTransport};
+
+use crate::support::*;
+
+/// An origin that sends ten bytes, one every 100 ms.
+fn slow() -> ScriptedTransport {
+    ScriptedTransport::new().on(URL, [Reply::resource(DIGITS).in_chunks(1, ms(100))])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_reader_attaches_and_sends_no_request() {
+    let world = World::new(slow(), None);
+    let first = world.fetcher.fetch(request());
+    let second = world.fetcher.fetch(request());
+    assert!(!first.joined() && second.joined());
+    let (first, second) = tokio::join!(first.collect(10), second.collect(10));
+    assert_eq!([first.unwrap(), second.unwrap()], [DIGITS, DIGITS]);
+    assert_eq!(world.ranges(), ["all"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_reader_gets_what_came_before_it() {
+    let world = World::new(slow(), None);
+    let mut first = world.fetcher.fetch(request());
+    for digit in ["0", "1", "2"] {
+        assert_eq!(next(&mut first).await, digit);
+    }
+    let mut second = world.fetcher.fetch(request());
+    let head = second.head().await.unwrap();
+    assert_eq!((head.start, head.len), (0, Some(10)));
+    assert_eq!(second.collect(10).await.unwrap(), DIGITS);
+    assert_eq!(first.collect(10).await.unwrap(), "3456789");
+    assert_eq!(world.ranges(), ["all"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_of_what_is_coming_needs_no_request() {
+    let world = World::new(slow(), None);
+    let whole = world.fetcher.fetch(request());
+    let mut part = world.fetcher.fetch(FetchRequest { range: Some(2..5), ..request() });
+    let head = part.head().await.unwrap();
+    assert_eq!((head.start, head.len, head.total_len), (2, Some(3), Some(10)));
+    assert_eq!(part.collect(10).await.unwrap(), "234");
+    assert_eq!(whole.collect(10).await.unwrap(), DIGITS);
+    assert_eq!(world.ranges(), ["all"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_what_is_coming_is_a_request_of_its_own() {
+    let world = World::new(slow(), None);
+    let part = world.fetcher.fetch(FetchRequest { range: Some(2..5), ..request() });
+    let whole = world.fetcher.fetch(request());
+    let (part, whole) = tokio::join!(part.collect(10), whole.collect(10));
+    assert_eq!([part.unwrap(), whole.unwrap()], ["234", DIGITS]);
+    assert_eq!(world.ranges(), ["2-4", "all"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_last_reader_to_leave_cancels() {
+    let world = World::new(slow(), None);
+    let mut first = world.fetcher.fetch(request());
+    let mut second = world.fetcher.fetch(request());
+    next(&mut first).await;
+    drop(first);
+    assert_eq!(next(&mut second).await, "0");
+    assert_eq!(next(&mut second).await, "1");
+    assert_eq!(world.open_exchanges(), 1);
+    drop(second);
+    tokio::time::sleep(ms(1)).await;
+    assert_eq!(world.open_exchanges(), 0, "the exchange was closed");
+    assert_eq!(world.bytes(request()).await.unwrap(), DIGITS, "what was cancelled is not joined");
+    assert_eq!(world.ranges().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_dropped_at_once_leaves_nothing() {
+    let world = World::new(slow(), None);
+    drop(world.fetcher.fetch(request()));
+    tokio::time::sleep(ms(10)).await;
+    assert_eq!(world.open_exchanges(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_key_or_another_use_of_the_store_is_not_shared() {
+    let world = World::new(slow(), None);
+    let nameless = || world.fetcher.fetch(FetchRequest { key: None, ..request() });
+    let bypass = world.fetcher.fetch(FetchRequest { cache: CacheUse::Bypass, ..request() });
+    let all = [nameless(), nameless(), bypass, world.fetcher.fetch(request())];
+    assert!(all.iter().all(|delivery| !delivery.joined()));
+    for delivery in all {
+        assert_eq!(delivery.collect(10).await.unwrap(), DIGITS);
+    }
+    assert_eq!(world.ranges().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_reaches_everybody_and_is_not_joined() {
+    let missing = Reply::status(404).after(ms(50));
+    let world = World::new(ScriptedTransport::new().on(URL, [missing, Reply::resource(DIGITS)]), None);
+    let (mut first, mut second) = (world.fetcher.fetch(request()), world.fetcher.fetch(request()));
+    let not_found = FetchErrorKind::Net(ErrorKind::NotFound);
+    assert_eq!(first.head().await.unwrap_err().kind(), not_found);
+    assert_eq!(second.chunk().await.unwrap_err().kind(), not_found);
+    assert_eq!(world.bytes(request()).await.unwrap(), DIGITS, "while the failed ones are still held");
+    assert_eq!(world.ranges().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_delays_nobody_and_still_gets_everything() {
+    let bytes = pattern(10_000);
+    let origin = ScriptedTransport::new().on(URL, [Reply::resource(bytes.clone()).in_chunks(500, ms(1))]);
+    let world = World::with(origin, None, FetchOptions { window: 1_000, retain: 0, ..FetchOptions::default() });
+    let mut slow = world.fetcher.fetch(request());
+    let fast = world.fetcher.fetch(request());
+    assert!(fast.joined());
+    let first: Bytes = next(&mut slow).await;
+    assert!(fast.collect(u64::MAX).await.unwrap() == bytes);
+    let rest = slow.collect(u64::MAX).await.unwrap();
+    assert!([first, rest].concat() == bytes);
+    let ranges = world.ranges();
+    assert!(ranges.len() == 2 && ranges[0] == "all" && ranges[1] != "all", "{ranges:?}");
+    assert!(world.origin.requests()[1].header("if-range").is_some(), "of the same version");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_told_when_the_rest_is_of_another_version() {
+    let bytes = pattern(10_000);
+    let first = Reply::resource(bytes.clone()).in_chunks(500, ms(1));
+    let world = World::with(
+        ScriptedTransport::new().on(URL, [first, Reply::resource(pattern(9_999))]),
+        None,
+        FetchOptions { window: 1_000, retain: 0, ..FetchOptions::default() },
+    );
+    let mut slow = world.fetcher.fetch(request());
+    let fast = world.fetcher.fetch(request());
+    next(&mut slow).await;
+    assert!(fast.collect(u64::MAX).await.unwrap() == bytes);
+    assert_eq!(slow.collect(u64::MAX).await.unwrap_err().kind(), FetchErrorKind::Changed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_reads_and_nothing_is_heaped_up() {
+    let bytes = pattern(1_000_000);
+    let origin = ScriptedTransport::new().on(URL, [Reply::resource(bytes.clone()).in_chunks(1_000, ms(1))]);
+    let world = World::with(origin, None, FetchOptions { window: 10_000, ..FetchOptions::default() });
+    let delivery = world.fetcher.fetch(request());
+    tokio::time::sleep(ms(5_000)).await;
+    let ahead = delivery.network_bytes();
+    assert!((10_000..=11_000).contains(&ahead), "{ahead} bytes ahead of a reader that does not read");
+    assert!(delivery.collect(u64::MAX).await.unwrap() == bytes);
+}
