@@ -34,7 +34,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How long a fetch keeps trying while nothing arrives. Progress of the body starts both bounds anew.
+/// How long a fetch keeps trying while nothing arrives. Progress of a streamed body starts both bounds anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Most attempts, the first included: what an origin that never recovers has to bear. At

@@ -206,7 +206,9 @@ impl Transfer {
         }
         self.position += len;
         self.fresh += len;
-        if self.resumable() && self.fresh >= self.shared.options.timeouts.min_progress {
+        // The bytes of a whole delivery may all turn out to be for nothing, so they are no progress.
+        let streamed = self.request.delivery == Delivery::Streamed;
+        if streamed && self.fresh >= self.shared.options.timeouts.min_progress {
             self.fresh = 0;
             self.tries.progressed();
         }

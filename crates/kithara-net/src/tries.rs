@@ -53,7 +53,7 @@ impl Tries {
         self.fruitless += 1;
     }
 
-    /// Enough bytes arrived to begin counting anew.
+    /// Bytes arrived that stay whatever happens next: time and attempts count anew.
     pub(crate) fn progressed(&mut self) {
         self.fruitless = 0;
         self.clock.progress_at = Instant::now();

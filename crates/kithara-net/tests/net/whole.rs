@@ -1,11 +1,14 @@
 //! Documents: delivered whole, conditional, compressed.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use kithara_net::retry::Patience;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 use kithara_net::{Delivery, ErrorKind, RequestRange, Validators};
+use tokio::time::Instant;
 
 use super::*;
 
@@ -56,9 +59,22 @@ async fn a_document_that_always_breaks_is_an_error_after_a_few_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_document_that_changes_and_breaks_for_ever_is_an_error_too() {
+    let versions = AtomicU32::new(0);
+    let origin = ScriptedTransport::new().otherwise(move |_| {
+        let etag = format!("\"v{}\"", versions.fetch_add(1, Ordering::Relaxed));
+        Reply::resource(pattern(50_000)).header("etag", &etag).breaks_after(20_000)
+    });
+    let begun = Instant::now();
+    assert_eq!(fetch_error(&client(&origin), whole().patience(Patience::default())).await, ErrorKind::Truncated);
+    assert_eq!(origin.requests().len(), 8);
+    assert!(begun.elapsed() < secs(20));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_delivered_before_all_is_there() {
     let origin = origin([Reply::resource(pattern(5000)).in_chunks(1000, secs(1))]);
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let mut response = client(&origin).fetch(whole()).await.unwrap();
     assert_eq!(begun.elapsed(), secs(5));
     assert_eq!(response.body.chunk().await.unwrap().unwrap(), pattern(5000));
