@@ -51,7 +51,7 @@ impl Delivery {
     /// # Errors
     /// The fetch failed before that.
     pub async fn head(&mut self) -> Result<Head, FetchError> {
-        let head = self.in_time(|seat, range| seat.flight.head(&range)).await??;
+        let head = self.in_time(|seat, range| seat.flight.head(&range)).await?.map_err(|error| self.about(error))?;
         self.version.get_or_insert_with(|| Version { validators: head.validators.clone(), total_len: head.total_len });
         Ok(head)
     }
@@ -73,7 +73,7 @@ impl Delivery {
                     return Ok(Some(bytes));
                 }
                 Taken::End => return Ok(None),
-                Taken::Failed(error) => return Err(error),
+                Taken::Failed(error) => return Err(self.about(error)),
                 Taken::Lagged => self.go_alone().await?,
                 Taken::Pending => {}
             }
@@ -88,7 +88,7 @@ impl Delivery {
         let mut whole = BytesMut::new();
         while let Some(bytes) = self.chunk().await? {
             if whole.len() as u64 + bytes.len() as u64 > max {
-                return Err(FetchError::new(FetchErrorKind::Net(ErrorKind::TooLarge)));
+                return Err(self.about(FetchError::new(FetchErrorKind::Net(ErrorKind::TooLarge))));
             }
             if whole.is_empty() && self.is_last(&bytes) {
                 return Ok(bytes);
@@ -143,22 +143,23 @@ impl Delivery {
         self.request.range = Some(self.position..wanted(&self.request).end);
         self.seat = self.shared.clone().start(&self.request, self.version.clone());
         self.joined = false;
-        if let Err(error) = &self.seat {
-            return Err(error.clone());
-        }
-        Ok(())
+        self.seat.as_ref().map(|_| ()).map_err(|error| self.about(error.clone()))
     }
 
     /// Looks until there is something, at most up to the deadline.
     async fn in_time<T>(&self, look: impl Fn(&Seat, Range<u64>) -> Option<T>) -> Result<T, FetchError> {
-        let seat = self.seat.as_ref().map_err(Clone::clone)?;
+        let seat = self.seat.as_ref().map_err(|error| self.about(error.clone()))?;
         let found = seat.until(|| look(seat, wanted(&self.request)));
         match self.deadline {
             None => Ok(found.await),
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline, found).await.map_err(|_| FetchError::new(FetchErrorKind::Deadline))
-            }
+            Some(deadline) => tokio::time::timeout_at(deadline, found)
+                .await
+                .map_err(|_| self.about(FetchError::new(FetchErrorKind::Deadline))),
         }
+    }
+
+    fn about(&self, error: FetchError) -> FetchError {
+        error.at(&self.request.url)
     }
 
     /// Whether `bytes`, the first of a collection, are all of it.

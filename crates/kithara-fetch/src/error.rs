@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_assets::AssetsError;
-use kithara_net::{ErrorKind, NetError};
+use kithara_net::{ErrorKind, NetError, RedactedUrl};
+use url::Url;
 
 /// Why a fetch failed, for the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +37,7 @@ pub enum FetchErrorKind {
 #[derive(Clone)]
 pub struct FetchError {
     kind: FetchErrorKind,
+    url: Option<RedactedUrl>,
     cause: Option<Cause>,
 }
 
@@ -48,21 +50,34 @@ enum Cause {
 
 impl FetchError {
     pub(crate) const fn new(kind: FetchErrorKind) -> Self {
-        Self { kind, cause: None }
+        Self { kind, url: None, cause: None }
     }
 
     pub(crate) fn unresolved(cause: Arc<dyn Error + Send + Sync>) -> Self {
-        Self { kind: FetchErrorKind::Unresolved, cause: Some(Cause::App(cause)) }
+        Self { cause: Some(Cause::App(cause)), ..Self::new(FetchErrorKind::Unresolved) }
     }
 
     pub(crate) fn offline_miss(cause: Option<AssetsError>) -> Self {
-        Self { kind: FetchErrorKind::OfflineMiss, cause: cause.map(Cause::Store) }
+        Self { cause: cause.map(Cause::Store), ..Self::new(FetchErrorKind::OfflineMiss) }
+    }
+
+    /// Says which resource it is about, where nobody said that before.
+    pub(crate) fn at(mut self, url: &Url) -> Self {
+        self.url.get_or_insert_with(|| RedactedUrl::new(url));
+        self
     }
 
     /// What happened.
     #[must_use]
     pub const fn kind(&self) -> FetchErrorKind {
         self.kind
+    }
+
+    /// What was wanted. `None` where an error comes from [`resolve_in_time`](crate::resolve_in_time) itself. The URL that failed in
+    /// the network, after redirects, is in [`net`](Self::net).
+    #[must_use]
+    pub const fn url(&self) -> Option<&RedactedUrl> {
+        self.url.as_ref()
     }
 
     /// What the network said, where it failed there: URL, status, attempts.
@@ -94,7 +109,7 @@ impl From<NetError> for FetchError {
             ErrorKind::Deadline => FetchErrorKind::Deadline,
             kind => FetchErrorKind::Net(kind),
         };
-        Self { kind, cause: Some(Cause::Net(error)) }
+        Self { cause: Some(Cause::Net(error)), ..Self::new(kind) }
     }
 }
 
@@ -103,6 +118,9 @@ impl fmt::Display for FetchError {
         // The network tells its story best itself: where, what, how often.
         if let Some(error) = self.net() {
             return error.fmt(f);
+        }
+        if let Some(url) = &self.url {
+            write!(f, "{url}: ")?;
         }
         f.write_str(match self.kind {
             FetchErrorKind::Net(kind) => return kind.fmt(f),
@@ -120,7 +138,7 @@ impl fmt::Display for FetchError {
 impl fmt::Debug for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("FetchError");
-        out.field("kind", &self.kind);
+        out.field("kind", &self.kind).field("url", &self.url);
         match &self.cause {
             Some(Cause::Net(error)) => out.field("net", error),
             Some(Cause::Store(error)) => out.field("store", error),

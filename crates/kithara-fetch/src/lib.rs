@@ -87,7 +87,7 @@ pub use fetcher::Fetcher;
 pub use head::{Head, Provider};
 pub use options::FetchOptions;
 pub use request::{CacheUse, FetchRequest, Priority, WholeRequest};
-pub use resolver::{Ask, AskReason, LEAST_WAIT, Located, Resolution, UrlResolver, resolve_in_time};
+pub use resolver::{Ask, AskReason, Located, Resolution, UrlResolver, resolve_in_time};
 pub use scheduler::PlaybackGate;
 pub use tail::Tail;
 pub use whole::Whole;

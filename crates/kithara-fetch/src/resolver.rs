@@ -68,7 +68,7 @@ pub struct Located {
 }
 
 /// Asks `resolver` until it has an answer, at most for `limit`. Between answers of "not yet" it waits as told, and a second
-/// otherwise; never less than [`LEAST_WAIT`].
+/// otherwise; never less than a quarter of a second.
 ///
 /// # Errors
 /// [`Unresolved`](FetchErrorKind::Unresolved) with the resolver's own error; [`NotReady`](FetchErrorKind::NotReady) after `limit`, or
@@ -94,8 +94,8 @@ pub async fn resolve_in_time(resolver: &dyn UrlResolver, ask: Ask, limit: Durati
     }
 }
 
-/// The shortest wait between two questions to a resolver that answers "not yet", whatever its hint says.
-pub const LEAST_WAIT: Duration = Duration::from_millis(250);
+/// Whatever the hint of a resolver says, it is not asked in a tight loop.
+const LEAST_WAIT: Duration = Duration::from_millis(250);
 
 const USUAL_WAIT: Duration = Duration::from_secs(1);
 

@@ -47,15 +47,16 @@ impl Fetcher {
 
     async fn suffix(&self, request: &FetchRequest, count: u64) -> Result<Tail, FetchError> {
         if request.cache == CacheUse::OfflineOnly {
-            return Err(FetchError::offline_miss(None));
+            return Err(FetchError::offline_miss(None).at(&request.url));
         }
         let tail = ask_for_suffix(self.shared(), request, count);
-        match request.deadline {
+        let outcome = match request.deadline {
             None => tail.await,
             Some(time) => tokio::time::timeout(time, tail)
                 .await
                 .unwrap_or_else(|_| Err(FetchError::new(FetchErrorKind::Deadline))),
-        }
+        };
+        outcome.map_err(|error| error.at(&request.url))
     }
 }
 

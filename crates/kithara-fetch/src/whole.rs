@@ -61,18 +61,19 @@ struct Entry {
 
 impl Wholes {
     pub(crate) fn fetch(shared: Arc<Shared>, request: WholeRequest) -> impl Future<Output = Outcome> + Send + 'static {
-        let deadline = request.request.deadline;
+        let (deadline, url) = (request.request.deadline, request.request.url.clone());
         let fetch = match WholeKey::of(&request) {
             Some(key) => Self::join(&shared, key, request),
             None => obtain(shared, request).boxed().shared(),
         };
         async move {
-            match deadline {
+            let outcome = match deadline {
                 None => fetch.await,
                 Some(time) => tokio::time::timeout(time, fetch)
                     .await
                     .unwrap_or_else(|_| Err(FetchError::new(FetchErrorKind::Deadline))),
-            }
+            };
+            outcome.map_err(|error| error.at(&url))
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is stored is read, what is not is fetched, and versions are never mixed.
 
 use kithara_assets::{AssetStore, DiskOptions, MemoryOptions};
-use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Provider};
+use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Priority, Provider};
 use kithara_net::ErrorKind;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 
@@ -172,6 +172,7 @@ async fn offline_only_never_uses_the_network() {
         for span in [0..4, 4..10] {
             let error = world.bytes(offline.clone()).await.unwrap_err();
             assert_eq!(error.kind(), FetchErrorKind::OfflineMiss);
+            assert_eq!(error.to_string(), "http://h/a: not stored, and the network may not be used");
             put(store, DIGITS.as_bytes(), span, Some(10), Some(&etag)).await;
         }
         assert_eq!(world.bytes(offline.clone()).await.unwrap(), DIGITS);
@@ -333,6 +334,38 @@ async fn a_full_disk_queue_never_delays_the_reader() {
     settle(store).await;
     assert!(!resource(store).contains(0..bytes.len() as u64), "the span was given up");
     assert!(world.bytes(request()).await.unwrap() == bytes, "and its bytes are still right");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_waits_for_the_disk_instead_of_giving_up() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let options = DiskOptions { queue_bytes: 1, free_space: 0, ..DiskOptions::default() };
+    let store = &AssetStore::open(directory.path(), options).unwrap();
+    let bytes = pattern(900 * KIB);
+    let origin = ScriptedTransport::new().on(URL, [Reply::resource(bytes.clone()).in_chunks(KIB, ms(0))]);
+    let world = World::new(origin, Some(store));
+    let download = FetchRequest { class: Priority::Download, ..request() };
+    assert!(world.bytes(download.clone()).await.unwrap() == bytes);
+    // Joins the transfer if its end is still on the way to the disk.
+    assert!(world.bytes(download).await.unwrap() == bytes);
+    assert_eq!(world.ranges(), ["all"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pieces_of_a_large_file_can_be_read_before_its_end() {
+    let store = &AssetStore::memory(MemoryOptions { piece_bytes: 4, ..MemoryOptions::default() });
+    for (piecewise, early) in [(false, false), (true, true)] {
+        resource(store).invalidate();
+        let paced = Reply::resource(DIGITS).in_chunks(4, ms(10));
+        let world = World::new(ScriptedTransport::new().on(URL, [paced]), Some(store));
+        let mut delivery = world.fetcher.fetch(FetchRequest { piecewise, ..request() });
+        next(&mut delivery).await;
+        tokio::time::sleep(ms(1)).await;
+        assert_eq!(resource(store).contains(0..4), early);
+        assert_eq!(delivery.collect(10).await.unwrap(), "456789");
+        settle(store).await;
+        assert!(resource(store).contains(0..10));
+    }
 }
 
 #[tokio::test(start_paused = true)]
