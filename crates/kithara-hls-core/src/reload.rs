@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    playlist::MediaPlaylist,
-    time::Tick,
-};
+use crate::{playlist::MediaPlaylist, time::Tick};
 
 /// Loads are never closer together than this, not even after errors: an origin in trouble is not hammered.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(250);

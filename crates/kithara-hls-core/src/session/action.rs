@@ -103,6 +103,11 @@ pub enum Action {
         /// Why.
         failure: Failure,
     },
+    /// The unit ends where it is: the next run delivers it again, from elsewhere.
+    Cut {
+        /// The unit.
+        unit: UnitKey,
+    },
     /// A reader's demand cannot be met; the session goes on.
     Refuse {
         /// The reader.
@@ -230,7 +235,9 @@ impl fmt::Display for Action {
             Self::Fetch { fetch, unit, request } => write!(f, "fetch {fetch} {unit} {request}"),
             Self::Size { fetch, unit, request } => write!(f, "size {fetch} {unit} {request}"),
             Self::Cancel { fetch } => write!(f, "cancel {fetch}"),
-            Self::FetchKey { key, request } => write!(f, "key {key} {} attempt {}", request.url.path(), request.attempt),
+            Self::FetchKey { key, request } => {
+                write!(f, "key {key} {} attempt {}", request.url.path(), request.attempt)
+            }
             Self::Place { unit, offset, .. } => write!(f, "place {unit} at {offset}"),
             Self::Length { media, len } => write!(f, "length {media} {len}"),
             Self::Enter { entry, .. } => write!(f, "enter {entry}"),
@@ -238,6 +245,7 @@ impl fmt::Display for Action {
             Self::EndOfStream { reader } => write!(f, "end {reader}"),
             Self::Release { unit } => write!(f, "release {unit}"),
             Self::Abandon { failure, .. } => write!(f, "abandon {failure}"),
+            Self::Cut { unit } => write!(f, "cut {unit}"),
             Self::Refuse { reader, failure } => write!(f, "refuse {reader} {failure}"),
             Self::Attach { reader, media } => write!(f, "attach {reader} {media}"),
             Self::Resolve { failure, attempt } => write!(f, "resolve {failure} attempt {attempt}"),
@@ -264,7 +272,14 @@ impl fmt::Display for UnitRequest {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {:.3} s + {:.3} s", self.unit, self.run, self.start.as_secs_f64(), self.duration.as_secs_f64())?;
+        write!(
+            f,
+            "{} {} {:.3} s + {:.3} s",
+            self.unit,
+            self.run,
+            self.start.as_secs_f64(),
+            self.duration.as_secs_f64()
+        )?;
         self.run_start.as_ref().map_or(Ok(()), |start| write!(f, " {:?}", start.reason))
     }
 }

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     abr::AbrReason,
     playlist::{
-        self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Rendition, RenditionKind,
-        Variant, VariantId,
+        self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Rendition,
+        RenditionKind, Variant, VariantId,
     },
     reload::{self, Loaded, MIN_INTERVAL},
     time::Tick,
@@ -199,7 +199,8 @@ impl Session {
         let now = self.tick();
         let variants = self.multivariant.as_ref()?.variants.iter();
         let open = |id| self.medias.get(&MediaId::Variant(id)).is_some_and(|media| !media.is_excluded(now));
-        let best = variants.filter(|variant| open(variant.id)).reduce(|best, it| if better(it, best) { it } else { best });
+        let best =
+            variants.filter(|variant| open(variant.id)).reduce(|best, it| if better(it, best) { it } else { best });
         best.map(|variant| variant.id)
     }
 

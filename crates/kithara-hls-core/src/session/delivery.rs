@@ -311,13 +311,13 @@ impl Session {
         if self.variant != Some(other) {
             self.apply_variant(other, AbrReason::Failover);
         }
-        self.cut_entered(unit, &failure);
+        self.cut_entered(unit);
         self.leave_media(unit.media, Some(unit));
         self.units.set(unit, UnitState::Failed);
     }
 
     /// A unit that was entered and cannot be finished ends its run; the next run begins again at its start.
-    fn cut_entered(&mut self, unit: UnitKey, failure: &Failure) {
+    fn cut_entered(&mut self, unit: UnitKey) {
         let mut cut = false;
         for reader in self.readers.values_mut() {
             let ReaderState::Adaptive(adaptive) = &mut reader.state else { continue };
@@ -328,7 +328,7 @@ impl Session {
             cut = true;
         }
         if cut {
-            self.act(Action::Abandon { unit, failure: failure.clone() });
+            self.act(Action::Cut { unit });
         }
     }
 

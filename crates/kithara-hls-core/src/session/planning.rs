@@ -309,7 +309,8 @@ impl Session {
     fn parallel(&self, wanted: &[Wanted]) -> usize {
         let medias: BTreeSet<MediaId> = wanted.iter().map(|wanted| wanted.unit.media).collect();
         let rate: u64 = medias.iter().filter_map(|id| self.medias.get(id)).map(|media| media.rate().0).sum();
-        parallel_fetches(self.adaptation.estimate(), BitRate(rate), self.options.playback.parallel_fetches) + medias.len()
+        parallel_fetches(self.adaptation.estimate(), BitRate(rate), self.options.playback.parallel_fetches)
+            + medias.len()
             - usize::from(!medias.is_empty())
     }
 
@@ -385,7 +386,7 @@ impl Session {
 struct Resource {
     uri: Uri,
     range: Option<ByteRange>,
-    keys: std::sync::Arc<[Key]>,
+    keys: crate::playlist::SharedList<Key>,
     msn: crate::playlist::MediaSequence,
 }
 
@@ -394,13 +395,13 @@ impl Resource {
         match unit.place {
             Place::Segment(msn) => {
                 let segment = media.timeline.as_ref()?.segment(msn)?;
-                let keys = std::sync::Arc::clone(&segment.keys);
+                let keys = segment.keys.clone();
                 Some(Self { uri: segment.uri.clone(), range: segment.byte_range, keys, msn })
             }
             Place::Init(init) => {
                 let init = media.init(init)?;
                 let msn = media.first_user_of(init);
-                let keys = std::sync::Arc::clone(&init.keys);
+                let keys = init.keys.clone();
                 Some(Self { uri: init.uri.clone(), range: init.byte_range, keys, msn })
             }
         }

@@ -153,9 +153,10 @@ impl Session {
                 if self.units.state(unit) == Some(&UnitState::Missing) {
                     return self.refuse(id, FailureKind::NotFound);
                 }
+                // Its length will be known when it is there, unless its head says that the place lies behind it.
                 let arriving = match self.units.state(unit) {
                     Some(UnitState::Fetching(fetch)) => self.units.fetches.get(fetch).is_some_and(|fetch| {
-                        fetch.head.as_ref().and_then(|head| head.len).is_some_and(|len| within < len)
+                        fetch.head.as_ref().and_then(|head| head.len).is_none_or(|len| within <= len)
                     }),
                     _ => false,
                 };

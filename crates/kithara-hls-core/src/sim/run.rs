@@ -255,7 +255,7 @@ impl Simulation {
                 self.at(first_byte, Input::Key { key, result });
             }
             Action::Enter { entry, .. } => self.player.enter(entry),
-            Action::Abandon { unit, .. } => self.player.abandoned(unit),
+            Action::Abandon { unit, .. } | Action::Cut { unit } => self.player.abandoned(unit),
             Action::EndOfStream { .. } => self.player.end(),
             Action::Fail { .. } | Action::Refuse { .. } => self.failed = true,
             Action::Resolve { .. } => {

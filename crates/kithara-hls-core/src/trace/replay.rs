@@ -76,9 +76,8 @@ impl Trace {
     /// When the text is not a trace of this version.
     pub fn read(text: &str) -> Result<Self, TraceError> {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let parsed = lines.map(|(idx, line)| {
-            serde_json::from_str(line).map_err(|source| TraceError::Line { line: idx + 1, source })
-        });
+        let parsed = lines
+            .map(|(idx, line)| serde_json::from_str(line).map_err(|source| TraceError::Line { line: idx + 1, source }));
         let lines: Vec<Line> = parsed.collect::<Result<_, _>>()?;
         match lines.first() {
             Some(Line::Open { version: VERSION, .. }) => Ok(Self { lines }),

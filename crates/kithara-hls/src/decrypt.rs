@@ -1,0 +1,170 @@
+//! AES-128-CBC as the bytes arrive (RFC 8216 section 4.3.2.4).
+//!
+//! Chunks of ciphertext go in, chunks of plaintext come out; nothing waits for the whole. The last block is held back
+//! until the end is known, because only there is padding to be taken off.
+
+use aes::{
+    Aes128,
+    cipher::{Array, BlockModeDecrypt, KeyIvInit, consts::U16},
+};
+use bytes::Bytes;
+
+type Block = Array<u8, U16>;
+
+/// Bytes of an AES block.
+pub(crate) const BLOCK: usize = 16;
+
+/// A decryptor of one unit.
+pub(crate) struct CbcStream {
+    cipher: cbc::Decryptor<Aes128>,
+    /// Ciphertext that does not fill a block yet, and at the end of each push the last whole block.
+    held: Vec<u8>,
+}
+
+/// Why a ciphertext cannot be what was encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadCiphertext {
+    /// Its length is no multiple of the block size, or zero: the end is missing.
+    #[error("the ciphertext ends inside a block")]
+    Torn,
+    /// The padding is wrong: another key, or another ciphertext.
+    #[error("the padding is wrong")]
+    Padding,
+}
+
+impl CbcStream {
+    pub(crate) fn new(key: &[u8; 16], iv: &[u8; 16]) -> Self {
+        Self { cipher: cbc::Decryptor::new(key.into(), iv.into()), held: Vec::with_capacity(2 * BLOCK) }
+    }
+
+    /// Decrypts what can be decrypted. At least one byte of the ciphertext stays behind.
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Bytes {
+        let total = self.held.len() + chunk.len();
+        // The last whole block may carry the padding.
+        let ready = total.saturating_sub(1) / BLOCK * BLOCK;
+        if ready == 0 {
+            self.held.extend_from_slice(chunk);
+            return Bytes::new();
+        }
+        let mut plain = vec![0; ready];
+        let (head, rest) = chunk.split_at(self.first_blocks(chunk.len()));
+        self.held.extend_from_slice(head);
+        let from_held = self.held.len() / BLOCK * BLOCK;
+        let from_held = from_held.min(ready);
+        let (first, second) = plain.split_at_mut(from_held);
+        self.decrypt_held(first);
+        let direct = second.len();
+        decrypt(&mut self.cipher, &rest[..direct], second);
+        self.held.extend_from_slice(&rest[direct..]);
+        plain.into()
+    }
+
+    /// Decrypts the last block and takes the padding off.
+    pub(crate) fn finish(mut self) -> Result<Bytes, BadCiphertext> {
+        if self.held.len() != BLOCK {
+            return Err(BadCiphertext::Torn);
+        }
+        let mut last = [0; BLOCK];
+        self.decrypt_held(&mut last);
+        let padding = usize::from(last[BLOCK - 1]);
+        let valid =
+            (1..=BLOCK).contains(&padding) && last[BLOCK - padding..].iter().all(|byte| usize::from(*byte) == padding);
+        if !valid {
+            return Err(BadCiphertext::Padding);
+        }
+        Ok(Bytes::copy_from_slice(&last[..BLOCK - padding]))
+    }
+
+    /// How many bytes of a chunk complete the block that is held, so that the rest can be decrypted where it lies.
+    fn first_blocks(&self, chunk_len: usize) -> usize {
+        let missing = (BLOCK - self.held.len() % BLOCK) % BLOCK;
+        missing.min(chunk_len)
+    }
+
+    fn decrypt_held(&mut self, out: &mut [u8]) {
+        let count = out.len();
+        decrypt(&mut self.cipher, &self.held[..count], out);
+        self.held.drain(..count);
+    }
+}
+
+/// From one buffer to another, whole blocks.
+fn decrypt(cipher: &mut cbc::Decryptor<Aes128>, from: &[u8], to: &mut [u8]) {
+    let (from, _) = Block::slice_as_chunks(from);
+    let (to, _) = Block::slice_as_chunks_mut(to);
+    cipher.decrypt_blocks_b2b(from, to).expect("both buffers have the same number of blocks");
+}
+
+/// The length of the plaintext, from the length of the ciphertext and its last two blocks (the first of which stands in
+/// for the IV).
+pub(crate) fn plain_len(key: &[u8; 16], iv: &[u8; 16], tail: &[u8], cipher_len: u64) -> Result<u64, BadCiphertext> {
+    let (iv, last) = match tail.len() {
+        16 => (*iv, tail),
+        32 => {
+            let (before, last) = tail.split_at(BLOCK);
+            (before.try_into().expect("half of 32 bytes are 16"), last)
+        }
+        _ => return Err(BadCiphertext::Torn),
+    };
+    let mut stream = CbcStream::new(key, &iv);
+    stream.push(last);
+    let kept = stream.finish()?.len() as u64;
+    if cipher_len == 0 || !cipher_len.is_multiple_of(BLOCK as u64) {
+        return Err(BadCiphertext::Torn);
+    }
+    Ok(cipher_len - BLOCK as u64 + kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aes::cipher::{BlockModeEncrypt, block_padding::Pkcs7};
+
+    const KEY: [u8; 16] = *b"0123456789abcdef";
+    const IV: [u8; 16] = [7; 16];
+
+    fn encrypt(plain: &[u8]) -> Vec<u8> {
+        let mut buf = [plain, &[0; BLOCK]].concat();
+        let cipher = cbc::Encryptor::<Aes128>::new(&KEY.into(), &IV.into());
+        cipher.encrypt_padded::<Pkcs7>(&mut buf, plain.len()).unwrap().to_vec()
+    }
+
+    fn decrypt_in(chunk: usize, cipher: &[u8]) -> Result<Vec<u8>, BadCiphertext> {
+        let mut stream = CbcStream::new(&KEY, &IV);
+        let mut plain = Vec::new();
+        cipher.chunks(chunk).for_each(|chunk| plain.extend_from_slice(&stream.push(chunk)));
+        plain.extend_from_slice(&stream.finish()?);
+        Ok(plain)
+    }
+
+    #[test]
+    fn any_chunks_give_the_plaintext() {
+        for len in [0, 1, 15, 16, 17, 31, 32, 33, 1_000] {
+            let plain: Vec<u8> = (0..len).map(|n| u8::try_from(n % 251).expect("below 251")).collect();
+            let cipher = encrypt(&plain);
+            for chunk in [1, 2, 15, 16, 17, 31, 32, 33, 500, 2_000] {
+                assert_eq!(decrypt_in(chunk, &cipher).as_ref(), Ok(&plain), "{len} bytes in chunks of {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ciphertext_cut_inside_a_block_is_torn() {
+        assert_eq!(decrypt_in(7, &encrypt(&[1; 40])[..40]), Err(BadCiphertext::Torn));
+        assert_eq!(decrypt_in(7, &[]), Err(BadCiphertext::Torn));
+    }
+
+    #[test]
+    fn a_ciphertext_cut_between_blocks_has_wrong_padding() {
+        assert_eq!(decrypt_in(7, &encrypt(&[0; 40])[..32]), Err(BadCiphertext::Padding));
+    }
+
+    #[test]
+    fn the_length_is_found_from_the_last_two_blocks() {
+        for len in [0_usize, 15, 16, 17, 100] {
+            let cipher = encrypt(&vec![9; len]);
+            let tail = &cipher[cipher.len().saturating_sub(32)..];
+            assert_eq!(plain_len(&KEY, &IV, tail, cipher.len() as u64), Ok(len as u64));
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The life of a unit between the wire and its readers: decrypt, recognise, check, hand on.
+
+use bytes::Bytes;
+use kithara_demux::{Container, SegmentCheck, Sniff, sniff};
+use kithara_hls_core::session::{Delivered, FailureKind};
+use kithara_stream::UnitWriter;
+
+use crate::{
+    decrypt::{BadCiphertext, CbcStream},
+    error::HlsError,
+};
+
+/// Why a delivery is no good.
+#[derive(Debug)]
+pub(crate) struct Bad {
+    pub(crate) kind: FailureKind,
+    pub(crate) reason: String,
+}
+
+impl Bad {
+    fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+}
+
+impl From<BadCiphertext> for Bad {
+    fn from(bad: BadCiphertext) -> Self {
+        Self::new(FailureKind::Undecryptable, bad.to_string())
+    }
+}
+
+/// Where a unit's bytes go, over all attempts to fetch it.
+///
+/// What readers have seen cannot be taken back: a later attempt must begin with the very same bytes, which a checksum
+/// of them shows, and only what follows is handed on.
+pub(crate) struct Slot {
+    writer: Option<UnitWriter>,
+    published: u64,
+    checksum: crc32fast::Hasher,
+    pub(crate) container: Option<Container>,
+}
+
+impl Slot {
+    pub(crate) fn new(writer: UnitWriter) -> Self {
+        Self { writer: Some(writer), published: 0, checksum: crc32fast::Hasher::new(), container: None }
+    }
+
+    /// The unit will never be whole.
+    pub(crate) fn fail(&mut self, error: HlsError) {
+        if let Some(writer) = self.writer.take() {
+            writer.fail(error);
+        }
+    }
+
+    /// The unit goes on in another run.
+    pub(crate) fn cut(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.cut();
+        }
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        self.checksum.update(&bytes);
+        self.published += bytes.len() as u64;
+        if let Some(writer) = &mut self.writer {
+            writer.push(bytes);
+        }
+    }
+}
+
+/// One attempt.
+pub(crate) struct Attempt<'a> {
+    slot: &'a mut Slot,
+    cipher: Option<CbcStream>,
+    encrypted: bool,
+    /// First bytes, held back until they are recognised.
+    head: Vec<u8>,
+    check: Option<SegmentCheck>,
+    /// Plaintext so far.
+    len: u64,
+    wire_len: u64,
+    /// Checksum of the bytes that were published by an earlier attempt, as this one delivers them.
+    again: crc32fast::Hasher,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(slot: &'a mut Slot, cipher: Option<CbcStream>) -> Self {
+        Self {
+            slot,
+            encrypted: cipher.is_some(),
+            cipher,
+            head: Vec::new(),
+            check: None,
+            len: 0,
+            wire_len: 0,
+            again: crc32fast::Hasher::new(),
+        }
+    }
+
+    /// Takes a chunk from the wire.
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Bad> {
+        self.wire_len += chunk.len() as u64;
+        let plain = match &mut self.cipher {
+            Some(cipher) => cipher.push(&chunk),
+            None => chunk,
+        };
+        self.plain(plain, false)
+    }
+
+    /// The body ended. The unit is whole if its container says so.
+    pub(crate) fn finish(mut self, from_store: bool) -> Result<Delivered, Bad> {
+        let last = match self.cipher.take() {
+            Some(cipher) => cipher.finish()?,
+            None => Bytes::new(),
+        };
+        self.plain(last, true)?;
+        let Some(check) = self.check.take() else {
+            return Err(Bad::new(FailureKind::NotMedia, "nothing was delivered"));
+        };
+        check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
+        if self.len < self.slot.published {
+            return Err(Bad::new(FailureKind::Changed, "a second delivery ends before the first"));
+        }
+        if let Some(writer) = self.slot.writer.take() {
+            writer.finish();
+        }
+        Ok(Delivered { len: self.len, wire_len: self.wire_len, from_store })
+    }
+
+    /// What the unit is, once it is recognised.
+    pub(crate) fn container(&self) -> Option<Container> {
+        self.slot.container
+    }
+
+    fn plain(&mut self, bytes: Bytes, is_end: bool) -> Result<(), Bad> {
+        if self.check.is_some() {
+            return self.known(bytes);
+        }
+        // Usually the first chunk is enough, and no copy is made.
+        let held = if self.head.is_empty() { &bytes[..] } else { self.head_with(&bytes) };
+        match sniff(held, is_end) {
+            Sniff::Media(container) => {
+                let all = if self.head.is_empty() { bytes } else { Bytes::from(std::mem::take(&mut self.head)) };
+                self.check = Some(SegmentCheck::new(container));
+                self.slot.container = Some(container);
+                self.known(all)
+            }
+            Sniff::NeedMore(_) => {
+                if self.head.is_empty() {
+                    self.head.extend_from_slice(&bytes);
+                }
+                Ok(())
+            }
+            Sniff::NotMedia(what) => {
+                // A key that does not fit gives noise as well.
+                let kind = if self.encrypted { FailureKind::Undecryptable } else { FailureKind::NotMedia };
+                Err(Bad::new(kind, format!("the bytes are not media ({what:?})")))
+            }
+        }
+    }
+
+    fn head_with(&mut self, bytes: &Bytes) -> &[u8] {
+        self.head.extend_from_slice(bytes);
+        &self.head
+    }
+
+    /// Bytes of a recognised unit: checked, compared with what was published, handed on.
+    fn known(&mut self, bytes: Bytes) -> Result<(), Bad> {
+        if let Some(check) = &mut self.check {
+            check.push(&bytes);
+        }
+        let repeated = self.slot.published.saturating_sub(self.len).min(bytes.len() as u64);
+        self.len += bytes.len() as u64;
+        let repeated = usize::try_from(repeated).unwrap_or(bytes.len());
+        if repeated > 0 {
+            self.again.update(&bytes[..repeated]);
+            let complete = self.len >= self.slot.published;
+            if complete && self.again.clone().finalize() != self.slot.checksum.clone().finalize() {
+                return Err(Bad::new(FailureKind::Changed, "a second delivery is not the same as the first"));
+            }
+        }
+        if repeated < bytes.len() {
+            self.slot.push(bytes.slice(repeated..));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kithara_stream::{ReadAt, Source, UnitBody};
+
+    /// Whole packets of a transport stream without payload.
+    fn packets(count: usize) -> Vec<u8> {
+        let mut packet = vec![0xff; 188];
+        packet[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+        packet.repeat(count)
+    }
+
+    fn attempt(slot: &mut Slot, bytes: &[u8], chunk: usize) -> Result<Delivered, Bad> {
+        let mut attempt = Attempt::new(slot, None);
+        for chunk in bytes.chunks(chunk) {
+            attempt.push(Bytes::copy_from_slice(chunk))?;
+        }
+        attempt.finish(false)
+    }
+
+    fn read(body: &UnitBody) -> Vec<u8> {
+        let mut all = vec![0; 10_000];
+        match body.read_at(0, &mut all).unwrap() {
+            ReadAt::Bytes(count) => all.truncate(count),
+            ReadAt::Pending | ReadAt::End => all.clear(),
+        }
+        all
+    }
+
+    #[test]
+    fn nothing_is_published_before_it_is_recognised() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let bad = attempt(&mut slot, b"<html><body>Please log in</body></html>", 7).unwrap_err();
+        assert_eq!(bad.kind, FailureKind::NotMedia);
+        assert_eq!(body.len(), 0);
+    }
+
+    #[test]
+    fn an_empty_body_is_not_media() {
+        let (writer, _body) = UnitBody::channel();
+        let bad = attempt(&mut Slot::new(writer), b"", 1).unwrap_err();
+        assert_eq!(bad.kind, FailureKind::NotMedia);
+    }
+
+    #[test]
+    fn a_second_delivery_goes_on_where_the_first_broke_off() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let whole = packets(10);
+        let bad = attempt(&mut slot, &whole[..1_000], 300).unwrap_err();
+        assert_eq!(bad.kind, FailureKind::Incomplete);
+        let seen = body.len();
+        assert!(seen > 0, "what is recognised is readable at once");
+        let delivered = attempt(&mut slot, &whole, 77).unwrap();
+        assert_eq!(delivered.len, whole.len() as u64);
+        assert_eq!(read(&body), whole);
+        assert!(body.is_finished());
+    }
+
+    #[test]
+    fn a_second_delivery_that_differs_is_refused() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let whole = packets(10);
+        attempt(&mut slot, &whole[..1_000], 300).unwrap_err();
+        let seen = read(&body);
+        let mut other = whole;
+        other[500] = 1;
+        assert_eq!(attempt(&mut slot, &other, 300).unwrap_err().kind, FailureKind::Changed);
+        assert_eq!(read(&body), seen, "nothing of it is published");
+    }
+}

@@ -1,0 +1,472 @@
+//! The driver: the one task that owns a session.
+//!
+//! It feeds the session with what happens and carries out what the session wants through the three managers. Nobody else
+//! can touch the session: commands come in on a channel, a status goes out on a watch, events on a broadcast.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use kithara_demux::Container;
+use kithara_fetch::{Ask, AskReason, FetchError, UrlResolver, resolve_in_time};
+use kithara_hls_core::{
+    session::{
+        Action, Command, Delivered, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId, PlaylistId,
+        PlaylistText, ReaderId, Session, Status, UnitKey, UnitRequest,
+    },
+    time::{MediaTime, Now, Tick, WallTime},
+};
+use kithara_stream::UnitBody;
+use tokio::{
+    sync::{Mutex, broadcast, mpsc, oneshot, watch},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+use url::Url;
+
+use crate::{
+    HlsEvent,
+    delivery::Slot,
+    error::HlsError,
+    keys::{KeyBytes, KeyManager, fetch_key},
+    playlists::load_playlist,
+    requests::Requests,
+    segments::Item,
+    shelf::Shelf,
+    trace_file::TraceFile,
+    unit_task::{UnitTask, size_of},
+};
+
+/// A failure on its way to the session.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) kind: FailureKind,
+    pub(crate) error: HlsError,
+}
+
+impl From<HlsError> for Failed {
+    fn from(error: HlsError) -> Self {
+        Self { kind: error.kind(), error }
+    }
+}
+
+impl From<FetchError> for Failed {
+    fn from(error: FetchError) -> Self {
+        HlsError::from(error).into()
+    }
+}
+
+/// What tasks tell the driver.
+pub(crate) enum Report {
+    Playlist { id: PlaylistId, result: Result<PlaylistText, HlsError> },
+    Head { fetch: FetchId, head: Head },
+    Progress { fetch: FetchId, bytes: u64 },
+    Fetched { fetch: FetchId, result: Result<Delivered, Failed> },
+    Sized { fetch: FetchId, result: Result<u64, Failed> },
+    Key { key: KeyId, result: Result<KeyBytes, HlsError> },
+    Resolved { result: Result<Url, HlsError> },
+}
+
+/// What handles tell the driver.
+pub(crate) enum Order {
+    Command(Command),
+    MediaTime {
+        unit: UnitKey,
+        time: MediaTime,
+    },
+    /// A reader of units: where its units go.
+    Feed {
+        reader: ReaderId,
+        items: mpsc::Sender<Item>,
+    },
+    /// End, and say when it is done.
+    Close {
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// A unit on its way.
+struct Shelved {
+    slot: Arc<Mutex<Slot>>,
+    body: UnitBody,
+    container: watch::Sender<Option<Container>>,
+}
+
+/// What a driver is made of; all ends of its channels exist before it does.
+pub(crate) struct Parts {
+    pub(crate) session: Session,
+    pub(crate) requests: Requests,
+    pub(crate) resolver: Option<(Arc<dyn UrlResolver>, Url)>,
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) events: broadcast::Sender<HlsEvent>,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) timestamps: watch::Sender<BTreeMap<u64, i64>>,
+    pub(crate) trace: Option<TraceFile>,
+    pub(crate) started: Instant,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// The task.
+pub(crate) struct Driver {
+    parts: Parts,
+    keys: KeyManager,
+    shelved: HashMap<UnitKey, Shelved>,
+    running: HashMap<FetchId, CancellationToken>,
+    feeds: HashMap<ReaderId, mpsc::Sender<Item>>,
+    reports: mpsc::Sender<Report>,
+    inbox: mpsc::Receiver<Report>,
+    /// Full errors by the number the session knows them by; the oldest go first.
+    errors: BTreeMap<u64, HlsError>,
+    next_error: u64,
+    tasks: TaskTracker,
+    over: bool,
+}
+
+/// Reports that may wait for the driver; tasks that have more to say wait, too.
+const INBOX: usize = 64;
+/// Errors remembered for events that are about to be told.
+const ERRORS: usize = 256;
+/// How long the resolver may take.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (reports, inbox) = mpsc::channel(INBOX);
+        Self {
+            parts,
+            keys: KeyManager::default(),
+            shelved: HashMap::new(),
+            running: HashMap::new(),
+            feeds: HashMap::new(),
+            reports,
+            inbox,
+            errors: BTreeMap::new(),
+            next_error: 0,
+            tasks: TaskTracker::new(),
+            over: false,
+        }
+    }
+
+    /// Runs until the last handle is gone, somebody closes the session, or the session itself is over and its readers
+    /// are gone.
+    pub(crate) async fn run(mut self) {
+        self.settle();
+        let closed = loop {
+            let due = self.parts.session.poll_timeout().map(|tick| self.instant(tick));
+            tokio::select! {
+                biased;
+                () = self.parts.cancel.cancelled() => break None,
+                order = self.parts.orders.recv() => match order {
+                    None => break None,
+                    Some(Order::Close { done }) => break Some(done),
+                    Some(order) => self.handle_order(order),
+                },
+                report = self.inbox.recv() => {
+                    // The driver holds a sender itself, so the channel cannot be closed.
+                    let Some(report) = report else { break None };
+                    self.handle_report(report);
+                }
+                () = self.parts.shelf.demands.notified() => self.handle_demands(),
+                () = sleep_until(due) => self.feed(Input::Timeout),
+            }
+            self.settle();
+        };
+        self.shut_down().await;
+        if let Some(done) = closed {
+            let _ = done.send(());
+        }
+    }
+
+    async fn shut_down(mut self) {
+        self.parts.cancel.cancel();
+        self.parts.shelf.close(HlsError::Closed);
+        self.tasks.close();
+        // Tasks that want to report find the inbox closed and end.
+        self.inbox.close();
+        self.tasks.wait().await;
+        for shelved in self.shelved.into_values() {
+            shelved.slot.lock().await.fail(HlsError::Closed);
+        }
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        match order {
+            Order::Command(command) => self.feed(Input::Command(command)),
+            Order::MediaTime { unit, time } => self.feed(Input::MediaTime { unit, time }),
+            Order::Feed { reader, items } => {
+                self.feeds.insert(reader, items);
+            }
+            // Handled where it ends the loop.
+            Order::Close { .. } => {}
+        }
+    }
+
+    fn handle_demands(&mut self) {
+        let (demands, lost) = self.parts.shelf.take_demands();
+        for unit in lost {
+            self.feed(Input::Dropped { unit });
+        }
+        for (reader, demand) in demands {
+            if demand == kithara_hls_core::session::Demand::Close {
+                self.feeds.remove(&reader);
+            }
+            self.feed(Input::Demand { reader, demand });
+        }
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        let input = match report {
+            Report::Playlist { id, result } => {
+                Input::Playlist { id, result: result.map_err(|error| self.failure(error.into())) }
+            }
+            Report::Head { fetch, head } => Input::Head { fetch, head },
+            Report::Progress { fetch, bytes } => Input::Progress { fetch, bytes },
+            Report::Fetched { fetch, result } => {
+                self.running.remove(&fetch);
+                Input::Fetched { fetch, result: result.map_err(|failed| self.failure(failed)) }
+            }
+            Report::Sized { fetch, result } => {
+                self.running.remove(&fetch);
+                Input::Sized { fetch, result: result.map_err(|failed| self.failure(failed)) }
+            }
+            Report::Key { key, result } => {
+                let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
+                self.keys.settle(key, result);
+                Input::Key { key, result: outcome.map_err(|error| self.failure(error.into())) }
+            }
+            Report::Resolved { result } => {
+                let result = result.map_err(|error| self.failure(error.into()));
+                Input::Command(Command::Resolved(result))
+            }
+        };
+        self.feed(input);
+    }
+
+    /// Gives the error a number the session can carry.
+    fn failure(&mut self, failed: Failed) -> FetchFailure {
+        self.next_error += 1;
+        let (status, retry_after) = (failed.error.status(), failed.error.retry_after());
+        self.errors.insert(self.next_error, failed.error);
+        while self.errors.len() > ERRORS {
+            self.errors.pop_first();
+        }
+        FetchFailure { kind: failed.kind, status, retry_after, report: self.next_error }
+    }
+
+    fn error_of(&self, failure: &Failure) -> HlsError {
+        HlsError::from_failure(failure, self.errors.get(&failure.cause.report).cloned())
+    }
+
+    fn feed(&mut self, input: Input) {
+        let now = self.now();
+        if let Some(trace) = &mut self.parts.trace
+            && let Err(error) = trace.input(now, &input)
+        {
+            tracing::warn!(%error, "the trace cannot be written and ends here");
+            self.parts.trace = None;
+        }
+        self.parts.session.handle(now, input);
+    }
+
+    /// Carries out and tells whatever follows from the last input.
+    fn settle(&mut self) {
+        while let Some(action) = self.parts.session.poll_action() {
+            tracing::trace!(%action, "action");
+            self.carry_out(action);
+        }
+        while let Some(event) = self.parts.session.poll_event() {
+            tracing::debug!(%event, "event");
+            let event = event.map_error(|failure| self.error_of(&failure));
+            // Nobody needs to listen.
+            let _ = self.parts.events.send(event);
+        }
+        let status = self.parts.session.status();
+        self.parts.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        let shelf = Arc::clone(&self.parts.shelf);
+        match action {
+            Action::LoadPlaylist { id, url } => self.load_playlist(id, url),
+            Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, request),
+            Action::Size { fetch, request, .. } => self.size(fetch, request),
+            Action::Cancel { fetch } => {
+                if let Some(cancel) = self.running.remove(&fetch) {
+                    cancel.cancel();
+                }
+            }
+            Action::FetchKey { key, request } => {
+                self.keys.asked(key);
+                let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+                self.spawn(self.parts.cancel.clone(), async move {
+                    let result = fetch_key(requests, request).await;
+                    let _ = reports.send(Report::Key { key, result }).await;
+                });
+            }
+            Action::Place { media, unit, offset } => shelf.place(media, unit, offset),
+            Action::Length { media, len } => shelf.set_len(media, len),
+            Action::Attach { reader, media } => shelf.attach(reader, media),
+            Action::Refuse { reader, failure } => {
+                let error = self.error_of(&failure);
+                self.hand_over(reader, Item::Failed(error.clone()));
+                shelf.refuse(reader, error);
+            }
+            Action::Release { unit } => {
+                shelf.remove(unit);
+                self.shelved.remove(&unit);
+            }
+            Action::Abandon { unit, failure } => {
+                let error = self.error_of(&failure);
+                self.end_unit(unit, move |slot| slot.fail(error));
+            }
+            Action::Cut { unit } => self.end_unit(unit, Slot::cut),
+            Action::Enter { reader, entry } => self.enter(reader, entry),
+            Action::EndOfStream { reader } => self.hand_over(reader, Item::End),
+            Action::MapTimestamps { dsn, offset } => {
+                self.parts.timestamps.send_modify(|map| {
+                    map.insert(dsn.0, offset);
+                });
+            }
+            Action::Resolve { failure, attempt } => self.resolve(&failure, attempt),
+            Action::Fail { failure } => self.fail(&failure),
+        }
+    }
+
+    fn load_playlist(&mut self, id: PlaylistId, url: Url) {
+        let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        self.spawn(self.parts.cancel.clone(), async move {
+            let result = load_playlist(requests, url).await;
+            let _ = reports.send(Report::Playlist { id, result }).await;
+        });
+    }
+
+    fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
+        let shelved = self.shelved.entry(unit).or_insert_with(Shelved::new);
+        self.parts.shelf.put(unit, shelved.body.clone());
+        let task = UnitTask {
+            fetch,
+            key: request.encryption.map(|encryption| self.keys.wait_for(encryption.key)),
+            request,
+            requests: self.parts.requests.clone(),
+            slot: Arc::clone(&shelved.slot),
+            body: shelved.body.clone(),
+            container: shelved.container.clone(),
+            shelf: Arc::clone(&self.parts.shelf),
+            reports: self.reports.clone(),
+        };
+        let cancel = self.parts.cancel.child_token();
+        self.running.insert(fetch, cancel.clone());
+        let span = tracing::debug_span!("unit", %unit, %fetch);
+        self.spawn(cancel, task.run().instrument(span));
+    }
+
+    fn size(&mut self, fetch: FetchId, request: UnitRequest) {
+        let key = request.encryption.map(|encryption| self.keys.wait_for(encryption.key));
+        let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        let cancel = self.parts.cancel.child_token();
+        self.running.insert(fetch, cancel.clone());
+        self.spawn(cancel, async move {
+            let result = size_of(requests, request, key).await;
+            let _ = reports.send(Report::Sized { fetch, result }).await;
+        });
+    }
+
+    /// Readers of a unit that will never be whole get what there is, then the reason.
+    fn end_unit(&mut self, unit: UnitKey, end: impl FnOnce(&mut Slot) + Send + 'static) {
+        let shelved = self.shelved.remove(&unit).unwrap_or_else(Shelved::new);
+        self.parts.shelf.put(unit, shelved.body.clone());
+        // A cancelled attempt may still be on its way out.
+        let slot = shelved.slot;
+        self.spawn(self.parts.cancel.clone(), async move { end(&mut *slot.lock().await) });
+    }
+
+    fn enter(&mut self, reader: ReaderId, entry: Entry) {
+        let init = entry.init.map(|init| self.shelved_body(init).0);
+        let (body, container) = self.shelved_body(entry.unit);
+        self.hand_over(reader, Item::Unit { entry: Box::new(entry), init, body, container });
+    }
+
+    fn shelved_body(&mut self, unit: UnitKey) -> (UnitBody, watch::Receiver<Option<Container>>) {
+        let shelved = self.shelved.entry(unit).or_insert_with(Shelved::new);
+        (shelved.body.clone(), shelved.container.subscribe())
+    }
+
+    fn hand_over(&mut self, reader: ReaderId, item: Item) {
+        // A reader asks for one unit at a time, so there is room; one that is gone needs nothing.
+        if let Some(feed) = self.feeds.get(&reader) {
+            let _ = feed.try_send(item);
+        }
+    }
+
+    fn resolve(&mut self, failure: &Failure, attempt: u32) {
+        let Some((resolver, url)) = self.parts.resolver.clone() else { return };
+        let last_error = match self.errors.get(&failure.cause.report) {
+            Some(HlsError::Net(error)) => Some(FetchError::from(error.clone())),
+            _ => None,
+        };
+        let ask = Ask { url, reason: AskReason::Failure, attempt, last_error };
+        let reports = self.reports.clone();
+        self.spawn(self.parts.cancel.clone(), async move {
+            let located = resolve_in_time(&*resolver, ask, RESOLVE_LIMIT).await;
+            let result = located.map(|located| located.url).map_err(HlsError::from);
+            let _ = reports.send(Report::Resolved { result }).await;
+        });
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        let error = self.error_of(failure);
+        self.over = true;
+        self.running.drain().for_each(|(_, cancel)| cancel.cancel());
+        let readers: Vec<ReaderId> = self.feeds.keys().copied().collect();
+        for reader in readers {
+            self.hand_over(reader, Item::Failed(error.clone()));
+        }
+        let units: Vec<UnitKey> = self.shelved.keys().copied().collect();
+        for unit in units {
+            let Some(shelved) = self.shelved.get(&unit).filter(|shelved| !shelved.body.is_finished()) else { continue };
+            let (slot, error) = (Arc::clone(&shelved.slot), error.clone());
+            self.spawn(self.parts.cancel.clone(), async move { slot.lock().await.fail(error) });
+        }
+        self.parts.shelf.close(error);
+    }
+
+    fn spawn(&self, cancel: CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            // Dropping the task's future is how its transfer ends.
+            let _ = cancel.run_until_cancelled(task).await;
+        });
+    }
+
+    fn now(&self) -> Now {
+        let elapsed = u64::try_from(self.parts.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        let wall = wall.and_then(|wall| i64::try_from(wall.as_millis()).ok()).map(WallTime::from_millis);
+        Now { at: Tick::from_nanos(elapsed), wall }
+    }
+
+    fn instant(&self, tick: Tick) -> Instant {
+        self.parts.started + Duration::from_nanos(tick.as_nanos())
+    }
+}
+
+impl Shelved {
+    fn new() -> Self {
+        let (writer, body) = UnitBody::channel();
+        Self { slot: Arc::new(Mutex::new(Slot::new(writer))), body, container: watch::Sender::new(None) }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,122 @@
+//! Opening a session.
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex},
+};
+
+use kithara_fetch::{
+    FetchOptions, Fetcher,
+    assets::{AssetStore, MemoryOptions},
+    net::Client,
+};
+use kithara_hls_core::{
+    session::{Session, Status},
+    time::{Now, Tick},
+};
+use kithara_stream::SourceFactory;
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    HlsEvent,
+    driver::{Driver, Parts},
+    error::HlsError,
+    options::{HlsParams, parse_url},
+    requests::Requests,
+    runtime,
+    session::{HlsSession, Shared},
+    shelf::Shelf,
+    source::HlsSource,
+    trace_file::TraceFile,
+};
+
+/// HTTP Live Streaming, as a kind of stream: `StreamSource::<Hls>::open(url, params)`.
+#[derive(Debug)]
+pub struct Hls;
+
+/// Events that a slow listener may be behind before it misses some.
+const EVENTS: usize = 256;
+/// Orders that may wait for the driver.
+const ORDERS: usize = 16;
+
+impl Hls {
+    /// Opens a session without a reader of bytes: for apps that take segments.
+    ///
+    /// # Errors
+    /// The URL cannot be one of a stream, or the session cannot be set up. Whether anything is there shows when the first
+    /// segment is asked for.
+    pub fn session(url: &str, params: HlsParams) -> Result<HlsSession, HlsError> {
+        let handle = runtime::handle()?;
+        let url = parse_url(url)?;
+        let HlsParams { options, client, store, fetcher, no_store, resolver, trace } = params;
+        let options = Arc::new(options);
+        let fetcher = match fetcher {
+            Some(fetcher) => fetcher,
+            None => {
+                let client = client.map_or_else(|| Client::new(options.network.clone()), Ok)?;
+                let store = store.unwrap_or_else(|| AssetStore::memory(MemoryOptions::default()));
+                Fetcher::new(client, Some(store).filter(|_| !no_store), FetchOptions::default())
+            }
+        };
+        let requests = Requests::new(fetcher, Arc::clone(&options), &url, no_store)?;
+        let deciding = options.session(resolver.is_some());
+        let now = Now::from(Tick::ZERO);
+        let salt = RandomState::new().hash_one(0_u8);
+        let trace = trace
+            .map(|out| TraceFile::new(&url, &deciding, now, salt, out))
+            .transpose()
+            .map_err(|error| HlsError::Storage(crate::error::StorageError::new("writing the trace", error)))?;
+        let (orders_in, orders) = mpsc::channel(ORDERS);
+        let (events, first) = broadcast::channel(EVENTS);
+        let (status, statuses) = watch::channel(Status::default());
+        let (timestamps, offsets) = watch::channel(BTreeMap::new());
+        let (shelf, cancel) = (Arc::new(Shelf::default()), CancellationToken::new());
+        let shared = Shared {
+            shelf: Arc::clone(&shelf),
+            orders: orders_in,
+            events: events.downgrade(),
+            first_listener: Mutex::new(Some(first)),
+            status: statuses,
+            timestamps: offsets,
+            resolves_len: options.reader.resolve_sizes,
+            cancel: cancel.clone(),
+        };
+        let driver = Driver::new(Parts {
+            session: Session::new(url.clone(), deciding, now),
+            requests,
+            resolver: resolver.map(|resolver| (resolver, url.clone())),
+            shelf,
+            orders,
+            events,
+            status,
+            timestamps,
+            trace,
+            started: Instant::now(),
+            cancel,
+        });
+        let span = tracing::info_span!("session", url = %kithara_fetch::net::RedactedUrl::new(&url));
+        handle.spawn(driver.run().instrument(span));
+        Ok(HlsSession::new(Arc::new(shared)))
+    }
+}
+
+impl SourceFactory for Hls {
+    type Params = HlsParams;
+    type Source = HlsSource;
+    type Event = HlsEvent;
+    type Error = HlsError;
+
+    async fn open(url: &str, params: HlsParams) -> Result<HlsSource, HlsError> {
+        HlsSource::open(Hls::session(url, params)?).await
+    }
+
+    fn events(source: &HlsSource) -> broadcast::Receiver<HlsEvent> {
+        source.session().events()
+    }
+}

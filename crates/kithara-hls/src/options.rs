@@ -1,0 +1,218 @@
+//! What an application can choose, in one place.
+
+use std::{fmt, io::Write, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use kithara_fetch::{
+    Fetcher, UrlResolver,
+    assets::{AssetStore, Partition, UrlIdentity},
+    net::{Client, NetworkOptions, retry::Patience},
+};
+use kithara_hls_core::{
+    abr::AbrOptions,
+    session::{PlaybackOptions, ReaderOptions, SessionOptions},
+};
+use url::Url;
+
+use crate::error::HlsError;
+
+/// How a session plays. Values, not handles: what is shared between sessions is in [`HlsParams`].
+#[derive(Clone, Debug, Default)]
+pub struct HlsOptions {
+    /// How the variant is chosen.
+    pub abr: AbrOptions,
+    /// What is played, how much is kept ready, and what is done when something cannot be had.
+    pub playback: PlaybackOptions,
+    /// What readers of bytes may do.
+    pub reader: ReaderOptions,
+    /// How the network is used, when the session makes its own client ([`HlsParams::client`] is `None`).
+    pub network: NetworkOptions,
+    /// What is sent with the requests of this session, and how long one may take.
+    pub request: RequestOptions,
+    /// How resources are named in the store.
+    pub cache: CacheOptions,
+    /// How keys are fetched, made and kept.
+    pub key: KeyOptions,
+}
+
+impl HlsOptions {
+    pub(crate) fn session(&self, has_resolver: bool) -> SessionOptions {
+        SessionOptions {
+            playback: self.playback.clone(),
+            reader: self.reader,
+            abr: self.abr.clone(),
+            has_resolver,
+            seed: 0,
+        }
+    }
+}
+
+/// What is sent with requests.
+#[derive(Clone)]
+pub struct RequestOptions {
+    /// Headers for the origin of the URL that was opened; no other origin gets them, also not by redirect. Default:
+    /// none.
+    pub headers: HeaderMap,
+    /// `name=value&...`, appended as it is to the URL of every playlist, segment and key at the origin of the URL that
+    /// was opened. Default: none.
+    pub query: Option<String>,
+    /// How long a playlist or key may take, all attempts together. Default: 30 s.
+    pub deadline: Duration,
+    /// How long to keep trying for a segment while nothing arrives. Default: 20 s and 8 attempts.
+    pub patience: Patience,
+}
+
+impl Default for RequestOptions {
+    fn default() -> Self {
+        Self {
+            headers: HeaderMap::new(),
+            query: None,
+            deadline: Duration::from_secs(30),
+            patience: Patience::default(),
+        }
+    }
+}
+
+impl RequestOptions {
+    /// Adds a header.
+    ///
+    /// # Errors
+    /// When the name or value is not one HTTP allows.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, http::Error> {
+        let mut secret = HeaderValue::from_str(value)?;
+        secret.set_sensitive(true);
+        self.headers.append(HeaderName::from_bytes(name.as_bytes())?, secret);
+        Ok(self)
+    }
+}
+
+impl fmt::Debug for RequestOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.keys().map(HeaderName::as_str).collect();
+        f.debug_struct("RequestOptions")
+            .field("headers", &names)
+            .field("query", &self.query.as_ref().map(|_| "..."))
+            .field("deadline", &self.deadline)
+            .field("patience", &self.patience)
+            .finish()
+    }
+}
+
+/// How resources are named in the store.
+#[derive(Clone, Debug, Default)]
+pub struct CacheOptions {
+    /// Whose resources these are: bytes are shared within a partition only. Default: the public one.
+    pub partition: Partition,
+    /// Which parts of a URL name a resource; signing parameters do not. Default: [`UrlIdentity::default`].
+    pub identity: UrlIdentity,
+}
+
+/// How keys are fetched, made and kept.
+#[derive(Clone, Default)]
+pub struct KeyOptions {
+    /// Makes the key from what the server delivers. Default: the delivered 16 bytes are the key.
+    pub processor: Option<Arc<dyn KeyProcessor>>,
+    /// Headers for key requests, whatever their origin: whoever sets them trusts every key server of the playlist.
+    /// Default: none.
+    pub headers: HeaderMap,
+    /// `name=value&...`, appended as it is to key URLs. Default: none.
+    pub query: Option<String>,
+    /// Where keys are kept after use. Default: [`KeyCache::Memory`].
+    pub cache: KeyCache,
+}
+
+impl fmt::Debug for KeyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyOptions")
+            .field("processor", &self.processor.as_ref().map(|_| "..."))
+            .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
+            .field("query", &self.query.as_ref().map(|_| "..."))
+            .field("cache", &self.cache)
+            .finish()
+    }
+}
+
+/// Where keys are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyCache {
+    /// In the session's memory while it lasts, wiped when it ends.
+    #[default]
+    Memory,
+    /// In the store as well, as delivered: whoever can read the store can decrypt what is in it.
+    Disk,
+}
+
+/// Makes a key from what a key server delivers: unwraps it, derives it, checks it.
+pub trait KeyProcessor: Send + Sync + 'static {
+    /// The 16 bytes of the AES-128 key.
+    ///
+    /// # Errors
+    /// Why there is none; the text reaches the application and must not contain the key.
+    fn process(&self, delivered: DeliveredKey<'_>) -> Result<[u8; 16], KeyRefused>;
+}
+
+/// What a key server delivered.
+#[derive(Clone, Copy)]
+pub struct DeliveredKey<'a> {
+    /// The body of the response.
+    pub bytes: &'a [u8],
+    /// The URL it was asked at.
+    pub url: &'a Url,
+    /// KEYFORMAT.
+    pub keyformat: &'a str,
+    /// KEYFORMATVERSIONS.
+    pub keyformatversions: &'a str,
+}
+
+impl fmt::Debug for DeliveredKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeliveredKey({} bytes)", self.bytes.len())
+    }
+}
+
+/// Why a [`KeyProcessor`] has no key.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyRefused(pub Arc<str>);
+
+/// How to open a session: its options, and the parts it may share with others.
+#[derive(Default)]
+pub struct HlsParams {
+    /// How it plays.
+    pub options: HlsOptions,
+    /// The HTTP client. Default: one of its own, made with [`HlsOptions::network`].
+    pub client: Option<Client>,
+    /// The store. Default: 8 MiB in memory, shared with nobody.
+    pub store: Option<AssetStore>,
+    /// Everything that fetches; takes the place of `client` and `store`. Sessions that share one share their transfers and
+    /// let each other's playback go first. Default: one of its own.
+    pub fetcher: Option<Fetcher>,
+    /// Whether the store may be used at all. Default: yes.
+    pub no_store: bool,
+    /// Asked for URLs when the ones in the playlist do not work any more. Default: nobody.
+    pub resolver: Option<Arc<dyn UrlResolver>>,
+    /// Where to write a trace of the session's decisions, without secrets. Default: nowhere.
+    pub trace: Option<Box<dyn Write + Send>>,
+}
+
+impl fmt::Debug for HlsParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HlsParams").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl From<HlsOptions> for HlsParams {
+    fn from(options: HlsOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+}
+
+/// A URL a session can open.
+pub(crate) fn parse_url(url: &str) -> Result<Url, HlsError> {
+    let url = Url::parse(url).map_err(|error| HlsError::InvalidUrl(error.to_string().into()))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        scheme => Err(HlsError::InvalidUrl(format!("only http and https are played, not {scheme}").into())),
+    }
+}

@@ -1,0 +1,17 @@
+//! Playlist manager: text in, nothing kept.
+
+use kithara_hls_core::session::PlaylistText;
+use url::Url;
+
+use crate::{error::HlsError, requests::Requests};
+
+/// Loads a playlist, from the store where that is still fresh.
+pub(crate) async fn load_playlist(requests: Requests, url: Url) -> Result<PlaylistText, HlsError> {
+    let whole = requests.fetcher.fetch_whole(requests.playlist(&url)).await?;
+    Ok(PlaylistText {
+        url: whole.head.url.clone(),
+        text: String::from_utf8_lossy(whole.bytes.as_deref().unwrap_or_default()).into_owned(),
+        from_store: whole.head.from_cache(),
+        age: whole.head.age,
+    })
+}

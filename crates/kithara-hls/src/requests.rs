@@ -1,0 +1,88 @@
+//! How a session's requests look: names, headers, limits.
+
+use std::sync::Arc;
+
+use kithara_fetch::{
+    CacheUse, FetchRequest, Fetcher, Priority, WholeRequest,
+    assets::{AssetId, ResourceKey},
+    net::{Origin, append_query_raw},
+};
+use url::Url;
+
+use crate::{error::HlsError, options::HlsOptions};
+
+/// Largest playlist, in bytes.
+pub(crate) const MAX_PLAYLIST: u64 = 16 << 20;
+/// Largest key response: room for wrapped ones.
+const MAX_KEY: u64 = 64 << 10;
+
+/// Makes the requests of one session.
+#[derive(Clone, Debug)]
+pub(crate) struct Requests {
+    pub(crate) fetcher: Fetcher,
+    options: Arc<HlsOptions>,
+    asset: AssetId,
+    opened: Origin,
+    cache: CacheUse,
+}
+
+impl Requests {
+    pub(crate) fn new(fetcher: Fetcher, options: Arc<HlsOptions>, url: &Url, no_store: bool) -> Result<Self, HlsError> {
+        let asset = AssetId::for_url(&options.cache.partition, url, &options.cache.identity);
+        let opened = Origin::of(url).ok_or_else(|| HlsError::InvalidUrl("a URL without host".into()))?;
+        let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
+        Ok(Self { fetcher, options, asset, opened, cache })
+    }
+
+    pub(crate) fn options(&self) -> &HlsOptions {
+        &self.options
+    }
+
+    /// A unit of media.
+    pub(crate) fn unit(&self, url: &Url, class: Priority) -> FetchRequest {
+        let request = self.base(url, self.options.request.query.as_deref());
+        FetchRequest { class, patience: Some(self.options.request.patience), ..request }
+    }
+
+    /// A playlist.
+    pub(crate) fn playlist(&self, url: &Url) -> WholeRequest {
+        let request = self.base(url, self.options.request.query.as_deref());
+        let request = FetchRequest {
+            class: Priority::Demand,
+            max_len: MAX_PLAYLIST,
+            deadline: Some(self.options.request.deadline),
+            ..request
+        };
+        WholeRequest { gzip: true, ..WholeRequest::from(request) }
+    }
+
+    /// A key.
+    pub(crate) fn key(&self, url: &Url) -> WholeRequest {
+        let key = &self.options.key;
+        let query = key.query.as_deref().or(self.options.request.query.as_deref());
+        let mut request = self.base(url, query);
+        if let Some(origin) = Origin::of(url).filter(|_| !key.headers.is_empty()) {
+            request.headers.push((origin, key.headers.clone()));
+        }
+        let stored = key.cache == crate::options::KeyCache::Disk;
+        WholeRequest::from(FetchRequest {
+            class: Priority::Demand,
+            max_len: MAX_KEY,
+            cache: if stored { self.cache } else { CacheUse::Bypass },
+            deadline: Some(self.options.request.deadline),
+            ..request
+        })
+    }
+
+    fn base(&self, url: &Url, query: Option<&str>) -> FetchRequest {
+        let key = ResourceKey::for_url(self.asset, url, &self.options.cache.identity);
+        let ours = Origin::of(url).as_ref() == Some(&self.opened);
+        let url = match query.filter(|_| ours) {
+            Some(query) => append_query_raw(url, query),
+            None => url.clone(),
+        };
+        let headers = &self.options.request.headers;
+        let headers = if headers.is_empty() { Vec::new() } else { vec![(self.opened.clone(), headers.clone())] };
+        FetchRequest { key: Some(key), headers, cache: self.cache, ..FetchRequest::new(url) }
+    }
+}

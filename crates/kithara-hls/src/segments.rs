@@ -1,0 +1,243 @@
+//! The adaptive view: units in presentation order, from whatever variant suits.
+
+use std::{collections::BTreeMap, fmt, future::poll_fn, num::NonZeroU32, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use kithara_demux::{Container, FirstTimestamp, first_timestamp};
+use kithara_hls_core::{
+    playlist::{DiscontinuitySequence, MediaSequence},
+    session::{Demand, Entry, MediaId, ReaderId, RunId, RunReason, Track, UnitKey, View},
+    time::{MediaTime, WallTime},
+};
+use kithara_stream::{ChunkAt, Source, StreamError, UnitBody};
+use tokio::sync::{mpsc, watch};
+
+use crate::{driver::Order, error::HlsError, session::Shared};
+
+/// First bytes of a unit in which its first timestamp is looked for.
+const TIMESTAMP_WITHIN: usize = 256 << 10;
+
+const NANOS: NonZeroU32 = NonZeroU32::new(1_000_000_000).expect("a billion is not zero");
+
+/// What the driver hands to a reader of units.
+pub(crate) enum Item {
+    Unit { entry: Box<Entry>, init: Option<UnitBody>, body: UnitBody, container: watch::Receiver<Option<Container>> },
+    End,
+    Failed(HlsError),
+}
+
+/// A media segment on its way to a demuxer.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct MediaSegment {
+    /// The track it belongs to.
+    pub track: Track,
+    /// The variant or rendition it comes from.
+    pub variant: MediaId,
+    /// Its media sequence number.
+    pub msn: MediaSequence,
+    /// Its discontinuity sequence number.
+    pub dsn: DiscontinuitySequence,
+    /// The run it belongs to: segments of one run are read by one demuxer as one file.
+    pub run: RunId,
+    /// Set on the first segment of a run: why it begins.
+    pub run_start: Option<RunReason>,
+    /// What is presented before this time was presented by the run before, or was not asked for.
+    pub discard_until: Option<Duration>,
+    /// Its media initialization section, decrypted; `None` where the container needs none.
+    pub init: Option<Bytes>,
+    /// Its bytes, decrypted, readable while they arrive.
+    pub body: UnitBody,
+    /// What it is, by its first bytes.
+    pub container: Container,
+    /// Presentation time of its start.
+    pub start: Duration,
+    /// Its duration, by the playlist.
+    pub duration: Duration,
+    /// Wall-clock time of its start, where the playlist states it.
+    pub program_date_time: Option<WallTime>,
+    /// Presentation time minus media time, in nanoseconds; `None` where the media has no timestamps.
+    pub timestamp_offset: Option<i64>,
+}
+
+impl fmt::Debug for MediaSegment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaSegment")
+            .field("variant", &self.variant)
+            .field("msn", &self.msn)
+            .field("run", &self.run)
+            .field("run_start", &self.run_start)
+            .field("container", &self.container)
+            .field("start", &self.start)
+            .field("duration", &self.duration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The segments of a track, in presentation order, from the variant that suits at each time.
+///
+/// Handing over a segment does not wait for its end: its body grows while it is read. How far playback has come is told
+/// with [`Segments::played_to`]; without it a segment counts as played when the next one is asked for.
+pub struct Segments {
+    shared: Arc<Shared>,
+    reader: ReaderId,
+    items: mpsc::Receiver<Item>,
+    timestamps: watch::Receiver<BTreeMap<u64, i64>>,
+    /// The initialization section of the run, once it is whole.
+    init: Option<(UnitKey, Bytes)>,
+    asked: bool,
+}
+
+impl fmt::Debug for Segments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Segments").field(&self.reader).finish()
+    }
+}
+
+impl Segments {
+    pub(crate) async fn open(shared: Arc<Shared>, track: Track) -> Result<Self, HlsError> {
+        // One unit is asked for at a time; an end or an error may follow it.
+        let (sender, items) = mpsc::channel(4);
+        let reader = shared.shelf.register(Demand::Open { view: View::Adaptive, track });
+        let timestamps = shared.timestamps.clone();
+        shared.order(Order::Feed { reader, items: sender }).await?;
+        Ok(Self { shared, reader, items, timestamps, init: None, asked: false })
+    }
+
+    /// The next segment, or `None` at the end. May be dropped and called again; nothing is lost.
+    ///
+    /// # Errors
+    /// The stream cannot go on.
+    pub async fn next(&mut self) -> Result<Option<MediaSegment>, HlsError> {
+        loop {
+            if !self.asked {
+                self.asked = true;
+                self.shared.shelf.say(self.reader, Demand::Next);
+            }
+            let item = self.items.recv().await.ok_or(HlsError::Closed)?;
+            self.asked = false;
+            match item {
+                Item::End => return Ok(None),
+                Item::Failed(error) => return Err(error),
+                Item::Unit { entry, init, body, container } => {
+                    if let Some(segment) = self.segment(*entry, init, body, container).await? {
+                        return Ok(Some(segment));
+                    }
+                    // Cut before anything was known of it: the same time comes again in another run.
+                }
+            }
+        }
+    }
+
+    /// Tells how far playback has come, so that the buffer is measured from there.
+    pub fn played_to(&self, at: Duration) {
+        self.shared.shelf.say(self.reader, Demand::Position { at });
+    }
+
+    async fn segment(
+        &mut self,
+        entry: Entry,
+        init: Option<UnitBody>,
+        body: UnitBody,
+        mut container: watch::Receiver<Option<Container>>,
+    ) -> Result<Option<MediaSegment>, HlsError> {
+        let init = match (entry.init, init) {
+            (Some(name), Some(init)) => Some(self.whole_init(name, &init).await?),
+            _ => None,
+        };
+        if let Err(error) = first_byte(&body).await {
+            return if StreamError::of(&error) == Some(StreamError::Cut) { Ok(None) } else { Err(error.into()) };
+        }
+        let container = container.wait_for(Option::is_some).await.ok().and_then(|container| *container);
+        let Some(container) = container else { return Err(HlsError::Closed) };
+        let timestamp_offset = self.timestamp_offset(&entry, container, init.as_deref(), &body).await?;
+        Ok(Some(MediaSegment {
+            track: entry.track,
+            variant: entry.unit.media,
+            msn: entry.msn,
+            dsn: entry.dsn,
+            run: entry.run,
+            run_start: entry.run_start.as_ref().map(|start| start.reason),
+            discard_until: entry.run_start.map(|start| start.discard_until),
+            init,
+            body,
+            container,
+            start: entry.start,
+            duration: entry.duration,
+            program_date_time: entry.program_date_time,
+            timestamp_offset,
+        }))
+    }
+
+    async fn whole_init(&mut self, name: UnitKey, body: &UnitBody) -> Result<Bytes, HlsError> {
+        if let Some((known, bytes)) = &self.init
+            && *known == name
+        {
+            return Ok(bytes.clone());
+        }
+        poll_fn(|cx| body.poll_len(cx)).await?;
+        let bytes = arrived(body, usize::MAX)?;
+        self.init = Some((name, bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// The offset of the segment's discontinuity sequence, found by whoever comes to it first.
+    async fn timestamp_offset(
+        &mut self,
+        entry: &Entry,
+        container: Container,
+        init: Option<&[u8]>,
+        body: &UnitBody,
+    ) -> Result<Option<i64>, HlsError> {
+        if let Some(offset) = self.timestamps.borrow().get(&entry.dsn.0) {
+            return Ok(Some(*offset));
+        }
+        let Some(time) = first_media_time(container, init, body).await? else { return Ok(None) };
+        self.shared.order(Order::MediaTime { unit: entry.unit, time }).await?;
+        let dsn = entry.dsn.0;
+        let map = self.timestamps.wait_for(|map| map.contains_key(&dsn)).await.map_err(|_| HlsError::Closed)?;
+        Ok(map.get(&dsn).copied())
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        self.shared.shelf.unregister(self.reader);
+    }
+}
+
+async fn first_byte(body: &UnitBody) -> std::io::Result<()> {
+    poll_fn(|cx| body.poll_ready(cx, 0..1)).await?;
+    body.chunk_at(0).map(|_| ())
+}
+
+async fn first_media_time(
+    container: Container,
+    init: Option<&[u8]>,
+    body: &UnitBody,
+) -> Result<Option<MediaTime>, HlsError> {
+    loop {
+        let prefix = arrived(body, TIMESTAMP_WITHIN)?;
+        match first_timestamp(container, init, &prefix) {
+            FirstTimestamp::At(timestamp) => return Ok(Some(MediaTime::from_nanos(timestamp.rescale(NANOS)))),
+            FirstTimestamp::None => return Ok(None),
+            FirstTimestamp::NeedMore if body.is_finished() || prefix.len() >= TIMESTAMP_WITHIN => return Ok(None),
+            FirstTimestamp::NeedMore => {}
+        }
+        let from = prefix.len() as u64;
+        poll_fn(|cx| body.poll_ready(cx, from..from + 1)).await?;
+    }
+}
+
+/// What has arrived of a body, at most `limit` bytes.
+fn arrived(body: &UnitBody, limit: usize) -> Result<Bytes, HlsError> {
+    let mut all = BytesMut::new();
+    while all.len() < limit {
+        match body.chunk_at(all.len() as u64)? {
+            ChunkAt::Bytes(bytes) if all.is_empty() && bytes.len() as u64 == body.len() => return Ok(bytes),
+            ChunkAt::Bytes(bytes) => all.extend_from_slice(&bytes),
+            ChunkAt::Pending | ChunkAt::End => break,
+        }
+    }
+    Ok(all.freeze())
+}

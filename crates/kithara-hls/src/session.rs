@@ -1,0 +1,146 @@
+//! The handle of a running session.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kithara_hls_core::{
+    playlist::{RenditionId, VariantId},
+    session::{Command, Status, Track},
+};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{HlsEvent, driver::Order, error::HlsError, segments::Segments, shelf::Shelf};
+
+/// What all handles of a session share.
+pub(crate) struct Shared {
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) events: broadcast::WeakSender<HlsEvent>,
+    /// Heard everything since opening; goes to the first who listens. Written once, by whoever that is.
+    pub(crate) first_listener: Mutex<Option<broadcast::Receiver<HlsEvent>>>,
+    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) timestamps: watch::Receiver<BTreeMap<u64, i64>>,
+    pub(crate) resolves_len: bool,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Shared {
+    pub(crate) async fn order(&self, order: Order) -> Result<(), HlsError> {
+        self.orders.send(order).await.map_err(|_| HlsError::Closed)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The last handle is gone, and with it everybody who could want anything.
+        self.cancel.cancel();
+    }
+}
+
+/// A running session. Clones are handles on the same one; when the last handle, source and segment stream is dropped,
+/// its fetches are cancelled and its task ends.
+#[derive(Clone)]
+pub struct HlsSession(Arc<Shared>);
+
+impl fmt::Debug for HlsSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HlsSession").field("status", &*self.0.status.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl HlsSession {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    /// What happens from now on. The first listener also gets what happened since opening, as far as the channel holds
+    /// it. The channel closes with the session.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<HlsEvent> {
+        let first = self.0.first_listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listen = || self.0.events.upgrade().map(|events| events.subscribe());
+        // A channel whose sender is gone: the session is over.
+        first.or_else(listen).unwrap_or_else(|| broadcast::channel(1).1)
+    }
+
+    /// A copy of what matters, as of now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.0.status.borrow().clone()
+    }
+
+    /// Waits until the status is another.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub async fn status_changed(&self) -> Result<Status, HlsError> {
+        let mut status = self.0.status.clone();
+        status.mark_unchanged();
+        status.changed().await.map_err(|_| HlsError::Closed)?;
+        Ok(status.borrow().clone())
+    }
+
+    /// Lets the streams of segments go on at `time`. Readers of bytes seek by themselves.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub async fn seek(&self, time: Duration) -> Result<(), HlsError> {
+        self.command(Command::Seek(time)).await
+    }
+
+    /// Plays this variant until told otherwise; `None` lets adaptation choose again. Streams of segments change as soon
+    /// as the variant's playlist is there; sources keep the variant they were opened with, and a new one gets this.
+    ///
+    /// # Errors
+    /// The session is over, or has no such variant.
+    pub async fn select_variant(&self, variant: Option<VariantId>) -> Result<(), HlsError> {
+        if let Some(id) = variant
+            && !self.0.status.borrow().variants.iter().any(|variant| variant.id == id)
+        {
+            return Err(HlsError::VariantNotFound);
+        }
+        self.command(Command::SelectVariant(variant)).await
+    }
+
+    /// Plays this audio rendition.
+    ///
+    /// # Errors
+    /// The session is over, or has no such rendition.
+    pub async fn select_audio(&self, rendition: RenditionId) -> Result<(), HlsError> {
+        if !self.0.status.borrow().renditions.iter().any(|it| it.id == rendition) {
+            return Err(HlsError::VariantNotFound);
+        }
+        self.command(Command::SelectAudio(rendition)).await
+    }
+
+    /// The segments of a track, for apps that demux by themselves.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub async fn segments(&self, track: Track) -> Result<Segments, HlsError> {
+        Segments::open(Arc::clone(&self.0), track).await
+    }
+
+    /// Ends the session and waits until its transfers have ended and its store has what was fetched. Readers get
+    /// [`HlsError::Closed`] behind what they hold.
+    pub async fn close(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.0.order(Order::Close { done }).await.is_ok() {
+            // An error means that the driver ended by itself meanwhile.
+            let _ = ended.await;
+        }
+    }
+
+    async fn command(&self, command: Command) -> Result<(), HlsError> {
+        self.0.order(Order::Command(command)).await
+    }
+}

@@ -1,0 +1,421 @@
+//! Where the driver puts unit bodies and readers find them.
+//!
+//! The driver writes: bodies, places, lengths, failures. Readers write their own cursor and read the rest. Everything is
+//! behind one lock that is held for a few map lookups and never while bytes are copied or a waker runs.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use kithara_hls_core::session::{Demand, MediaId, ReaderId, UnitKey};
+use kithara_stream::{ChunkAt, ReadAt, Source, StreamError, UnitBody};
+use tokio::sync::Notify;
+
+use crate::error::HlsError;
+
+/// Bytes read in sequence after a jump at which the driver is told at once.
+const TELL_AFTER: u64 = 64 * 1024;
+
+/// A unit this large is let go behind the reader while it is still being read.
+const LARGE: u64 = 8 << 20;
+
+/// Bodies by unit, and where they stand in the flat views.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    inner: Mutex<Inner>,
+    /// Told when a reader wants something: the driver waits here.
+    pub(crate) demands: Notify,
+    /// Told when a reader let bytes go: transfers of large units wait here.
+    pub(crate) room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    bodies: HashMap<UnitKey, UnitBody>,
+    places: HashMap<MediaId, BTreeMap<u64, UnitKey>>,
+    lens: HashMap<MediaId, u64>,
+    cursors: BTreeMap<ReaderId, Cursor>,
+    lost: Vec<UnitKey>,
+    next_reader: u64,
+    over: Option<HlsError>,
+}
+
+/// One reader, as it last was.
+#[derive(Debug, Default)]
+struct Cursor {
+    media: Option<MediaId>,
+    at: u64,
+    /// Where it last jumped to.
+    jumped_to: u64,
+    /// The unit it last read from.
+    unit: Option<UnitKey>,
+    /// What the driver has not heard yet.
+    says: Vec<Demand>,
+    refused: Option<HlsError>,
+    wakers: Vec<Waker>,
+    told_reading_on: bool,
+    ended: bool,
+}
+
+/// What a look at the shelf finds.
+enum Found {
+    Body { body: UnitBody, within: u64 },
+    Pending,
+    End,
+}
+
+impl Shelf {
+    /// A new cursor; the driver hears of it by `open`.
+    pub(crate) fn register(&self, open: Demand) -> ReaderId {
+        let mut inner = self.lock();
+        inner.next_reader += 1;
+        let reader = ReaderId(inner.next_reader);
+        inner.cursors.insert(reader, Cursor { says: vec![open], ..Cursor::default() });
+        drop(inner);
+        self.demands.notify_one();
+        reader
+    }
+
+    /// The reader is gone.
+    pub(crate) fn unregister(&self, reader: ReaderId) {
+        let mut inner = self.lock();
+        if let Some(cursor) = inner.cursors.get_mut(&reader) {
+            cursor.says = vec![Demand::Close];
+        }
+        drop(inner);
+        self.demands.notify_one();
+    }
+
+    /// Says something for a reader that is not about bytes.
+    pub(crate) fn say(&self, reader: ReaderId, demand: Demand) {
+        let mut inner = self.lock();
+        if let Some(cursor) = inner.cursors.get_mut(&reader) {
+            cursor.say(demand);
+        }
+        drop(inner);
+        self.demands.notify_one();
+    }
+
+    /// Everything readers said since the last call, and units whose bytes they found to be gone.
+    pub(crate) fn take_demands(&self) -> (Vec<(ReaderId, Demand)>, Vec<UnitKey>) {
+        let mut inner = self.lock();
+        let mut said = Vec::new();
+        for (reader, cursor) in &mut inner.cursors {
+            said.extend(cursor.says.drain(..).map(|demand| (*reader, demand)));
+        }
+        for (reader, demand) in &said {
+            if *demand == Demand::Close {
+                inner.cursors.remove(reader);
+            }
+        }
+        (said, std::mem::take(&mut inner.lost))
+    }
+
+    /// The length of a reader's flat view.
+    pub(crate) fn len(&self, reader: ReaderId) -> Option<u64> {
+        let inner = self.lock();
+        let media = inner.cursors.get(&reader)?.media?;
+        inner.lens.get(&media).copied()
+    }
+
+    /// Waits for the length of a reader's flat view.
+    pub(crate) fn poll_len(&self, reader: ReaderId, cx: &mut Context<'_>) -> Poll<io::Result<Option<u64>>> {
+        let mut inner = self.lock();
+        if let Some(len) = inner.cursors.get(&reader).and_then(|cursor| inner.lens.get(&cursor.media?)) {
+            return Poll::Ready(Ok(Some(*len)));
+        }
+        if let Some(over) = &inner.over {
+            return Poll::Ready(Err(over.clone().into()));
+        }
+        let Some(cursor) = inner.cursors.get_mut(&reader) else { return Poll::Ready(Ok(None)) };
+        if let Some(error) = cursor.refused.take() {
+            return Poll::Ready(Err(error.into()));
+        }
+        cursor.say(Demand::Length);
+        cursor.wait(cx);
+        drop(inner);
+        self.demands.notify_one();
+        Poll::Pending
+    }
+
+    /// Whether a reader has been given its stream.
+    pub(crate) fn poll_attached(&self, reader: ReaderId, cx: &mut Context<'_>) -> Poll<Result<MediaId, HlsError>> {
+        let mut inner = self.lock();
+        let over = inner.over.clone();
+        let Some(cursor) = inner.cursors.get_mut(&reader) else { return Poll::Ready(Err(HlsError::Closed)) };
+        if let Some(media) = cursor.media {
+            return Poll::Ready(Ok(media));
+        }
+        if let Some(error) = over.or_else(|| cursor.refused.take()) {
+            return Poll::Ready(Err(error));
+        }
+        cursor.wait(cx);
+        Poll::Pending
+    }
+
+    /// Copies bytes at `offset`.
+    pub(crate) fn read_at(&self, reader: ReaderId, offset: u64, buf: &mut [u8]) -> io::Result<ReadAt> {
+        if buf.is_empty() {
+            return Ok(ReadAt::Bytes(0));
+        }
+        match self.find(reader, offset)? {
+            Found::Pending => Ok(ReadAt::Pending),
+            Found::End => Ok(ReadAt::End),
+            Found::Body { body, within } => match body.read_at(within, buf) {
+                Ok(ReadAt::Bytes(count)) => {
+                    self.passed(reader, &body, within, count as u64);
+                    Ok(ReadAt::Bytes(count))
+                }
+                Ok(ReadAt::Pending) => self.pending(reader, offset).map(|()| ReadAt::Pending),
+                // The body ended and the next piece is not placed yet.
+                Ok(ReadAt::End) => self.pending(reader, offset).map(|()| ReadAt::Pending),
+                Err(error) => self.lost(reader, offset, error).map(|()| ReadAt::Pending),
+            },
+        }
+    }
+
+    /// Shares the chunk that holds the byte at `offset`, without a copy.
+    pub(crate) fn chunk_at(&self, reader: ReaderId, offset: u64) -> io::Result<ChunkAt> {
+        match self.find(reader, offset)? {
+            Found::Pending => Ok(ChunkAt::Pending),
+            Found::End => Ok(ChunkAt::End),
+            Found::Body { body, within } => match body.chunk_at(within) {
+                Ok(ChunkAt::Bytes(bytes)) => {
+                    self.passed(reader, &body, within, bytes.len() as u64);
+                    Ok(ChunkAt::Bytes(bytes))
+                }
+                Ok(ChunkAt::Pending | ChunkAt::End) => self.pending(reader, offset).map(|()| ChunkAt::Pending),
+                Err(error) => self.lost(reader, offset, error).map(|()| ChunkAt::Pending),
+            },
+        }
+    }
+
+    /// Whether a read at `offset` would find something.
+    pub(crate) fn poll_ready(&self, reader: ReaderId, cx: &mut Context<'_>, offset: u64) -> Poll<io::Result<()>> {
+        // The waker stands before the look: what changes after the look wakes it.
+        if let Some(cursor) = self.lock().cursors.get_mut(&reader) {
+            cursor.wait(cx);
+        }
+        match self.find(reader, offset) {
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(Found::End) => Poll::Ready(Ok(())),
+            Ok(Found::Pending) => Poll::Pending,
+            Ok(Found::Body { body, within }) => match body.chunk_at(within) {
+                Ok(ChunkAt::Bytes(_)) => Poll::Ready(Ok(())),
+                Ok(ChunkAt::Pending) => {
+                    self.pending(reader, offset)?;
+                    body.poll_ready(cx, within..within + 1)
+                }
+                Ok(ChunkAt::End) => {
+                    self.pending(reader, offset)?;
+                    Poll::Pending
+                }
+                Err(error) => match self.lost(reader, offset, error) {
+                    Ok(()) => Poll::Pending,
+                    Err(error) => Poll::Ready(Err(error)),
+                },
+            },
+        }
+    }
+
+    fn find(&self, reader: ReaderId, offset: u64) -> io::Result<Found> {
+        let mut inner = self.lock();
+        let Inner { bodies, places, lens, cursors, over, .. } = &mut *inner;
+        let Some(cursor) = cursors.get_mut(&reader) else { return Err(HlsError::Closed.into()) };
+        if let Some(error) = cursor.refused.take() {
+            return Err(error.into());
+        }
+        let moved = cursor.move_to(offset);
+        if let Some(media) = cursor.media {
+            if lens.get(&media).is_some_and(|len| offset >= *len) {
+                if !std::mem::replace(&mut cursor.ended, true) {
+                    cursor.tell_position();
+                    self.demands.notify_one();
+                }
+                return Ok(Found::End);
+            }
+            cursor.ended = false;
+            let place = places.get(&media).and_then(|places| places.range(..=offset).next_back());
+            if let Some((start, unit)) = place
+                && let Some(body) = bodies.get(unit)
+                && !(body.is_finished() && offset - start >= body.len())
+            {
+                let entered = cursor.unit.replace(*unit) != Some(*unit);
+                if entered || moved || cursor.begins_to_read_on() {
+                    cursor.tell_position();
+                    self.demands.notify_one();
+                }
+                return Ok(Found::Body { body: body.clone(), within: offset - start });
+            }
+        }
+        if let Some(over) = over {
+            return Err(over.clone().into());
+        }
+        cursor.tell_position();
+        self.demands.notify_one();
+        Ok(Found::Pending)
+    }
+
+    /// A reader stands before bytes that are not there yet.
+    fn pending(&self, reader: ReaderId, offset: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        if let Some(over) = &inner.over {
+            return Err(over.clone().into());
+        }
+        if let Some(cursor) = inner.cursors.get_mut(&reader) {
+            cursor.move_to(offset);
+            cursor.tell_position();
+        }
+        drop(inner);
+        self.demands.notify_one();
+        Ok(())
+    }
+
+    /// A read failed: bytes that were let go are asked for again, everything else is an error.
+    fn lost(&self, reader: ReaderId, offset: u64, error: io::Error) -> io::Result<()> {
+        let gone = matches!(StreamError::of(&error), Some(StreamError::Released | StreamError::Abandoned));
+        if !gone {
+            return Err(error);
+        }
+        let mut inner = self.lock();
+        let unit = inner.cursors.get(&reader).and_then(|cursor| cursor.unit);
+        if let Some(unit) = unit
+            && inner.bodies.remove(&unit).is_some()
+        {
+            inner.lost.push(unit);
+        }
+        drop(inner);
+        self.pending(reader, offset)
+    }
+
+    /// A reader took `count` bytes: large units are let go behind it.
+    fn passed(&self, reader: ReaderId, body: &UnitBody, within: u64, count: u64) {
+        let mut inner = self.lock();
+        let unit = inner.cursors.get(&reader).and_then(|cursor| cursor.unit);
+        if let Some(cursor) = inner.cursors.get_mut(&reader) {
+            cursor.at += count;
+        }
+        let alone = inner.cursors.values().filter(|cursor| cursor.unit == unit).count() == 1;
+        drop(inner);
+        if alone && body.len() > LARGE {
+            body.release(within + count);
+            self.room.notify_waiters();
+        }
+    }
+
+    // What the driver does.
+
+    /// Puts a body on the shelf.
+    pub(crate) fn put(&self, unit: UnitKey, body: UnitBody) {
+        let mut inner = self.lock();
+        inner.bodies.insert(unit, body);
+        let wakers = inner.all_wakers();
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes a body off the shelf. Whoever holds it keeps it.
+    pub(crate) fn remove(&self, unit: UnitKey) {
+        // Dropped outside the lock: a body may be megabytes.
+        let _body = self.lock().bodies.remove(&unit);
+    }
+
+    /// In the flat view of `media`, `unit` begins at `offset`.
+    pub(crate) fn place(&self, media: MediaId, unit: UnitKey, offset: u64) {
+        let mut inner = self.lock();
+        inner.places.entry(media).or_default().insert(offset, unit);
+        let wakers = inner.all_wakers();
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The flat view of `media` has `len` bytes.
+    pub(crate) fn set_len(&self, media: MediaId, len: u64) {
+        let mut inner = self.lock();
+        inner.lens.insert(media, len);
+        let wakers = inner.all_wakers();
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A reader reads `media`.
+    pub(crate) fn attach(&self, reader: ReaderId, media: MediaId) {
+        self.with_cursor(reader, |cursor| cursor.media = Some(media));
+    }
+
+    /// What a reader asked for cannot be done.
+    pub(crate) fn refuse(&self, reader: ReaderId, error: HlsError) {
+        self.with_cursor(reader, |cursor| cursor.refused = Some(error));
+    }
+
+    /// The session is over: what is on the shelf can still be read, nothing will be added.
+    pub(crate) fn close(&self, error: HlsError) {
+        let mut inner = self.lock();
+        inner.over.get_or_insert(error);
+        let wakers = inner.all_wakers();
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn with_cursor(&self, reader: ReaderId, change: impl FnOnce(&mut Cursor)) {
+        let mut inner = self.lock();
+        let Some(cursor) = inner.cursors.get_mut(&reader) else { return };
+        change(cursor);
+        let wakers = std::mem::take(&mut cursor.wakers);
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while the lock is held: poison carries no news.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn all_wakers(&mut self) -> Vec<Waker> {
+        self.cursors.values_mut().flat_map(|cursor| std::mem::take(&mut cursor.wakers)).collect()
+    }
+}
+
+impl Cursor {
+    /// Moves, and says whether that was a jump.
+    fn move_to(&mut self, offset: u64) -> bool {
+        if self.at == offset {
+            return false;
+        }
+        self.at = offset;
+        self.jumped_to = offset;
+        self.told_reading_on = false;
+        true
+    }
+
+    /// Whether it has just read far enough after a jump for read-ahead to pay.
+    fn begins_to_read_on(&mut self) -> bool {
+        let enough = self.at - self.jumped_to >= TELL_AFTER;
+        enough && !std::mem::replace(&mut self.told_reading_on, true)
+    }
+
+    fn tell_position(&mut self) {
+        self.say(Demand::At { offset: self.at, in_sequence: self.at.saturating_sub(self.jumped_to) });
+    }
+
+    /// A newer word of the same kind takes the place of the older one, so that a driver that is late finds few.
+    fn say(&mut self, demand: Demand) {
+        if self.says.contains(&Demand::Close) {
+            return;
+        }
+        let kind = std::mem::discriminant(&demand);
+        self.says.retain(|said| std::mem::discriminant(said) != kind);
+        self.says.push(demand);
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.wakers.push(cx.waker().clone());
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The task that fetches one unit.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kithara_demux::Container;
+use kithara_fetch::{Delivery, FetchRequest, Priority};
+use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, UnitRequest, Urgency};
+use kithara_stream::UnitBody;
+use tokio::sync::{Mutex, mpsc, watch};
+
+use crate::{
+    decrypt::{CbcStream, plain_len},
+    delivery::{Attempt, Bad, Slot},
+    driver::{Failed, Report},
+    error::HlsError,
+    keys::{KeyBytes, KeyState},
+    requests::Requests,
+    shelf::Shelf,
+};
+
+/// Progress is reported this often at most.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// A transfer waits while this much of its unit is held and readers have not come for it.
+const HOLD: u64 = 12 << 20;
+
+/// A unit that is to be fetched, and where it goes.
+pub(crate) struct UnitTask {
+    pub(crate) fetch: FetchId,
+    pub(crate) request: UnitRequest,
+    pub(crate) requests: Requests,
+    pub(crate) key: Option<watch::Receiver<KeyState>>,
+    pub(crate) slot: Arc<Mutex<Slot>>,
+    pub(crate) body: UnitBody,
+    pub(crate) container: watch::Sender<Option<Container>>,
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) reports: mpsc::Sender<Report>,
+}
+
+impl UnitTask {
+    /// Fetches the unit and reports how that went.
+    pub(crate) async fn run(self) {
+        // An earlier attempt that was cancelled may still be on its way out.
+        let slot = Arc::clone(&self.slot);
+        let mut slot = slot.lock().await;
+        let result = self.deliver(&mut slot).await;
+        drop(slot);
+        let report = Report::Fetched { fetch: self.fetch, result };
+        // The driver is gone when the session is: nobody is left to tell.
+        let _ = self.reports.send(report).await;
+    }
+
+    async fn deliver(&self, slot: &mut Slot) -> Result<Delivered, Failed> {
+        let mut delivery = self.requests.fetcher.fetch(unit_request(&self.requests, &self.request));
+        let result = self.receive(&mut delivery, slot).await;
+        if let Err(Failed { error: HlsError::BadDelivery { .. }, .. }) = &result {
+            // What was stored of it is no better than what was delivered.
+            delivery.reject();
+        }
+        result
+    }
+
+    async fn receive(&self, delivery: &mut Delivery, slot: &mut Slot) -> Result<Delivered, Failed> {
+        let head = delivery.head().await?.clone();
+        let from_store = head.from_cache();
+        self.report_head(&head).await;
+        let key = match &self.key {
+            Some(key) => Some(wait_for(key.clone()).await?),
+            None => None,
+        };
+        let cipher = key.zip(self.request.encryption).map(|(key, how)| CbcStream::new(key.get(), &how.iv));
+        let mut attempt = Attempt::new(slot, cipher);
+        let bad = |bad: Bad| self.bad(bad);
+        let (mut bytes, mut last) = (0_u64, None::<Instant>);
+        while let Some(chunk) = delivery.chunk().await? {
+            bytes += chunk.len() as u64;
+            let known = attempt.container().is_some();
+            attempt.push(chunk).map_err(bad)?;
+            if !known {
+                self.container.send_replace(attempt.container());
+            }
+            if last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
+                last = Some(Instant::now());
+                let _ = self.reports.send(Report::Progress { fetch: self.fetch, bytes }).await;
+            }
+            self.wait_for_room().await;
+        }
+        let delivered = attempt.finish(from_store).map_err(bad)?;
+        self.container.send_replace(slot.container);
+        Ok(delivered)
+    }
+
+    async fn report_head(&self, head: &kithara_fetch::Head) {
+        let clear = self.request.encryption.is_none();
+        let head = Head {
+            len: head.len.filter(|_| clear),
+            wire_len: head.len,
+            from_store: head.from_cache(),
+            time_to_first_byte: head.time_to_first_byte,
+        };
+        let _ = self.reports.send(Report::Head { fetch: self.fetch, head }).await;
+    }
+
+    /// Memory of a unit is bounded even when it is larger than all buffers: its transfer waits for its reader.
+    async fn wait_for_room(&self) {
+        loop {
+            let room = self.shelf.room.notified();
+            if self.body.held() < HOLD {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    fn bad(&self, bad: Bad) -> Failed {
+        let url = kithara_fetch::net::RedactedUrl::new(&self.request.url);
+        Failed { kind: bad.kind, error: HlsError::BadDelivery { url, reason: bad.reason.into() } }
+    }
+}
+
+/// How a unit is asked for.
+fn unit_request(requests: &Requests, unit: &UnitRequest) -> FetchRequest {
+    let class = match unit.urgency {
+        Urgency::Demand => Priority::Demand,
+        Urgency::Playback => Priority::Playback,
+    };
+    let range = unit.range.map(|range| range.start..range.end());
+    FetchRequest { range, ..requests.unit(&unit.url, class) }
+}
+
+async fn wait_for(mut key: watch::Receiver<KeyState>) -> Result<KeyBytes, Failed> {
+    let state = key.wait_for(Option::is_some).await.map_err(|_| Failed::from(HlsError::Closed))?;
+    match &*state {
+        Some(Ok(key)) => Ok(key.clone()),
+        Some(Err(error)) => Err(Failed { kind: FailureKind::Key, error: error.clone() }),
+        None => Err(Failed::from(HlsError::Closed)),
+    }
+}
+
+/// Finds out how many bytes a reader will see of a unit, with one small request.
+pub(crate) async fn size_of(
+    requests: Requests,
+    unit: UnitRequest,
+    key: Option<watch::Receiver<KeyState>>,
+) -> Result<u64, Failed> {
+    let request = unit_request(&requests, &unit);
+    let Some((encryption, key)) = unit.encryption.zip(key) else {
+        let tail = requests.fetcher.tail(request, 1).await?;
+        return Ok(tail.len);
+    };
+    let tail = requests.fetcher.tail(request, 32).await?;
+    let key = wait_for(key).await?;
+    plain_len(key.get(), &encryption.iv, &tail.bytes, tail.len).map_err(|bad| {
+        let url = kithara_fetch::net::RedactedUrl::new(&unit.url);
+        let reason = bad.to_string().into();
+        Failed { kind: FailureKind::Undecryptable, error: HlsError::BadDelivery { url, reason } }
+    })
+}
