@@ -142,7 +142,7 @@ fn segment(playlist: &MediaPlaylist, start: Duration, segment: &Segment) -> Valu
     object([
         ("uri", json!(segment.uri.as_str())),
         ("duration", seconds(segment.duration)),
-        ("title", json!(segment.title.as_deref())),
+        ("title", json!(segment.title())),
         ("discontinuity", json!(segment.discontinuity)),
         ("cc", json!(segment.dsn)),
         ("relative_cc", json!(relative)),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{ByteRange, MediaSequence, Uri};
+use super::{ByteRange, MediaSequence, SharedList, Uri};
 
 /// How a segment is encrypted (the METHOD attribute, RFC 8216 section 4.3.2.4).
 ///
@@ -110,5 +110,5 @@ pub struct InitSection {
     /// The keys in force where the tag stands; empty when the section is clear, which it is before the first key even
     /// if the segments after it are encrypted. Under `AES-128` the key must have an explicit IV; where one has not, the
     /// section has no number to take its place, and players use zero.
-    pub keys: Arc<[Key]>,
+    pub keys: SharedList<Key>,
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::BitRate;
 use crate::time::{MediaTime, WallTime};
 
 use super::{
-    ByteRange, DateRange, Delta, DiscontinuitySequence, InitSection, Key, Line, MediaSequence, PreloadHint,
-    RenditionReport, Rule, Segments, ServerControl, Text, UnknownTag, Uri, Variables, Violation,
+    DateRange, Delta, DiscontinuitySequence, InitSection, Key, MediaSequence, Part, PreloadHint, RenditionReport, Rule,
+    Segments, ServerControl, SharedList, UnknownTag, Variables, Violation,
 };
 
 /// One snapshot of a media playlist (RFC 8216 section 4.3.3). Immutable: a reload makes another one.
@@ -122,56 +121,6 @@ pub struct Start {
     pub precise: bool,
 }
 
-/// A media segment (RFC 8216 section 3) with the tags that apply to it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Segment {
-    /// Its number.
-    pub msn: MediaSequence,
-    /// Its discontinuity sequence number: the playlist's, plus the discontinuities up to this segment.
-    pub dsn: DiscontinuitySequence,
-    /// The resource.
-    pub uri: Uri,
-    /// EXTINF.
-    pub duration: Duration,
-    /// The bytes of the resource that are the segment; `None` for all of it. Implied offsets are resolved.
-    pub byte_range: Option<ByteRange>,
-    /// The initialization section it needs; `None` when it carries its own.
-    pub init: Option<Arc<InitSection>>,
-    /// The keys in force, one for each KEYFORMAT; empty when it is clear.
-    pub keys: Arc<[Key]>,
-    /// EXT-X-PROGRAM-DATE-TIME of this very segment.
-    pub program_date_time: Option<WallTime>,
-    /// EXT-X-BITRATE in force.
-    pub bitrate: Option<BitRate>,
-    /// Whether it begins a new media timeline or format.
-    pub discontinuity: bool,
-    /// Whether it is absent and should not be loaded.
-    pub gap: bool,
-    /// The title of EXTINF; `None` when it is missing or blank.
-    pub title: Option<Text>,
-    /// Its partial segments, while the playlist lists them.
-    pub parts: Box<[Part]>,
-    /// The line of its URI, in the text it was parsed from: a segment taken over from an earlier snapshot keeps it.
-    pub line: Line,
-}
-
-/// A partial segment (RFC 8216bis section 4.4.4.9).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Part {
-    /// The resource.
-    pub uri: Uri,
-    /// How long it plays.
-    pub duration: Duration,
-    /// The bytes of the resource that are the part; `None` for all of it. Implied offsets are resolved.
-    pub byte_range: Option<ByteRange>,
-    /// Whether it contains a frame that decodes on its own.
-    pub independent: bool,
-    /// Whether it is absent and should not be loaded.
-    pub gap: bool,
-    /// The line of its tag.
-    pub line: Line,
-}
-
 /// A segment some of whose parts are listed while it is not itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncompleteSegment {
@@ -182,11 +131,11 @@ pub struct IncompleteSegment {
     /// The initialization section it needs.
     pub init: Option<Arc<InitSection>>,
     /// The keys in force.
-    pub keys: Arc<[Key]>,
+    pub keys: SharedList<Key>,
     /// Its EXT-X-PROGRAM-DATE-TIME.
     pub program_date_time: Option<WallTime>,
     /// Whether it begins a new media timeline or format.
     pub discontinuity: bool,
     /// Its parts so far; may be empty when only such tags are there.
-    pub parts: Box<[Part]>,
+    pub parts: SharedList<Part>,
 }

@@ -12,7 +12,9 @@ mod metadata;
 mod multivariant;
 mod numbers;
 mod parse;
+mod segment;
 mod segments;
+mod shared_list;
 mod text;
 mod uri;
 mod variables;
@@ -21,7 +23,7 @@ pub use error::{ParseError, ParseErrorKind};
 pub use key::{InitSection, Iv, Key, KeyMethod};
 pub use lint::{Rule, Severity, Violation};
 pub use low_latency::{Delta, PreloadHint, PreloadKind, RenditionReport, ServerControl};
-pub use media::{IncompleteSegment, MediaPlaylist, Part, PlaylistType, Segment, Start};
+pub use media::{IncompleteSegment, MediaPlaylist, PlaylistType, Start};
 pub use metadata::{AttributeValue, Cue, DateRange, UnknownTag};
 pub use multivariant::{
     Channels, Characteristics, ClosedCaptions, Codecs, ContentSteering, HdcpLevel, MultivariantPlaylist, Rendition,
@@ -31,8 +33,9 @@ pub use numbers::{
     ByteRange, DiscontinuitySequence, FrameRate, Line, MediaSequence, RenditionId, Resolution, Score, VariantId,
 };
 pub use parse::{Limits, ParseOptions, parse};
+pub use segment::{Part, Segment};
 pub use segments::Segments;
-pub use text::Text;
+pub use shared_list::SharedList;
 pub use uri::Uri;
 pub use variables::Variables;
 

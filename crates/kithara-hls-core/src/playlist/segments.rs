@@ -12,6 +12,7 @@ use super::{MediaSequence, Segment};
 #[derive(Clone, Debug, Default)]
 pub struct Segments {
     slices: Vec<Slice>,
+    duration: Duration,
 }
 
 /// A run of segments out of a block.
@@ -112,11 +113,8 @@ impl Segments {
 
     /// The sum of all durations.
     #[must_use]
-    pub fn duration(&self) -> Duration {
-        let Some(last) = self.slices.last() else {
-            return Duration::ZERO;
-        };
-        last.start + last.segments().iter().map(|segment| segment.duration).sum::<Duration>()
+    pub const fn duration(&self) -> Duration {
+        self.duration
     }
 
     /// The segments, in order.
@@ -143,7 +141,8 @@ impl Segments {
         if segments.is_empty() {
             return;
         }
-        let (index, start) = (self.len(), self.duration());
+        let (index, start) = (self.len(), self.duration);
+        self.duration += segments.iter().map(|segment| segment.duration).sum::<Duration>();
         let to = segments.len();
         self.slices.push(Slice { block: Arc::new(Block { segments }), from: 0, to, index, start });
     }

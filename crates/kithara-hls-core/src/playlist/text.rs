@@ -15,37 +15,66 @@ pub(super) struct Source {
     pub(super) text: Box<str>,
 }
 
+/// A place in a [`Source`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    pub(super) const EMPTY: Self = Self { start: 0, len: 0 };
+
+    /// Where `part` stands in `source`; `None` when it does not point into it.
+    pub(super) fn of(part: &str, source: &Source) -> Option<Self> {
+        let start = (part.as_ptr() as usize).checked_sub(source.text.as_ptr() as usize)?;
+        let inside = start.checked_add(part.len())? <= source.text.len();
+        let (start, len) = (u32::try_from(start).ok()?, u32::try_from(part.len()).ok()?);
+        inside.then_some(Self { start, len })
+    }
+
+    pub(super) fn in_text(self, text: &str) -> &str {
+        &text[self.start as usize..][..self.len as usize]
+    }
+}
+
 /// A string of a playlist. Cloning is cheap; it keeps alive the piece of the playlist text it stands in, which is about
 /// a hundred segments long.
 #[derive(Clone)]
-pub struct Text {
+pub(super) struct Text {
     source: Arc<Source>,
-    start: u32,
-    len: u32,
+    span: Span,
 }
 
 impl Text {
     /// `part` of `source` when it points into it, else a copy.
     pub(super) fn within(source: &Arc<Source>, part: &str) -> Self {
-        let start = (part.as_ptr() as usize).wrapping_sub(source.text.as_ptr() as usize);
-        let end = start.wrapping_add(part.len());
-        match (u32::try_from(start), u32::try_from(part.len())) {
-            (Ok(start), Ok(len)) if end <= source.text.len() => Self { source: source.clone(), start, len },
-            _ => Self::copied(&source.base, part),
+        match Span::of(part, source) {
+            Some(span) => Self { source: source.clone(), span },
+            None => Self::copied(&source.base, part, "").0,
         }
     }
 
-    /// A copy of `text`, cut at 4 GiB.
-    pub(super) fn copied(base: &Arc<Url>, text: &str) -> Self {
-        let len = u32::try_from(text.len()).unwrap_or(0);
-        let text = text[..len as usize].into();
-        Self { source: Arc::new(Source { base: base.clone(), text }), start: 0, len }
+    /// A copy of `text`, and of a second one beside it.
+    pub(super) fn copied(base: &Arc<Url>, text: &str, other: &str) -> (Self, Span) {
+        let len = |text: &str| u32::try_from(text.len()).expect("the limits on a playlist are far below 4 GiB");
+        let source = Source { base: base.clone(), text: [text, other].concat().into() };
+        let copy = Self { source: Arc::new(source), span: Span { start: 0, len: len(text) } };
+        (copy, Span { start: len(text), len: len(other) })
+    }
+
+    /// What stands at `span` of the same source.
+    pub(super) fn beside(&self, span: Span) -> &str {
+        span.in_text(&self.source.text)
+    }
+
+    pub(super) fn is_of(&self, source: &Arc<Source>) -> bool {
+        Arc::ptr_eq(&self.source, source)
     }
 
     /// The string.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.source.text[self.start as usize..][..self.len as usize]
+    pub(super) fn as_str(&self) -> &str {
+        self.span.in_text(&self.source.text)
     }
 
     pub(super) fn base(&self) -> &Arc<Url> {

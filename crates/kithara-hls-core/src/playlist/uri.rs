@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::text::{Source, Text};
+use super::text::{Source, Span, Text};
 
 /// A URI as a playlist writes it, with the playlist's own address to resolve it against.
 ///
@@ -24,15 +24,37 @@ impl Uri {
     /// When the result is no URL.
     pub fn new(raw: &str, base: &Url) -> Result<Self, url::ParseError> {
         base.join(raw)?;
-        Ok(Self(Text::copied(&Arc::new(base.clone()), raw)))
+        Ok(Self(Text::copied(&Arc::new(base.clone()), raw, "").0))
     }
 
     /// `raw`, which may stand in `source`, relative to the base of `source`.
-    pub(super) fn within(source: &Arc<Source>, raw: &str) -> Result<Self, url::ParseError> {
-        if !resolves_for_certain(raw) {
+    ///
+    /// `origins` is handed from call to call: the URIs of a playlist mostly share a few.
+    pub(super) fn within(source: &Arc<Source>, raw: &str, origins: &mut Origins) -> Result<Self, url::ParseError> {
+        if !is_plain_path(raw) && !origins.contain(raw) {
             source.base.join(raw)?;
+            origins.remember(raw);
         }
         Ok(Self(Text::within(source, raw)))
+    }
+
+    pub(super) fn text(&self) -> &Text {
+        &self.0
+    }
+
+    /// The title of `span`, which stands in `source`, belongs to this URI: the same URI with the title beside it.
+    pub(super) fn with_title(self, span: Span, source: &Arc<Source>) -> (Self, Span) {
+        if span == Span::EMPTY || self.0.is_of(source) {
+            (self, span)
+        } else {
+            self.joined_by(span.in_text(&source.text))
+        }
+    }
+
+    /// The same URI with another text beside it.
+    pub(super) fn joined_by(&self, other: &str) -> (Self, Span) {
+        let (text, span) = Text::copied(self.0.base(), &self.0, other);
+        (Self(text), span)
     }
 
     /// The text of the playlist, variables substituted. It may carry secrets.
@@ -52,7 +74,7 @@ impl Uri {
 impl From<Url> for Uri {
     fn from(url: Url) -> Self {
         let base = Arc::new(url);
-        Self(Text::copied(&base, base.as_str()))
+        Self(Text::copied(&base, base.as_str(), "").0)
     }
 }
 
@@ -92,35 +114,43 @@ impl fmt::Debug for Uri {
     }
 }
 
-/// Whether `raw` is of a form that every HTTP base resolves, which spares trying. `false` means "try".
-fn resolves_for_certain(raw: &str) -> bool {
-    let bytes = raw.as_bytes();
-    let absolute = bytes.strip_prefix(b"https://").or_else(|| bytes.strip_prefix(b"http://"));
-    match absolute {
-        Some(rest) => has_plain_host(rest),
-        // Without a colon there is no scheme, without two slashes no host: only a path, which always resolves.
-        None => !bytes.starts_with(b"//") && !bytes.iter().any(|byte| matches!(byte, b':' | b'\\' | 0..=b' ')),
+/// Whether `raw` is a path and perhaps a query, which every HTTP base resolves.
+fn is_plain_path(raw: &str) -> bool {
+    // Without a colon there is no scheme, without two slashes no host. Control characters would be dropped first.
+    // Looking at every byte without a way out is what the compiler can vectorize.
+    let suspect = |byte: u8| u8::from(byte <= b' ') | u8::from(byte == b':') | u8::from(byte == b'\\');
+    !raw.starts_with("//") && raw.bytes().fold(0, |found, byte| found | suspect(byte)) == 0
+}
+
+/// The last origins that were seen to resolve, each as it is written before the path.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    seen: [String; 4],
+    oldest: usize,
+}
+
+impl Origins {
+    /// Whether `raw` is a URL of one of the origins, which then resolves since another one did.
+    fn contain(&self, raw: &str) -> bool {
+        self.seen.iter().filter(|origin| !origin.is_empty()).any(|origin| {
+            let rest = raw.strip_prefix(&**origin);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+        })
+    }
+
+    fn remember(&mut self, raw: &str) {
+        let Some(origin) = plain_origin(raw) else { return };
+        self.seen[self.oldest] = origin.to_owned();
+        self.oldest = (self.oldest + 1) % self.seen.len();
     }
 }
 
-/// Whether an authority begins with a name of letters, digits and single hyphens whose last label cannot be taken for a
-/// number, and ends there or with a short port.
-fn has_plain_host(rest: &[u8]) -> bool {
-    let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let len = rest.iter().take_while(|byte| is_host(byte)).count();
-    let (host, rest) = rest.split_at(len);
-    let labels = host.split(|byte| *byte == b'.');
-    let named = labels.last().is_some_and(|label| label.first().is_some_and(u8::is_ascii_alphabetic));
-    let punycode = host.windows(2).any(|pair| pair == b"--");
-    named && !punycode && ends_authority(rest)
-}
-
-fn ends_authority(rest: &[u8]) -> bool {
-    let rest = match rest.strip_prefix(b":") {
-        Some(port) => &port[port.iter().take(4).take_while(|byte| byte.is_ascii_digit()).count()..],
-        None => rest,
-    };
-    matches!(rest.first(), None | Some(b'/' | b'?' | b'#'))
+/// `scheme://host:port` of an absolute HTTP URL, as it stands there.
+fn plain_origin(raw: &str) -> Option<&str> {
+    let rest = raw.strip_prefix("https://").or_else(|| raw.strip_prefix("http://"))?;
+    let host = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let control = rest.bytes().take(host).any(|byte| byte <= b' ');
+    (!control).then_some(&raw[..raw.len() - rest.len() + host])
 }
 
 #[cfg(test)]
@@ -162,19 +192,28 @@ mod tests {
         }
     }
 
+    #[track_caller]
+    fn agrees_with_trying(raw: &str, origin: &str) {
+        let mut known = Origins::default();
+        let source = Arc::new(Source { base: Arc::new(base()), text: raw.into() });
+        let _ = Uri::within(&source, origin, &mut known);
+        let resolves = base().join(raw).is_ok();
+        assert_eq!(Uri::within(&source, raw, &mut known).is_ok(), resolves, "{raw:?} after {origin:?}");
+    }
+
     proptest! {
         #[test]
-        fn what_is_certain_to_resolve_does(raw in "(https?://|//|/|)[a-zA-Z0-9.:/?#@\\[\\]\\\\%_ -]{0,24}") {
-            if resolves_for_certain(&raw) {
-                prop_assert!(base().join(&raw).is_ok(), "{}", raw);
-            }
+        fn shortcuts_agree_with_trying(
+            origin in "https?://[a-z0-9.:@\\\\-]{0,8}",
+            rest in "[a-zA-Z0-9.:/?#@\\[\\]\\\\%_\t -]{0,16}",
+        ) {
+            agrees_with_trying(&format!("{origin}{rest}"), &origin);
+            agrees_with_trying(&rest, &origin);
         }
 
         #[test]
-        fn what_is_certain_to_resolve_does_for_any_text(raw in ".{0,24}") {
-            if resolves_for_certain(&raw) {
-                prop_assert!(base().join(&raw).is_ok(), "{}", raw);
-            }
+        fn shortcuts_agree_with_trying_for_any_text(raw in ".{0,24}", origin in ".{0,8}") {
+            agrees_with_trying(&raw, &origin);
         }
     }
 }

@@ -37,7 +37,7 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = Attribute<'a>;
 
     fn next(&mut self) -> Option<Attribute<'a>> {
-        let rest = self.rest.trim_start_matches([',', ' ', '\t']);
+        let rest = skipped(self.rest, |byte| matches!(byte, b',' | b' ' | b'\t'));
         if rest.is_empty() {
             self.rest = rest;
             return None;
@@ -51,7 +51,7 @@ impl<'a> Iterator for Attributes<'a> {
             self.rest = &rest[end + 1..];
             return Some(Attribute { name, value: "", quoted: false });
         }
-        let value = rest[end + 1..].trim_start_matches([' ', '\t']);
+        let value = skipped(&rest[end + 1..], |byte| matches!(byte, b' ' | b'\t'));
         let attribute = match value.strip_prefix('"') {
             Some(inner) => {
                 let (value, after) = split(inner, b'"');
@@ -66,6 +66,11 @@ impl<'a> Iterator for Attributes<'a> {
         };
         Some(attribute)
     }
+}
+
+/// `text` without the ASCII characters at its beginning that are `skip`.
+fn skipped(text: &str, skip: impl Fn(u8) -> bool) -> &str {
+    &text[text.bytes().take_while(|byte| byte.is_ascii() && skip(*byte)).count()..]
 }
 
 /// What stands before and behind the first `byte`; all of it before when there is none.

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::time::MediaTime;
 
-/// A decimal number in units of 10^-9.
+/// A decimal number of seconds, or of anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
     pub(super) negative: bool,
-    pub(super) nanos: u128,
+    /// The integer part, and 10^-9 parts.
+    pub(super) units: u64,
+    pub(super) nanos: u32,
     /// Whether it was written as an integer.
     pub(super) whole: bool,
 }
@@ -19,90 +21,115 @@ impl Decimal {
     /// More than nine decimals are rounded to the nearest. Signs and exponents are understood although the grammar has
     /// none. `None` when there is no number, or none that fits.
     pub(super) fn read(text: &str) -> Option<(Self, &str)> {
-        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
         let negative = text.starts_with('-');
-        let (integer, after) = digits(unsigned);
-        let (fraction, after) = after.strip_prefix('.').map_or(("", after), digits);
-        if integer.is_empty() && fraction.is_empty() {
+        let unsigned = if negative || text.starts_with('+') { &text[1..] } else { text };
+        let (units, whole_len) = leading_digits(unsigned.as_bytes());
+        let after = &unsigned[whole_len..];
+        let fraction = after.strip_prefix('.').unwrap_or_default();
+        let (carry, nanos, fraction_len) = nanos(fraction.as_bytes());
+        if whole_len + fraction_len == 0 {
             return None;
         }
-        let whole = fraction.is_empty();
-        let nanos = u128::from(number(integer)?) * NANOS + u128::from(nanos(fraction));
+        let after = if after.starts_with('.') { &fraction[fraction_len..] } else { after };
+        let decimal = Self { negative, units: units?.checked_add(carry)?, nanos, whole: fraction_len == 0 };
         match exponent(after) {
-            None => Some((Self { negative, nanos, whole }, after)),
-            Some((power, rest)) => Some((Self { negative, nanos: shifted(nanos, power)?, whole: false }, rest)),
+            None => Some((decimal, after)),
+            Some((power, rest)) => Some((decimal.shifted(power)?, rest)),
         }
     }
 
     /// Seconds; zero for negative ones.
-    pub(super) fn duration(self) -> Option<Duration> {
-        if self.negative {
-            return Some(Duration::ZERO);
-        }
-        let seconds = u64::try_from(self.nanos / NANOS).ok()?;
-        let nanos = u32::try_from(self.nanos % NANOS).ok()?;
-        Some(Duration::new(seconds, nanos))
+    pub(super) fn duration(self) -> Duration {
+        if self.negative { Duration::ZERO } else { Duration::new(self.units, self.nanos) }
     }
 
     /// Seconds, signed.
     pub(super) fn media_time(self) -> Option<MediaTime> {
-        let nanos = i64::try_from(self.nanos).ok()?;
+        let nanos = i64::try_from(self.units).ok()?.checked_mul(NANOS.into())?;
+        let nanos = nanos.checked_add(self.nanos.into())?;
         Some(MediaTime::from_nanos(if self.negative { -nanos } else { nanos }))
+    }
+
+    /// The number of 10^-9 parts.
+    pub(super) fn total_nanos(self) -> Option<u64> {
+        self.units.checked_mul(NANOS.into())?.checked_add(self.nanos.into())
+    }
+
+    /// The number times ten to the `power`.
+    fn shifted(self, power: i32) -> Option<Self> {
+        let total = u128::from(self.units) * u128::from(NANOS) + u128::from(self.nanos);
+        let factor = 10u128.checked_pow(power.unsigned_abs());
+        let total = match (power < 0, factor) {
+            (true, Some(factor)) => total.checked_add(factor / 2)? / factor,
+            (true, None) => 0,
+            (false, factor) => total.checked_mul(factor?)?,
+        };
+        let units = u64::try_from(total / u128::from(NANOS)).ok()?;
+        let nanos = u32::try_from(total % u128::from(NANOS)).ok()?;
+        Some(Self { units, nanos, whole: false, ..self })
     }
 }
 
 /// All of `text` as a decimal number of seconds that is not negative.
 pub(super) fn seconds(text: &str) -> Option<Duration> {
     let (decimal, rest) = Decimal::read(text)?;
-    rest.trim().is_empty().then_some(())?;
-    decimal.duration()
+    rest.trim().is_empty().then(|| decimal.duration())
 }
 
-/// The decimal integer at the beginning of `text` and what stands behind it.
+/// The decimal integer at the beginning of `text` and what stands behind it; `None` when there is none, or none that
+/// fits.
 pub(super) fn integer(text: &str) -> Option<(u64, &str)> {
-    let (digits, rest) = digits(text);
-    if digits.is_empty() {
-        return None;
+    let (value, len) = leading_digits(text.as_bytes());
+    value.filter(|_| len > 0).map(|value| (value, &text[len..]))
+}
+
+const NANOS: u32 = 1_000_000_000;
+
+/// The number that the digits at the beginning make, if it fits, and how many they are.
+fn leading_digits(text: &[u8]) -> (Option<u64>, usize) {
+    let (mut value, mut len) = (0u64, 0);
+    while let Some(digit) = text.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        len += 1;
+        // Nineteen digits always fit.
+        if len < 20 {
+            value = value * 10 + u64::from(digit);
+        } else {
+            let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            return (checked_number(&text[..len]), len);
+        }
     }
-    Some((number(digits)?, rest))
+    (Some(value), len)
 }
 
-const NANOS: u128 = 1_000_000_000;
-
-fn digits(text: &str) -> (&str, &str) {
-    let len = text.bytes().take_while(u8::is_ascii_digit).count();
-    text.split_at(len)
+fn checked_number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
-fn number(digits: &str) -> Option<u64> {
-    digits.bytes().try_fold(0u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+/// The fraction at the beginning of `text` as a carry and 10^-9 parts, rounded, and how many digits it has.
+fn nanos(text: &[u8]) -> (u64, u32, usize) {
+    let (mut value, mut len) = (0u32, 0);
+    while let Some(digit) = text.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        match len {
+            0..9 => value = value * 10 + u32::from(digit),
+            9 => value += u32::from(digit >= 5),
+            _ => {}
+        }
+        len += 1;
+    }
+    let nanos = value * POWERS[len.min(9)];
+    if nanos == NANOS { (1, 0, len) } else { (0, nanos, len) }
 }
 
-/// The fraction `digits` in units of 10^-9, rounded; up to 10^9.
-fn nanos(digits: &str) -> u32 {
-    let bytes = digits.as_bytes();
-    let head = bytes.iter().take(9).fold(0u32, |value, digit| value * 10 + u32::from(digit - b'0'));
-    let missing = 9u32.saturating_sub(u32::try_from(bytes.len()).unwrap_or(9));
-    let round_up = bytes.get(9).is_some_and(|digit| *digit >= b'5');
-    head * 10u32.pow(missing) + u32::from(round_up)
-}
+/// What a fraction of so many digits is multiplied by.
+const POWERS: [u32; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
 /// `e` or `E` with a power of ten of at most two digits.
 fn exponent(text: &str) -> Option<(i32, &str)> {
     let rest = text.strip_prefix(['e', 'E'])?;
     let unsigned = rest.strip_prefix(['-', '+']).unwrap_or(rest);
-    let (digits, after) = digits(unsigned);
-    let power: i32 = digits.parse().ok().filter(|power| *power < 100)?;
+    let (power, after) = integer(unsigned)?;
+    let power = i32::try_from(power).ok().filter(|power| *power < 100)?;
     Some((if rest.starts_with('-') { -power } else { power }, after))
-}
-
-fn shifted(nanos: u128, power: i32) -> Option<u128> {
-    let factor = 10u128.checked_pow(power.unsigned_abs());
-    match (power < 0, factor) {
-        (true, Some(factor)) => Some(nanos.checked_add(factor / 2)? / factor),
-        (true, None) => Some(0),
-        (false, factor) => nanos.checked_mul(factor?),
-    }
 }
 
 #[cfg(test)]
@@ -141,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_or_too_large_is_none() {
-        for text in ["", ".", "-", "x", "1,5", "NaN", "inf", "18446744073709551616", "1e99", "1e19"] {
+        for text in ["", ".", "-", "x", "1,5", "NaN", "inf", "18446744073709551616", "1e99", "1e20"] {
             check(text, None);
         }
         check("18446744073709551615.9999999999", None);

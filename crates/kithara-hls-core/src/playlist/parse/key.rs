@@ -84,7 +84,7 @@ mod tests {
         let one = "00000000000000000000000000000001".to_owned();
         assert_eq!(shown("0x1"), Some(one.clone()));
         assert_eq!(shown("0X00000000000000000000000000000001"), Some(one.clone()));
-        assert_eq!(shown(&one), Some(one));
+        assert_eq!(shown(&one), Some(one.clone()));
         for text in ["", "0x", "0xg", "+1", "0x000000000000000000000000000000001"] {
             assert_eq!(shown(text), None, "{text}");
         }

@@ -14,6 +14,10 @@ pub(super) enum Token<'a> {
 /// What `line` is. It is neither blank nor surrounded by blanks.
 pub(super) fn token(line: &str) -> Token<'_> {
     let Some(rest) = line.strip_prefix('#') else { return Token::Uri(line) };
+    // Every other line of most playlists is one of these.
+    if let Some(value) = rest.strip_prefix("EXTINF:") {
+        return Token::Tag { name: "EXTINF", value: Some(trimmed(value)) };
+    }
     if !rest.starts_with("EXT") {
         return Token::Comment;
     }
@@ -28,7 +32,7 @@ pub(super) fn trimmed(text: &str) -> &str {
     // Most lines have none; looking at both ends is much cheaper than trimming.
     let bytes = text.as_bytes();
     match (bytes.first(), bytes.last()) {
-        (Some(33..=126), Some(33..=126)) => text,
+        (Some(33..=126), Some(33..=126)) | (None, None) => text,
         _ => text.trim(),
     }
 }
@@ -95,7 +99,7 @@ mod tests {
 
     #[test]
     fn line_ends_of_both_kinds_and_blank_lines() {
-        check("#a\r\n\r\n  b \t\r\n\n", 9, &[("#a", 0), ("b", 2)], 15, 4);
+        check("#a\r\n\r\n  b \t\r\n\n", 9, &[("#a", 0), ("b", 2)], 14, 4);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::segments::BLOCK_LEN;
 use super::super::{
     Delta, DiscontinuitySequence, MediaPlaylist, MediaSequence, ParseErrorKind, PlaylistType, PreloadHint, PreloadKind,
     RenditionReport, Rule, Segments, ServerControl, UnknownTag,
@@ -260,7 +261,8 @@ impl MediaParser<'_> {
 
     /// Ends a piece: the segments of it join the others.
     pub(super) fn end_piece(&mut self) {
-        self.segments.push_block(std::mem::take(&mut self.segment.done).into());
+        let next = Vec::with_capacity(BLOCK_LEN);
+        self.segments.push_block(std::mem::replace(&mut self.segment.done, next).into());
     }
 
     fn take_segments(&mut self) -> Segments {

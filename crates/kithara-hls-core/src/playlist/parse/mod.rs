@@ -66,7 +66,9 @@ pub fn parse(text: &[u8], base: &Url, options: &ParseOptions<'_>) -> Result<Play
         return Err(ParseError { kind, line: Line(1) });
     }
     let marked = text.strip_prefix(b"\xef\xbb\xbf");
-    let decoded = String::from_utf8_lossy(marked.unwrap_or(text));
+    let unmarked = marked.unwrap_or(text);
+    // Replacing what is not UTF-8 is much slower than finding that all is.
+    let decoded = std::str::from_utf8(unmarked).map_or_else(|_| String::from_utf8_lossy(unmarked), Cow::Borrowed);
     let mut parser = Parser::new(&decoded, base, options);
     let start = Place { source: &parser.source(""), line: 1 };
     if marked.is_some() {

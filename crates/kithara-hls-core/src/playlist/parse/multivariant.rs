@@ -379,12 +379,12 @@ fn noted<T>(scope: &mut Scope<'_>, at: Place<'_>, value: Option<T>) -> Option<T>
 
 fn read_score(value: &str) -> Option<Score> {
     let (decimal, _) = Decimal::read(value)?;
-    (!decimal.negative).then_some(Score(u64::try_from(decimal.nanos).ok()?))
+    (!decimal.negative).then_some(Score(decimal.total_nanos()?))
 }
 
 fn read_frame_rate(value: &str) -> Option<FrameRate> {
     let (decimal, _) = Decimal::read(value)?;
-    let thousandths = (decimal.nanos + 500_000) / 1_000_000;
+    let thousandths = decimal.total_nanos()?.saturating_add(500_000) / 1_000_000;
     (!decimal.negative).then_some(FrameRate(u32::try_from(thousandths).ok()?))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::super::text::{Source, Text};
+use super::super::uri::Origins;
 use super::super::{AttributeValue, ByteRange, Line, ParseErrorKind, Rule, Uri, Variables, Violation};
 use super::attributes::{Attribute, Attributes};
 use super::limits::Limits;
@@ -37,6 +38,7 @@ pub(super) struct Scope<'a> {
     expanded: usize,
     entries: usize,
     metadata: usize,
+    origins: Origins,
     /// The highest EXT-X-VERSION that something in the text needs, and the first line that needs it.
     needs: (u64, u32),
 }
@@ -57,6 +59,7 @@ impl<'a> Scope<'a> {
             expanded: 0,
             entries: 0,
             metadata: 0,
+            origins: Origins::default(),
             needs: (1, 0),
         }
     }
@@ -140,8 +143,14 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn uri(&mut self, at: Place<'_>, raw: &str) -> Result<Uri, ParseErrorKind> {
-        let raw = self.expand(raw)?;
-        Uri::within(at.source, &raw).map_err(|_| ParseErrorKind::InvalidUri)
+        let expanded;
+        let raw = if self.expands {
+            expanded = self.expand(raw)?;
+            &*expanded
+        } else {
+            raw
+        };
+        Uri::within(at.source, raw, &mut self.origins).map_err(|_| ParseErrorKind::InvalidUri)
     }
 
     pub(super) fn text(&mut self, at: Place<'_>, raw: &str) -> Result<Text, ParseErrorKind> {
@@ -183,7 +192,7 @@ impl<'a> Scope<'a> {
         if decimal.negative || !rest.is_empty() {
             self.violation_of(at, Rule::InvalidNumber, value);
         }
-        decimal.duration()
+        Some(decimal.duration())
     }
 
     /// Whether the list has an attribute that this library must know and does not (section 6.3.1).

@@ -1,19 +1,20 @@
 //! Segments and parts, and the tags that apply to them (section 4.4.4).
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::BitRate;
 use crate::time::WallTime;
 
-use super::super::text::Text;
+use super::super::text::Span;
 use super::super::{
     ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, Key, KeyMethod, MediaSequence, ParseErrorKind,
-    Part, Rule, Segment, Uri,
+    Part, Rule, Segment, SharedList,
 };
 use super::attributes::Attributes;
 use super::decimal::Decimal;
 use super::key::read_key;
+use super::lexer::trimmed;
 use super::scope::{Place, RawByteRange, Scope};
 
 /// What the tags so far mean for the segments to come. Two texts that go on equally from equal carries mean the same.
@@ -22,9 +23,9 @@ pub(in super::super) struct Carry {
     /// The number of the next segment.
     pub(in super::super) msn: MediaSequence,
     pub(in super::super) dsn: DiscontinuitySequence,
-    pub(in super::super) keys: Arc<[Key]>,
+    pub(in super::super) keys: SharedList<Key>,
     pub(in super::super) init: Option<Arc<InitSection>>,
-    pub(in super::super) bitrate: Option<BitRate>,
+    pub(in super::super) kbps: Option<NonZeroU32>,
     /// Where a byte range without an offset continues.
     pub(in super::super) range_end: Option<u64>,
 }
@@ -32,7 +33,7 @@ pub(in super::super) struct Carry {
 /// Tags read since the last segment that wait for the next one.
 #[derive(Default)]
 struct Pending {
-    extinf: Option<(Duration, Option<Text>)>,
+    extinf: Option<(Duration, Span)>,
     byte_range: Option<RawByteRange>,
     discontinuities: u64,
     gap: bool,
@@ -46,9 +47,9 @@ pub(super) struct SegmentParser {
     pending: Pending,
     /// The segments since the list was last taken.
     pub(super) done: Vec<Segment>,
-    /// How many segments there are, and how long they play, in nanoseconds.
+    /// How many segments there are, and how long they play.
     pub(super) count: usize,
-    pub(super) elapsed: u64,
+    pub(super) elapsed: Duration,
     /// How long a segment plays that does not tell: the target duration.
     pub(super) usual_duration: Duration,
     parts: usize,
@@ -59,9 +60,9 @@ impl SegmentParser {
         let carry = Carry {
             msn: MediaSequence(0),
             dsn: DiscontinuitySequence(0),
-            keys: Arc::new([]),
+            keys: SharedList::new(),
             init: None,
-            bitrate: None,
+            kbps: None,
             range_end: None,
         };
         Self {
@@ -69,7 +70,7 @@ impl SegmentParser {
             pending: Pending::default(),
             done: Vec::new(),
             count: 0,
-            elapsed: 0,
+            elapsed: Duration::ZERO,
             usual_duration: Duration::ZERO,
             parts: 0,
         }
@@ -89,30 +90,24 @@ impl SegmentParser {
 
     /// EXTINF.
     pub(super) fn extinf(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
-        let (duration, mut title) = match memchr::memchr(b',', value.as_bytes()) {
-            Some(comma) => (&value[..comma], value[comma + 1..].trim()),
-            None => (value, ""),
-        };
-        let duration = match Decimal::read(duration) {
+        let (duration, title) = match Decimal::read(value) {
             Some((decimal, rest)) => {
-                if decimal.negative || !rest.trim().is_empty() {
-                    scope.violation_of(at, Rule::InvalidDuration, duration);
+                let (junk, title) = rest.split_at(rest.bytes().position(|byte| byte == b',').unwrap_or(rest.len()));
+                if decimal.negative || !junk.trim().is_empty() {
+                    scope.violation_of(at, Rule::InvalidDuration, value);
                 }
                 if !decimal.whole {
                     scope.needs(at, 3);
                 }
-                decimal.duration().ok_or(ParseErrorKind::OutOfRange)?
+                (decimal.duration(), trimmed(title.get(1..).unwrap_or_default()))
             }
-            None if duration.starts_with(|it: char| it.is_ascii_digit()) => {
-                return Err(ParseErrorKind::OutOfRange);
-            }
+            None if value.starts_with(|it: char| it.is_ascii_digit()) => return Err(ParseErrorKind::OutOfRange),
             None => {
-                scope.violation_of(at, Rule::InvalidDuration, duration);
-                title = value;
-                self.usual_duration
+                scope.violation_of(at, Rule::InvalidDuration, value);
+                (self.usual_duration, value.trim_start_matches(','))
             }
         };
-        let title = if title.is_empty() { None } else { Some(Text::within(at.source, title)) };
+        let title = Span::of(title, at.source).unwrap_or(Span::EMPTY);
         self.pending.extinf = Some((duration, title));
         Ok(())
     }
@@ -154,7 +149,7 @@ impl SegmentParser {
     /// EXT-X-BITRATE.
     pub(super) fn bitrate(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) {
         if let Some(kbps) = scope.integer(at, value) {
-            self.carry.bitrate = Some(BitRate::from_kbps(kbps));
+            self.carry.kbps = NonZeroU32::new(u32::try_from(kbps).unwrap_or(u32::MAX));
         }
     }
 
@@ -164,7 +159,7 @@ impl SegmentParser {
             scope.violation(at, Rule::TagAfterPart);
         }
         let Some(key) = read_key(scope, at, list, "EXT-X-KEY")? else {
-            self.carry.keys = Arc::new([]);
+            self.carry.keys = SharedList::new();
             return Ok(());
         };
         let others = self.carry.keys.iter().filter(|other| other.keyformat != key.keyformat);
@@ -253,37 +248,43 @@ impl SegmentParser {
 
     /// The URI line of a segment.
     pub(super) fn finish(&mut self, scope: &mut Scope<'_>, at: Place<'_>, raw: &str) -> Result<(), ParseErrorKind> {
-        let pending = std::mem::take(&mut self.pending);
-        let (duration, title) = pending.extinf.unwrap_or_else(|| {
+        let pending = &mut self.pending;
+        let (duration, title) = pending.extinf.take().unwrap_or_else(|| {
             scope.violation(at, Rule::MissingExtinf);
-            (self.usual_duration, None)
+            (self.usual_duration, Span::EMPTY)
         });
+        let (byte_range, date) = (pending.byte_range.take(), pending.date.take());
+        let discontinuities = std::mem::take(&mut pending.discontinuities);
+        let gap = std::mem::take(&mut pending.gap);
+        let parts = std::mem::take(&mut pending.parts).into();
         self.count(scope, duration)?;
         let uri = scope.uri(at, raw)?;
-        let byte_range = match pending.byte_range {
+        let byte_range = match byte_range {
             Some(range) => Some(self.resolved(scope, at, range)?),
             None => None,
         };
-        self.carry.range_end = byte_range.map(ByteRange::end);
-        self.carry.dsn.0 = self.carry.dsn.0.saturating_add(pending.discontinuities);
-        let msn = self.carry.msn;
-        self.carry.msn = msn.checked_add(1).ok_or(ParseErrorKind::OutOfRange)?;
+        let carry = &mut self.carry;
+        carry.range_end = byte_range.map(ByteRange::end);
+        carry.dsn.0 = carry.dsn.0.saturating_add(discontinuities);
+        let msn = carry.msn;
+        carry.msn = msn.checked_add(1).ok_or(ParseErrorKind::OutOfRange)?;
+        let (uri, title) = uri.with_title(title, at.source);
         self.done.push(Segment {
             msn,
-            dsn: self.carry.dsn,
+            dsn: carry.dsn,
             uri,
             duration,
             byte_range,
-            init: self.carry.init.clone(),
-            keys: self.carry.keys.clone(),
-            program_date_time: pending.date,
-            // A rate speaks of whole resources only (section 4.4.4.8).
-            bitrate: self.carry.bitrate.filter(|_| byte_range.is_none()),
-            discontinuity: pending.discontinuities > 0,
-            gap: pending.gap,
-            title,
-            parts: pending.parts.into(),
+            init: carry.init.clone(),
+            keys: carry.keys.clone(),
+            program_date_time: date,
+            parts,
+            discontinuity: discontinuities > 0,
+            gap,
             line: at.line(),
+            title,
+            // A rate speaks of whole resources only (section 4.4.4.8).
+            kbps: carry.kbps.filter(|_| byte_range.is_none()),
         });
         Ok(())
     }
@@ -312,11 +313,9 @@ impl SegmentParser {
             let limit = scope.limits.segments;
             return Err(ParseErrorKind::TooLarge { what: "segments", limit });
         }
-        let elapsed = u64::try_from(duration.as_nanos()).ok();
-        let elapsed = elapsed.and_then(|nanos| self.elapsed.checked_add(nanos));
         // Presentation time counts signed nanoseconds.
-        let fits = elapsed.filter(|nanos| i64::try_from(*nanos).is_ok());
-        self.elapsed = fits.ok_or(ParseErrorKind::OutOfRange)?;
+        let elapsed = self.elapsed.checked_add(duration).filter(|elapsed| *elapsed <= LONGEST);
+        self.elapsed = elapsed.ok_or(ParseErrorKind::OutOfRange)?;
         Ok(())
     }
 
@@ -329,3 +328,6 @@ impl SegmentParser {
         range.resolved(self.carry.range_end.unwrap_or(0))
     }
 }
+
+/// How long a playlist may play: 292 years.
+const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
