@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The format of a unit, as told by its bytes.
 ///
-/// The first nine are what HLS delivers as segments (RFC 8216 section 3); the rest are recognised so that a progressive file can be told
+/// The first eight are what HLS delivers as segments (RFC 8216 section 3); the rest are recognised so that a progressive file can be told
 /// from a playlist or an error page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -19,7 +19,6 @@ use crate::{Container, Timestamp};
 
 /// How a demuxer works.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct DemuxOptions {
     /// Which kinds of tracks are delivered. Leaving out pictures saves the memory they are put together in. Default: all.
     pub deliver: Deliver,

@@ -27,7 +27,6 @@ pub enum Output {
 
 /// What a decoder takes at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Packet {
     /// The track it belongs to.
     pub track: TrackId,

@@ -95,7 +95,6 @@ impl PackedDemux {
             self.timer = FrameTimer::at(self.clock.present(ticks));
         }
         if let Some(gapless) = id3::gapless(&tag) {
-            // A decoder of MP3 lags on top of what the encoder added; iTunes counts the lag of AAC itself.
             self.note(gapless, out);
         }
         if id3::has_content(&tag) && out.delivers_metadata() {
@@ -126,6 +125,10 @@ impl PackedDemux {
     }
 
     fn note(&mut self, gapless: Gapless, out: &mut Outputs) {
+        // The first note counts: behind a tag, an encoder's own frame may say the same again.
+        if matches!(self.padding, Padding::Counting { .. }) {
+            return;
+        }
         out.set_gapless(TRACK, gapless);
         if self.padding == Padding::Unknown {
             self.padding = Padding::Counting { gapless, seen: 0 };

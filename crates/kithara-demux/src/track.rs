@@ -177,7 +177,6 @@ impl fmt::Display for Codec {
 
 /// The format of sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct AudioFormat {
     /// Samples per second of what a decoder gives, as signalled. See [`AacExtension::Possible`] for when it may give more.
     pub sample_rate: u32,
@@ -204,7 +203,6 @@ pub enum AacExtension {
 
 /// The size of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct VideoFormat {
     /// Pixels across.
     pub width: u16,
@@ -214,7 +212,6 @@ pub struct VideoFormat {
 
 /// Samples that an encoder added to fill its frames, as written by LAME and iTunes. Counted in samples per channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct Gapless {
     /// Samples to drop at the start of what a decoder gives, its own delay included.
     pub start: u32,

@@ -58,6 +58,9 @@ enum Place {
 /// Ticks of a second fine enough to compare times of different clocks.
 const NANOSECONDS: NonZeroU32 = NonZeroU32::new(1_000_000_000).expect("a billion is not zero");
 
+/// Runs of earlier fragments, and events, that may wait for what follows. Sane files have a handful.
+const MAX_PENDING: usize = 1024;
+
 /// How far a track has come.
 #[derive(Clone, Copy, Debug)]
 struct TrackProgress {
@@ -259,16 +262,20 @@ impl BmffDemux {
             return Ok(());
         };
         self.use_descriptions(&fragment, out)?;
-        let mut runs: Vec<_> = self.runs.drain(..).collect();
+        if self.runs.len() > MAX_PENDING {
+            out.damage(DamageKind::Malformed, None, 0);
+            self.runs.clear();
+        }
         let file_shift = self.file_shift(&fragment);
         let mut previous_end = None;
         for part in fragment.tracks {
             let added = self.place_runs(part, start, previous_end, file_shift);
             previous_end = added.last().and_then(SampleRun::end).or(previous_end);
-            runs.extend(added);
+            self.runs.extend(added);
         }
-        runs.sort_by_key(|run| run.start);
-        self.runs = runs.into();
+        if !self.runs.iter().is_sorted_by_key(|run| run.start) {
+            self.runs.make_contiguous().sort_by_key(|run| run.start);
+        }
         self.tell_unit_start(out);
         Ok(())
     }
@@ -369,7 +376,8 @@ impl BmffDemux {
             (EventTime::IntoUnit(delta), Some(start)) => {
                 start.rescale(event.timescale).saturating_add(i64::from(delta))
             }
-            (EventTime::IntoUnit(_), None) => return self.events.push(event),
+            (EventTime::IntoUnit(_), None) if self.events.len() < MAX_PENDING => return self.events.push(event),
+            (EventTime::IntoUnit(_), None) => return out.damage(DamageKind::Malformed, None, 0),
         };
         out.push(Output::Metadata(event.at(time)));
     }

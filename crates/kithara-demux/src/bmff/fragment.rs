@@ -85,21 +85,25 @@ const SIZE: u32 = 0x200;
 const FLAGS: u32 = 0x400;
 const COMPOSITION_OFFSET: u32 = 0x800;
 
+/// Runs of the largest fragment that is read. Each takes twenty bytes in the file and ten times that in memory.
+const MAX_RUNS: usize = 1 << 14;
+
 impl Fragment {
-    /// Parses the payload of a `moof`; `None` if a box in it is shorter than its fields.
+    /// Parses the payload of a `moof`; `None` if a box in it is shorter than its fields, or if it has too many runs.
     pub(crate) fn parse(moof: &Bytes) -> Option<Self> {
         let mut tracks = Vec::new();
-        for (kind, payload) in boxes(moof) {
-            if kind == *b"traf" {
-                tracks.push(TrackFragment::parse(&moof.slice_ref(payload))?);
-            }
+        let mut runs_left = MAX_RUNS;
+        for (_, payload) in boxes(moof).filter(|(kind, _)| kind == b"traf") {
+            let track = TrackFragment::parse(&moof.slice_ref(payload), runs_left)?;
+            runs_left = runs_left.checked_sub(track.runs.len() + 1)?;
+            tracks.push(track);
         }
         Some(Self { tracks })
     }
 }
 
 impl TrackFragment {
-    fn parse(traf: &Bytes) -> Option<Self> {
+    fn parse(traf: &Bytes, max_runs: usize) -> Option<Self> {
         let (_, flags, mut header) = full_box(super::find(traf, b"tfhd")?)?;
         let track_id = header.u32()?;
         let base = match flags {
@@ -119,6 +123,7 @@ impl TrackFragment {
                     let (version, _, mut time) = full_box(payload)?;
                     track.decode_time = Some(if version == 0 { u64::from(time.u32()?) } else { time.u64()? });
                 }
+                b"trun" if track.runs.len() == max_runs => return None,
                 b"trun" => track.runs.push(TrackRun::parse(&traf.slice_ref(payload))?),
                 _ => {}
             }

@@ -9,6 +9,12 @@ use crate::cursor::Cursor;
 use crate::track::{Gapless, Track, TrackId, TrackKind};
 use crate::{Timestamp, gapless};
 
+/// Tracks that are looked at. No presentation has so many, and each fragment is compared with all of them.
+const MAX_TRACKS: usize = 256;
+
+/// Characters of the longest language tag.
+const MAX_LANGUAGE: usize = 64;
+
 /// A parsed `moov`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Movie {
@@ -48,7 +54,8 @@ impl Movie {
         let movie_timescale = find(moov, b"mvhd").and_then(timescale);
         let note = find(moov, b"udta").and_then(itunes_note);
         let traks = boxes(moov).filter(|(kind, _)| kind == b"trak");
-        let mut tracks: Vec<_> = traks.filter_map(|(_, trak)| MovieTrack::parse(trak, movie_timescale, note)).collect();
+        let mut tracks: Vec<_> =
+            traks.filter_map(|(_, trak)| MovieTrack::parse(trak, movie_timescale, note)).take(MAX_TRACKS).collect();
         for (_, trex) in boxes(find(moov, b"mvex").unwrap_or_default()).filter(|(kind, _)| kind == b"trex") {
             read_trex(trex, &mut tracks);
         }
@@ -144,7 +151,8 @@ fn language(payload: &[u8]) -> Option<String> {
 /// The BCP 47 tag of an `elng`.
 fn extended_language(payload: &[u8]) -> Option<String> {
     let tag = payload.get(4..)?.split(|byte| *byte == 0).next()?;
-    let valid = !tag.is_empty() && tag.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let valid =
+        (1..=MAX_LANGUAGE).contains(&tag.len()) && tag.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
     valid.then(|| String::from_utf8_lossy(tag).into_owned())
 }
 

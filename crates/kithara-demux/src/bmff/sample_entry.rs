@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::descriptors::StreamDescriptor;
 use super::{FourCc, boxes, find, full_box};
 use crate::cursor::Cursor;
-use crate::frames::asc::AacConfig;
+use crate::frames::asc;
 use crate::track::{AacExtension, AudioFormat, Codec, VideoFormat};
 
 /// One sample entry.
@@ -121,7 +121,7 @@ fn mpeg4_audio(children: &[u8], plain: AudioFormat) -> (Codec, Bytes, AudioForma
     let Some(descriptor) = descriptor else { return (Codec::Other(*b"mp4a"), Bytes::new(), plain) };
     match descriptor.object_type {
         0x40 | 0x66..=0x68 => {
-            let audio = AacConfig::parse(descriptor.config).map_or(plain, |config| config.format);
+            let audio = asc::parse(descriptor.config).unwrap_or(plain);
             (Codec::Aac, Bytes::copy_from_slice(descriptor.config), audio)
         }
         0x69 | 0x6B => (Codec::Mp3, Bytes::new(), plain),

@@ -1,4 +1,4 @@
-//! WebVTT cues in samples (ISO/IEC 14496-30, 6.4).
+//! WebVTT cues in samples (ISO/IEC 14496-30).
 
 use super::{boxes, find};
 

@@ -14,44 +14,29 @@ const MAX_IMPLICIT_SBR_RATE: u32 = 24_000;
 /// Channels by channel configuration; 0 where the packets tell.
 const CHANNELS: [u16; 15] = [0, 1, 2, 3, 4, 5, 6, 8, 0, 0, 0, 7, 8, 24, 8];
 
-/// What a configuration says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AacConfig {
-    pub(crate) format: AudioFormat,
-    /// Samples per channel of a packet, counted at the rate of `format`.
-    pub(crate) samples: u32,
-}
-
-impl AacConfig {
-    /// Reads a configuration; `None` if it is cut or reserved.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut bits = BitReader::new(bytes);
-        let mut object_type = read_object_type(&mut bits)?;
-        let core_rate = read_rate(&mut bits)?;
-        let channel_config = bits.read(4)? as usize;
-        let mut extension = AacExtension::Absent;
-        let mut sample_rate = core_rate;
-        if object_type == SBR || object_type == PS {
-            extension = if object_type == PS { AacExtension::SbrAndPs } else { AacExtension::Sbr };
-            sample_rate = read_rate(&mut bits)?;
-            object_type = read_object_type(&mut bits)?;
-        }
-        // Frame length, core coder and extension flags of GASpecificConfig; other object types have other fields, none of which we need.
-        let is_short = matches!(object_type, 1..=4) && bits.flag()?;
-        let signalled = extension != AacExtension::Absent;
-        if !signalled && channel_config != 0 && matches!(object_type, 1..=4) {
-            let behind = trailing_extension(bits);
-            extension = behind.map_or_else(|| implicit(core_rate), |(extension, _)| extension);
-            sample_rate = behind.and_then(|(_, rate)| rate).unwrap_or(core_rate);
-        } else if !signalled && matches!(object_type, 1..=4) {
-            extension = implicit(core_rate);
-        }
-        let core_samples: u32 = if is_short { 960 } else { 1024 };
-        let samples = u64::from(core_samples) * u64::from(sample_rate) / u64::from(core_rate.max(1));
-        let channels = CHANNELS.get(channel_config).copied().unwrap_or(0);
-        let channels = if extension == AacExtension::SbrAndPs && channels == 1 { 2 } else { channels };
-        Some(Self { format: AudioFormat { sample_rate, channels, extension }, samples: u32::try_from(samples).ok()? })
+/// What a configuration says; `None` if it is cut or reserved.
+pub(crate) fn parse(bytes: &[u8]) -> Option<AudioFormat> {
+    let mut bits = BitReader::new(bytes);
+    let mut object_type = read_object_type(&mut bits)?;
+    let core_rate = read_rate(&mut bits)?;
+    let channel_config = bits.read(4)? as usize;
+    let mut extension = AacExtension::Absent;
+    let mut sample_rate = core_rate;
+    let is_explicit = object_type == SBR || object_type == PS;
+    if is_explicit {
+        extension = if object_type == PS { AacExtension::SbrAndPs } else { AacExtension::Sbr };
+        sample_rate = read_rate(&mut bits)?;
+        object_type = read_object_type(&mut bits)?;
     }
+    if !is_explicit && matches!(object_type, 1..=4) {
+        // In front of a program configuration element the place of a trailing extension cannot be told.
+        let behind = if channel_config == 0 { None } else { trailing_extension(bits) };
+        extension = behind.map_or_else(|| implicit(core_rate), |(extension, _)| extension);
+        sample_rate = behind.and_then(|(_, rate)| rate).unwrap_or(core_rate);
+    }
+    let channels = CHANNELS.get(channel_config).copied().unwrap_or(0);
+    let channels = if extension == AacExtension::SbrAndPs && channels == 1 { 2 } else { channels };
+    Some(AudioFormat { sample_rate, channels, extension })
 }
 
 /// The configuration that an ADTS header stands for, as the two bytes a decoder takes.
@@ -61,7 +46,7 @@ pub(crate) fn from_adts(header: &AdtsHeader) -> [u8; 2] {
     bits.to_be_bytes()
 }
 
-/// The format that an ADTS header stands for, as [`AacConfig::parse`] reads it off that configuration.
+/// The format that an ADTS header stands for, as [`parse`] reads it off that configuration.
 pub(crate) fn format_of_adts(header: &AdtsHeader) -> AudioFormat {
     let sample_rate = SAMPLE_RATES[usize::from(header.rate_index)];
     let channels = CHANNELS[usize::from(header.channel_config)];
@@ -75,6 +60,8 @@ const fn implicit(core_rate: u32) -> AacExtension {
 
 /// The extension behind the core's configuration, which old decoders do not read, and its sample rate.
 fn trailing_extension(mut bits: BitReader<'_>) -> Option<(AacExtension, Option<u32>)> {
+    // The flags of GASpecificConfig: frame length, core coder and its delay, extension.
+    bits.flag()?;
     let depends_on_core = bits.flag()?;
     bits.read(if depends_on_core { 14 } else { 0 })?;
     bits.flag()?;
@@ -108,37 +95,33 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(config: &[u8], sample_rate: u32, channels: u16, extension: AacExtension, samples: u32) {
-        let got = AacConfig::parse(config).unwrap();
-        assert_eq!(
-            got,
-            AacConfig { format: AudioFormat { sample_rate, channels, extension }, samples },
-            "{config:02x?}"
-        );
+    fn check(config: &[u8], sample_rate: u32, channels: u16, extension: AacExtension) {
+        let want = AudioFormat { sample_rate, channels, extension };
+        assert_eq!(parse(config), Some(want), "{config:02x?}");
     }
 
     #[test]
     fn plain_configurations_are_read() {
-        check(&[0x11, 0x90], 48_000, 2, AacExtension::Absent, 1024);
-        check(&[0x12, 0x08], 44_100, 1, AacExtension::Absent, 1024);
-        check(&[0x11, 0x94], 48_000, 2, AacExtension::Absent, 960);
-        check(&[0x13, 0x10], 24_000, 2, AacExtension::Possible, 1024);
-        check(&[0x17, 0x80, 0x5D, 0xC0, 0x10], 48_000, 2, AacExtension::Absent, 1024);
+        check(&[0x11, 0x90], 48_000, 2, AacExtension::Absent);
+        check(&[0x12, 0x08], 44_100, 1, AacExtension::Absent);
+        check(&[0x11, 0x94], 48_000, 2, AacExtension::Absent);
+        check(&[0x13, 0x10], 24_000, 2, AacExtension::Possible);
+        check(&[0x17, 0x80, 0x5D, 0xC0, 0x10], 48_000, 2, AacExtension::Absent);
     }
 
     #[test]
     fn extensions_are_found_in_front_and_behind() {
-        check(&[0x2B, 0x11, 0x88, 0x00], 48_000, 2, AacExtension::Sbr, 2048);
-        check(&[0xEB, 0x09, 0x88, 0x00], 48_000, 2, AacExtension::SbrAndPs, 2048);
-        check(&[0x13, 0x10, 0x56, 0xE5, 0x98], 48_000, 2, AacExtension::Sbr, 2048);
-        check(&[0x13, 0x08, 0x56, 0xE5, 0x9D, 0x48, 0x80], 48_000, 2, AacExtension::SbrAndPs, 2048);
-        check(&[0x13, 0x10, 0x56, 0xE5, 0x00], 24_000, 2, AacExtension::Absent, 1024);
+        check(&[0x2B, 0x11, 0x88, 0x00], 48_000, 2, AacExtension::Sbr);
+        check(&[0xEB, 0x09, 0x88, 0x00], 48_000, 2, AacExtension::SbrAndPs);
+        check(&[0x13, 0x10, 0x56, 0xE5, 0x98], 48_000, 2, AacExtension::Sbr);
+        check(&[0x13, 0x08, 0x56, 0xE5, 0x9D, 0x48, 0x80], 48_000, 2, AacExtension::SbrAndPs);
+        check(&[0x13, 0x10, 0x56, 0xE5, 0x00], 24_000, 2, AacExtension::Absent);
     }
 
     #[test]
     fn cut_configurations_are_refused() {
         for config in [&[][..], &[0x11], &[0x1F, 0x80], &[0x2B, 0x11], &[0x17, 0x80, 0x00, 0x00, 0x10]] {
-            assert_eq!(AacConfig::parse(config), None, "{config:02x?}");
+            assert_eq!(parse(config), None, "{config:02x?}");
         }
     }
 
@@ -149,7 +132,7 @@ mod tests {
         for rate_index in 0..13 {
             let header =
                 AdtsHeader { rate_index, channel_config: rate_index % 8, object_type: 1 + rate_index % 4, ..header };
-            assert_eq!(format_of_adts(&header), AacConfig::parse(&from_adts(&header)).unwrap().format, "{header:?}");
+            assert_eq!(format_of_adts(&header), parse(&from_adts(&header)).unwrap(), "{header:?}");
         }
     }
 }

@@ -275,6 +275,23 @@ fn a_unit_cut_inside_of_a_packet_is_told() {
 }
 
 #[test]
+fn a_unit_cut_between_packets_costs_the_frame_that_was_open() {
+    let first = Writer::of(AAC).sound(0, &frames(4)).bytes;
+    let second = Writer::of(AAC).sound(9000, &frames(1)).bytes;
+    check(
+        &run(),
+        &[&first[..3 * 188], &second],
+        &[
+            "tracks 257 AAC eng",
+            "tracks 257 AAC 48000x2 eng",
+            "257 @0 +1920 [100]",
+            "damage Cut 257 [63]",
+            "257 @9000 +1920 [100]",
+        ],
+    );
+}
+
+#[test]
 fn pictures_are_put_together_across_packets_and_come_in_decoding_order() {
     let (first, second, third) = (h264(true, 300), h264(false, 20), h264(false, 30));
     // The second PES packet begins in the middle of the first picture and holds the beginning of the second one.

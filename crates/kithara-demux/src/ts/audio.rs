@@ -56,8 +56,9 @@ impl AudioStream {
         self.drain(out, true);
     }
 
-    /// Bytes are missing in front of what comes next.
-    pub(crate) fn interrupt(&mut self) -> u64 {
+    /// Bytes are missing in front of what comes next. Gives how many of an open frame are lost with them.
+    pub(crate) fn interrupt(&mut self, out: &mut Outputs) -> u64 {
+        self.drain(out, true);
         let lost = self.rope.len();
         self.rope.clear();
         self.consumed += lost as u64;

@@ -236,6 +236,7 @@ impl Stream {
             self.interrupt(out);
         }
         if packet.unit_start {
+            self.cut_pes(out);
             self.finish_pes(out);
             self.pes.start();
         }
@@ -275,6 +276,19 @@ impl Stream {
         }
     }
 
+    /// The next PES packet begins: if the one before is shorter than it states, a frame of sound that is open in it stays open.
+    fn cut_pes(&mut self, out: &mut Outputs) {
+        if !self.pes.is_bounded_and_open() {
+            return;
+        }
+        if let Elementary::Audio(stream) = &mut self.elementary {
+            let lost = stream.interrupt(out);
+            if lost > 0 {
+                out.damage(DamageKind::Cut, Some(TrackId(u32::from(self.pid))), lost);
+            }
+        }
+    }
+
     /// The PES packet is whole; of pictures, another one may still continue it.
     fn finish_pes(&mut self, out: &mut Outputs) {
         if let Elementary::Opus(stream) = &mut self.elementary {
@@ -300,7 +314,7 @@ impl Stream {
     fn interrupt(&mut self, out: &mut Outputs) {
         self.pes.stop();
         let lost = match &mut self.elementary {
-            Elementary::Audio(stream) => stream.interrupt(),
+            Elementary::Audio(stream) => stream.interrupt(out),
             Elementary::Opus(stream) => stream.interrupt(),
             Elementary::Video(stream) => stream.interrupt(),
             Elementary::Metadata(stream) => stream.interrupt(),

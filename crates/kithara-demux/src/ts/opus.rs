@@ -1,4 +1,4 @@
-//! Opus in PES packets: access units behind control headers (ETSI TS 103 491 / the Opus-in-TS draft of the codec's authors).
+//! Opus in PES packets: access units behind control headers (the draft on Opus in MPEG-2 Transport Streams by the codec's authors).
 
 use bytes::Bytes;
 

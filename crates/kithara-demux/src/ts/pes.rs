@@ -29,7 +29,7 @@ pub(crate) fn stated_len(prefix: &[u8; PREFIX_LEN]) -> Option<usize> {
     Some(if len == 0 { 0 } else { PREFIX_LEN + len })
 }
 
-/// Whether a stream id has the optional header (table 2-21: not padding, maps, ECM, EMM, private_stream_2, directories, DSM-CC, H.222.1 type E).
+/// Whether a stream id has the optional header (ISO/IEC 13818-1, 2.4.3.7: not padding, maps, ECM, EMM, private_stream_2, directories, DSM-CC, H.222.1 type E).
 const fn has_optional_header(stream_id: u8) -> bool {
     !matches!(stream_id, 0xBC | 0xBE | 0xBF | 0xF0 | 0xF1 | 0xF2 | 0xF8 | 0xFF)
 }

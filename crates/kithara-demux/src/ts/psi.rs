@@ -127,7 +127,7 @@ impl ProgramStream {
             0x24 => (Codec::Hevc, false),
             0x81 => (Codec::Ac3, false),
             0x87 => (Codec::Eac3, false),
-            // SAMPLE-AES has stream types of its own (MPEG-2 Stream Encryption Format for HTTP Live Streaming, 2.4).
+            // SAMPLE-AES has stream types of its own (MPEG-2 Stream Encryption Format for HTTP Live Streaming).
             0xCF => (Codec::Aac, true),
             0xDB => (Codec::H264, true),
             0xC1 => (Codec::Ac3, true),
