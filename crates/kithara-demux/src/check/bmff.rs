@@ -115,7 +115,9 @@ impl BmffCheck {
 
     fn enter(&mut self, header: BoxHeader) {
         match &header.kind {
-            b"ftyp" | b"sidx" => self.announces = true,
+            b"ftyp" => self.announces = true,
+            // Alone it is an index fetched as one.
+            b"sidx" => self.announces |= self.box_start > 0,
             b"moov" | b"moof" | b"mdat" => self.has_content = true,
             _ => {}
         }
@@ -254,6 +256,7 @@ mod tests {
         let kind = |kind| mp4_box(kind, &[b"iso6\0\0\0\0iso6"]);
         check(&kind(b"ftyp"), Err(IncompleteKind::Box));
         check(&kind(b"styp"), Ok(()));
+        check(&kind(b"sidx"), Ok(()));
         check(&[kind(b"styp"), kind(b"sidx")].concat(), Err(IncompleteKind::Box));
         check(&[mp4_box(b"moov", &[]), kind(b"sidx")].concat(), Ok(()));
         check(&[kind(b"ftyp"), mp4_box(b"moov", &[])].concat(), Ok(()));
