@@ -5,34 +5,13 @@ use std::time::Duration;
 use kithara_hls_core::{
     BitRate,
     session::{FailureKind, OnMissing, PlaybackOptions, SessionOptions, VariantChoice},
-    sim::{Bandwidth, Fault, PlayerReport, Simulation, World},
+    sim::{Bandwidth, PlayerReport, Simulation, World},
     time::Tick,
     trace::{Recorder, Trace},
 };
-use url::Url;
 
-const FOUR: Duration = Duration::from_secs(4);
-
-fn url() -> Url {
-    Url::parse("http://origin.test/main.m3u8").expect("a URL")
-}
-
-/// Three variants of 15 segments of 4 s.
-fn ladder(world: World) -> World {
-    let world = world.with_text(
-        "/main.m3u8",
-        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=64000\nlow/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=128000\nmid/index.m3u8\n\
-         #EXT-X-STREAM-INF:BANDWIDTH=256000\nhigh/index.m3u8\n",
-    );
-    let rates = [("low", 64_000), ("mid", 128_000), ("high", 256_000)];
-    rates.into_iter().fold(world, |world, (name, rate)| {
-        world.with_vod(&format!("/{name}/index.m3u8"), 15, FOUR, BitRate(rate))
-    })
-}
-
-fn fault(path: &str, from: u32, times: u32, kind: FailureKind, status: Option<u16>) -> Fault {
-    Fault { path: path.into(), from, times, kind, status, after: Duration::from_millis(50) }
-}
+mod worlds;
+use worlds::{FOUR, fault, ladder, url};
 
 fn play(world: World, options: SessionOptions) -> (PlayerReport, String) {
     let mut simulation = Simulation::new(world, &url(), options);

@@ -50,16 +50,26 @@ impl Session {
         if !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
             return;
         }
-        let planned = |reader: &super::Reader| match &reader.state {
-            ReaderState::Adaptive(adaptive) => adaptive.is_planned(unit),
-            ReaderState::Flat(_) => false,
+        let abandoned = |reader: &super::Reader| match &reader.state {
+            ReaderState::Adaptive(adaptive) if adaptive.is_planned(unit) => Some(adaptive.abandoned(unit)),
+            _ => None,
         };
-        let Some(reader) = self.readers.iter().find(|(_, reader)| planned(reader)).map(|(id, _)| *id) else { return };
+        let mut readers = self.readers.iter();
+        let Some((reader, abandoned)) = readers.find_map(|(id, reader)| Some((*id, abandoned(reader)?))) else {
+            return;
+        };
         let situation = self.situation(reader, current);
-        let abandoned = self.units.get(unit).map_or(0, |unit| unit.trouble.abandoned);
         let Some(lower) = self.adaptation.abandon(self.now.at, id, situation, abandoned) else { return };
-        self.apply_variant(lower, AbrReason::Abandoned);
-        self.replan_from(reader, unit, MediaId::Variant(lower));
+        // What it brought is measured now, so that the choice after this one knows of it.
+        self.units.fetches.remove(&id);
+        self.adaptation.ended(self.now.at, id, None);
+        self.act(Action::Cancel { fetch: id });
+        self.units.remove(unit);
+        self.act(Action::Release { unit });
+        if self.variant != Some(lower) {
+            self.apply_variant(lower, AbrReason::Abandoned);
+        }
+        self.abandon_for(reader, unit, MediaId::Variant(lower));
     }
 
     pub(super) fn handle_fetched(&mut self, id: FetchId, result: Result<Delivered, FetchFailure>) {

@@ -17,9 +17,9 @@ use crate::{
     playlist::{ByteRange, Key, Uri, VariantId},
 };
 
-/// A fetch that nobody waits for any more may finish when this little is missing: breaking it off and asking again
-/// later costs more.
-const FINISH: u64 = 256 * 1024;
+/// A fetch that nobody waits for any more may finish when this little is missing, and it comes this soon: breaking it
+/// off and asking again later costs more.
+const FINISH: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
 
 /// Length questions asked side by side.
 const PARALLEL_SIZES: usize = 8;
@@ -93,7 +93,7 @@ impl Session {
         let Some(reader) = self.readers.get(&id).filter(|reader| reader.track == Track::Main) else { return };
         let ReaderState::Adaptive(adaptive) = &reader.state else { return };
         let (Some(MediaId::Variant(current)), None) = (adaptive.media, adaptive.switching_to) else { return };
-        if !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
+        if adaptive.held || !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
             return;
         }
         let situation = self.situation(id, current);
@@ -150,9 +150,9 @@ impl Session {
     }
 
     /// Takes a planned unit, and what is planned after it, from another stream.
-    pub(super) fn replan_from(&mut self, id: ReaderId, unit: UnitKey, other: MediaId) {
+    pub(super) fn abandon_for(&mut self, id: ReaderId, unit: UnitKey, other: MediaId) {
         if let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) {
-            adaptive.leave(Some(unit), Some(other));
+            adaptive.abandon(unit, other);
         }
         self.attach_switch(id);
     }
@@ -231,8 +231,9 @@ impl Session {
         for (key, unit) in self.units.iter().filter(|(key, _)| !keep.contains(key)) {
             match &unit.state {
                 UnitState::Fetching(fetch) => {
-                    let begun = self.units.fetches.get(fetch);
-                    let nearly = begun.and_then(super::units::Fetch::remaining).is_some_and(|left| left <= FINISH);
+                    let left = self.units.fetches.get(fetch).and_then(super::units::Fetch::remaining);
+                    let soon = self.adaptation.estimate().map_or(0, |rate| rate.bytes_in(FINISH.1));
+                    let nearly = left.is_some_and(|left| left <= FINISH.0.min(soon));
                     if !nearly {
                         gone.push((key, Some(*fetch)));
                     }

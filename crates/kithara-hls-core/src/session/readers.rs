@@ -75,6 +75,10 @@ pub(super) struct Adaptive {
     tail: Option<Tail>,
     /// Why the next unit begins a run, when something outside the playlist is the reason.
     restart: Option<Restart>,
+    /// How often the segment at this time was given up for a lower variant.
+    abandoned: (Duration, u32),
+    /// The next unit comes from the stream in force, whatever adaptation thinks.
+    pub(super) held: bool,
     runs: u64,
 }
 
@@ -125,6 +129,22 @@ impl Adaptive {
     /// Whether the unit can still be taken from elsewhere: it is planned, and nobody has seen a byte of it.
     pub(super) fn is_planned(&self, unit: UnitKey) -> bool {
         self.planned.iter().any(|entry| entry.unit == unit)
+    }
+
+    /// How often the segment of a planned unit was given up for a lower variant.
+    pub(super) fn abandoned(&self, unit: UnitKey) -> u32 {
+        let start = self.planned.iter().find(|entry| entry.unit == unit).map(|entry| entry.start);
+        if start == Some(self.abandoned.0) { self.abandoned.1 } else { 0 }
+    }
+
+    /// Gives a planned unit up: its segment, and what follows, comes from `lower`.
+    pub(super) fn abandon(&mut self, unit: UnitKey, lower: MediaId) {
+        let times = self.abandoned(unit) + 1;
+        if let Some(entry) = self.planned.iter().find(|entry| entry.unit == unit) {
+            self.abandoned = (entry.start, times);
+        }
+        self.leave(Some(unit), Some(lower));
+        self.held = true;
     }
 
     /// Leaves what was entered, too: nobody will read it to its end.
@@ -190,6 +210,7 @@ impl Adaptive {
             self.restart = Some(Restart { reason: RunReason::Gap, at: end, exact: false });
             return Next::Gap { msn, start, duration: segment.duration };
         }
+        self.held = false;
         let run_start = self.run_start(&tail, segment.discontinuity, start);
         if run_start.is_some() {
             self.runs += 1;

@@ -38,8 +38,6 @@ pub(super) struct Trouble {
     pub(super) reloaded_media: bool,
     /// Whether the primary playlist was loaded again for it.
     pub(super) reloaded_primary: bool,
-    /// How often it was given up for a lower variant.
-    pub(super) abandoned: u32,
     /// How often the application was asked for a URL.
     pub(super) asked: u32,
     /// The last failure.

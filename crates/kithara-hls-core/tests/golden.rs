@@ -1,0 +1,88 @@
+//! Golden transcripts: one line for each action and event of a whole session.
+//!
+//! A change of behaviour shows as a change of these files. `UPDATE_GOLDEN=1 cargo test -p kithara-hls-core --test golden`
+//! writes them anew; read the difference before you commit it.
+
+use std::{fs, path::Path, time::Duration};
+
+use kithara_hls_core::{
+    BitRate,
+    session::{FailureKind, OnMissing, PlaybackOptions, SessionOptions},
+    sim::{Bandwidth, Simulation, World},
+    time::Tick,
+};
+
+mod worlds;
+use worlds::{fault, ladder, url};
+
+#[track_caller]
+fn check(name: &str, mut simulation: Simulation) {
+    simulation.run(Tick::from_millis(600_000));
+    let transcript = simulation.transcript().to_string();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &transcript).expect("the file can be written");
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    let differs = golden.lines().zip(transcript.lines()).position(|(old, new)| old != new);
+    assert_eq!(golden, transcript, "first difference at line {:?} of {name}", differs.map(|line| line + 1));
+}
+
+fn simulation(world: World, options: SessionOptions) -> Simulation {
+    Simulation::new(world, &url(), options)
+}
+
+#[test]
+fn a_vod_from_start_to_end() {
+    check("vod.txt", simulation(ladder(World::new()), SessionOptions::default()));
+}
+
+#[test]
+fn a_slow_link_is_not_shared() {
+    let world = ladder(World::new()).with_bandwidth(Bandwidth::constant(BitRate(100_000)));
+    check("slow_link.txt", simulation(world, SessionOptions::default()));
+}
+
+#[test]
+fn a_link_that_breaks_down_and_recovers() {
+    let periods = vec![
+        (Duration::from_secs(10), BitRate(2_000_000)),
+        (Duration::from_secs(15), BitRate(40_000)),
+        (Duration::from_secs(600), BitRate(2_000_000)),
+    ];
+    let world = ladder(World::new()).with_bandwidth(Bandwidth::periods(periods));
+    check("break_down.txt", simulation(world, SessionOptions::default()));
+}
+
+#[test]
+fn a_seek_forward() {
+    let mut simulation = simulation(ladder(World::new()), SessionOptions::default());
+    simulation.seek_at(Tick::from_millis(6_000), Duration::from_secs(50));
+    check("seek.txt", simulation);
+}
+
+#[test]
+fn expired_urls() {
+    let world = ladder(World::new()).with_fault(fault("seg7", 0, 2, FailureKind::Gone, Some(410)));
+    check("expired.txt", simulation(world, SessionOptions::default()));
+}
+
+#[test]
+fn bad_deliveries() {
+    let world = ladder(World::new())
+        .with_fault(fault("seg3", 0, 1, FailureKind::NotMedia, Some(200)))
+        .with_fault(fault("seg6", 0, 2, FailureKind::Incomplete, Some(200)));
+    check("bad_deliveries.txt", simulation(world, SessionOptions::default()));
+}
+
+#[test]
+fn a_segment_that_is_nowhere() {
+    let world = ladder(World::new()).with_fault(fault("seg5", 0, 99, FailureKind::NotFound, Some(404)));
+    let playback = PlaybackOptions { on_missing: OnMissing::Skip, ..PlaybackOptions::default() };
+    check("skipped.txt", simulation(world, SessionOptions { playback, ..SessionOptions::default() }));
+}
+
+#[test]
+fn a_playlist_that_does_not_exist() {
+    check("no_playlist.txt", simulation(World::new(), SessionOptions::default()));
+}
