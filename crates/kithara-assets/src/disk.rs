@@ -83,7 +83,7 @@ impl Disk {
         }
         let (answer, waiting) = ticket();
         let job = Job::Put { key: *key, meta: Box::new(meta), bytes: Bytes::copy_from_slice(bytes), answer };
-        match self.root.queue.push_data(Piece::cost_of(bytes.len()), job) {
+        match self.root.queue.push_data(Piece::cost_of(bytes.len()), true, job) {
             Ok(()) => waiting,
             Err((refused, _)) => Ticket::ready(Err(AssetsError::new(refused.into(), PUTTING))),
         }

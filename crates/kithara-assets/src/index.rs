@@ -38,6 +38,8 @@ pub(crate) struct Resource {
     total: u64,
     /// See [`Validators::mark`](crate::Validators); zero where there are none.
     pub(crate) mark: u64,
+    /// Stamp of the last commit.
+    pub(crate) committed: u64,
     /// Stamp of the last use. Written by readers under the shared lock, read by eviction.
     used: AtomicU64,
     /// Zero where the file is not shared and may not be.
@@ -69,6 +71,9 @@ pub(crate) struct Offer {
     pub(crate) total: Option<u64>,
     pub(crate) mark: u64,
     pub(crate) fingerprint: u64,
+    /// When it was committed.
+    pub(crate) committed: u64,
+    /// When it was last used.
     pub(crate) stamp: u64,
     pub(crate) rule: Rule,
 }
@@ -127,9 +132,9 @@ impl Resource {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Notes a use, and returns the stamp of the last one.
-    pub(crate) fn touch(&self, stamp: u64) -> u64 {
-        self.used.fetch_max(stamp, Ordering::Relaxed)
+    /// Notes a use.
+    pub(crate) fn touch(&self, stamp: u64) {
+        self.used.fetch_max(stamp, Ordering::Relaxed);
     }
 
     fn agrees_with(&self, offer: &Offer) -> bool {
@@ -148,8 +153,8 @@ impl Offer {
 
     /// What the journal says of it.
     pub(crate) fn record(&self, key: &ResourceKey) -> Record {
-        let Self { span: Span { start, len, stored }, total, mark, fingerprint, stamp, .. } = *self;
-        Record::Span { key: *key, start, len, total, mark, stored, stamp, fingerprint }
+        let Self { span: Span { start, len, stored }, total, mark, fingerprint, committed, stamp, .. } = *self;
+        Record::Span { key: *key, start, len, total, mark, stored, committed, stamp, fingerprint }
     }
 }
 
@@ -184,11 +189,19 @@ impl Index {
         let Some(resource) = self.get(key).filter(|resource| resource.state == State::Known) else {
             return Vec::new();
         };
-        let (total, mark, fingerprint) = (resource.total(), resource.mark, resource.fingerprint);
-        let spans = resource.spans.as_slice().iter();
-        let offer =
-            |span: &Span| Offer { span: *span, total, mark, fingerprint, stamp: resource.used(), rule: Rule::Restore };
-        spans.map(|span| offer(span).record(key)).collect()
+        let record = |span: &Span| {
+            let offer = Offer {
+                span: *span,
+                total: resource.total(),
+                mark: resource.mark,
+                fingerprint: resource.fingerprint,
+                committed: resource.committed,
+                stamp: resource.used(),
+                rule: Rule::Restore,
+            };
+            offer.record(key)
+        };
+        resource.spans.as_slice().iter().map(record).collect()
     }
 
     /// Bytes on the medium, shared files counted once.
@@ -211,6 +224,7 @@ impl Index {
             resource.mark = offer.mark;
         }
         resource.total = offer.total.unwrap_or(resource.total);
+        resource.committed = resource.committed.max(offer.committed);
         resource.touch(offer.stamp);
         let Inserted::Yes { replaced } = resource.spans.insert(offer.span) else {
             return Admission::Redundant;
@@ -368,6 +382,7 @@ impl Index {
         let spans = resource.spans.take();
         resource.total = UNKNOWN;
         resource.mark = 0;
+        resource.committed = 0;
         resource.state = State::Known;
         for span in &spans {
             self.uncount(fingerprint, span.stored);
@@ -428,7 +443,7 @@ impl Resource {
             _ if agrees && self.spans.holds(&offer.span) => Judgement::Redundant,
             _ if agrees => Judgement::Join,
             Rule::Commit if offer.is_whole() => Judgement::Replace,
-            Rule::Restore if offer.stamp >= self.used() => Judgement::Replace,
+            Rule::Restore if offer.committed >= self.committed => Judgement::Replace,
             _ => Judgement::Conflict,
         }
     }
@@ -445,7 +460,7 @@ mod tests {
 
     fn offer(start: u64, len: u64) -> Offer {
         let span = Span { start, len, stored: len + 10 };
-        Offer { span, total: None, mark: 0, fingerprint: 0, stamp: 1, rule: Rule::Commit }
+        Offer { span, total: None, mark: 0, fingerprint: 0, committed: 1, stamp: 1, rule: Rule::Commit }
     }
 
     fn whole(len: u64) -> Offer {
@@ -518,8 +533,8 @@ mod tests {
 
     #[test]
     fn of_two_restored_versions_the_younger_wins_in_either_order() {
-        let old = Offer { mark: 1, stamp: 5, rule: Rule::Restore, ..offer(0, 10) };
-        let new = Offer { mark: 2, stamp: 6, rule: Rule::Restore, ..offer(20, 10) };
+        let old = Offer { mark: 1, committed: 5, stamp: 9, rule: Rule::Restore, ..offer(0, 10) };
+        let new = Offer { mark: 2, committed: 6, stamp: 6, rule: Rule::Restore, ..offer(20, 10) };
         for pair in [[old, new], [new, old]] {
             let mut index = Index::default();
             for offer in pair {

@@ -59,14 +59,29 @@ impl Medium {
 
     /// Makes the index say what it can about `key`.
     pub(crate) fn know(&self, key: &ResourceKey) {
-        let Self::Disk(disk) = self else { return };
-        match disk.root.shared.resource(key, |resource| resource.state) {
-            Some(State::Unread) => disk.root.resolve(key),
-            None => {
-                disk.root.probe(key, 0);
-            }
-            Some(State::Known | State::Removing) => {}
+        if !self.is_known(key) {
+            self.probe(key, 0);
         }
+    }
+
+    /// As [`Medium::know`], for those who will look at `offset` themselves.
+    pub(crate) fn know_before(&self, key: &ResourceKey, offset: u64) {
+        if offset > 0 {
+            self.know(key);
+        } else {
+            self.is_known(key);
+        }
+    }
+
+    /// True where the index has something to say about `key`, after it was read if it had only been listed.
+    fn is_known(&self, key: &ResourceKey) -> bool {
+        let state = self.shared().resource(key, |resource| resource.state);
+        if let Self::Disk(disk) = self
+            && state == Some(State::Unread)
+        {
+            disk.root.resolve(key);
+        }
+        state.is_some()
     }
 
     /// The span that holds `offset`, from the index or else from the medium. Counts as a use.

@@ -149,12 +149,14 @@ impl Memory {
             return refused(*reason);
         }
         let known = self.shared.resource(key, Resource::total).flatten();
+        let stamp = self.shared.next_stamp();
         let offer = Offer {
             span: Span { start, len, stored: len },
             total: total.or(known),
             mark: span.meta.validators.mark(),
             fingerprint: 0,
-            stamp: self.shared.next_stamp(),
+            committed: stamp,
+            stamp,
             rule,
         };
         let gone = match self.shared.write(|index| index.admit(key, &offer)) {

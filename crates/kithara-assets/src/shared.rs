@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use crate::event::{LossReason, Observers, StoreEvent};
@@ -29,9 +29,15 @@ pub(crate) struct Shared {
     stamp: AtomicU64,
     /// Grows when bytes that could be read cannot be read any more: what a reader holds open must be looked up again.
     losses: AtomicU64,
-    /// Grows with every commit.
-    commits: Mutex<u64>,
+    commits: Mutex<Commits>,
     committed: Condvar,
+}
+
+/// What those who wait for a range go by.
+#[derive(Debug, Default)]
+struct Commits {
+    count: u64,
+    waiting: usize,
 }
 
 impl Shared {
@@ -44,7 +50,7 @@ impl Shared {
             clock,
             stamp: AtomicU64::new(0),
             losses: AtomicU64::new(0),
-            commits: Mutex::new(0),
+            commits: Mutex::default(),
             committed: Condvar::new(),
         }
     }
@@ -104,32 +110,42 @@ impl Shared {
 
     /// Tells that this span was put into the index.
     pub(crate) fn committed(&self, key: &ResourceKey, range: Range<u64>) {
-        *self.commits.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.committed.notify_all();
+        let mut commits = self.lock_commits();
+        commits.count += 1;
+        let waited_for = commits.waiting > 0;
+        drop(commits);
+        if waited_for {
+            self.committed.notify_all();
+        }
         self.observers.send(&StoreEvent::Committed { key: *key, range });
     }
 
     /// Blocks until `done` says yes, asking once and after every commit. False when `deadline` came first.
     pub(crate) fn wait_until(&self, deadline: Option<Instant>, done: impl Fn() -> bool) -> bool {
-        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut commits = self.lock_commits();
         loop {
-            let seen = *commits;
+            let seen = commits.count;
             drop(commits);
             if done() {
                 return true;
             }
-            commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
-            while *commits == seen {
-                let Some(deadline) = deadline else {
-                    commits = self.committed.wait(commits).unwrap_or_else(PoisonError::into_inner);
-                    continue;
-                };
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
+            commits = self.lock_commits();
+            while commits.count == seen {
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                if left.is_some_and(|left| left.is_zero()) {
                     return false;
                 }
-                commits = self.committed.wait_timeout(commits, left).unwrap_or_else(PoisonError::into_inner).0;
+                commits.waiting += 1;
+                commits = match left {
+                    None => self.committed.wait(commits).unwrap_or_else(PoisonError::into_inner),
+                    Some(left) => self.committed.wait_timeout(commits, left).unwrap_or_else(PoisonError::into_inner).0,
+                };
+                commits.waiting -= 1;
             }
         }
+    }
+
+    fn lock_commits(&self) -> MutexGuard<'_, Commits> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -55,6 +55,9 @@ pub(crate) struct DiskWriter {
     root: Arc<Root>,
     id: u64,
     fate: Fate,
+    pieces: bool,
+    /// When the writer thread was woken for a piece: it has to know of it before its time is over.
+    woken: Option<Instant>,
     /// Until it is sent with the first bytes.
     begin: Option<Box<Draft>>,
 }
@@ -62,14 +65,14 @@ pub(crate) struct DiskWriter {
 impl DiskWriter {
     pub(crate) fn new(root: &Arc<Root>, key: &ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Self {
         let draft = Draft::new(*key, start, meta, pieces, Arc::clone(&fate));
-        Self { root: Arc::clone(root), id: root.draft_id(), fate, begin: Some(Box::new(draft)) }
+        Self { root: Arc::clone(root), id: root.draft_id(), fate, pieces, woken: None, begin: Some(Box::new(draft)) }
     }
 
     /// Hands bytes over, if there is room.
     pub(crate) fn write(&mut self, bytes: Bytes) -> Result<(), AssetsErrorKind> {
         self.check()?;
-        let (cost, job) = self.data(bytes);
-        self.root.queue.push_data(cost, job).map_err(|(refused, job)| {
+        let (cost, urgent, job) = self.data(bytes);
+        self.root.queue.push_data(cost, urgent, job).map_err(|(refused, job)| {
             if let Job::Data { begin, .. } = job {
                 self.begin = begin;
             }
@@ -80,8 +83,8 @@ impl DiskWriter {
     /// Hands bytes over, waiting for room.
     pub(crate) fn write_blocking(&mut self, bytes: Bytes) -> Result<(), AssetsErrorKind> {
         self.check()?;
-        let (cost, job) = self.data(bytes);
-        self.root.queue.push_data_blocking(cost, job).map_err(Into::into)
+        let (cost, urgent, job) = self.data(bytes);
+        self.root.queue.push_data_blocking(cost, urgent, job).map_err(Into::into)
     }
 
     /// Ready when there may be room for `len` bytes, or it would be in vain to wait.
@@ -116,7 +119,13 @@ impl DiskWriter {
         self.root.health.obstacle(Instant::now()).map_or(Ok(()), Err)
     }
 
-    fn data(&mut self, bytes: Bytes) -> (usize, Job) {
-        (Piece::cost_of(bytes.len()), Job::Data { id: self.id, begin: self.begin.take(), bytes })
+    fn data(&mut self, bytes: Bytes) -> (usize, bool, Job) {
+        let (now, pause) = (Instant::now(), self.root.options.piece_time / 4);
+        let urgent = self.pieces && self.woken.is_none_or(|woken| now.saturating_duration_since(woken) >= pause);
+        if urgent {
+            self.woken = Some(now);
+        }
+        let cost = Piece::cost_of(bytes.len());
+        (cost, urgent, Job::Data { id: self.id, begin: self.begin.take(), bytes })
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps index, journal, files and watchers in step. Lives on the writer thread.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use crate::disk::journal::{self, Journal, Others};
@@ -93,13 +93,14 @@ impl Ledger {
         self.record(&[Record::Removed { key: *key, stamp }]);
     }
 
-    /// Removes what is left of an asset that has no resource any more: its folder and its label.
+    /// Removes what is left of an asset when its last file is gone: its folder, and then its label.
     pub(crate) fn remove_remains(&self, asset: AssetId) {
         let layout = &self.root.layout;
         let gone = match std::fs::remove_dir(layout.asset(asset)) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => return,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => remove_file(&layout.label(asset)),
+            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) if self.root.is_pinned_on_disk(asset) => Ok(()),
+            Ok(()) => remove_file(&layout.label(asset)),
         };
         if let Err(error) = gone {
             tracing::debug!(%asset, %error, "remains of an asset stay");

@@ -10,10 +10,13 @@ use std::time::Instant;
 ///
 /// Data is bounded by bytes, counted until it was written (not only taken): beyond the limit a push is refused, or waits. Everything else
 /// is bounded by number: a push waits for the writer thread, which needs microseconds for each, or, for what may be lost, is refused.
+///
+/// Waking a thread costs the one who wakes as much as everything else here. So data that is not urgent wakes the writer thread only when
+/// there is much of it: a small span is taken when it ends, all at once.
 pub(crate) struct Queue<T> {
     limit: usize,
     state: Mutex<State<T>>,
-    /// Something can be taken, or the queue is closed.
+    /// There is something for the writer thread.
     filled: Condvar,
     /// Something may fit, or the queue is closed.
     drained: Condvar,
@@ -23,7 +26,15 @@ struct State<T> {
     jobs: VecDeque<T>,
     /// Cost of data that was pushed and not released.
     bytes: usize,
+    /// Cost of data that was pushed since the writer thread looked.
+    unseen: usize,
     closed: bool,
+    /// Something did not fit: what was taken has to be written, even if more of it is to come.
+    starved: bool,
+    /// The writer thread waits and was not woken yet.
+    asleep: bool,
+    /// Threads that wait for room.
+    blocked: usize,
     /// Tasks that wait for room.
     wakers: Vec<Waker>,
 }
@@ -39,6 +50,8 @@ pub(crate) enum Refused {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken<T> {
     Job(T),
+    /// Somebody waits for room, and there is no job left: what was taken should be written and released.
+    Starved,
     /// Nothing came before the deadline.
     Idle,
     /// The queue is closed and nothing is left in it.
@@ -49,45 +62,56 @@ pub(crate) enum Taken<T> {
 const MAX_JOBS: usize = 4096;
 /// Tasks that may wait for room before all of them are woken to make place.
 const MAX_WAKERS: usize = 256;
+/// So much data wakes the writer thread, urgent or not.
+const MUCH: usize = 256 << 10;
 
 impl<T> Queue<T> {
     pub(crate) fn new(limit: usize) -> Self {
-        let state = State { jobs: VecDeque::new(), bytes: 0, closed: false, wakers: Vec::new() };
+        let state = State {
+            jobs: VecDeque::new(),
+            bytes: 0,
+            unseen: 0,
+            closed: false,
+            starved: false,
+            asleep: false,
+            blocked: 0,
+            wakers: Vec::new(),
+        };
         Self { limit: limit.max(1), state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() }
     }
 
     /// Queues data that costs `cost` bytes, if there is room. Something too large for the whole queue finds room when it is empty.
-    pub(crate) fn push_data(&self, cost: usize, job: T) -> Result<(), (Refused, T)> {
+    pub(crate) fn push_data(&self, cost: usize, urgent: bool, job: T) -> Result<(), (Refused, T)> {
         let mut state = self.lock();
         if state.closed {
             return Err((Refused::Closed, job));
         }
-        if state.bytes > 0 && state.bytes.saturating_add(cost) > self.limit {
+        if !self.fits(&state, cost) {
+            self.starve(&mut state);
             return Err((Refused::Full, job));
         }
-        state.bytes += cost;
-        self.push(state, job);
+        self.enter(state, cost, urgent, job);
         Ok(())
     }
 
     /// As [`Queue::push_data`], but waits for room.
-    pub(crate) fn push_data_blocking(&self, cost: usize, job: T) -> Result<(), Refused> {
+    pub(crate) fn push_data_blocking(&self, cost: usize, urgent: bool, job: T) -> Result<(), Refused> {
         let mut state = self.lock();
-        while !state.closed && state.bytes > 0 && state.bytes.saturating_add(cost) > self.limit {
-            state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while !state.closed && !self.fits(&state, cost) {
+            self.starve(&mut state);
+            state = self.wait_drained(state);
         }
         if state.closed {
             return Err(Refused::Closed);
         }
-        state.bytes += cost;
-        self.push(state, job);
+        self.enter(state, cost, urgent, job);
         Ok(())
     }
 
     /// Ready when there may be room for `cost` bytes, or the queue is closed.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>, cost: usize) -> Poll<()> {
         let mut state = self.lock();
-        if state.closed || state.bytes == 0 || state.bytes.saturating_add(cost) <= self.limit {
+        if state.closed || self.fits(&state, cost) {
             return Poll::Ready(());
         }
         if state.wakers.len() >= MAX_WAKERS {
@@ -96,6 +120,7 @@ impl<T> Queue<T> {
         if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
             state.wakers.push(cx.waker().clone());
         }
+        self.starve(&mut state);
         Poll::Pending
     }
 
@@ -103,31 +128,33 @@ impl<T> Queue<T> {
     pub(crate) fn push_order(&self, job: T, may_wait: bool) -> Result<(), T> {
         let mut state = self.lock();
         while may_wait && !state.closed && state.jobs.len() >= MAX_JOBS {
-            state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wait_drained(state);
         }
         if state.closed {
             return Err(job);
         }
-        self.push(state, job);
+        state.jobs.push_back(job);
+        self.wake_writer(&mut state);
         Ok(())
     }
 
-    /// Queues something that may be lost, unless much is queued already.
+    /// Queues something that may be lost, unless much is queued already. It does not wake the writer thread.
     pub(crate) fn push_note(&self, job: T) {
-        let state = self.lock();
+        let mut state = self.lock();
         if !state.closed && state.jobs.len() < MAX_JOBS / 4 {
-            self.push(state, job);
+            state.jobs.push_back(job);
         }
     }
 
     /// The next job; waits for it until `deadline`, or for ever.
     pub(crate) fn take(&self, deadline: Option<Instant>) -> Taken<T> {
         let mut state = self.lock();
+        state.unseen = 0;
         loop {
             if let Some(job) = state.jobs.pop_front() {
-                let was_full = state.jobs.len() + 1 == MAX_JOBS;
+                let makes_place = state.jobs.len() + 1 >= MAX_JOBS && state.blocked > 0;
                 drop(state);
-                if was_full {
+                if makes_place {
                     self.drained.notify_all();
                 }
                 return Taken::Job(job);
@@ -135,15 +162,19 @@ impl<T> Queue<T> {
             if state.closed {
                 return Taken::Closed;
             }
-            let Some(deadline) = deadline else {
-                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if std::mem::take(&mut state.starved) {
+                return Taken::Starved;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 return Taken::Idle;
             }
-            state = self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.asleep = true;
+            state = match left {
+                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+            state.asleep = false;
         }
     }
 
@@ -154,15 +185,12 @@ impl<T> Queue<T> {
         }
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(cost);
-        let wakers = std::mem::take(&mut state.wakers);
+        let (blocked, wakers) = (state.blocked > 0, std::mem::take(&mut state.wakers));
         drop(state);
-        self.drained.notify_all();
+        if blocked {
+            self.drained.notify_all();
+        }
         wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// True while more than half of the room is taken.
-    pub(crate) fn is_pressed(&self) -> bool {
-        self.lock().bytes > self.limit / 2
     }
 
     /// Takes no more jobs; those that are queued will still be taken.
@@ -184,10 +212,35 @@ impl<T> Queue<T> {
         drop(jobs);
     }
 
-    fn push(&self, mut state: MutexGuard<'_, State<T>>, job: T) {
+    fn fits(&self, state: &State<T>, cost: usize) -> bool {
+        state.bytes == 0 || state.bytes.saturating_add(cost) <= self.limit
+    }
+
+    fn enter(&self, mut state: MutexGuard<'_, State<T>>, cost: usize, urgent: bool, job: T) {
+        state.bytes += cost;
+        state.unseen += cost;
         state.jobs.push_back(job);
-        drop(state);
-        self.filled.notify_one();
+        if urgent || state.unseen >= MUCH.min(self.limit / 4) {
+            self.wake_writer(&mut state);
+        }
+    }
+
+    fn starve(&self, state: &mut State<T>) {
+        state.starved = true;
+        self.wake_writer(state);
+    }
+
+    fn wake_writer(&self, state: &mut State<T>) {
+        if std::mem::take(&mut state.asleep) {
+            self.filled.notify_one();
+        }
+    }
+
+    fn wait_drained<'a>(&self, mut state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        state.blocked += 1;
+        state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.blocked -= 1;
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -213,18 +266,18 @@ mod tests {
     #[test]
     fn data_counts_until_it_is_released_not_until_it_is_taken() {
         let queue = Queue::new(10);
-        assert_eq!(queue.push_data(6, 1), Ok(()));
-        assert_eq!(queue.push_data(6, 2), Err((Refused::Full, 2)));
+        assert_eq!(queue.push_data(6, false, 1), Ok(()));
+        assert_eq!(queue.push_data(6, false, 2), Err((Refused::Full, 2)));
         assert_eq!(queue.take(None), Taken::Job(1));
-        assert_eq!(queue.push_data(6, 2), Err((Refused::Full, 2)));
+        assert_eq!(queue.push_data(6, false, 2), Err((Refused::Full, 2)));
         queue.release(6);
-        assert_eq!(queue.push_data(100, 2), Ok(()), "something large fits into an empty queue");
+        assert_eq!(queue.push_data(100, false, 2), Ok(()), "something large fits into an empty queue");
     }
 
     #[test]
     fn orders_fit_beside_full_data_and_keep_their_place() {
         let queue = Queue::new(10);
-        queue.push_data(10, 1).unwrap();
+        queue.push_data(10, false, 1).unwrap();
         queue.push_order(2, true).unwrap();
         assert_eq!(queue.take(None), Taken::Job(1));
         assert_eq!(queue.take(None), Taken::Job(2));
@@ -237,8 +290,8 @@ mod tests {
         queue.push_order(1, true).unwrap();
         queue.close();
         assert_eq!(queue.push_order(2, true), Err(2));
-        assert_eq!(queue.push_data(1, 2), Err((Refused::Closed, 2)));
-        assert_eq!(queue.push_data_blocking(1, 2), Err(Refused::Closed));
+        assert_eq!(queue.push_data(1, false, 2), Err((Refused::Closed, 2)));
+        assert_eq!(queue.push_data_blocking(1, false, 2), Err(Refused::Closed));
         assert_eq!(queue.take(None), Taken::Job(1));
         assert_eq!(queue.take(None), Taken::Closed);
     }
@@ -248,17 +301,31 @@ mod tests {
         let queue = Queue::new(10);
         for end in [Queue::<u32>::close as fn(&Queue<u32>), |queue| queue.release(10)] {
             let queue = Queue::new(10);
-            queue.push_data(10, 1).unwrap();
+            queue.push_data(10, false, 1).unwrap();
             std::thread::scope(|scope| {
-                let waiting = scope.spawn(|| queue.push_data_blocking(5, 2));
+                let waiting = scope.spawn(|| queue.push_data_blocking(5, false, 2));
                 end(&queue);
                 let _ = waiting.join().unwrap();
             });
         }
-        queue.push_data(10, 1).unwrap();
+        queue.push_data(10, false, 1).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(queue.poll_room(&mut cx, 1), Poll::Pending);
         queue.release(10);
         assert_eq!(queue.poll_room(&mut cx, 1), Poll::Ready(()));
+    }
+
+    #[test]
+    fn who_waits_for_room_makes_the_writer_write_what_it_has() {
+        let queue = Queue::new(10);
+        queue.push_data(6, false, 1).unwrap();
+        assert_eq!(queue.take(None), Taken::Job(1));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.push_data_blocking(6, false, 2));
+            assert_eq!(queue.take(None), Taken::Starved);
+            queue.release(6);
+            assert_eq!(waiting.join().unwrap(), Ok(()));
+        });
+        assert_eq!(queue.take(None), Taken::Job(2));
     }
 }

@@ -84,17 +84,19 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared, id: u64) -> io::Result<R
 /// What a record means for the index: `Some` of what came or went, if that changed.
 pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
     match *record {
-        Record::Span { key, start, len, total, mark, stored, stamp, fingerprint } => {
+        Record::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint } => {
             let span = Span { start, len, stored };
-            let offer = Offer { span, total, mark, fingerprint, stamp, rule: Rule::Restore };
+            let offer = Offer { span, total, mark, fingerprint, committed, stamp, rule: Rule::Restore };
             match index.admit(&key, &offer) {
                 Admission::Admitted { gone } => Some(Change { key, came: Some(span), gone }),
                 Admission::Redundant | Admission::Conflict => None,
             }
         }
-        // What was committed or used later than it went has come again.
+        // What was committed later than it went has come again.
         Record::Gone { key, stamp, .. } | Record::Removed { key, stamp }
-            if index.get(&key).is_none_or(|resource| resource.used() > stamp || resource.state == State::Removing) =>
+            if index
+                .get(&key)
+                .is_none_or(|resource| resource.committed > stamp || resource.state == State::Removing) =>
         {
             None
         }

@@ -206,6 +206,7 @@ fn offer_of(key: &ResourceKey, file: &SpanFile) -> Offer {
         total: footer.total,
         mark: file.mark(),
         fingerprint: 0,
+        committed: footer.stamp,
         stamp: footer.stamp,
         rule: Rule::Restore,
     }

@@ -63,6 +63,7 @@ impl Writer {
             let idle = if self.chores.are_left() { Some(Instant::now()) } else { self.next_piece() };
             match root.queue.take(idle) {
                 Taken::Job(job) => self.carry_out(job),
+                Taken::Starved => self.flush_all(),
                 Taken::Idle => self.chores.step(&mut self.ledger, &mut self.room),
                 Taken::Closed => break,
             }
@@ -105,9 +106,15 @@ impl Writer {
         let due = draft.pieces && (piece.len() >= root.options.piece_bytes.max(1) || is_due(&root, piece, now));
         if due {
             self.commit_piece(id);
-        } else if piece.pending_len() >= BLOCK || root.queue.is_pressed() {
+        } else if piece.pending_len() >= BLOCK || self.holds_much() {
             self.flush(id);
         }
+    }
+
+    /// True while drafts in memory take half of the room there is for data.
+    fn holds_much(&self) -> bool {
+        let held: usize = self.drafts.values().map(|draft| draft.piece().pending_cost()).sum();
+        held > self.ledger.root.options.queue_bytes / 2
     }
 
     /// The draft `id`; `None` where it was given up.
@@ -129,6 +136,14 @@ impl Writer {
         if let Err(error) = written {
             self.failed(&error);
             self.give_up(id, error.kind());
+        }
+    }
+
+    /// Writes what all drafts have in memory, for somebody waits for room.
+    fn flush_all(&mut self) {
+        let pending = self.drafts.iter().filter(|(_, draft)| draft.piece().pending_len() > 0);
+        for id in pending.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.flush(id);
         }
     }
 
@@ -291,7 +306,7 @@ impl Writer {
         let span = Span { start: piece.start, len: piece.len(), stored: piece.len() };
         let mark = meta.validators.mark();
         let stamp = root.shared.next_stamp();
-        let mut offer = Offer { span, total, mark, fingerprint: 0, stamp, rule };
+        let mut offer = Offer { span, total, mark, fingerprint: 0, committed: stamp, stamp, rule };
         match root.shared.read(|index| index.judge(key, &offer)) {
             Judgement::Redundant => return Ok(span),
             Judgement::Conflict => return Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING)),
@@ -394,10 +409,11 @@ impl Writer {
         }
         // Files that the index does not know go with their folder.
         let removed = match std::fs::remove_dir_all(root.layout.asset(asset)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(AssetsError::io("removing an asset", error)),
-            _ => Ok(before.saturating_sub(root.shared.read(Index::stored))),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => remove_file(&root.layout.label(asset)),
         };
-        self.ledger.remove_remains(asset);
+        let freed = before.saturating_sub(root.shared.read(Index::stored));
+        let removed = removed.map(|()| freed).map_err(|error| AssetsError::io("removing an asset", error));
         held.end_asset();
         removed
     }

@@ -22,7 +22,9 @@ pub enum Record {
         mark: u64,
         /// Bytes of the file.
         stored: u64,
-        /// When it was committed or last used.
+        /// When it was committed.
+        committed: u64,
+        /// When it was last used, at the time of writing.
         stamp: u64,
         /// Equal for files that are links of each other; zero for a file of its own.
         fingerprint: u64,
@@ -68,13 +70,13 @@ const VERSION: u64 = 1;
 struct Fields {
     kind: u32,
     key: ResourceKey,
-    /// start, len, total, mark, stored, stamp, fingerprint
-    numbers: [u64; 7],
+    /// start, len, total, mark, stored, stamp, committed, fingerprint
+    numbers: [u64; 8],
 }
 
 impl Record {
     /// Bytes of an encoded record.
-    pub const LEN: usize = 96;
+    pub const LEN: usize = 104;
 
     /// The bytes to append.
     #[must_use]
@@ -107,7 +109,7 @@ impl Record {
             asset: AssetId::from_bytes(take(&mut input)?),
             name: ResourceName::from_bytes(take(&mut input)?),
         };
-        let mut numbers = [0; 7];
+        let mut numbers = [0; 8];
         for number in &mut numbers {
             *number = take_u64(&mut input)?;
         }
@@ -129,28 +131,29 @@ impl Record {
         match self {
             Self::Journal => {
                 let key = ResourceKey { asset: AssetId::from_bytes(MAGIC), ..NO_KEY };
-                of(0, &key, [VERSION, 0, 0, 0, 0, 0, 0])
+                of(0, &key, [VERSION, 0, 0, 0, 0, 0, 0, 0])
             }
-            Self::Span { key, start, len, total, mark, stored, stamp, fingerprint } => {
-                of(1, key, [*start, *len, total.unwrap_or(UNKNOWN), *mark, *stored, *stamp, *fingerprint])
+            Self::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint } => {
+                of(1, key, [*start, *len, total.unwrap_or(UNKNOWN), *mark, *stored, *stamp, *committed, *fingerprint])
             }
-            Self::Gone { key, start, stamp } => of(2, key, [*start, 0, 0, 0, 0, *stamp, 0]),
-            Self::Removed { key, stamp } => of(3, key, [0, 0, 0, 0, 0, *stamp, 0]),
-            Self::Used { key, stamp } => of(4, key, [0, 0, 0, 0, 0, *stamp, 0]),
-            Self::Closed { stamp } => of(5, &NO_KEY, [0, 0, 0, 0, 0, *stamp, 0]),
+            Self::Gone { key, start, stamp } => of(2, key, [*start, 0, 0, 0, 0, *stamp, 0, 0]),
+            Self::Removed { key, stamp } => of(3, key, [0, 0, 0, 0, 0, *stamp, 0, 0]),
+            Self::Used { key, stamp } => of(4, key, [0, 0, 0, 0, 0, *stamp, 0, 0]),
+            Self::Closed { stamp } => of(5, &NO_KEY, [0, 0, 0, 0, 0, *stamp, 0, 0]),
         }
     }
 
     fn from_fields(fields: &Fields) -> Result<Self, Corrupt> {
         let key = fields.key;
-        let [start, len, total, mark, stored, stamp, fingerprint] = fields.numbers;
+        let [start, len, total, mark, stored, stamp, committed, fingerprint] = fields.numbers;
         match fields.kind {
             0 if key.asset.to_bytes() == MAGIC && start == VERSION => Ok(Self::Journal),
             1 => {
                 let total = Some(total).filter(|total| *total != UNKNOWN);
                 let end = start.checked_add(len).ok_or(Corrupt)?;
                 let fits = total.is_none_or(|total| end <= total) && stored >= len;
-                fits.then_some(Self::Span { key, start, len, total, mark, stored, stamp, fingerprint }).ok_or(Corrupt)
+                fits.then_some(Self::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint })
+                    .ok_or(Corrupt)
             }
             2 => Ok(Self::Gone { key, start, stamp }),
             3 => Ok(Self::Removed { key, stamp }),
@@ -177,6 +180,7 @@ mod tests {
             total,
             mark: 5,
             stored: len + 100,
+            committed: 4,
             stamp: 6,
             fingerprint: 7,
         };
@@ -207,7 +211,8 @@ mod tests {
     fn spans_that_cannot_be_are_refused() {
         let key = NO_KEY;
         for (start, len, total, stored) in [(u64::MAX, 2, None, 2), (0, 2, Some(1), 2), (0, 2, None, 1)] {
-            let record = Record::Span { key, start, len, total, mark: 0, stored, stamp: 0, fingerprint: 0 };
+            let record =
+                Record::Span { key, start, len, total, mark: 0, stored, committed: 0, stamp: 0, fingerprint: 0 };
             assert_eq!(Record::decode(&record.encode()), Err(Corrupt));
         }
     }

@@ -102,6 +102,22 @@ impl StreamingResource {
         }
     }
 
+    /// Absent byte ranges within `range`, in order, after looking at the medium: a span whose file is gone or not sealed is a hole. Blocks
+    /// of data are not read. For questions whose answer must hold when the origin cannot be asked any more.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn confirmed_holes(&self, range: Range<u64>) -> Result<Vec<Range<u64>>, AssetsError> {
+        let holes = self.holes(range.clone());
+        let listed = self.medium.shared().resource(&self.key, |resource| resource.spans.as_slice().to_vec());
+        let wanted = |span: &Span| span.start < range.end && range.start < span.end();
+        let mut all_there = true;
+        for span in listed.unwrap_or_default().into_iter().filter(wanted) {
+            all_there &= self.medium.open(&self.key, span)?.is_some();
+        }
+        Ok(if all_there { holes } else { self.holes(range) })
+    }
+
     /// True when every byte of `range` is present.
     #[must_use]
     pub fn contains(&self, range: Range<u64>) -> bool {
@@ -226,7 +242,7 @@ impl StreamingResource {
     }
 
     fn listed_holes(&self, range: &Range<u64>) -> Vec<Range<u64>> {
-        self.medium.know(&self.key);
+        self.medium.know_before(&self.key, range.start);
         let holes = self.medium.shared().resource(&self.key, |resource| resource.spans.holes(range.clone()));
         holes.unwrap_or_else(|| if range.is_empty() { Vec::new() } else { vec![range.clone()] })
     }

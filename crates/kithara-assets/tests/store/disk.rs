@@ -187,6 +187,33 @@ fn a_span_larger_than_half_the_quota_is_refused_and_nothing_else_suffers() {
 }
 
 #[test]
+fn a_label_goes_with_its_asset_unless_that_is_pinned() {
+    let dir = tempfile::tempdir().unwrap();
+    let label = |store: &AssetStore, name| {
+        let assets = store.assets();
+        assets.into_iter().find(|summary| summary.id == asset(name)).and_then(|summary| summary.label)
+    };
+    {
+        let store = open(dir.path());
+        for name in ["a", "b", "pinned"] {
+            store.set_label(&asset(name), name).unwrap();
+            write(&store, name, 0, 1000);
+        }
+        store.pin(&asset("pinned")).unwrap();
+        store.remove_asset(&asset("a")).wait().unwrap();
+        store.streaming(&key("pinned", 0)).invalidate();
+        store.gc(GcOptions { quota: Some(0), unused_for: None }).wait().unwrap();
+        write(&store, "a", 0, 1000);
+        write(&store, "b", 0, 1000);
+        assert_eq!(["a", "b", "pinned"].map(|name| label(&store, name)), [None, None, Some("pinned".into())]);
+    }
+    std::fs::remove_dir_all(dir.path().join("v1/journals")).unwrap();
+    let store = open(dir.path());
+    store.gc(GcOptions::default()).wait().unwrap();
+    assert_eq!(label(&store, "pinned"), Some("pinned".into()));
+}
+
+#[test]
 fn a_file_that_is_deleted_is_a_hole() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
@@ -200,11 +227,13 @@ fn a_file_that_is_deleted_is_a_hole() {
         std::fs::remove_file(file).unwrap();
     }
     assert!(resource.read_span(BLOCK, 10).unwrap().is_some(), "what is open stays readable");
+    assert_eq!(store.streaming(&key("a", 1)).holes(0..300_000), []);
+    assert_eq!(store.streaming(&key("a", 1)).confirmed_holes(0..300_000).unwrap().len(), 1);
     for number in [0, 2] {
         assert_eq!(store.streaming(&key("a", number)).read_span(0, 10).unwrap(), None);
         assert_eq!(store.streaming(&key("a", number)).holes(0..300_000).len(), 1);
     }
-    assert_eq!(log.count(|event| matches!(event, StoreEvent::Lost { reason: LossReason::Gone, .. })), 2);
+    assert_eq!(log.count(|event| matches!(event, StoreEvent::Lost { reason: LossReason::Gone, .. })), 3);
     write(&store, "a", 0, 300_000);
     assert_eq!(whole(&store, "a", 0..3)[0], 0);
 }
