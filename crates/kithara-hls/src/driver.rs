@@ -295,7 +295,7 @@ impl Driver {
     fn carry_out(&mut self, action: Action) {
         let shelf = Arc::clone(&self.parts.shelf);
         match action {
-            Action::LoadPlaylist { id, url } => self.load_playlist(id, url),
+            Action::LoadPlaylist { id, url, again } => self.load_playlist(id, url, again),
             Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, request),
             Action::Size { fetch, request, .. } => self.size(fetch, request),
             Action::Cancel { fetch } => {
@@ -340,10 +340,10 @@ impl Driver {
         }
     }
 
-    fn load_playlist(&mut self, id: PlaylistId, url: Url) {
+    fn load_playlist(&mut self, id: PlaylistId, url: Url, again: bool) {
         let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
         self.spawn(self.parts.cancel.clone(), async move {
-            let result = load_playlist(requests, url).await;
+            let result = load_playlist(requests, url, again).await;
             let _ = reports.send(Report::Playlist { id, result }).await;
         });
     }

@@ -61,7 +61,9 @@ impl Hls {
             None => {
                 let client = client.map_or_else(|| Client::new(options.network.clone()), Ok)?;
                 let store = store.unwrap_or_else(|| AssetStore::memory(MemoryOptions::default()));
-                Fetcher::new(client, Some(store).filter(|_| !no_store), FetchOptions::default())
+                // What readers need lies in the bodies of units: transfers need to keep little themselves.
+                let little = FetchOptions { window: 1 << 20, retain: 1 << 20, ..FetchOptions::default() };
+                Fetcher::new(client, Some(store).filter(|_| !no_store), little)
             }
         };
         let requests = Requests::new(fetcher, Arc::clone(&options), &url, no_store)?;

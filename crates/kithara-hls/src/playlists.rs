@@ -5,9 +5,9 @@ use url::Url;
 
 use crate::{error::HlsError, requests::Requests};
 
-/// Loads a playlist, from the store where that is still fresh.
-pub(crate) async fn load_playlist(requests: Requests, url: Url) -> Result<PlaylistText, HlsError> {
-    let whole = requests.fetcher.fetch_whole(requests.playlist(&url)).await?;
+/// Loads a playlist: from the store where that is still fresh, from the origin when it was loaded before.
+pub(crate) async fn load_playlist(requests: Requests, url: Url, again: bool) -> Result<PlaylistText, HlsError> {
+    let whole = requests.fetcher.fetch_whole(requests.playlist(&url, again)).await?;
     Ok(PlaylistText {
         url: whole.head.url.clone(),
         text: String::from_utf8_lossy(whole.bytes.as_deref().unwrap_or_default()).into_owned(),

@@ -44,13 +44,14 @@ impl Requests {
         FetchRequest { class, patience: Some(self.options.request.patience), ..request }
     }
 
-    /// A playlist.
-    pub(crate) fn playlist(&self, url: &Url) -> WholeRequest {
+    /// A playlist; `again` when a stored copy is no use.
+    pub(crate) fn playlist(&self, url: &Url, again: bool) -> WholeRequest {
         let request = self.base(url, self.options.request.query.as_deref());
         let request = FetchRequest {
             class: Priority::Demand,
             max_len: MAX_PLAYLIST,
             deadline: Some(self.options.request.deadline),
+            cache: if again && self.cache == CacheUse::ReadWrite { CacheUse::WriteOnly } else { self.cache },
             ..request
         };
         WholeRequest { gzip: true, ..WholeRequest::from(request) }

@@ -25,6 +25,8 @@ pub enum Action {
         id: PlaylistId,
         /// From where.
         url: Url,
+        /// Whether it was loaded before: then the origin must be asked, a stored copy is what we have already.
+        again: bool,
     },
     /// Fetch a unit and make its bytes readable while they arrive.
     Fetch {
@@ -231,7 +233,7 @@ pub enum RunReason {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LoadPlaylist { id, url } => write!(f, "load {id} {}", url.path()),
+            Self::LoadPlaylist { id, url, .. } => write!(f, "load {id} {}", url.path()),
             Self::Fetch { fetch, unit, request } => write!(f, "fetch {fetch} {unit} {request}"),
             Self::Size { fetch, unit, request } => write!(f, "size {fetch} {unit} {request}"),
             Self::Cancel { fetch } => write!(f, "cancel {fetch}"),

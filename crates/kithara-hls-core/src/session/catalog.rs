@@ -53,7 +53,8 @@ impl Session {
         self.primary.opened.get_or_insert(now);
         self.primary.load = Load::Loading { started: now };
         let url = self.primary.url.clone();
-        self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url });
+        let again = self.primary.loaded;
+        self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url, again });
     }
 
     /// Loads the playlist of `media`, unless that is under way.
@@ -64,8 +65,8 @@ impl Session {
         let now = self.tick();
         let Some(media) = self.medias.get_mut(&id).filter(|media| !media.is_loading()) else { return };
         media.load = Load::Loading { started: now };
-        let url = media.url.clone();
-        self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url });
+        let (url, again) = (media.url.clone(), media.timeline.is_some());
+        self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again });
     }
 
     pub(super) fn handle_playlist(&mut self, id: PlaylistId, result: Result<PlaylistText, FetchFailure>) {
@@ -111,7 +112,7 @@ impl Session {
                     Load::Idle { .. } => self.now.at,
                 };
                 self.primary.load = Load::Idle { due: None };
-                self.take_media(ONLY, playlist, started);
+                self.take_media(ONLY, playlist, started, text.from_store);
             }
         }
         self.primary.loaded |= self.over.is_none();
@@ -233,21 +234,24 @@ impl Session {
         media.load = Load::Idle { due: None };
         let previous = media.snapshot();
         match self.parse(text, previous) {
-            Ok(Playlist::Media(playlist)) => self.take_media(id, playlist, started),
+            Ok(Playlist::Media(playlist)) => self.take_media(id, playlist, started, text.from_store),
             Ok(Playlist::Multivariant(_)) | Err(_) => {
                 self.media_failed(id, FetchFailure::new(FailureKind::Playlist));
             }
         }
     }
 
-    fn take_media(&mut self, id: MediaId, playlist: MediaPlaylist, started: Tick) {
+    fn take_media(&mut self, id: MediaId, playlist: MediaPlaylist, started: Tick, from_store: bool) {
         let origin = self.origin_for(&playlist);
         let Some(media) = self.medias.get_mut(&id) else { return };
         let first = media.timeline.is_none();
         let merge = media.take_snapshot(Arc::new(playlist), origin);
         media.load_failures = 0;
         let Some(timeline) = &media.timeline else { return };
-        media.load = Load::Idle { due: reload::next_load(timeline.snapshot(), Media::loaded(merge), started) };
+        let due = reload::next_load(timeline.snapshot(), Media::loaded(merge), started);
+        // A stored copy of a playlist that changes is good for nothing but its address.
+        let due = due.map(|due| if from_store { started } else { due });
+        media.load = Load::Idle { due };
         if let Some(cause) = media.unplayable() {
             return self.media_unusable(id, Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause });
         }

@@ -208,7 +208,7 @@ impl Simulation {
     fn carry_out(&mut self, action: Action) {
         let first_byte = self.now.saturating_add(self.world.latency);
         match action {
-            Action::LoadPlaylist { id, url } => {
+            Action::LoadPlaylist { id, url, .. } => {
                 let (at, result) = match self.world.ask(&url, self.now) {
                     Outcome::Text(text) => {
                         let text = PlaylistText { url, text: text.to_string(), from_store: false, age: None };
