@@ -3,6 +3,8 @@
 //! Repeating one request is the network layer's business and has happened before a failure comes here. This is about
 //! something else instead: the same unit anew, new URLs for it, another variant, or doing without it.
 
+use std::time::Duration;
+
 use crate::session::{FailureKind, OnMissing, Remedy};
 
 /// What was tried already, and what could be.
@@ -16,13 +18,17 @@ pub struct Tried {
     pub reloaded_primary: bool,
     /// The application was asked for a URL.
     pub resolved: bool,
+    /// Time since the unit failed first.
+    pub waited: Duration,
 }
 
 /// What could be tried.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Bad deliveries that are answered by fetching again.
+    /// Bad deliveries that are answered by fetching again at once, before anything else.
     pub refetches: u32,
+    /// How long a unit that nothing else can replace is asked for again.
+    pub patience: Duration,
     /// Whether there is a multivariant playlist above the media playlist.
     pub has_primary: bool,
     /// Whether the application can be asked for a new URL.
@@ -33,8 +39,8 @@ pub struct Options {
     pub on_missing: OnMissing,
 }
 
-/// The next remedy. Every remedy is offered once per failing unit (fetching again: [`Options::refetches`] times), so the
-/// ladder always ends.
+/// The next remedy. Every remedy is offered once per failing unit, and fetching again is bounded by
+/// [`Options::refetches`] and [`Options::patience`], so the ladder always ends.
 pub fn remedy(kind: FailureKind, tried: Tried, options: Options) -> Remedy {
     if kind.is_bad_delivery() && tried.bad_deliveries <= options.refetches {
         return Remedy::Refetch;
@@ -54,6 +60,11 @@ pub fn remedy(kind: FailureKind, tried: Tried, options: Options) -> Remedy {
     if options.has_other_variant {
         return Remedy::OtherVariant;
     }
+    // Perhaps it is not there yet, or the server is not itself: an announced segment that is late, an error page.
+    let may_come = kind.wants_new_url() || kind.is_bad_delivery();
+    if may_come && tried.waited < options.patience {
+        return Remedy::Refetch;
+    }
     match options.on_missing {
         OnMissing::Skip => Remedy::Skip,
         OnMissing::Fail => Remedy::Fail,
@@ -66,6 +77,7 @@ mod tests {
 
     const ALONE: Options = Options {
         refetches: 2,
+        patience: Duration::from_secs(20),
         has_primary: false,
         has_resolver: false,
         has_other_variant: false,
@@ -82,7 +94,22 @@ mod tests {
         let tried = |bad_deliveries| Tried { bad_deliveries, ..Tried::default() };
         check(FailureKind::NotMedia, tried(1), ALONE, Remedy::Refetch);
         check(FailureKind::Incomplete, tried(2), ALONE, Remedy::Refetch);
-        check(FailureKind::Incomplete, tried(3), ALONE, Remedy::Fail);
+        let all = Options { has_other_variant: true, ..ALONE };
+        check(FailureKind::Incomplete, tried(3), all, Remedy::OtherVariant);
+    }
+
+    #[test]
+    fn what_nothing_can_replace_is_waited_for() {
+        let waited = |secs| Tried {
+            bad_deliveries: 9,
+            reloaded_media: true,
+            waited: Duration::from_secs(secs),
+            ..Tried::default()
+        };
+        for kind in [FailureKind::NotFound, FailureKind::Forbidden, FailureKind::NotMedia, FailureKind::Key] {
+            check(kind, waited(19), ALONE, Remedy::Refetch);
+            check(kind, waited(20), ALONE, Remedy::Fail);
+        }
     }
 
     #[test]
@@ -96,6 +123,7 @@ mod tests {
         check(FailureKind::Gone, tried, all, Remedy::Resolve);
         tried.resolved = true;
         check(FailureKind::Gone, tried, all, Remedy::OtherVariant);
+        tried.waited = all.patience;
         check(FailureKind::Gone, tried, Options { has_other_variant: false, ..all }, Remedy::Fail);
     }
 

@@ -21,6 +21,9 @@ use crate::{
 /// How long a unit that nobody stands at yet rests after the network gave up on it.
 const REST: Duration = Duration::from_secs(2);
 
+/// The longest wait before a missing or broken unit is fetched again.
+const LONGEST_REST: Duration = Duration::from_secs(4);
+
 impl Session {
     pub(super) fn handle_head(&mut self, id: FetchId, head: Head) {
         let now = self.tick();
@@ -228,9 +231,11 @@ impl Session {
             self.units.set(unit, UnitState::Resting { until: now });
         }
         let has_other_variant = self.other_for(unit).is_some();
-        let (refetches, on_missing) = (self.options.playback.refetches, self.options.playback.on_missing);
+        let playback = &self.options.playback;
+        let on_missing = playback.on_missing;
         let options = fallback::Options {
-            refetches,
+            refetches: playback.refetches,
+            patience: playback.patience,
             has_primary: self.multivariant.is_some(),
             has_resolver: self.options.has_resolver,
             has_other_variant,
@@ -238,12 +243,12 @@ impl Session {
         };
         let Some(trouble) = self.units.trouble(unit) else { return };
         trouble.bad += u32::from(cause.kind.is_bad_delivery());
-        trouble.last = Some(cause.clone());
         let tried = Tried {
             bad_deliveries: trouble.bad,
             reloaded_media: trouble.reloaded_media,
             reloaded_primary: trouble.reloaded_primary,
             resolved: trouble.asked > 0,
+            waited: now.since(*trouble.since.get_or_insert(now)),
         };
         let remedy = fallback::remedy(cause.kind, tried, options);
         let waits = cause.kind == FailureKind::Unreachable && matches!(remedy, Remedy::Fail | Remedy::Skip);
@@ -266,7 +271,9 @@ impl Session {
         let Some(trouble) = self.units.trouble(unit) else { return };
         match remedy {
             Remedy::Refetch => {
-                let wait = backoff.saturating_mul(1 << trouble.bad.saturating_sub(1).min(6));
+                let wait = backoff.saturating_mul(1 << trouble.rests.min(16)).min(LONGEST_REST);
+                trouble.rests += 1;
+                let wait = cause.retry_after.unwrap_or_default().max(wait);
                 self.units.set(unit, UnitState::Resting { until: now + wait });
             }
             Remedy::ReloadMedia => {

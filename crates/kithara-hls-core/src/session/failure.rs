@@ -33,7 +33,7 @@ pub enum FailureKind {
     Changed,
     /// The ciphertext does not decrypt: wrong key, or a broken body. Fetching again may help.
     Undecryptable,
-    /// The key could not be had.
+    /// The key could not be used. Asking for it again may help.
     Key,
     /// The encryption method or key format is not supported.
     Unsupported,
@@ -61,7 +61,7 @@ impl FailureKind {
 
     /// Whether the delivery itself was at fault, so that the same URL may well deliver the next time.
     pub fn is_bad_delivery(self) -> bool {
-        matches!(self, Self::NotMedia | Self::Incomplete | Self::Undecryptable | Self::Changed)
+        matches!(self, Self::NotMedia | Self::Incomplete | Self::Undecryptable | Self::Changed | Self::Key)
     }
 }
 

@@ -32,14 +32,16 @@ pub struct PlaybackOptions {
     /// Most units fetched side by side. A link that is not clearly faster than the media gets one at a time, so that
     /// the unit needed first does not share it. Default: 4.
     pub parallel_fetches: usize,
-    /// How often a unit is fetched again after a bad delivery (wrong bytes, missing end) before another remedy is
+    /// How often a unit is fetched again after a bad delivery (wrong bytes, missing end) before another variant is
     /// tried. Default: 3.
     pub refetches: u32,
-    /// Wait before a unit is fetched again, doubled each time. Default: 250 ms.
+    /// Wait before a unit is fetched again, doubled each time up to 4 s. Default: 250 ms.
     pub refetch_backoff: Duration,
+    /// How long a unit that is missing or broken, and that nothing else can replace, is asked for again. Default: 20 s.
+    pub patience: Duration,
     /// How long a variant is left out after it failed. Default: 60 s.
     pub exclusion: Duration,
-    /// How long to wait for a playlist that is not there yet (404 or 202) while opening. Default: none.
+    /// How long to wait for a playlist that is not there yet (404 or 202) while opening. Default: 5 s.
     pub ready_timeout: Duration,
     /// What to do with a segment that cannot be had. Default: [`OnMissing::Fail`].
     pub on_missing: OnMissing,
@@ -57,8 +59,9 @@ impl Default for PlaybackOptions {
             parallel_fetches: 4,
             refetches: 3,
             refetch_backoff: Duration::from_millis(250),
+            patience: Duration::from_secs(20),
             exclusion: Duration::from_secs(60),
-            ready_timeout: Duration::ZERO,
+            ready_timeout: Duration::from_secs(5),
             on_missing: OnMissing::Fail,
             selection: MediaSelection::All,
             variant: VariantChoice::Auto,

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    failure::FetchFailure,
-    ids::{FetchId, KeyId, PlaylistId, UnitKey},
-};
+use super::ids::{FetchId, KeyId, PlaylistId, UnitKey};
 use crate::time::Tick;
 
 /// Where a unit stands. A unit that is not in the table is absent.
@@ -32,16 +29,18 @@ pub(super) enum UnitState {
 pub(super) struct Trouble {
     /// Fetches begun.
     pub(super) attempts: u32,
-    /// Bad deliveries since the last other remedy.
+    /// Bad deliveries.
     pub(super) bad: u32,
+    /// Times it was fetched again after a wait.
+    pub(super) rests: u32,
+    /// When it failed first.
+    pub(super) since: Option<Tick>,
     /// Whether the media playlist was loaded again for it.
     pub(super) reloaded_media: bool,
     /// Whether the primary playlist was loaded again for it.
     pub(super) reloaded_primary: bool,
     /// How often the application was asked for a URL.
     pub(super) asked: u32,
-    /// The last failure.
-    pub(super) last: Option<FetchFailure>,
 }
 
 /// A unit and its history.
