@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kithara_assets::maintain::GcOptions;
 use kithara_assets::{
-    AssetId, AssetStore, DiskOptions, GcOptions, MemoryOptions, Meta, Partition, ResourceKey, Validators, WriteOutcome,
+    AssetId, AssetStore, DiskOptions, MemoryOptions, Meta, Partition, ResourceKey, Validators, WriteOutcome,
 };
 
 const MANY: u64 = 100_000;

@@ -12,6 +12,7 @@ mod journal;
 mod layout;
 mod ledger;
 mod lock;
+mod publisher;
 mod queue;
 mod recover;
 mod room;

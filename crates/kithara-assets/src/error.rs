@@ -33,6 +33,8 @@ pub enum AssetsErrorKind {
     Abandoned,
     /// A range ends before it begins or beyond the end of its resource. Retrying does not help.
     InvalidRange,
+    /// The text is no key. Retrying does not help.
+    InvalidKey,
     /// The thing is larger than its kind may be. Retrying does not help.
     TooLarge,
     /// A leased or pinned asset may not be removed. Retrying helps when the lease or pin is gone.
@@ -82,6 +84,7 @@ impl fmt::Display for AssetsError {
             AssetsErrorKind::Conflict => "length or version disagree with what is stored",
             AssetsErrorKind::Abandoned => "cut short",
             AssetsErrorKind::InvalidRange => "no such range",
+            AssetsErrorKind::InvalidKey => "not a key",
             AssetsErrorKind::TooLarge => "too large",
             AssetsErrorKind::Held => "leased or pinned",
             AssetsErrorKind::TimedOut => "not in time",
@@ -103,7 +106,7 @@ impl From<AssetsError> for io::Error {
             AssetsErrorKind::Full => io::ErrorKind::StorageFull,
             AssetsErrorKind::Denied => io::ErrorKind::PermissionDenied,
             AssetsErrorKind::TimedOut => io::ErrorKind::TimedOut,
-            AssetsErrorKind::InvalidRange => io::ErrorKind::InvalidInput,
+            AssetsErrorKind::InvalidRange | AssetsErrorKind::InvalidKey => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::format::Record;
 use crate::key::{AssetId, ResourceKey, ResourceName};
+use crate::offer::{Admission, Judgement, Offer, Rule};
 use crate::spans::{Inserted, Span, Spans};
 
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub(crate) struct Index {
     groups: HashMap<u64, Group>,
     /// Resources whose length was noted before anything of them was there, oldest first.
     bare: VecDeque<ResourceKey>,
-    resources: usize,
+    spans: usize,
     stored: u64,
 }
 
@@ -64,54 +65,6 @@ struct Group {
     links: u32,
 }
 
-/// A span that asks to be admitted, with what it says of its resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Offer {
-    pub(crate) span: Span,
-    pub(crate) total: Option<u64>,
-    pub(crate) mark: u64,
-    pub(crate) fingerprint: u64,
-    /// When it was committed.
-    pub(crate) committed: u64,
-    /// When it was last used.
-    pub(crate) stamp: u64,
-    pub(crate) rule: Rule,
-}
-
-/// What happens to an offer that meets spans it does not agree with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// A part must agree; a whole resource takes the place of all there was, unless that is the same.
-    Commit,
-    /// It takes the place of all there was, also of the same.
-    Replace,
-    /// It was committed some time ago; the younger wins.
-    Restore,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    /// It is there; these spans are not any more. One of them may have the start, hence the file, of the new one.
-    Admitted { gone: Vec<Span> },
-    /// What it brings was there before.
-    Redundant,
-    /// It disagrees about length or version.
-    Conflict,
-}
-
-/// What would become of an offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Judgement {
-    /// It joins what is there.
-    Join,
-    /// It takes the place of what is there.
-    Replace,
-    /// What it brings is there.
-    Redundant,
-    /// It disagrees with what is there.
-    Conflict,
-}
-
 /// A resource that may be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Victim {
@@ -143,18 +96,6 @@ impl Resource {
         let total = offer.total.unwrap_or(self.total);
         let last = self.spans.as_slice().last().map_or(0, Span::end);
         same_mark && same_total && offer.span.end().max(last) <= total
-    }
-}
-
-impl Offer {
-    pub(crate) fn is_whole(&self) -> bool {
-        self.span.start == 0 && self.total == Some(self.span.len)
-    }
-
-    /// What the journal says of it.
-    pub(crate) fn record(&self, key: &ResourceKey) -> Record {
-        let Self { span: Span { start, len, stored }, total, mark, fingerprint, committed, stamp, .. } = *self;
-        Record::Span { key: *key, start, len, total, mark, stored, committed, stamp, fingerprint }
     }
 }
 
@@ -209,8 +150,14 @@ impl Index {
         self.stored
     }
 
-    pub(crate) const fn resources(&self) -> usize {
-        self.resources
+    /// Spans of all resources.
+    pub(crate) const fn spans(&self) -> usize {
+        self.spans
+    }
+
+    /// Resources of which something is present.
+    pub(crate) fn resources(&self) -> usize {
+        self.iter().filter(|(_, resource)| !resource.spans.is_empty()).count()
     }
 
     pub(crate) fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Admission {
@@ -220,12 +167,15 @@ impl Index {
             Judgement::Join | Judgement::Redundant => Vec::new(),
         };
         let resource = self.entry(key);
+        resource.touch(offer.stamp);
+        if resource.state == State::Unread {
+            return Admission::Redundant;
+        }
         if offer.mark != 0 {
             resource.mark = offer.mark;
         }
         resource.total = offer.total.unwrap_or(resource.total);
         resource.committed = resource.committed.max(offer.committed);
-        resource.touch(offer.stamp);
         let Inserted::Yes { replaced } = resource.spans.insert(offer.span) else {
             return Admission::Redundant;
         };
@@ -253,7 +203,7 @@ impl Index {
         if resource.spans.insert(Span { start, len: 0, stored }) == Inserted::Redundant {
             return false;
         }
-        self.stored += stored;
+        self.count(key, 0, stored);
         true
     }
 
@@ -365,11 +315,8 @@ impl Index {
     }
 
     fn entry(&mut self, key: &ResourceKey) -> &mut Resource {
-        let resources = &mut self.resources;
-        self.assets.entry(key.asset).or_default().resources.entry(key.name).or_insert_with(|| {
-            *resources += 1;
-            Resource { total: UNKNOWN, ..Resource::default() }
-        })
+        let resources = &mut self.assets.entry(key.asset).or_default().resources;
+        resources.entry(key.name).or_insert_with(|| Resource { total: UNKNOWN, ..Resource::default() })
     }
 
     /// Takes out all spans and what they said of their resource; the entry stays.
@@ -392,7 +339,7 @@ impl Index {
 
     fn drop_resource(&mut self, key: &ResourceKey) {
         if let Some(asset) = self.assets.get_mut(&key.asset) {
-            self.resources -= usize::from(asset.resources.remove(&key.name).is_some());
+            asset.resources.remove(&key.name);
         }
         self.drop_asset_if_empty(&key.asset);
     }
@@ -404,6 +351,7 @@ impl Index {
     }
 
     fn count(&mut self, key: &ResourceKey, fingerprint: u64, stored: u64) {
+        self.spans += 1;
         if fingerprint != 0 {
             let group = self.groups.entry(fingerprint).or_insert(Group { first: *key, links: 0 });
             group.links += 1;
@@ -415,6 +363,7 @@ impl Index {
     }
 
     fn uncount(&mut self, fingerprint: u64, stored: u64) {
+        self.spans -= 1;
         if let Some(group) = self.groups.get_mut(&fingerprint) {
             group.links -= 1;
             if group.links > 0 {
@@ -440,6 +389,8 @@ impl Resource {
         let agrees = self.agrees_with(offer) && self.state == State::Known;
         match offer.rule {
             Rule::Replace => Judgement::Replace,
+            // It is listed, or will be found when the resource is read.
+            Rule::Restore if self.state == State::Unread => Judgement::Redundant,
             _ if agrees && self.spans.holds(&offer.span) => Judgement::Redundant,
             _ if agrees => Judgement::Join,
             Rule::Commit if offer.is_whole() => Judgement::Replace,

@@ -38,13 +38,12 @@ impl LeaseTable {
         while holds.get(&asset) == Some(&Hold::Evicting) {
             holds = self.eviction_ended.wait(holds).unwrap_or_else(PoisonError::into_inner);
         }
-        match holds.entry(asset).or_insert(Hold::Leased(0)) {
-            Hold::Leased(count) => {
-                *count += 1;
-                *count == 1
-            }
-            Hold::Evicting => unreachable!("waited for above, under the same lock"),
-        }
+        let Some(Hold::Leased(count)) = holds.get_mut(&asset) else {
+            holds.insert(asset, Hold::Leased(1));
+            return true;
+        };
+        *count += 1;
+        false
     }
 
     /// How many leases ended so far.

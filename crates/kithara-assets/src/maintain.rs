@@ -1,4 +1,5 @@
-//! Looking after a store: what is in it, whether it is right, what may go.
+//! Looking after a store: what is in it, whether it is right, what may go. These are the answers of [`AssetStore`](crate::AssetStore) to
+//! those who ask.
 
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
@@ -90,16 +91,20 @@ pub struct GcReport {
 
 pub(crate) fn assets(medium: &Medium) -> Vec<AssetSummary> {
     let shared = medium.shared();
-    let summary = |(id, asset): (&AssetId, &Asset)| AssetSummary {
-        id: *id,
-        label: None,
-        bytes: asset.resources().map(|(_, resource)| stored(resource)).sum(),
-        resources: asset.resources().count(),
-        last_used: UnixMillis(asset.resources().map(|(_, resource)| resource.used()).max().unwrap_or_default()),
-        pinned: asset.pinned,
-        leased: shared.leases.is_leased(id),
+    let summary = |(id, asset): (&AssetId, &Asset)| {
+        let present = || asset.resources().map(|(_, resource)| resource).filter(|resource| !resource.spans.is_empty());
+        AssetSummary {
+            id: *id,
+            label: None,
+            bytes: present().map(stored).sum(),
+            resources: present().count(),
+            last_used: UnixMillis(present().map(Resource::used).max().unwrap_or_default()),
+            pinned: asset.pinned,
+            leased: shared.leases.is_leased(id),
+        }
     };
     let mut assets: Vec<_> = shared.read(|index| index.assets().map(summary).collect());
+    assets.retain(|asset| asset.resources > 0 || asset.pinned);
     for asset in &mut assets {
         asset.label = medium.label(asset.id);
     }
@@ -111,7 +116,7 @@ pub(crate) fn resources(medium: &Medium, asset: AssetId) -> Vec<ResourceSummary>
     let keys = medium.shared().read(|index| index.keys_of(&asset));
     keys.iter().for_each(|key| medium.know(key));
     let summary = |index: &Index, key: &ResourceKey| {
-        let resource = index.get(key)?;
+        let resource = index.get(key).filter(|resource| !resource.spans.is_empty())?;
         Some(ResourceSummary {
             key: *key,
             spans: resource.spans.ranges(),

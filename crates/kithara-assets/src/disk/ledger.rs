@@ -10,8 +10,9 @@ use crate::disk::recover::{self, Restored};
 use crate::disk::root::Root;
 use crate::event::LossReason;
 use crate::format::Record;
-use crate::index::{Admission, Offer, State};
+use crate::index::{Index, State};
 use crate::key::{AssetId, ResourceKey};
+use crate::offer::{Admission, Offer};
 use crate::spans::Span;
 
 /// The bookkeeping of the writer thread.
@@ -126,7 +127,7 @@ impl Ledger {
 
     /// True when most of the journal is history.
     pub(crate) fn is_worth_compacting(&self) -> bool {
-        let spans = self.root.shared.read(|index| index.resources() as u64);
+        let spans = self.root.shared.read(Index::spans) as u64;
         self.journal.as_ref().is_some_and(|journal| journal.records() > 2 * spans + SURPLUS)
     }
 

@@ -6,8 +6,9 @@ use crate::disk::journal::{self, Journal, JournalReader, Others};
 use crate::disk::layout::Layout;
 use crate::disk::lock::FileLock;
 use crate::format::Record;
-use crate::index::{Admission, Index, Offer, Rule, State};
+use crate::index::{Index, State};
 use crate::key::ResourceKey;
+use crate::offer::{Admission, Offer, Rule};
 use crate::shared::Shared;
 use crate::spans::Span;
 

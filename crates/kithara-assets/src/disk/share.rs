@@ -8,7 +8,7 @@ use crate::disk::draft::Piece;
 use crate::disk::layout::create_dir;
 use crate::disk::root::Root;
 use crate::disk::span_file::SpanFile;
-use crate::index::Offer;
+use crate::offer::Offer;
 
 /// What became of the attempt to link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -133,7 +133,7 @@ fn check_after_crash(dir: &Path, said: &mut Said, seed: u64) {
     assert!(missing <= 1, "crash {seed}: {missing} resources are missing");
     // What was being invalidated when the process died counts as gone.
     said.committed.retain(|number| check_present(&store, "whole", *number) > 0);
-    store.gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
     assert_eq!(files(&dir.join("v1/tmp")).len(), 1, "crash {seed}: drafts of the dead are swept");
     let on_disk: u64 = crate::ground::span_files(dir).iter().map(|file| file.metadata().unwrap().len()).sum();
     assert!(store.usage().bytes >= on_disk, "crash {seed}: every file is counted");

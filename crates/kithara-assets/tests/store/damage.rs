@@ -114,7 +114,7 @@ proptest! {
         }
         let store = open(dir.path());
         let readable: u64 = NUMBERS.map(|number| check_present(&store, "a", number) + check_present(&store, "b", number)).sum();
-        store.gc(kithara_assets::GcOptions::default()).wait().unwrap();
+        store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
         let after: u64 = NUMBERS.map(|number| check_present(&store, "a", number) + check_present(&store, "b", number)).sum();
         let all = 2 * 5000 + 2 * (BLOCK + 700) + 2 * 20_000 + 2 * 10_000;
         prop_assert_eq!(after, all, "the files are the truth");

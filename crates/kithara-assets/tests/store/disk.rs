@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use kithara_assets::{
-    AssetStore, AssetsErrorKind, DiskOptions, GcOptions, LossReason, Meta, StoreEvent, Validators, WriteOutcome,
-};
+use kithara_assets::event::{LossReason, StoreEvent};
+use kithara_assets::maintain::GcOptions;
+use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators, WriteOutcome};
 
 use crate::ground::{BLOCK, Log, asset, check_present, key, open, options, pattern, span_files, whole, write};
 

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, StoreEvent, WriteOutcome};
+use kithara_assets::event::StoreEvent;
+use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, WriteOutcome};
 
 use crate::ground::{Log, asset, check_present, key, open, options, pattern, try_write, whole, write};
 

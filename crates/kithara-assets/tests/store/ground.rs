@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use kithara_assets::event::{StoreEvent, Subscription};
 use kithara_assets::{
-    AssetId, AssetStore, AssetsErrorKind, DiskOptions, Meta, Partition, ResourceKey, StoreEvent, StreamingResource,
-    Subscription, WriteOutcome,
+    AssetId, AssetStore, AssetsErrorKind, DiskOptions, Meta, Partition, ResourceKey, StreamingResource, WriteOutcome,
 };
 
 pub(crate) const BLOCK: u64 = kithara_assets::format::BLOCK as u64;

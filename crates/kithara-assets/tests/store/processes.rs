@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, LossReason, Meta, StoreEvent, Validators};
+use kithara_assets::event::{LossReason, StoreEvent};
+use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators};
 
 use crate::ground::{Dice, Log, asset, check_present, key, open, options, pattern, try_write, whole, write};
 
@@ -91,7 +92,7 @@ fn a_quota_counts_what_all_wrote() {
         write(store, "a", number, 100_000);
     }
     // Each learns of the others' files when its own view says that the quota is reached.
-    stores[0].gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    stores[0].gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
     let on_disk: u64 = crate::ground::span_files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
     assert!(on_disk <= 1_050_000, "{on_disk}");
     let (of_others, evicted) = (
@@ -163,7 +164,7 @@ fn processes_share_hits_and_evict_for_each_other() {
     }
     assert!(evicted > 0 && shared_hits > 0, "{evicted} evictions, {shared_hits} shared hits");
     let store = tight(dir.path(), 20 * LEN);
-    store.gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
     let on_disk: u64 = crate::ground::span_files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
     assert!(on_disk <= 20 * LEN, "{on_disk}");
     for album in 0..5 {

@@ -118,7 +118,7 @@ fn journals_of_several_processes_become_one() {
     assert_eq!(files(&dir.path().join("v1/journals")).len(), 4);
     let store = open(dir.path());
     assert_eq!(store.usage().resources, 4);
-    store.gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
     drop(store);
     assert_eq!(files(&dir.path().join("v1/journals")).len(), 1);
     assert_eq!(open(dir.path()).usage().resources, 4);
@@ -185,7 +185,7 @@ fn a_clock_that_went_back_changes_nothing() {
     assert_eq!(whole(&store, "a", 0..5), [2, 3, 4], "the order of commits, not of clocks");
     drop(store);
     let store = with_clock(dir.path(), &now, 350_000, Some(Duration::from_secs(60)));
-    store.gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
     assert_eq!(whole(&store, "a", 0..5), [2, 3, 4], "nothing is old while the clock is behind");
     write(&store, "a", 5, 100_000);
     assert_eq!(whole(&store, "a", 0..6), [3, 4, 5]);
@@ -204,7 +204,7 @@ fn what_was_not_used_for_long_goes_at_the_start() {
         write(&store, "a", 2, 1000);
     }
     let store = with_clock(dir.path(), &now, 1 << 20, Some(Duration::from_secs(50)));
-    store.gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
     assert_eq!((whole(&store, "a", 0..3), whole(&store, "pinned", 0..3)), (vec![2], vec![1]));
 }
 
@@ -218,7 +218,7 @@ fn a_lower_quota_is_kept_soon() {
         }
     }
     let store = AssetStore::open(dir.path(), DiskOptions { quota: 300_000, ..options() }).unwrap();
-    store.gc(kithara_assets::GcOptions::default()).wait().unwrap();
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
     assert!(store.usage().bytes <= 300_000);
     assert_eq!(whole(&store, "a", 0..100), (100 - whole(&store, "a", 0..100).len() as u64..100).collect::<Vec<_>>());
     assert!(whole(&store, "a", 0..100).len() > 25);

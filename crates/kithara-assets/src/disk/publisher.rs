@@ -1,0 +1,289 @@
+//! Making drafts present, and resources absent: what the writer thread does with files.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::disk::chores::Chores;
+use crate::disk::draft::Piece;
+use crate::disk::layout::{Layout, create_dir, remove_file};
+use crate::disk::ledger::Ledger;
+use crate::disk::lock::EvictionLock;
+use crate::disk::recover::Restored;
+use crate::disk::room::Room;
+use crate::disk::root::Root;
+use crate::disk::share::{self, Linked};
+use crate::error::{AssetsError, AssetsErrorKind};
+use crate::event::LossReason;
+use crate::fate::Fate;
+use crate::format::Record;
+use crate::index::{Index, Resource};
+use crate::key::{AssetId, ResourceKey};
+use crate::maintain::{GcOptions, GcReport};
+use crate::meta::Meta;
+use crate::offer::{Admission, Judgement, Offer, Rule};
+use crate::spans::Span;
+
+/// Changes what is on the disk. Lives on the writer thread.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    ledger: Ledger,
+    room: Room,
+    chores: Chores,
+}
+
+/// What a span is to be published as.
+#[derive(Clone, Copy)]
+pub(crate) struct Publication<'a> {
+    pub(crate) key: &'a ResourceKey,
+    pub(crate) meta: &'a Meta,
+    pub(crate) fate: Option<&'a Fate>,
+    pub(crate) total: Option<u64>,
+    pub(crate) rule: Rule,
+}
+
+impl Publisher {
+    pub(crate) fn new(root: Arc<Root>, restored: Restored) -> Self {
+        let mut chores = Chores::after_start(&restored);
+        chores.limits(root.options.quota, root.options.max_age);
+        Self { ledger: Ledger::new(root, restored), room: Room::default(), chores }
+    }
+
+    pub(crate) const fn root(&self) -> &Arc<Root> {
+        &self.ledger.root
+    }
+
+    /// Writes what a piece has in memory to its temporary file.
+    pub(crate) fn flush(&mut self, piece: &mut Piece) -> Result<(), AssetsError> {
+        let written = self.try_flush(piece);
+        self.note_failure(&written);
+        written
+    }
+
+    fn try_flush(&mut self, piece: &mut Piece) -> Result<(), AssetsError> {
+        let root = Arc::clone(self.root());
+        if piece.len() > root.options.quota / 2 {
+            return Err(AssetsError::new(AssetsErrorKind::TooLarge, WRITING));
+        }
+        let (pending, cost) = (piece.pending_len() as u64, piece.pending_cost());
+        self.room.ensure(&mut self.ledger, pending)?;
+        self.with_folders(|| piece.flush(&mut || root.layout.temporary()))?;
+        self.room.drafted(pending);
+        root.queue.release(cost);
+        Ok(())
+    }
+
+    /// Makes a piece present. Whatever happens, its bytes are no longer counted as waiting or drafted.
+    pub(crate) fn publish(&mut self, publication: Publication<'_>, mut piece: Piece) -> Result<Span, AssetsError> {
+        let (cost, written) = (piece.pending_cost(), piece.written_len());
+        let published = self.try_publish(publication, &mut piece);
+        drop(piece);
+        self.room.undrafted(written);
+        self.root().queue.release(cost);
+        self.note_failure(&published);
+        published
+    }
+
+    /// Lets go of a piece that will not become present.
+    pub(crate) fn drop_piece(&mut self, piece: Piece) {
+        self.room.undrafted(piece.written_len());
+        self.root().queue.release(piece.pending_cost());
+    }
+
+    /// Cuts a piece to its whole blocks.
+    pub(crate) fn keep_whole_blocks(&mut self, piece: &mut Piece) -> io::Result<()> {
+        let (written, cost) = (piece.written_len(), piece.pending_cost());
+        let cut = piece.keep_whole_blocks();
+        self.room.undrafted(written - piece.written_len());
+        self.root().queue.release(cost - piece.pending_cost());
+        cut
+    }
+
+    fn try_publish(&mut self, publication: Publication<'_>, piece: &mut Piece) -> Result<Span, AssetsError> {
+        let Publication { key, meta, fate, rule, .. } = publication;
+        let root = Arc::clone(self.root());
+        let abandoned = fate.is_some_and(|fate| fate.get() == Some(&AssetsErrorKind::Abandoned));
+        let total = publication.total.or_else(|| root.shared.resource(key, Resource::total).flatten());
+        if abandoned || (piece.len() == 0 && (piece.start, total) != (0, Some(0))) {
+            return Err(AssetsError::new(AssetsErrorKind::Abandoned, COMMITTING));
+        }
+        let span = Span { start: piece.start, len: piece.len(), stored: piece.len() };
+        let mark = meta.validators.mark();
+        let stamp = root.shared.next_stamp();
+        let mut offer = Offer { span, total, mark, fingerprint: 0, committed: stamp, stamp, rule };
+        root.resolve(key);
+        match root.shared.read(|index| index.judge(key, &offer)) {
+            Judgement::Redundant => return Ok(span),
+            Judgement::Conflict => return Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING)),
+            Judgement::Join | Judgement::Replace => {}
+        }
+        let path = root.layout.span(key, span.start);
+        if root.options.share_equal_content && rule == Rule::Commit && share::is_worth_it(&offer) {
+            offer.fingerprint = piece.fingerprint();
+            match share::link(&root, &offer, piece, &path) {
+                Linked::Yes { stored } => return self.enter(key, Offer { mark: 0, ..stored_as(offer, stored) }),
+                // Two files cannot be counted as one.
+                Linked::No => offer.fingerprint = 0,
+                Linked::First => {}
+            }
+        }
+        let footer = piece.footer(key, meta, total, stamp);
+        let footer = footer.ok_or(AssetsError::new(AssetsErrorKind::TooLarge, COMMITTING))?;
+        let more = piece.pending_len() as u64 + footer.len() as u64;
+        self.room.ensure(&mut self.ledger, more)?;
+        let stored = self.with_folders(|| piece.seal(&mut || root.layout.temporary(), &footer))?;
+        let offer = stored_as(offer, stored);
+        // The record comes first: a process that dies in between leaves an entry without a file, which is a hole, and never a file that
+        // nobody counts.
+        self.ledger.record(&[offer.record(key)]);
+        name(piece, &root.layout, key, &path).map_err(|error| AssetsError::io(COMMITTING, error))?;
+        self.admit(key, &offer)
+    }
+
+    /// Records and admits a span whose file has its name.
+    fn enter(&mut self, key: &ResourceKey, offer: Offer) -> Result<Span, AssetsError> {
+        self.ledger.record(&[offer.record(key)]);
+        self.admit(key, &offer)
+    }
+
+    fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Result<Span, AssetsError> {
+        let admission = self.ledger.admit(key, offer);
+        self.root().health.worked(&self.root().shared.observers);
+        if self.ledger.is_worth_compacting() {
+            self.chores.compact();
+        }
+        match admission {
+            Admission::Admitted { .. } | Admission::Redundant => Ok(offer.span),
+            Admission::Conflict => {
+                // It was invalidated between the judgement and now.
+                self.ledger.remove_span(key, &offer.span, LossReason::Removed);
+                Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING))
+            }
+        }
+    }
+
+    /// Does something with files, once more if it failed because somebody removed the folders of the store.
+    fn with_folders<T>(&mut self, mut act: impl FnMut() -> io::Result<T>) -> Result<T, AssetsError> {
+        let done = match act() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.chores.walk();
+                self.ledger.restore_folders().and_then(|()| act())
+            }
+            done => done,
+        };
+        done.map_err(|error| AssetsError::io(WRITING, error))
+    }
+
+    /// Notes the length of a resource that is present already.
+    pub(crate) fn note_total(&mut self, key: &ResourceKey, total: Option<u64>) -> Result<(), AssetsError> {
+        let Some(total) = total else { return Ok(()) };
+        let shared = &self.root().shared;
+        if !shared.write(|index| index.set_total(key, total)) {
+            return Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING));
+        }
+        // A span that is recorded once more brings its resource's length.
+        let last = shared.read(|index| index.records(key).pop());
+        self.ledger.record(last.as_slice());
+        Ok(())
+    }
+
+    /// Removes the files of a resource that is on its way out.
+    pub(crate) fn remove(&mut self, key: &ResourceKey) {
+        let removed = self.remove_files(key);
+        if let Err(error) = removed {
+            tracing::debug!(%key, %error, "the files of a resource cannot be removed");
+        }
+        let stamp = self.root().shared.next_stamp();
+        self.ledger.record(&[Record::Removed { key: *key, stamp }]);
+        self.root().shared.write(|index| index.end_removal(key));
+    }
+
+    /// Removes all files of a resource, those that the index does not know included.
+    fn remove_files(&self, key: &ResourceKey) -> io::Result<()> {
+        let folder = self.root().layout.asset(key.asset);
+        let prefix = format!("{}.", key.name);
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+                remove_file(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes an asset, if nobody holds it. Answers with the bytes that were freed.
+    pub(crate) fn remove_asset(&mut self, asset: AssetId) -> Result<u64, AssetsError> {
+        let root = Arc::clone(self.root());
+        let pinned = root.is_pinned_on_disk(asset);
+        let held = EvictionLock::take(&root.shared.leases, &root.layout, asset).filter(|_| !pinned);
+        let held = held.ok_or(AssetsError::new(AssetsErrorKind::Held, "removing an asset"))?;
+        let before = root.shared.read(Index::stored);
+        for key in root.shared.read(|index| index.keys_of(&asset)) {
+            root.shared.fates.abandon(&key);
+            let spans = root.shared.resource(&key, |resource| resource.spans.as_slice().to_vec()).unwrap_or_default();
+            self.ledger.remove(&key, &spans, LossReason::Removed);
+        }
+        // Files that the index does not know go with their folder.
+        let removed = match std::fs::remove_dir_all(root.layout.asset(asset)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => remove_file(&root.layout.label(asset)),
+        };
+        let freed = before.saturating_sub(root.shared.read(Index::stored));
+        let removed = removed.map(|()| freed).map_err(|error| AssetsError::io("removing an asset", error));
+        held.end_asset();
+        removed
+    }
+
+    pub(crate) fn record(&mut self, record: Record) {
+        self.ledger.record(&[record]);
+    }
+
+    pub(crate) fn gc(&mut self, options: &GcOptions) -> GcReport {
+        self.chores.all(&mut self.ledger, &mut self.room, options)
+    }
+
+    pub(crate) fn has_chores(&self) -> bool {
+        self.chores.are_left()
+    }
+
+    /// Does a little of what there is to do when nobody wants anything.
+    pub(crate) fn do_chore(&mut self) {
+        self.chores.step(&mut self.ledger, &mut self.room);
+    }
+
+    /// Nothing more will be asked.
+    pub(crate) fn close(&mut self) {
+        self.ledger.close();
+    }
+
+    /// Notes a failure of the disk; other failures concern one span only.
+    fn note_failure<T>(&self, outcome: &Result<T, AssetsError>) {
+        let Err(error) = outcome else { return };
+        if matches!(error.kind(), AssetsErrorKind::Full | AssetsErrorKind::Denied | AssetsErrorKind::Io) {
+            self.root().health.failed(error, Instant::now(), &self.root().shared.observers);
+        }
+    }
+}
+
+const WRITING: &str = "writing a span";
+const COMMITTING: &str = "committing a span";
+
+const fn stored_as(offer: Offer, stored: u64) -> Offer {
+    Offer { span: Span { stored, ..offer.span }, ..offer }
+}
+
+/// Gives a sealed file its name, making the folder of its asset if it is the first.
+fn name(piece: &mut Piece, layout: &Layout, key: &ResourceKey, path: &Path) -> io::Result<()> {
+    match piece.publish(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_dir(&layout.asset(key.asset))?;
+            piece.publish(path)
+        }
+        published => published,
+    }
+}
