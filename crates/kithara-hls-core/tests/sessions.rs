@@ -42,6 +42,27 @@ fn an_expired_segment_url_is_found_again_in_the_reloaded_playlist() {
 }
 
 #[test]
+fn a_media_playlist_that_was_opened_directly_is_loaded_again_too() {
+    let world = World::new().with_vod("/main.m3u8", 15, FOUR, BitRate(128_000));
+    let world = world.with_fault(fault("seg5", 0, 1, FailureKind::Gone, Some(410)));
+    let transcript = check_exact(world, SessionOptions::default());
+    assert!(transcript.contains("by ReloadMedia"), "{transcript}");
+}
+
+#[test]
+fn a_segment_that_is_late_is_waited_for() {
+    let world = World::new().with_vod("/main.m3u8", 15, FOUR, BitRate(128_000));
+    let world = world.with_fault(fault("seg5", 0, 6, FailureKind::NotFound, Some(404)));
+    check_exact(world, SessionOptions::default());
+}
+
+#[test]
+fn a_playlist_that_is_late_is_waited_for() {
+    let world = World::new().with_vod("/main.m3u8", 15, FOUR, BitRate(128_000));
+    check_exact(world.with_fault(fault("main", 0, 2, FailureKind::NotFound, Some(404))), SessionOptions::default());
+}
+
+#[test]
 fn a_bad_delivery_is_fetched_again() {
     for kind in [FailureKind::NotMedia, FailureKind::Incomplete, FailureKind::Undecryptable] {
         let world = ladder(World::new()).with_fault(fault("seg5", 0, 2, kind, None));

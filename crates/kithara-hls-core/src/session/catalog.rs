@@ -265,7 +265,7 @@ impl Session {
         if first || merge != Merge::Unchanged {
             self.tell(event);
         }
-        self.wake_units(PlaylistId::Media(id));
+        self.wake_units(self.playlist_of(id));
     }
 
     /// Where a newly loaded stream begins on the presentation timeline: at the date it shares with a stream that is
@@ -298,7 +298,7 @@ impl Session {
         let due = reload::next_load(timeline.snapshot(), Loaded::Failed(media.load_failures), started.max(now));
         media.load = Load::Idle { due };
         self.tell(HlsEvent::Error { error: failure, recoverable: true });
-        self.wake_units(PlaylistId::Media(id));
+        self.wake_units(self.playlist_of(id));
     }
 
     /// A stream that cannot be played from: readers that have not begun with it get another, if there is one.

@@ -299,7 +299,7 @@ impl Session {
         }
     }
 
-    fn playlist_of(&self, media: MediaId) -> PlaylistId {
+    pub(super) fn playlist_of(&self, media: MediaId) -> PlaylistId {
         if self.primary.is_media { PlaylistId::Primary } else { PlaylistId::Media(media) }
     }
 
