@@ -158,7 +158,9 @@ impl Session {
                     Some(UnitState::Fetching(fetch)) => self.units.fetches.get(fetch).is_some_and(|fetch| {
                         fetch.head.as_ref().and_then(|head| head.len).is_none_or(|len| within <= len)
                     }),
-                    _ => false,
+                    // It will be fetched again.
+                    Some(UnitState::Resting { .. } | UnitState::AwaitingPlaylist(_) | UnitState::AwaitingUrl) => true,
+                    Some(UnitState::Ready { .. } | UnitState::Missing | UnitState::Failed) | None => false,
                 };
                 if arriving || cursor.is_none() || cursor == Some(idx) {
                     self.stand(id, idx, false);
