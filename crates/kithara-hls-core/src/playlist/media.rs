@@ -92,6 +92,7 @@ impl MediaPlaylist {
     /// before it, else back from the first one after it (RFC 8216 section 6.3.3).
     #[must_use]
     pub fn date_of(&self, index: usize) -> Option<WallTime> {
+        self.segments.get(index)?;
         let start = self.segments.start(index)?;
         let before = (0..=index).rev().find_map(|at| Some((at, self.segments[at].program_date_time?)));
         if let Some((at, date)) = before {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::BitRate;
 use crate::time::WallTime;
 
-use super::text::Span;
+use super::text::{Source, Span};
 use super::{ByteRange, DiscontinuitySequence, InitSection, Key, Line, MediaSequence, SharedList, Uri};
 
 /// A media segment (RFC 8216 section 3) with the tags that apply to it.
@@ -39,6 +39,7 @@ pub struct Segment {
     pub line: Line,
     /// The title stands in the same source as the URI.
     pub(super) title: Span,
+    /// EXT-X-BITRATE in force, also behind a byte range to which it does not apply.
     pub(super) kbps: Option<NonZeroU32>,
 }
 
@@ -80,7 +81,8 @@ impl Segment {
     /// EXT-X-BITRATE in force, in whole kilobits per second; never for a byte range.
     #[must_use]
     pub fn bitrate(&self) -> Option<BitRate> {
-        self.kbps.map(|kbps| BitRate::from_kbps(kbps.get().into()))
+        // It applies to whole resources, but goes on applying behind a byte range.
+        self.kbps.filter(|_| self.byte_range.is_none()).map(|kbps| BitRate::from_kbps(kbps.get().into()))
     }
 
     /// The same segment with this rate, rounded down to kilobits per second.
@@ -91,16 +93,38 @@ impl Segment {
     }
 }
 
+/// Moving strings to another source.
+impl Segment {
+    /// The strings of the segment, in the order in which [`Segment::moved_to`] expects them.
+    pub(super) fn strings(&self) -> impl Iterator<Item = &str> {
+        let own = [self.uri.as_str(), self.uri.text().beside(self.title)];
+        own.into_iter().chain(self.parts.iter().map(|part| part.uri.as_str()))
+    }
+
+    /// The same segment with its strings in `source`, where they stand from `next` on; it is moved behind them. A URI
+    /// with another base keeps its own.
+    pub(super) fn moved_to(&self, source: &Arc<Source>, next: &mut u32) -> Self {
+        let uri = self.uri.moved_to(source, next);
+        let title = Span::next(next, self.uri.text().beside(self.title).len());
+        let moved = uri.text().is_of(source);
+        let parts = self.parts.iter().map(|part| Part { uri: part.uri.moved_to(source, next), ..part.clone() });
+        let parts = parts.collect();
+        let (uri, title) = if moved { (uri, title) } else { (self.uri.clone(), self.title) };
+        Self { uri, title, parts, ..self.clone() }
+    }
+}
+
 /// Segments are equal when the same is said of them, wherever it stands.
 impl PartialEq for Segment {
     fn eq(&self, other: &Self) -> bool {
         let Self { msn, dsn, uri, duration, byte_range, init, keys, program_date_time, .. } = self;
-        let Self { parts, discontinuity, gap, line: _, title: _, kbps, .. } = self;
+        let Self { parts, discontinuity, gap, line: _, title: _, kbps: _, .. } = self;
         (*msn, *dsn, *duration, *byte_range) == (other.msn, other.dsn, other.duration, other.byte_range)
-            && (*discontinuity, *gap, *kbps) == (other.discontinuity, other.gap, other.kbps)
+            && (*discontinuity, *gap) == (other.discontinuity, other.gap)
             && (uri, init, keys, parts) == (&other.uri, &other.init, &other.keys, &other.parts)
             && *program_date_time == other.program_date_time
             && self.title() == other.title()
+            && self.bitrate() == other.bitrate()
     }
 }
 

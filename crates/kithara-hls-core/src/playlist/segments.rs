@@ -1,41 +1,47 @@
 //! The list of segments of a snapshot.
 
-use std::ops::Index;
+use std::fmt;
+use std::ops::{Index, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::parse::Parsed;
 use super::{MediaSequence, Segment};
 
 /// The segments of one snapshot, in order, with consecutive numbers.
 ///
 /// Stored in blocks that snapshots share: cloning, and a reload that adds one segment to ten thousand, cost little.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Segments {
     slices: Vec<Slice>,
     duration: Duration,
 }
 
 /// A run of segments out of a block.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Slice {
     block: Arc<Block>,
     /// The segments of the block that belong to the list.
-    from: usize,
-    to: usize,
+    range: Range<usize>,
     /// How many segments of the list lie before this slice, and how long they play.
     index: usize,
     start: Duration,
 }
 
-/// Segments parsed in one go; never changed.
-#[derive(Debug)]
-struct Block {
-    segments: Box<[Segment]>,
+/// Consecutive segments; never changed. A full block begins at a multiple of [`BLOCK_LEN`].
+pub(super) struct Block {
+    pub(super) segments: Box<[Segment]>,
+    /// The text they were parsed from and what it meant, when parsing it again would give the same.
+    pub(super) parsed: Option<Parsed>,
 }
 
 impl Slice {
     fn segments(&self) -> &[Segment] {
-        &self.block.segments[self.from..self.to]
+        &self.block.segments[self.range.clone()]
+    }
+
+    fn first(&self) -> MediaSequence {
+        self.block.segments[self.range.start].msn
     }
 }
 
@@ -137,15 +143,68 @@ impl Segments {
         (index - slice.index < slice.segments().len()).then_some(slice)
     }
 
-    pub(super) fn push_block(&mut self, segments: Box<[Segment]>) {
-        if segments.is_empty() {
-            return;
+    /// Adds a block behind the last segment, whose number must be the one before.
+    pub(super) fn push_block(&mut self, segments: Box<[Segment]>, parsed: Option<Parsed>) {
+        if !segments.is_empty() {
+            let range = 0..segments.len();
+            self.push_slice(Arc::new(Block { segments, parsed }), range);
         }
-        let (index, start) = (self.len(), self.duration);
-        self.duration += segments.iter().map(|segment| segment.duration).sum::<Duration>();
-        let to = segments.len();
-        self.slices.push(Slice { block: Arc::new(Block { segments }), from: 0, to, index, start });
     }
+
+    /// Adds a block of another list.
+    pub(super) fn push_shared(&mut self, block: &Arc<Block>) {
+        self.push_slice(block.clone(), 0..block.segments.len());
+    }
+
+    /// The block of which all segments are in the list and the first is numbered `msn`.
+    pub(super) fn block_at(&self, msn: MediaSequence) -> Option<&Arc<Block>> {
+        let place = self.slices.binary_search_by(|slice| slice.first().cmp(&msn)).ok()?;
+        let slice = &self.slices[place];
+        (slice.segments().len() == slice.block.segments.len()).then_some(&slice.block)
+    }
+
+    /// Takes over the segments of `other` whose numbers are in `range`, all of which it must have. Full blocks are
+    /// shared, others made full where the range fills them. What remains at the end, less than a block, is returned.
+    pub(super) fn adopt(&mut self, other: &Self, range: Range<MediaSequence>) -> Vec<Segment> {
+        let mut rest: Vec<Segment> = Vec::new();
+        for slice in &other.slices {
+            let clip = |msn: MediaSequence| msn.offset_in(slice.first()).unwrap_or(0).min(slice.segments().len());
+            let (from, to) = (clip(range.start), clip(range.end));
+            if from >= to {
+                continue;
+            }
+            // Only the window's front, which it leaves behind, and full blocks are worth keeping as they are.
+            let begins = self.is_empty() || slice.first().0 % BLOCK_LEN as u64 == 0;
+            let ends = slice.block.segments[slice.range.start + to - 1].msn.next().0 % BLOCK_LEN as u64 == 0;
+            if rest.is_empty() && begins && ends {
+                self.push_slice(slice.block.clone(), slice.range.start + from..slice.range.start + to);
+                continue;
+            }
+            for segment in &slice.segments()[from..to] {
+                rest.push(segment.clone());
+                if segment.msn.next().0 % BLOCK_LEN as u64 == 0 {
+                    self.push_block(compacted(&rest), None);
+                    rest.clear();
+                }
+            }
+        }
+        rest
+    }
+
+    fn push_slice(&mut self, block: Arc<Block>, range: Range<usize>) {
+        let (index, start) = (self.len(), self.duration);
+        self.duration += block.segments[range.clone()].iter().map(|segment| segment.duration).sum::<Duration>();
+        self.slices.push(Slice { block, range, index, start });
+    }
+}
+
+/// The same segments with their strings in one place, so that they do not keep the texts they come from.
+fn compacted(segments: &[Segment]) -> Box<[Segment]> {
+    let strings: String = segments.iter().flat_map(Segment::strings).collect();
+    let Some(first) = segments.first() else { return Box::default() };
+    let source = first.uri.text().source_beside(strings);
+    let mut next = 0;
+    segments.iter().map(|segment| segment.moved_to(&source, &mut next)).collect()
 }
 
 impl Index<usize> for Segments {
@@ -155,6 +214,12 @@ impl Index<usize> for Segments {
     /// When `index` is not below the length.
     fn index(&self, index: usize) -> &Segment {
         self.get(index).expect("the index is below the length")
+    }
+}
+
+impl fmt::Debug for Segments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -175,7 +240,7 @@ impl FromIterator<Segment> for Segments {
             if block.is_empty() {
                 return list;
             }
-            list.push_block(block);
+            list.push_block(block, None);
         }
     }
 }

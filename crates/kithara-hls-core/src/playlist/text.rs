@@ -25,6 +25,14 @@ pub(super) struct Span {
 impl Span {
     pub(super) const EMPTY: Self = Self { start: 0, len: 0 };
 
+    /// The `len` bytes from `next` on, which is moved behind them.
+    pub(super) fn next(next: &mut u32, len: usize) -> Self {
+        let len = length(len);
+        let span = Self { start: *next, len };
+        *next += len;
+        span
+    }
+
     /// Where `part` stands in `source`; `None` when it does not point into it.
     pub(super) fn of(part: &str, source: &Source) -> Option<Self> {
         let start = (part.as_ptr() as usize).checked_sub(source.text.as_ptr() as usize)?;
@@ -57,10 +65,20 @@ impl Text {
 
     /// A copy of `text`, and of a second one beside it.
     pub(super) fn copied(base: &Arc<Url>, text: &str, other: &str) -> (Self, Span) {
-        let len = |text: &str| u32::try_from(text.len()).expect("the limits on a playlist are far below 4 GiB");
         let source = Source { base: base.clone(), text: [text, other].concat().into() };
-        let copy = Self { source: Arc::new(source), span: Span { start: 0, len: len(text) } };
-        (copy, Span { start: len(text), len: len(other) })
+        let mut next = 0;
+        let (span, beside) = (Span::next(&mut next, text.len()), Span::next(&mut next, other.len()));
+        (Self { source: Arc::new(source), span }, beside)
+    }
+
+    /// What stands at `span` of `source`.
+    pub(super) fn at(source: &Arc<Source>, span: Span) -> Self {
+        Self { source: source.clone(), span }
+    }
+
+    /// A source of another text with the same base.
+    pub(super) fn source_beside(&self, text: String) -> Arc<Source> {
+        Arc::new(Source { base: self.source.base.clone(), text: text.into() })
     }
 
     /// What stands at `span` of the same source.
@@ -114,4 +132,8 @@ impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self)
     }
+}
+
+fn length(len: usize) -> u32 {
+    u32::try_from(len).expect("the limits on a playlist are far below 4 GiB")
 }

@@ -42,6 +42,17 @@ impl Uri {
         &self.0
     }
 
+    /// The same URI in `source`, where it stands at `next`, which is moved behind it; a URI with another base stays.
+    pub(super) fn moved_to(&self, source: &Arc<Source>, next: &mut u32) -> Self {
+        let span = Span::next(next, self.as_str().len());
+        if *self.0.base() == source.base { Self(Text::at(source, span)) } else { self.clone() }
+    }
+
+    /// The same URI with a copy of its text.
+    pub(super) fn detached(&self) -> Self {
+        Self(Text::copied(self.0.base(), &self.0, "").0)
+    }
+
     /// The title of `span`, which stands in `source`, belongs to this URI: the same URI with the title beside it.
     pub(super) fn with_title(self, span: Span, source: &Arc<Source>) -> (Self, Span) {
         if span == Span::EMPTY || self.0.is_of(source) {

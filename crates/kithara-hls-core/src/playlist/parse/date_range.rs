@@ -98,12 +98,6 @@ impl DateRanges {
             }
         }
     }
-
-    /// Removes the ranges of these IDs.
-    pub(super) fn remove(&mut self, ids: &[Arc<str>]) {
-        self.list.retain(|range| !ids.contains(&range.id));
-        self.places = self.list.iter().enumerate().map(|(at, it)| (it.id.clone(), at)).collect();
-    }
 }
 
 fn consolidate(known: &mut DateRange, new: &DateRange) -> bool {

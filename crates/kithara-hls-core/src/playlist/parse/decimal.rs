@@ -70,12 +70,6 @@ impl Decimal {
     }
 }
 
-/// All of `text` as a decimal number of seconds that is not negative.
-pub(super) fn seconds(text: &str) -> Option<Duration> {
-    let (decimal, rest) = Decimal::read(text)?;
-    rest.trim().is_empty().then(|| decimal.duration())
-}
-
 /// The decimal integer at the beginning of `text` and what stands behind it; `None` when there is none, or none that
 /// fits.
 pub(super) fn integer(text: &str) -> Option<(u64, &str)> {
@@ -137,6 +131,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// All of `text` as seconds.
+    fn seconds(text: &str) -> Option<Duration> {
+        let (decimal, rest) = Decimal::read(text)?;
+        rest.trim().is_empty().then(|| decimal.duration())
+    }
 
     #[track_caller]
     fn check(text: &str, want: Option<(u64, u32)>) {

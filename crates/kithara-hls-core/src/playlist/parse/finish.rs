@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{MediaPlaylist, MediaSequence, MultivariantPlaylist, Playlist, Rule, Segment, Segments};
-use super::scope::Place;
+use super::super::{Line, MediaPlaylist, MediaSequence, MultivariantPlaylist, Playlist, Rule, Segment, Segments};
 use super::{Kind, Parser};
 
 impl Parser<'_> {
@@ -21,17 +20,15 @@ impl Parser<'_> {
 
     fn check_version(&mut self) {
         let (needed, line) = self.scope.needed_version();
-        let source = self.source("");
         if self.version.unwrap_or(1) < needed {
-            self.scope.violation(Place { source: &source, line: line.0 }, Rule::VersionTooLow);
+            self.scope.violation_at(line, Rule::VersionTooLow);
         }
     }
 
     fn multivariant_playlist(mut self) -> MultivariantPlaylist {
-        let source = self.source("");
-        self.multivariant.end(&mut self.scope, Place { source: &source, line: self.line });
+        self.multivariant.end(&mut self.scope);
         if let Some(line) = self.media_tag {
-            self.scope.violation(Place { source: &source, line: line.0 }, Rule::MixedTags);
+            self.scope.violation_at(line, Rule::MixedTags);
         }
         let mut violations = self.scope.violations;
         violations.sort_by_key(|violation| violation.line.0);
@@ -52,10 +49,8 @@ impl Parser<'_> {
     }
 
     fn media_playlist(mut self) -> MediaPlaylist {
-        let source = self.source("");
-        let end = Place { source: &source, line: self.line };
         if let Some(line) = self.session_tag {
-            self.scope.violation(Place { line: line.0, ..end }, Rule::MixedTags);
+            self.scope.violation_at(line, Rule::MixedTags);
         }
         let incomplete = self.media.segment.incomplete();
         let header = self.media.header;
@@ -68,7 +63,7 @@ impl Parser<'_> {
             _ => self.media.segments,
         };
         if header.target_duration.is_none() {
-            self.scope.violation(end, Rule::MissingTargetDuration);
+            self.scope.violation_at(Line(self.line), Rule::MissingTargetDuration);
         }
         let mut unknown = self.unknown;
         unknown.extend(self.media.unknown);
@@ -90,7 +85,7 @@ impl Parser<'_> {
             server_control: header.server_control.unwrap_or_default(),
             preload_hints: header.preload_hints,
             rendition_reports: header.rendition_reports,
-            delta: header.delta,
+            delta: header.delta.filter(|_| !header.merged),
             date_ranges: self.media.date_ranges.list,
             variables: self.scope.variables,
             unknown,

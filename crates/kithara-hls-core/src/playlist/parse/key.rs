@@ -16,7 +16,7 @@ pub(super) fn read_key(
     for attribute in Attributes::of(list) {
         match attribute.name {
             "METHOD" => method = Some(attribute.value),
-            "URI" => uri = Some(scope.uri(at, attribute.value)?),
+            "URI" => uri = Some(scope.lasting_uri(at, attribute.value)?),
             "IV" => {
                 scope.needs(at, 2);
                 let value = scope.expand(attribute.value)?;

@@ -48,8 +48,8 @@ pub(super) struct LineSpan {
 }
 
 /// How far a piece of text reaches.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
     /// Bytes, the line end of the last line included.
     pub(super) len: usize,
     /// Lines, blank ones included.
@@ -58,23 +58,26 @@ pub(super) struct Cut {
 
 /// Cuts a piece off the front of `text`: up to and including the line of the URI number `uris`, or all of it.
 /// The lines of the piece replace what `spans` held.
-pub(super) fn cut(text: &str, terminator: u8, uris: usize, spans: &mut Vec<LineSpan>) -> Cut {
+pub(super) fn cut(text: &[u8], terminator: u8, uris: usize, spans: &mut Vec<LineSpan>) -> Extent {
     spans.clear();
-    let bytes = text.as_bytes();
     let (mut start, mut number, mut left) = (0, 0, uris);
-    let mut ends = memchr::memchr_iter(terminator, bytes);
-    while start < bytes.len() && left > 0 {
-        let end = ends.next().unwrap_or(bytes.len());
-        let line = trimmed(&text[start..end]);
-        if !line.is_empty() {
-            let first = line.as_ptr() as usize - text.as_ptr() as usize;
-            spans.push(LineSpan { start: first, end: first + line.len(), number });
-            left -= usize::from(!line.starts_with('#'));
+    let mut ends = memchr::memchr_iter(terminator, text);
+    while start < text.len() && left > 0 {
+        let end = ends.next().unwrap_or(text.len());
+        let mut span = LineSpan { start, end, number };
+        // Most lines have no blanks around them; looking at both ends is much cheaper than trimming.
+        if !matches!((text.get(start), text.get(end.wrapping_sub(1))), (Some(33..=126), Some(33..=126))) {
+            span.start = end - text[start..end].trim_ascii_start().len();
+            span.end = span.start + text[span.start..end].trim_ascii_end().len();
+        }
+        if span.start < span.end {
+            left -= usize::from(text[span.start] != b'#');
+            spans.push(span);
         }
         start = end + 1;
         number += 1;
     }
-    Cut { len: start.min(bytes.len()), lines: number }
+    Extent { len: start.min(text.len()), lines: number }
 }
 
 #[cfg(test)]
@@ -84,7 +87,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, uris: usize, want: &[(&str, u32)], len: usize, lines: u32) {
         let mut spans = Vec::new();
-        assert_eq!(cut(text, b'\n', uris, &mut spans), Cut { len, lines });
+        assert_eq!(cut(text.as_bytes(), b'\n', uris, &mut spans), Extent { len, lines });
         let found: Vec<_> = spans.iter().map(|it| (&text[it.start..it.end], it.number)).collect();
         assert_eq!(found, want);
     }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::super::segments::BLOCK_LEN;
 use super::super::{
-    Delta, DiscontinuitySequence, MediaPlaylist, MediaSequence, ParseErrorKind, PlaylistType, PreloadHint, PreloadKind,
-    RenditionReport, Rule, Segments, ServerControl, UnknownTag,
+    DateRange, Delta, DiscontinuitySequence, MediaPlaylist, MediaSequence, ParseErrorKind, PlaylistType, PreloadHint,
+    PreloadKind, RenditionReport, Rule, Segments, ServerControl, UnknownTag,
 };
 use super::attributes::Attributes;
 use super::date_range::{DateRanges, read_date_range};
 use super::scope::{Place, Scope};
 use super::segment::SegmentParser;
+use super::takeover::Parsed;
 
 /// Builds a media playlist from its tags.
 pub(super) struct MediaParser<'a> {
@@ -19,6 +20,8 @@ pub(super) struct MediaParser<'a> {
     pub(super) segments: Segments,
     pub(super) header: Header,
     pub(super) date_ranges: DateRanges,
+    /// The EXT-X-DATERANGE tags of the current piece.
+    pub(super) date_range_tags: Vec<Arc<DateRange>>,
     pub(super) unknown: Vec<UnknownTag>,
     pub(super) previous: Option<&'a MediaPlaylist>,
 }
@@ -39,9 +42,11 @@ pub(super) struct Header {
     pub(super) preload_hints: Vec<PreloadHint>,
     pub(super) rendition_reports: Vec<RenditionReport>,
     pub(super) delta: Option<Delta>,
+    /// Whether what the delta update leaves out was taken from the snapshot before.
+    pub(super) merged: bool,
 }
 
-fn once<T>(field: &Option<T>, tag: &'static str) -> Result<(), ParseErrorKind> {
+pub(super) fn once<T>(field: &Option<T>, tag: &'static str) -> Result<(), ParseErrorKind> {
     match field {
         Some(_) => Err(ParseErrorKind::Duplicate { tag }),
         None => Ok(()),
@@ -60,6 +65,7 @@ impl<'a> MediaParser<'a> {
             segments: Segments::default(),
             header: Header::default(),
             date_ranges: DateRanges::default(),
+            date_range_tags: Vec::new(),
             unknown: Vec::new(),
             previous,
         }
@@ -79,7 +85,7 @@ impl MediaParser<'_> {
             scope.violation_of(at, Rule::FractionalTargetDuration, value);
         }
         let target = scope.seconds(at, value).map(|target| Duration::from_secs(target.as_secs()));
-        self.segment.usual_duration = target.unwrap_or_default();
+        self.segment.carry.usual_duration = target.unwrap_or_default();
         self.header.target_duration = target;
         Ok(())
     }
@@ -100,7 +106,7 @@ impl MediaParser<'_> {
         self.header.media_sequence = Some(msn);
         let skipped = self.header.delta.as_ref().map_or(0, |delta| delta.skipped);
         self.segment.carry.msn = msn.checked_add(skipped).ok_or(ParseErrorKind::OutOfRange)?;
-        Ok(())
+        self.merge(scope)
     }
 
     /// EXT-X-DISCONTINUITY-SEQUENCE.
@@ -115,6 +121,9 @@ impl MediaParser<'_> {
         let late = self.segment.count > 0 || self.segment.has_discontinuity() || self.header.delta.is_some();
         let dsn = DiscontinuitySequence(sequence(scope, at, value)?);
         self.header.discontinuity_sequence = Some(dsn);
+        if self.header.merged {
+            return Ok(());
+        }
         self.segment.carry.dsn.0 = self.segment.carry.dsn.0.saturating_add(dsn.0);
         if late {
             scope.violation(at, Rule::LateTag);
@@ -248,6 +257,7 @@ impl MediaParser<'_> {
             if !self.date_ranges.add(&range) {
                 scope.violation(at, Rule::DateRangeContradiction);
             }
+            self.date_range_tags.push(range);
         }
         Ok(())
     }
@@ -259,44 +269,10 @@ impl MediaParser<'_> {
         Ok(())
     }
 
-    /// Ends a piece: the segments of it join the others.
-    pub(super) fn end_piece(&mut self) {
+    /// The segments read since the last block join the others.
+    pub(super) fn end_block(&mut self, parsed: Option<Parsed>) {
         let next = Vec::with_capacity(BLOCK_LEN);
-        self.segments.push_block(std::mem::replace(&mut self.segment.done, next).into());
-    }
-
-    fn take_segments(&mut self) -> Segments {
-        self.end_piece();
-        std::mem::take(&mut self.segments)
-    }
-
-    /// EXT-X-SKIP.
-    pub(super) fn skip(&mut self, scope: &mut Scope<'_>, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
-        const TAG: &str = "EXT-X-SKIP";
-        once(&self.header.delta, TAG)?;
-        scope.needs(at, 9);
-        let (mut skipped, mut removed) = (None, None);
-        for attribute in Attributes::of(list) {
-            match attribute.name {
-                "SKIPPED-SEGMENTS" => skipped = scope.integer(at, attribute.value),
-                "RECENTLY-REMOVED-DATERANGES" => removed = Some(scope.expand(attribute.value)?),
-                _ => {}
-            }
-        }
-        let attribute = "SKIPPED-SEGMENTS";
-        let skipped = skipped.ok_or(ParseErrorKind::Missing { tag: TAG, attribute })?;
-        let removed_date_ranges = removed.map(|ids| {
-            scope.needs(at, 10);
-            ids.split('\t').filter(|id| !id.is_empty()).map(Arc::from).collect()
-        });
-        let msn = self.segment.carry.msn.checked_add(skipped);
-        self.segment.carry.msn = msn.ok_or(ParseErrorKind::OutOfRange)?;
-        let before = self.take_segments();
-        if !before.is_empty() {
-            scope.violation(at, Rule::LateTag);
-        }
-        self.header.delta = Some(Delta { skipped, before, removed_date_ranges });
-        Ok(())
+        self.segments.push_block(std::mem::replace(&mut self.segment.done, next).into(), parsed);
     }
 }
 

@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::segments::BLOCK_LEN;
 use super::text::Source;
 use super::{Line, MediaPlaylist, ParseError, ParseErrorKind, Playlist, Rule, Start, UnknownTag, Variables};
 
 mod attributes;
 mod date_range;
 mod decimal;
+mod delta;
 mod finish;
 mod key;
 mod lexer;
@@ -27,9 +27,10 @@ mod media;
 mod multivariant;
 mod scope;
 mod segment;
+mod takeover;
 
 pub use limits::Limits;
-pub(super) use segment::Carry;
+pub(super) use takeover::Parsed;
 
 use attributes::Attributes;
 use decimal::Decimal;
@@ -65,19 +66,8 @@ pub fn parse(text: &[u8], base: &Url, options: &ParseOptions<'_>) -> Result<Play
         let kind = ParseErrorKind::TooLarge { what: "bytes", limit };
         return Err(ParseError { kind, line: Line(1) });
     }
-    let marked = text.strip_prefix(b"\xef\xbb\xbf");
-    let unmarked = marked.unwrap_or(text);
-    // Replacing what is not UTF-8 is much slower than finding that all is.
-    let decoded = std::str::from_utf8(unmarked).map_or_else(|_| String::from_utf8_lossy(unmarked), Cow::Borrowed);
-    let mut parser = Parser::new(&decoded, base, options);
-    let start = Place { source: &parser.source(""), line: 1 };
-    if marked.is_some() {
-        parser.scope.violation(start, Rule::ByteOrderMark);
-    }
-    if matches!(decoded, Cow::Owned(_)) {
-        parser.scope.violation(start, Rule::InvalidUtf8);
-    }
-    match parser.read(&decoded) {
+    let mut parser = Parser::new(base, options);
+    match parser.read(text) {
         Ok(()) => Ok(parser.finish()),
         Err(kind) => Err(ParseError { kind, line: Line(parser.line) }),
     }
@@ -114,12 +104,12 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &str, base: &'a Url, options: &'a ParseOptions<'a>) -> Self {
+    fn new(base: &'a Url, options: &'a ParseOptions<'a>) -> Self {
         let mut plain_base = base.clone();
         plain_base.set_query(None);
         plain_base.set_fragment(None);
         Self {
-            scope: Scope::new(text, base, options),
+            scope: Scope::new(base, options),
             base: Arc::new(plain_base),
             kind: None,
             begun: false,
@@ -140,33 +130,59 @@ impl<'a> Parser<'a> {
         Arc::new(Source { base: self.base.clone(), text: text.into() })
     }
 
-    fn read(&mut self, text: &str) -> Result<(), ParseErrorKind> {
+    fn read(&mut self, text: &[u8]) -> Result<(), ParseErrorKind> {
         // Texts of old Macs end their lines with a carriage return alone.
-        let terminator = if text.contains('\n') { b'\n' } else { b'\r' };
+        let terminator = if memchr::memchr(b'\n', text).is_some() { b'\n' } else { b'\r' };
+        let marked = text.strip_prefix(b"\xef\xbb\xbf");
+        if marked.is_some() {
+            self.scope.violation_at(Line(1), Rule::ByteOrderMark);
+        }
+        let mut rest = marked.unwrap_or(text);
         let mut spans = Vec::new();
-        let mut rest = text;
         let mut line = 1;
         // The first piece ends with the first segment: the number of the next one tells where the second should end.
         let mut uris = 1;
         while !rest.is_empty() {
-            let cut = lexer::cut(rest, terminator, uris, &mut spans);
-            let source = self.source(&rest[..cut.len]);
-            self.read_piece(&source, &spans, line)?;
-            line += cut.lines;
-            rest = &rest[cut.len..];
-            uris = BLOCK_LEN - self.media.segment.carry.msn.0 as usize % BLOCK_LEN;
+            let extent = match self.take_over(rest, line)? {
+                Some(extent) => extent,
+                None => {
+                    let extent = lexer::cut(rest, terminator, uris, &mut spans);
+                    let piece = self.decoded(&rest[..extent.len], line);
+                    if matches!(piece, Cow::Owned(_)) {
+                        lexer::cut(piece.as_bytes(), terminator, usize::MAX, &mut spans);
+                    }
+                    self.read_piece(&piece, line, &spans)?;
+                    extent
+                }
+            };
+            line += extent.lines;
+            rest = &rest[extent.len..];
+            uris = self.piece_len();
         }
         if self.begun { Ok(()) } else { Err(ParseErrorKind::NotAPlaylist) }
     }
 
-    fn read_piece(&mut self, source: &Arc<Source>, spans: &[LineSpan], first_line: u32) -> Result<(), ParseErrorKind> {
-        self.speaks_of_all = false;
+    /// The text of a piece. What is not UTF-8 is replaced, which costs the line it stands in at most.
+    fn decoded<'t>(&mut self, piece: &'t [u8], line: u32) -> Cow<'t, str> {
+        match std::str::from_utf8(piece) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(error) => {
+                let before = memchr::memchr_iter(b'\n', &piece[..error.valid_up_to()]).count();
+                self.scope.violation_at(Line(line + before as u32), Rule::InvalidUtf8);
+                String::from_utf8_lossy(piece)
+            }
+        }
+    }
+
+    fn read_piece(&mut self, text: &str, first_line: u32, spans: &[LineSpan]) -> Result<(), ParseErrorKind> {
+        let source = self.source(text);
+        let mark = self.begin_piece(first_line, text);
         for span in spans {
             self.line = first_line + span.number;
-            let at = Place { source, line: self.line };
+            let at = Place { source: &source, line: self.line };
             self.read_line(at, &source.text[span.start..span.end])?;
         }
-        self.media.end_piece();
+        self.end_piece(mark, &source);
         Ok(())
     }
 

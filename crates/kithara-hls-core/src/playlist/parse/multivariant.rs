@@ -72,19 +72,18 @@ impl MultivariantParser {
     }
 
     /// The end of the playlist.
-    pub(super) fn end(&mut self, scope: &mut Scope<'_>, at: Place<'_>) {
+    pub(super) fn end(&mut self, scope: &mut Scope<'_>) {
         if let Awaiting::Variant { line, .. } = self.awaiting {
-            scope.violation(Place { line, ..at }, Rule::VariantWithoutUri);
+            scope.violation_at(Line(line), Rule::VariantWithoutUri);
         }
         let (mut names, mut defaults) = (BTreeSet::new(), BTreeSet::new());
         for rendition in &self.renditions {
-            let at = Place { line: rendition.line.0, ..at };
             let group = (rendition.kind, &*rendition.group_id);
             if !names.insert((group, &*rendition.name)) {
-                scope.violation(at, Rule::RenditionNameTwice);
+                scope.violation_at(rendition.line, Rule::RenditionNameTwice);
             }
             if rendition.default && !defaults.insert(group) {
-                scope.violation(at, Rule::TwoDefaults);
+                scope.violation_at(rendition.line, Rule::TwoDefaults);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::super::text::{Source, Text};
+use super::super::text::Source;
 use super::super::uri::Origins;
 use super::super::{AttributeValue, ByteRange, Line, ParseErrorKind, Rule, Uri, Variables, Violation};
 use super::attributes::{Attribute, Attributes};
@@ -33,14 +33,16 @@ pub(super) struct Scope<'a> {
     imports: Option<&'a Variables>,
     /// The address of the playlist, query included.
     address: &'a Url,
-    /// Whether `{$` occurs at all; most texts are spared the search.
+    /// Whether `{$` occurs in the current piece; most lines are spared the search.
     expands: bool,
     expanded: usize,
     entries: usize,
     metadata: usize,
     origins: Origins,
-    /// The highest EXT-X-VERSION that something in the text needs, and the first line that needs it.
+    /// The highest EXT-X-VERSION that something in the text needs, and the first line that needs it: before the current
+    /// piece, and in it.
     needs: (u64, u32),
+    piece_needs: (u64, u32),
 }
 
 /// Violations beyond these are not kept, and of a value at fault no more characters than these.
@@ -48,24 +50,29 @@ const MAX_VIOLATIONS: usize = 1_000;
 const MAX_FOUND: usize = 40;
 
 impl<'a> Scope<'a> {
-    pub(super) fn new(text: &str, address: &'a Url, options: &'a ParseOptions<'_>) -> Self {
+    pub(super) fn new(address: &'a Url, options: &'a ParseOptions<'_>) -> Self {
         Self {
             limits: &options.limits,
             violations: Vec::new(),
             variables: Variables::default(),
             imports: options.imports,
             address,
-            expands: text.contains("{$"),
+            expands: false,
             expanded: 0,
             entries: 0,
             metadata: 0,
             origins: Origins::default(),
             needs: (1, 0),
+            piece_needs: (1, 0),
         }
     }
 
     pub(super) fn violation(&mut self, at: Place<'_>, rule: Rule) {
-        self.note(Violation { line: at.line(), rule, found: None });
+        self.violation_at(at.line(), rule);
+    }
+
+    pub(super) fn violation_at(&mut self, line: Line, rule: Rule) {
+        self.note(Violation { line, rule, found: None });
     }
 
     /// A violation and the value that is one. URIs and what may hold a secret are not to be shown.
@@ -74,7 +81,7 @@ impl<'a> Scope<'a> {
         self.note(Violation { line: at.line(), rule, found: Some(found[..end].into()) });
     }
 
-    fn note(&mut self, violation: Violation) {
+    pub(super) fn note(&mut self, violation: Violation) {
         if self.violations.len() < MAX_VIOLATIONS {
             self.violations.push(violation);
         }
@@ -82,9 +89,31 @@ impl<'a> Scope<'a> {
 
     /// Notes that the line needs at least this EXT-X-VERSION (section 8).
     pub(super) fn needs(&mut self, at: Place<'_>, version: u64) {
-        if version > self.needs.0 {
-            self.needs = (version, at.line);
+        if version > self.piece_needs.0 {
+            self.piece_needs = (version, at.line);
         }
+    }
+
+    pub(super) fn needs_at(&mut self, version: u64, line: u32) {
+        if version > self.needs.0 {
+            self.needs = (version, line);
+        }
+    }
+
+    pub(super) fn begin_piece(&mut self, text: &str) {
+        self.expands = text.contains("{$");
+        self.piece_needs = (1, 0);
+    }
+
+    /// What the piece needs.
+    pub(super) fn end_piece(&mut self) -> (u64, u32) {
+        self.needs_at(self.piece_needs.0, self.piece_needs.1);
+        self.piece_needs
+    }
+
+    /// Whether no more violations are kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.violations.len() >= MAX_VIOLATIONS
     }
 
     pub(super) fn needed_version(&self) -> (u64, Line) {
@@ -101,7 +130,7 @@ impl<'a> Scope<'a> {
         count(&mut self.metadata, self.limits.metadata, "date ranges and unknown tags")
     }
 
-    /// Whether variable references may occur in the text.
+    /// Whether variable references may occur in the current piece.
     pub(super) fn expands(&self) -> bool {
         self.expands
     }
@@ -153,9 +182,9 @@ impl<'a> Scope<'a> {
         Uri::within(at.source, raw, &mut self.origins).map_err(|_| ParseErrorKind::InvalidUri)
     }
 
-    pub(super) fn text(&mut self, at: Place<'_>, raw: &str) -> Result<Text, ParseErrorKind> {
-        let raw = self.expand(raw)?;
-        Ok(Text::within(at.source, &raw))
+    /// A URI that outlives the text around it: keys and initialization sections apply to segments to come.
+    pub(super) fn lasting_uri(&mut self, at: Place<'_>, raw: &str) -> Result<Uri, ParseErrorKind> {
+        Ok(self.uri(at, raw)?.detached())
     }
 
     /// The text of an attribute that should be a quoted string.

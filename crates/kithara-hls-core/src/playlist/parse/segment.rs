@@ -9,7 +9,7 @@ use crate::time::WallTime;
 use super::super::text::Span;
 use super::super::{
     ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, Key, KeyMethod, MediaSequence, ParseErrorKind,
-    Part, Rule, Segment, SharedList,
+    Part, Rule, Segment, Segments, SharedList,
 };
 use super::attributes::Attributes;
 use super::decimal::Decimal;
@@ -28,6 +28,8 @@ pub(in super::super) struct Carry {
     pub(in super::super) kbps: Option<NonZeroU32>,
     /// Where a byte range without an offset continues.
     pub(in super::super) range_end: Option<u64>,
+    /// How long a segment plays that does not tell: the target duration.
+    pub(in super::super) usual_duration: Duration,
 }
 
 /// Tags read since the last segment that wait for the next one.
@@ -50,9 +52,7 @@ pub(super) struct SegmentParser {
     /// How many segments there are, and how long they play.
     pub(super) count: usize,
     pub(super) elapsed: Duration,
-    /// How long a segment plays that does not tell: the target duration.
-    pub(super) usual_duration: Duration,
-    parts: usize,
+    pub(super) parts: usize,
 }
 
 impl SegmentParser {
@@ -64,16 +64,9 @@ impl SegmentParser {
             init: None,
             kbps: None,
             range_end: None,
-        };
-        Self {
-            carry,
-            pending: Pending::default(),
-            done: Vec::new(),
-            count: 0,
-            elapsed: Duration::ZERO,
             usual_duration: Duration::ZERO,
-            parts: 0,
-        }
+        };
+        Self { carry, pending: Pending::default(), done: Vec::new(), count: 0, elapsed: Duration::ZERO, parts: 0 }
     }
 
     /// Whether no tag waits for a segment.
@@ -104,7 +97,7 @@ impl SegmentParser {
             None if value.starts_with(|it: char| it.is_ascii_digit()) => return Err(ParseErrorKind::OutOfRange),
             None => {
                 scope.violation_of(at, Rule::InvalidDuration, value);
-                (self.usual_duration, value.trim_start_matches(','))
+                (self.carry.usual_duration, value.trim_start_matches(','))
             }
         };
         let title = Span::of(title, at.source).unwrap_or(Span::EMPTY);
@@ -185,7 +178,7 @@ impl SegmentParser {
         let (mut uri, mut byte_range) = (None, None);
         for attribute in Attributes::of(list) {
             match attribute.name {
-                "URI" => uri = Some(scope.uri(at, attribute.value)?),
+                "URI" => uri = Some(scope.lasting_uri(at, attribute.value)?),
                 "BYTERANGE" => {
                     let value = scope.expand(attribute.value)?;
                     let range = RawByteRange::read(&value);
@@ -237,10 +230,7 @@ impl SegmentParser {
         let implied = self.pending.parts.last().filter(|part| part.uri == uri);
         let implied = implied.and_then(|part| part.byte_range).map_or(0, ByteRange::end);
         let byte_range = byte_range.map(|range| range.resolved(implied)).transpose()?;
-        self.parts += 1;
-        if self.parts > scope.limits.parts {
-            return Err(ParseErrorKind::TooLarge { what: "parts", limit: scope.limits.parts });
-        }
+        self.count_parts(scope, 1)?;
         let line = at.line();
         self.pending.parts.push(Part { uri, duration, byte_range, independent, gap, line });
         Ok(())
@@ -251,7 +241,7 @@ impl SegmentParser {
         let pending = &mut self.pending;
         let (duration, title) = pending.extinf.take().unwrap_or_else(|| {
             scope.violation(at, Rule::MissingExtinf);
-            (self.usual_duration, Span::EMPTY)
+            (self.carry.usual_duration, Span::EMPTY)
         });
         let (byte_range, date) = (pending.byte_range.take(), pending.date.take());
         let discontinuities = std::mem::take(&mut pending.discontinuities);
@@ -283,10 +273,24 @@ impl SegmentParser {
             gap,
             line: at.line(),
             title,
-            // A rate speaks of whole resources only (section 4.4.4.8).
-            kbps: carry.kbps.filter(|_| byte_range.is_none()),
+            kbps: carry.kbps,
         });
         Ok(())
+    }
+
+    /// Makes what follows continue the segments of another list before `end`.
+    pub(super) fn continue_from(&mut self, segments: &Segments, end: MediaSequence) {
+        let before = segments.index_of(MediaSequence(end.0.saturating_sub(1)));
+        let Some(last) = before.and_then(|index| segments.get(index)).filter(|last| last.msn < end) else { return };
+        self.carry = Carry {
+            msn: end,
+            dsn: last.dsn,
+            keys: last.keys.clone(),
+            init: last.init.clone(),
+            kbps: last.kbps,
+            range_end: last.byte_range.map(ByteRange::end),
+            usual_duration: self.carry.usual_duration,
+        };
     }
 
     /// The segment whose URI is not there yet, when something of it is.
@@ -307,7 +311,14 @@ impl SegmentParser {
         })
     }
 
-    fn count(&mut self, scope: &Scope<'_>, duration: Duration) -> Result<(), ParseErrorKind> {
+    pub(super) fn count_parts(&mut self, scope: &Scope<'_>, count: usize) -> Result<(), ParseErrorKind> {
+        self.parts += count;
+        let limit = scope.limits.parts;
+        if self.parts > limit { Err(ParseErrorKind::TooLarge { what: "parts", limit }) } else { Ok(()) }
+    }
+
+    /// Counts a segment.
+    pub(super) fn count(&mut self, scope: &Scope<'_>, duration: Duration) -> Result<(), ParseErrorKind> {
         self.count += 1;
         if self.count > scope.limits.segments {
             let limit = scope.limits.segments;

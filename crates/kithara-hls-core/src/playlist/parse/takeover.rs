@@ -1,0 +1,132 @@
+//! Taking over what an earlier snapshot made of the same text.
+
+use std::sync::Arc;
+
+use super::super::segments::{BLOCK_LEN, Block};
+use super::super::text::Source;
+use super::super::{DateRange, Line, ParseErrorKind, UnknownTag, Violation};
+use super::lexer::Extent;
+use super::segment::Carry;
+use super::{Kind, Parser};
+
+/// A piece of text that spoke of nothing but segments, and what it said. Where the same text follows under the same
+/// circumstances, it says the same.
+pub(in super::super) struct Parsed {
+    /// It ends with a line end: what follows cannot continue its last line.
+    source: Arc<Source>,
+    /// Its first line, and how many it has.
+    line: u32,
+    lines: u32,
+    entry: Carry,
+    exit: Carry,
+    date_ranges: Vec<Arc<DateRange>>,
+    unknown: Vec<UnknownTag>,
+    violations: Vec<Violation>,
+    /// The highest EXT-X-VERSION it needs, and where.
+    needs: (u64, u32),
+    parts: usize,
+}
+
+/// Where the parser stood at the beginning of a piece.
+pub(super) struct Mark {
+    line: u32,
+    entry: Option<Carry>,
+    unknown: usize,
+    violations: usize,
+    parts: usize,
+}
+
+impl Parser<'_> {
+    /// How many segments the next piece should have: up to the next multiple of the block length.
+    pub(super) fn piece_len(&self) -> usize {
+        let behind = self.media.segment.carry.msn.0 % BLOCK_LEN as u64;
+        BLOCK_LEN - usize::try_from(behind).expect("it is below the block length")
+    }
+
+    /// Takes over the next piece from the snapshot before when `rest` begins with the same text; tells how far it
+    /// reaches.
+    pub(super) fn take_over(&mut self, rest: &[u8], line: u32) -> Result<Option<Extent>, ParseErrorKind> {
+        if !self.is_between_segments() {
+            return Ok(None);
+        }
+        let block = self.media.previous.and_then(|it| it.segments.block_at(self.media.segment.carry.msn));
+        let parsed = block.and_then(|block| Some((block, block.parsed.as_ref()?)));
+        match parsed.filter(|(_, parsed)| self.continues(parsed, rest)) {
+            None => Ok(None),
+            Some((block, parsed)) => {
+                self.repeat(block, parsed, line)?;
+                Ok(Some(Extent { len: parsed.source.text.len(), lines: parsed.lines }))
+            }
+        }
+    }
+
+    /// To be called before a piece is read, and its result given to [`Parser::end_piece`].
+    pub(super) fn begin_piece(&mut self, line: u32, text: &str) -> Mark {
+        self.speaks_of_all = false;
+        self.scope.begin_piece(text);
+        self.media.date_range_tags.clear();
+        Mark {
+            line,
+            entry: self.is_between_segments().then(|| self.media.segment.carry.clone()),
+            unknown: self.media.unknown.len(),
+            violations: self.scope.violations.len(),
+            parts: self.media.segment.parts,
+        }
+    }
+
+    /// Ends a piece: its segments become a block, which remembers the text if only that and the circumstances matter.
+    pub(super) fn end_piece(&mut self, mark: Mark, source: &Arc<Source>) {
+        let needs = self.scope.end_piece();
+        // What variables stand for may differ from one playlist to the next.
+        let alone = !self.speaks_of_all && !self.scope.expands() && !self.scope.is_full();
+        // The piece at the end grows with the next reload, so it is not worth remembering.
+        let full = self.is_between_segments() && self.piece_len() == BLOCK_LEN && source.text.ends_with(['\n', '\r']);
+        let parsed = mark.entry.filter(|_| alone && full).map(|entry| Parsed {
+            source: source.clone(),
+            line: mark.line,
+            lines: self.line + 1 - mark.line,
+            entry,
+            exit: self.media.segment.carry.clone(),
+            date_ranges: std::mem::take(&mut self.media.date_range_tags),
+            unknown: self.media.unknown[mark.unknown..].to_vec(),
+            violations: self.scope.violations[mark.violations..].to_vec(),
+            needs,
+            parts: self.media.segment.parts - mark.parts,
+        });
+        self.media.end_block(parsed);
+    }
+
+    fn is_between_segments(&self) -> bool {
+        self.kind == Some(Kind::Media) && self.media.segment.is_idle()
+    }
+
+    fn continues(&self, parsed: &Parsed, rest: &[u8]) -> bool {
+        parsed.entry == self.media.segment.carry
+            && *parsed.source.base == *self.base
+            && rest.starts_with(parsed.source.text.as_bytes())
+    }
+
+    fn repeat(&mut self, block: &Arc<Block>, parsed: &Parsed, line: u32) -> Result<(), ParseErrorKind> {
+        let moved = |old: u32| line + (old - parsed.line);
+        self.scope.needs_at(parsed.needs.0, moved(parsed.needs.1.max(parsed.line)));
+        for _ in 0..parsed.date_ranges.len() + parsed.unknown.len() {
+            self.scope.count_metadata()?;
+        }
+        for violation in &parsed.violations {
+            self.scope.note(Violation { line: Line(moved(violation.line.0)), ..violation.clone() });
+        }
+        for range in &parsed.date_ranges {
+            self.media.date_ranges.add(range);
+        }
+        let unknown = parsed.unknown.iter().cloned();
+        self.media.unknown.extend(unknown.map(|tag| UnknownTag { line: Line(moved(tag.line.0)), ..tag }));
+        let segment = &mut self.media.segment;
+        segment.count_parts(&self.scope, parsed.parts)?;
+        for it in &block.segments {
+            segment.count(&self.scope, it.duration)?;
+        }
+        segment.carry = parsed.exit.clone();
+        self.media.segments.push_shared(block);
+        Ok(())
+    }
+}
