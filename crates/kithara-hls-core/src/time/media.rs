@@ -6,9 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// A place on a media or presentation timeline, in nanoseconds. Signed, since media may start before its zero.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MediaTime(i64);
 
@@ -45,17 +43,13 @@ impl MediaTime {
     /// `self + time`, or `None` when it cannot be represented.
     #[must_use]
     pub fn checked_add(self, time: Duration) -> Option<Self> {
-        self.0
-            .checked_add(i64::try_from(time.as_nanos()).ok()?)
-            .map(Self)
+        self.0.checked_add(i64::try_from(time.as_nanos()).ok()?).map(Self)
     }
 
     /// `self - time`, or `None` when it cannot be represented.
     #[must_use]
     pub fn checked_sub(self, time: Duration) -> Option<Self> {
-        self.0
-            .checked_sub(i64::try_from(time.as_nanos()).ok()?)
-            .map(Self)
+        self.0.checked_sub(i64::try_from(time.as_nanos()).ok()?).map(Self)
     }
 
     /// `self + time`, at most [`MediaTime::MAX`].
@@ -102,11 +96,6 @@ impl fmt::Display for MediaTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let nanos = self.0.unsigned_abs();
-        write!(
-            f,
-            "{sign}{}.{:09}",
-            nanos / 1_000_000_000,
-            nanos % 1_000_000_000
-        )
+        write!(f, "{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
     }
 }

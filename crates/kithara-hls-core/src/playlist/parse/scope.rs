@@ -9,6 +9,7 @@ use super::super::text::Source;
 use super::super::uri::Origins;
 use super::super::{AttributeValue, ByteRange, Line, ParseErrorKind, Rule, Uri, Variables, Violation};
 use super::attributes::{Attribute, Attributes};
+use super::lexer::trimmed;
 use super::limits::Limits;
 use super::{ParseOptions, decimal};
 
@@ -347,9 +348,9 @@ pub(super) struct RawByteRange {
 
 impl RawByteRange {
     pub(super) fn read(text: &str) -> Option<Self> {
-        let (len, rest) = decimal::integer(text.trim())?;
-        let start = match rest.trim_start().strip_prefix('@') {
-            Some(start) => Some(decimal::integer(start.trim_start())?.0),
+        let (len, rest) = decimal::integer(trimmed(text))?;
+        let start = match trimmed(rest).strip_prefix('@') {
+            Some(start) => Some(decimal::integer(trimmed(start))?.0),
             None => None,
         };
         Some(Self { len, start })
