@@ -24,8 +24,9 @@ fn check(name: &str, mut simulation: Simulation) {
         fs::write(&path, &transcript).expect("the file can be written");
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
-    let differs = golden.lines().zip(transcript.lines()).position(|(old, new)| old != new);
-    assert_eq!(golden, transcript, "first difference at line {:?} of {name}", differs.map(|line| line + 1));
+    let differs = golden.lines().zip(transcript.lines()).enumerate().find(|(_, (old, new))| old != new);
+    assert_eq!(differs, None, "{name} differs at line (counted from 0), was and is");
+    assert_eq!(golden.lines().count(), transcript.lines().count(), "{name} ends elsewhere");
 }
 
 fn simulation(world: World, options: SessionOptions) -> Simulation {

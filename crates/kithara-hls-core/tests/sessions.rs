@@ -1,11 +1,11 @@
 //! Whole sessions in virtual time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kithara_hls_core::{
     BitRate,
     session::{FailureKind, OnMissing, PlaybackOptions, SessionOptions, VariantChoice},
-    sim::{Bandwidth, PlayerReport, Simulation, World},
+    sim::{Answer, Bandwidth, PlayerReport, Simulation, World},
     time::Tick,
     trace::{Recorder, Trace},
 };
@@ -60,6 +60,28 @@ fn a_segment_that_is_late_is_waited_for() {
 fn a_playlist_that_is_late_is_waited_for() {
     let world = World::new().with_vod("/main.m3u8", 15, FOUR, BitRate(128_000));
     check_exact(world.with_fault(fault("main", 0, 2, FailureKind::NotFound, Some(404))), SessionOptions::default());
+}
+
+/// An EVENT playlist that has three segments at first and gets one more every four seconds.
+fn growing(now: Tick) -> String {
+    let listed = (3 + now.as_nanos() / 4_000_000_000).min(15);
+    let segments: String = (0..listed).map(|segment| format!("#EXTINF:4,\nseg{segment}\n")).collect();
+    let end = if listed == 15 { "#EXT-X-ENDLIST\n" } else { "" };
+    format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-PLAYLIST-TYPE:EVENT\n{segments}{end}")
+}
+
+#[test]
+fn a_growing_playlist_is_followed_to_its_end() {
+    let world = World::new().with_vod("/main.m3u8", 15, FOUR, BitRate(128_000));
+    let world = world.with("/main.m3u8", Answer::Live(Arc::new(growing)));
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    simulation.run(Tick::from_millis(600_000));
+    let (report, transcript) = (simulation.player().report(), simulation.transcript());
+    assert!(report.ended, "{transcript}");
+    assert_eq!(report.played, FOUR * 15, "{transcript}");
+    assert_eq!(report.stalls, 0, "{transcript}");
+    let loads = simulation.world().requests_for("/main.m3u8");
+    assert!((12..=20).contains(&loads), "{loads} loads in a minute:\n{transcript}");
 }
 
 #[test]

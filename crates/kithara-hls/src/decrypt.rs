@@ -1,7 +1,8 @@
 //! AES-128-CBC as the bytes arrive (RFC 8216 section 4.3.2.4).
 //!
-//! Chunks of ciphertext go in, chunks of plaintext come out; nothing waits for the whole. The last block is held back
-//! until the end is known, because only there is padding to be taken off.
+//! Chunks of ciphertext go in, chunks of plaintext come out; nothing waits for the whole. The last two blocks are held
+//! back until the end is known: the last one has the padding to be taken off, and whatever garbled the one before it
+//! shows in the padding only.
 
 use aes::{
     Aes128,
@@ -17,9 +18,12 @@ pub(crate) const BLOCK: usize = 16;
 /// A decryptor of one unit.
 pub(crate) struct CbcStream {
     cipher: cbc::Decryptor<Aes128>,
-    /// Ciphertext that does not fill a block yet, and at the end of each push the last whole block.
+    /// The end of the ciphertext so far: less than two blocks, or exactly two.
     held: Vec<u8>,
 }
+
+/// Bytes that may be the last two blocks.
+const HELD: usize = 2 * BLOCK;
 
 /// Why a ciphertext cannot be what was encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,14 +38,13 @@ pub(crate) enum BadCiphertext {
 
 impl CbcStream {
     pub(crate) fn new(key: &[u8; 16], iv: &[u8; 16]) -> Self {
-        Self { cipher: cbc::Decryptor::new(key.into(), iv.into()), held: Vec::with_capacity(2 * BLOCK) }
+        Self { cipher: cbc::Decryptor::new(key.into(), iv.into()), held: Vec::with_capacity(HELD + BLOCK) }
     }
 
-    /// Decrypts what can be decrypted. At least one byte of the ciphertext stays behind.
+    /// Decrypts what can be decrypted. What may be one of the last two blocks stays behind.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Bytes {
         let total = self.held.len() + chunk.len();
-        // The last whole block may carry the padding.
-        let ready = total.saturating_sub(1) / BLOCK * BLOCK;
+        let ready = total.saturating_sub(HELD).div_ceil(BLOCK) * BLOCK;
         if ready == 0 {
             self.held.extend_from_slice(chunk);
             return Bytes::new();
@@ -59,20 +62,21 @@ impl CbcStream {
         plain.into()
     }
 
-    /// Decrypts the last block and takes the padding off.
+    /// Decrypts the last blocks and takes the padding off.
     pub(crate) fn finish(mut self) -> Result<Bytes, BadCiphertext> {
-        if self.held.len() != BLOCK {
+        if self.held.is_empty() || !self.held.len().is_multiple_of(BLOCK) {
             return Err(BadCiphertext::Torn);
         }
-        let mut last = [0; BLOCK];
+        let mut last = vec![0; self.held.len()];
         self.decrypt_held(&mut last);
-        let padding = usize::from(last[BLOCK - 1]);
-        let valid =
-            (1..=BLOCK).contains(&padding) && last[BLOCK - padding..].iter().all(|byte| usize::from(*byte) == padding);
+        let padding = usize::from(last[last.len() - 1]);
+        let valid = (1..=BLOCK).contains(&padding)
+            && last[last.len() - padding..].iter().all(|byte| usize::from(*byte) == padding);
         if !valid {
             return Err(BadCiphertext::Padding);
         }
-        Ok(Bytes::copy_from_slice(&last[..BLOCK - padding]))
+        last.truncate(last.len() - padding);
+        Ok(last.into())
     }
 
     /// How many bytes of a chunk complete the block that is held, so that the rest can be decrypted where it lies.
@@ -157,6 +161,21 @@ mod tests {
     #[test]
     fn a_ciphertext_cut_between_blocks_has_wrong_padding() {
         assert_eq!(decrypt_in(7, &encrypt(&[0; 40])[..32]), Err(BadCiphertext::Padding));
+    }
+
+    #[test]
+    fn what_a_wrong_padding_garbles_is_held_back() {
+        let plain = [5; 100];
+        let mut cipher = encrypt(&plain);
+        // A bit of the block before the last: that block is noise, and the padding is wrong.
+        let at = cipher.len() - BLOCK - 1;
+        cipher[at] ^= 0x80;
+        for chunk in [1, 16, 48, 500] {
+            let mut stream = CbcStream::new(&KEY, &IV);
+            let seen: Vec<u8> = cipher.chunks(chunk).flat_map(|chunk| stream.push(chunk)).collect();
+            assert!(plain.starts_with(&seen), "{} bytes in chunks of {chunk}", seen.len());
+            assert_eq!(stream.finish(), Err(BadCiphertext::Padding));
+        }
     }
 
     #[test]

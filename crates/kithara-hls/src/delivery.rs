@@ -193,7 +193,7 @@ mod tests {
 
     /// Whole packets of a transport stream without payload.
     fn packets(count: usize) -> Vec<u8> {
-        let mut packet = vec![0xff; 188];
+        let mut packet = [0xff; 188];
         packet[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
         packet.repeat(count)
     }

@@ -379,12 +379,12 @@ impl Driver {
         });
     }
 
-    /// Readers of a unit that will never be whole get what there is, then the reason.
+    /// Readers of a unit that will never be whole get what there is, then the reason; also those who come later.
     fn end_unit(&mut self, unit: UnitKey, end: impl FnOnce(&mut Slot) + Send + 'static) {
-        let shelved = self.shelved.remove(&unit).unwrap_or_else(Shelved::new);
+        let shelved = self.shelved.entry(unit).or_insert_with(Shelved::new);
         self.parts.shelf.put(unit, shelved.body.clone());
         // A cancelled attempt may still be on its way out.
-        let slot = shelved.slot;
+        let slot = Arc::clone(&shelved.slot);
         self.spawn(self.parts.cancel.clone(), async move { end(&mut *slot.lock().await) });
     }
 

@@ -168,6 +168,8 @@ fn net_kind(error: &NetError) -> FailureKind {
         Net::Gone => FailureKind::Gone,
         Net::TooLarge => FailureKind::TooLarge,
         Net::Changed => FailureKind::Changed,
+        // An edge that compresses what must not be compressed: the next one may know better.
+        Net::Encoding => FailureKind::NotMedia,
         kind if kind.is_transient() => FailureKind::Unreachable,
         _ => FailureKind::Refused,
     }

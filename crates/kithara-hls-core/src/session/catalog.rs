@@ -152,6 +152,7 @@ impl Session {
             }
         }
         self.adaptation.take_ladder(&playlist.variants);
+        self.offered = super::status::offered(&playlist);
         self.multivariant = Some(Arc::new(playlist));
         if self.variant.is_none() {
             self.choose_first_variant();

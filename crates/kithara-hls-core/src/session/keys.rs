@@ -48,6 +48,13 @@ impl Keys {
         Some((id, Some(known.request.clone())))
     }
 
+    /// Whether the key was asked for and could not be had, and is not being asked for again.
+    pub(super) fn has_failed(&self, key: &Key) -> bool {
+        let url = key.uri.as_ref().map(crate::playlist::Uri::url);
+        let known = url.and_then(|url| self.known.get(self.by_url.get(url.as_str())?));
+        known.is_some_and(|known| known.state == KeyState::Failed)
+    }
+
     /// Notes what became of a key and returns its URL without query, for the event.
     pub(super) fn settle(&mut self, key: KeyId, ready: bool) -> Option<String> {
         let known = self.known.get_mut(&key)?;

@@ -59,6 +59,8 @@ pub struct Session {
     now: Now,
     primary: Primary,
     multivariant: Option<Arc<MultivariantPlaylist>>,
+    /// What it offers, for the status.
+    offered: (Arc<[VariantStatus]>, Arc<[RenditionStatus]>),
     medias: BTreeMap<MediaId, Media>,
     /// The variant units of the main track are planned from.
     variant: Option<VariantId>,
@@ -82,6 +84,7 @@ impl Session {
             now,
             primary: Primary::new(url),
             multivariant: None,
+            offered: Default::default(),
             medias: BTreeMap::new(),
             variant: None,
             chosen_audio: None,

@@ -299,10 +299,20 @@ impl Session {
                 Some(UnitState::Resting { until }) => *until <= now,
                 Some(_) => false,
             };
-            if due {
+            // A key that could not be had is asked for again by the units that are waited for, not by all that need it.
+            if due && (wanted.urgency == Urgency::Demand || !self.lacks_key(wanted.unit)) {
                 self.start_fetch(*wanted, Purpose::Deliver);
             }
         }
+    }
+
+    /// Whether the key of a unit was asked for and could not be had.
+    fn lacks_key(&self, unit: UnitKey) -> bool {
+        let resource = self.medias.get(&unit.media).and_then(|media| Resource::of(media, unit));
+        resource.is_some_and(|resource| match protection(&resource.keys) {
+            Protection::Aes128(key) => self.keys.has_failed(key),
+            Protection::Clear | Protection::Unsupported => false,
+        })
     }
 
     /// How many units to fetch side by side: a link that is hardly faster than the media is not shared, so that the

@@ -160,7 +160,9 @@ impl Session {
                     }),
                     // It will be fetched again.
                     Some(UnitState::Resting { .. } | UnitState::AwaitingPlaylist(_) | UnitState::AwaitingUrl) => true,
-                    Some(UnitState::Ready { .. } | UnitState::Missing | UnitState::Failed) | None => false,
+                    // Its body tells the reader why there is no more of it.
+                    Some(UnitState::Failed) => true,
+                    Some(UnitState::Ready { .. } | UnitState::Missing) | None => false,
                 };
                 if arriving || cursor.is_none() || cursor == Some(idx) {
                     self.stand(id, idx, false);

@@ -1,11 +1,11 @@
 //! What a session looks like from outside, at a glance.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{MediaId, ReaderId, Session, readers::ReaderState, units::UnitState};
 use crate::{
     BitRate,
-    playlist::{RenditionId, RenditionKind, VariantId},
+    playlist::{MultivariantPlaylist, RenditionId, RenditionKind, VariantId},
     timeline::Timeline,
 };
 
@@ -16,9 +16,9 @@ pub struct Status {
     /// The variant units are planned from.
     pub variant: Option<VariantId>,
     /// All variants, in playlist order; empty until the multivariant playlist is there, or when there is none.
-    pub variants: Vec<VariantStatus>,
+    pub variants: Arc<[VariantStatus]>,
     /// All audio and subtitle renditions with a playlist of their own.
-    pub renditions: Vec<RenditionStatus>,
+    pub renditions: Arc<[RenditionStatus]>,
     /// Length of the stream; `None` while it grows or is not known.
     pub duration: Option<Duration>,
     /// Presentation times that can be sought.
@@ -66,8 +66,8 @@ impl Session {
         let buffered = self.readers.keys().filter_map(|id| self.level(*id)).min().unwrap_or_default();
         Status {
             variant: self.variant,
-            variants: self.variant_list(),
-            renditions: self.rendition_list(),
+            variants: Arc::clone(&self.offered.0),
+            renditions: Arc::clone(&self.offered.1),
             duration: timeline.filter(|timeline| timeline.ended()).map(Timeline::end),
             window: timeline.map(|timeline| (timeline.start(), timeline.end())),
             buffered,
@@ -82,28 +82,6 @@ impl Session {
         self.medias.get(&media)?.timeline.as_ref()
     }
 
-    fn variant_list(&self) -> Vec<VariantStatus> {
-        let variants = self.multivariant.iter().flat_map(|playlist| &playlist.variants);
-        let status = variants.map(|variant| VariantStatus {
-            id: variant.id,
-            bandwidth: variant.bandwidth,
-            codecs: variant.codecs.as_ref().map(|codecs| codecs.as_str().to_owned()),
-            resolution: variant.resolution.map(|resolution| (resolution.width, resolution.height)),
-        });
-        status.collect()
-    }
-
-    fn rendition_list(&self) -> Vec<RenditionStatus> {
-        let renditions = self.multivariant.iter().flat_map(|playlist| &playlist.renditions);
-        let status = renditions.filter(|rendition| rendition.uri.is_some()).map(|rendition| RenditionStatus {
-            id: rendition.id,
-            kind: rendition.kind,
-            name: rendition.name.to_string(),
-            language: rendition.language.as_deref().map(str::to_owned),
-        });
-        status.collect()
-    }
-
     /// Complete media ahead of one reader.
     pub(super) fn level(&self, id: ReaderId) -> Option<Duration> {
         match &self.readers.get(&id)?.state {
@@ -116,4 +94,22 @@ impl Session {
             }
         }
     }
+}
+
+/// What a multivariant playlist offers, for the status.
+pub(super) fn offered(playlist: &MultivariantPlaylist) -> (Arc<[VariantStatus]>, Arc<[RenditionStatus]>) {
+    let variants = playlist.variants.iter().map(|variant| VariantStatus {
+        id: variant.id,
+        bandwidth: variant.bandwidth,
+        codecs: variant.codecs.as_ref().map(|codecs| codecs.as_str().to_owned()),
+        resolution: variant.resolution.map(|resolution| (resolution.width, resolution.height)),
+    });
+    let renditions = playlist.renditions.iter().filter(|rendition| rendition.uri.is_some());
+    let renditions = renditions.map(|rendition| RenditionStatus {
+        id: rendition.id,
+        kind: rendition.kind,
+        name: rendition.name.to_string(),
+        language: rendition.language.as_deref().map(str::to_owned),
+    });
+    (variants.collect(), renditions.collect())
 }
