@@ -1,8 +1,19 @@
 //! Leases within one process: who holds an asset, and who is just evicting from it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+// The model checker brings its own primitives, and runs the tests below under every interleaving of them.
+#[cfg(loom)]
+use loom::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+#[cfg(not(loom))]
+use std::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::key::AssetId;
 
@@ -91,7 +102,7 @@ impl Drop for Eviction<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::key::Partition;
@@ -111,5 +122,69 @@ mod tests {
         assert!(eviction.is_some() && table.evict(asset).is_none());
         drop(eviction);
         assert!(table.acquire(asset));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use std::sync::Arc;
+    // Not the model's: they only watch, and are looked at where the table lets threads change.
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+    use loom::thread;
+
+    use super::*;
+    use crate::key::Partition;
+
+    fn asset() -> AssetId {
+        AssetId::named(&Partition::default(), "a")
+    }
+
+    /// Two threads lease, one evicts: whoever leases sees no eviction, and nobody waits for ever.
+    #[test]
+    fn nobody_evicts_what_somebody_leases() {
+        loom::model(|| {
+            let table = Arc::new(LeaseTable::default());
+            let (evicting, leases) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+            let threads = [(), ()].map(|()| {
+                let (table, evicting, leases) = (Arc::clone(&table), Arc::clone(&evicting), Arc::clone(&leases));
+                thread::spawn(move || {
+                    table.acquire(asset());
+                    leases.fetch_add(1, Ordering::SeqCst);
+                    assert!(!evicting.load(Ordering::SeqCst));
+                    // A point where others run while the lease is held.
+                    assert!(table.is_leased(&asset()) && !evicting.load(Ordering::SeqCst));
+                    leases.fetch_sub(1, Ordering::SeqCst);
+                    table.release(asset());
+                })
+            });
+            if let Some(eviction) = table.evict(asset()) {
+                evicting.store(true, Ordering::SeqCst);
+                // And one where others run while the eviction goes on.
+                assert!(!table.is_leased(&asset()) && leases.load(Ordering::SeqCst) == 0);
+                evicting.store(false, Ordering::SeqCst);
+                drop(eviction);
+            }
+            threads.map(|thread| thread.join().unwrap());
+            assert!(!table.is_leased(&asset()) && table.evict(asset()).is_some());
+        });
+    }
+
+    /// However leases come and go, for each that is told to be the first one is told to be the last.
+    #[test]
+    fn first_and_last_come_in_pairs() {
+        loom::model(|| {
+            let table = Arc::new(LeaseTable::default());
+            let threads = [(), ()].map(|()| {
+                let table = Arc::clone(&table);
+                thread::spawn(move || {
+                    let first = table.acquire(asset());
+                    (first, table.release(asset()))
+                })
+            });
+            let [(first, last), (other_first, other_last)] = threads.map(|thread| thread.join().unwrap());
+            assert_eq!(usize::from(first) + usize::from(other_first), usize::from(last) + usize::from(other_last));
+            assert!(first || other_first);
+        });
     }
 }
