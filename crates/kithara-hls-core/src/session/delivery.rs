@@ -330,7 +330,9 @@ impl Session {
         }
         self.cut_entered(unit);
         self.leave_media(unit.media, Some(unit));
-        self.units.set(unit, UnitState::Failed);
+        // The variant may come back, and its segment with it.
+        self.units.remove(unit);
+        self.act(Action::Release { unit });
     }
 
     /// A unit that was entered and cannot be finished ends its run; the next run begins again at its start.

@@ -77,7 +77,17 @@ impl Session {
             }
             let media_id = media.id;
             match adaptive.plan(track, media) {
-                Next::Unit(entry) => adaptive.planned.push_back(*entry),
+                Next::Unit(entry) => {
+                    let (unit, start, duration) = (entry.unit, entry.start, entry.duration);
+                    adaptive.planned.push_back(*entry);
+                    if self.units.state(unit) == Some(&UnitState::Missing) {
+                        // It was given up before, and readers were told.
+                        adaptive.skip(unit);
+                        let segment_index = unit.msn().map_or(0, |msn| media.index_of(msn));
+                        let variant = media_id;
+                        self.tell(HlsEvent::SegmentSkipped { track, variant, segment_index, start, duration });
+                    }
+                }
                 Next::Gap { msn, start, duration } => {
                     let segment_index = media.index_of(msn);
                     let event = HlsEvent::SegmentSkipped { track, variant: media_id, segment_index, start, duration };

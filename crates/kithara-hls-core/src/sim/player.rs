@@ -11,8 +11,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Player {
     asked: bool,
-    waiting: VecDeque<Entry>,
-    complete: Vec<UnitKey>,
+    /// Entered, and whether it is there as a whole.
+    waiting: VecDeque<(Entry, bool)>,
     playing: Option<(Entry, Tick)>,
     ended: bool,
     idle_since: Option<Tick>,
@@ -42,17 +42,17 @@ impl Player {
         &self.report
     }
 
-    pub(super) fn enter(&mut self, entry: Entry) {
+    pub(super) fn enter(&mut self, entry: Entry, complete: bool) {
         self.asked = false;
-        self.waiting.push_back(entry);
+        self.waiting.push_back((entry, complete));
     }
 
     pub(super) fn completed(&mut self, unit: UnitKey) {
-        self.complete.push(unit);
+        self.waiting.iter_mut().filter(|(entry, _)| entry.unit == unit).for_each(|(_, complete)| *complete = true);
     }
 
     pub(super) fn abandoned(&mut self, unit: UnitKey) {
-        self.waiting.retain(|entry| entry.unit != unit);
+        self.waiting.retain(|(entry, complete)| entry.unit != unit || *complete);
     }
 
     pub(super) fn end(&mut self) {
@@ -93,10 +93,10 @@ impl Player {
     }
 
     fn begin(&mut self, now: Tick) {
-        let Some(next) = self.waiting.front() else { return };
-        let Some(idx) = self.complete.iter().position(|unit| *unit == next.unit) else { return };
-        self.complete.swap_remove(idx);
-        let Some(entry) = self.waiting.pop_front() else { return };
+        if !self.waiting.front().is_some_and(|(_, complete)| *complete) {
+            return;
+        }
+        let Some((entry, _)) = self.waiting.pop_front() else { return };
         match self.idle_since.take() {
             Some(idle) if now > idle => {
                 self.report.stalled += now.since(idle);

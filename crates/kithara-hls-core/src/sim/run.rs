@@ -1,6 +1,10 @@
 //! The loop that plays a session in a world.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use url::Url;
 
@@ -45,6 +49,8 @@ pub struct Simulation {
     queue: BTreeMap<(Tick, u64), Input>,
     sequence: u64,
     under_way: BTreeMap<FetchId, (UnitKey, u64)>,
+    /// Units that are there as a whole and not released.
+    ready: BTreeSet<UnitKey>,
     player: Player,
     next_progress: Tick,
     transcript: Transcript,
@@ -68,6 +74,7 @@ impl Simulation {
             queue: BTreeMap::new(),
             sequence: 0,
             under_way: BTreeMap::new(),
+            ready: BTreeSet::new(),
             player: Player::default(),
             next_progress: Tick::ZERO,
             transcript: Transcript::default(),
@@ -147,6 +154,7 @@ impl Simulation {
         self.now = to;
         for fetch in done {
             let Some((unit, bytes)) = self.under_way.remove(&fetch) else { continue };
+            self.ready.insert(unit);
             self.player.completed(unit);
             let delivered = Delivered { len: bytes, wire_len: bytes, from_store: false };
             self.feed(Input::Progress { fetch, bytes });
@@ -254,7 +262,13 @@ impl Simulation {
                 };
                 self.at(first_byte, Input::Key { key, result });
             }
-            Action::Enter { entry, .. } => self.player.enter(entry),
+            Action::Enter { entry, .. } => {
+                let complete = self.ready.contains(&entry.unit);
+                self.player.enter(entry, complete);
+            }
+            Action::Release { unit } => {
+                self.ready.remove(&unit);
+            }
             Action::Abandon { unit, .. } | Action::Cut { unit } => self.player.abandoned(unit),
             Action::EndOfStream { .. } => self.player.end(),
             Action::Fail { .. } | Action::Refuse { .. } => self.failed = true,
@@ -262,11 +276,7 @@ impl Simulation {
                 let result = Err(FetchFailure::new(FailureKind::NotFound));
                 self.at(first_byte, Input::Command(Command::Resolved(result)));
             }
-            Action::Place { .. }
-            | Action::Length { .. }
-            | Action::Release { .. }
-            | Action::Attach { .. }
-            | Action::MapTimestamps { .. } => {}
+            Action::Place { .. } | Action::Length { .. } | Action::Attach { .. } | Action::MapTimestamps { .. } => {}
         }
     }
 
