@@ -353,6 +353,7 @@ impl Driver {
         self.parts.shelf.put(unit, shelved.body.clone());
         let task = UnitTask {
             fetch,
+            unit,
             key: request.encryption.map(|encryption| self.keys.wait_for(encryption.key)),
             request,
             requests: self.parts.requests.clone(),

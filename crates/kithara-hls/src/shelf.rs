@@ -298,12 +298,20 @@ impl Shelf {
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
             cursor.at += count;
         }
-        let alone = inner.cursors.values().filter(|cursor| cursor.unit == unit).count() == 1;
+        let alone = inner.readers_in(unit) == 1;
         drop(inner);
-        if alone && body.len() > LARGE {
-            body.release(within + count);
+        if body.len() > LARGE {
+            // Somebody else may still need what this reader has passed.
+            if alone {
+                body.release(within + count);
+            }
             self.room.notify_waiters();
         }
+    }
+
+    /// Whether several readers stand in a unit, so that its bytes cannot be let go behind one of them.
+    pub(crate) fn is_shared(&self, unit: UnitKey) -> bool {
+        self.lock().readers_in(Some(unit)) > 1
     }
 
     // What the driver does.
@@ -376,6 +384,10 @@ impl Shelf {
 }
 
 impl Inner {
+    fn readers_in(&self, unit: Option<UnitKey>) -> usize {
+        self.cursors.values().filter(|cursor| cursor.unit == unit).count()
+    }
+
     fn all_wakers(&mut self) -> Vec<Waker> {
         self.cursors.values_mut().flat_map(|cursor| std::mem::take(&mut cursor.wakers)).collect()
     }

@@ -7,7 +7,7 @@ use std::{
 
 use kithara_demux::Container;
 use kithara_fetch::{Delivery, FetchRequest, Priority};
-use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, UnitRequest, Urgency};
+use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, Place, UnitKey, UnitRequest, Urgency};
 use kithara_stream::UnitBody;
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -27,9 +27,13 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// A transfer waits while this much of its unit is held and readers have not come for it.
 const HOLD: u64 = 12 << 20;
 
+/// Largest initialization section, in bytes.
+const MAX_INIT: u64 = 16 << 20;
+
 /// A unit that is to be fetched, and where it goes.
 pub(crate) struct UnitTask {
     pub(crate) fetch: FetchId,
+    pub(crate) unit: UnitKey,
     pub(crate) request: UnitRequest,
     pub(crate) requests: Requests,
     pub(crate) key: Option<watch::Receiver<KeyState>>,
@@ -54,7 +58,11 @@ impl UnitTask {
     }
 
     async fn deliver(&self, slot: &mut Slot) -> Result<Delivered, Failed> {
-        let mut delivery = self.requests.fetcher.fetch(unit_request(&self.requests, &self.request));
+        let mut request = unit_request(&self.requests, &self.request);
+        if matches!(self.unit.place, Place::Init(_)) {
+            request.max_len = MAX_INIT;
+        }
+        let mut delivery = self.requests.fetcher.fetch(request);
         let result = self.receive(&mut delivery, slot).await;
         if let Err(Failed { error: HlsError::BadDelivery { .. }, .. }) = &result {
             // What was stored of it is no better than what was delivered.
@@ -108,7 +116,7 @@ impl UnitTask {
     async fn wait_for_room(&self) {
         loop {
             let room = self.shelf.room.notified();
-            if self.body.held() < HOLD {
+            if self.body.held() < HOLD || self.shelf.is_shared(self.unit) {
                 return;
             }
             room.await;
