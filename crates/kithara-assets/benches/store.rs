@@ -1,6 +1,7 @@
 //! What a store costs: `cargo bench -p kithara-assets`, all of it or `-- many`, `-- large`, `-- segments`.
 //!
-//! It prints figures and asserts nothing about time: machines differ. What each is to be compared with stands beside it.
+//! It prints figures and asserts nothing about time: machines differ. What each is to be compared with stands beside
+//! it.
 
 // Figures are for people.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]

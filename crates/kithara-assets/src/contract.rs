@@ -1,6 +1,8 @@
-//! What every store promises, as tests: for whoever wants to see a store keep its promises with other options or on another file system.
+//! What every store promises, as tests: for whoever wants to see a store keep its promises with other options or on
+//! another file system.
 //!
-//! Each case makes its stores with a closure, so that it begins with an empty one, and panics where a promise is broken.
+//! Each case makes its stores with a closure, so that it begins with an empty one, and panics where a promise is
+//! broken.
 
 // Lists of ranges are what is compared here.
 #![allow(clippy::single_range_in_vec_init)]

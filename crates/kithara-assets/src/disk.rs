@@ -1,7 +1,7 @@
 //! The store on disk.
 //!
-//! Callers read files themselves. Everything that writes goes through one queue to one thread, so that no caller ever waits for a disk,
-//! index and files change in one order, and eviction is in nobody's way.
+//! Callers read files themselves. Everything that writes goes through one queue to one thread, so that no caller ever
+//! waits for a disk, index and files change in one order, and eviction is in nobody's way.
 
 mod chores;
 mod draft;
@@ -166,19 +166,10 @@ fn restore(root: &Root) -> Restored {
     {
         tracing::debug!(%error, "the cache cannot be listed");
     }
-    if let Err(error) = restore_pins(root) {
+    if let Err(error) = root.refresh_pins() {
         tracing::debug!(%error, "the pins cannot be listed");
     }
     restored
-}
-
-fn restore_pins(root: &Root) -> io::Result<()> {
-    for entry in std::fs::read_dir(root.layout.pins())? {
-        if let Some(asset) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
-            root.shared.write(|index| index.set_pinned(&asset, true));
-        }
-    }
-    Ok(())
 }
 
 /// Writes a file whose content matters less than its being there: it is not replaced at once.

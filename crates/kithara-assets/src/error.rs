@@ -28,8 +28,8 @@ pub enum AssetsErrorKind {
     /// The bytes disagree with what is stored about length or version. Retrying helps after
     /// [`StreamingResource::invalidate`](crate::StreamingResource::invalidate).
     Conflict,
-    /// The write was cut short before it was committed: something newer replaced the resource, the writer was told to give up, or
-    /// nothing was written. Retrying helps.
+    /// The write was cut short before it was committed: something newer replaced the resource, the writer was told to
+    /// give up, or nothing was written. Retrying helps.
     Abandoned,
     /// A range ends before it begins or beyond the end of its resource. Retrying does not help.
     InvalidRange,

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::error::AssetsErrorKind;
 use crate::key::ResourceKey;
 
-/// Why a writer gave up; unset while it has not. Set by whoever notices first: the writer, the writer thread or an invalidation.
+/// Why a writer gave up; unset while it has not. Set by whoever notices first: the writer, the writer thread or an
+/// invalidation.
 pub(crate) type Fate = Arc<OnceLock<AssetsErrorKind>>;
 
 /// The fates of all writers under way, by resource.

@@ -13,12 +13,12 @@
 //! v1/tmp/RUN                    locked while the process that writes them lives
 //! ```
 //!
-//! `ASSET` and `NAME` are 32 hexadecimal digits, `START` is the offset of the span in its resource (hexadecimal), `ID` and `RUN` are random.
-//! All numbers in files are little-endian.
+//! `ASSET` and `NAME` are 32 hexadecimal digits, `START` is the offset of the span in its resource (hexadecimal), `ID`
+//! and `RUN` are random. All numbers in files are little-endian.
 //!
-//! A span and its footer are written under a temporary name and become visible by one rename. Nothing is forced to the medium: when the
-//! process dies, everything that was written is still there; when the power fails, a span may be cut short or hold anything, and then a
-//! checksum says so and the span is a hole. In no case are wrong bytes served.
+//! A span and its footer are written under a temporary name and become visible by one rename. Nothing is forced to the
+//! medium: when the process dies, everything that was written is still there; when the power fails, a span may be cut
+//! short or hold anything, and then a checksum says so and the span is a hole. In no case are wrong bytes served.
 
 mod footer;
 mod record;

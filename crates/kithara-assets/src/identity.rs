@@ -4,12 +4,13 @@ use url::Url;
 
 /// Which query parameters are signatures, and so no part of what a URL identifies.
 ///
-/// A signed URL changes with every visit; the bytes behind it do not. A parameter dropped too many would give one key to different
-/// bytes, so short names that mean something else elsewhere (`se`, `sp`, `st`) are dropped only beside the parameter that proves what
-/// they are (`sig`). Names are compared without case. What is kept is kept as the raw bytes of the URL, in their order.
+/// A signed URL changes with every visit; the bytes behind it do not. A parameter dropped too many would give one key
+/// to different bytes, so short names that mean something else elsewhere (`se`, `sp`, `st`) are dropped only beside the
+/// parameter that proves what they are (`sig`). Names are compared without case. What is kept is kept as the raw bytes
+/// of the URL, in their order.
 ///
-/// Default: the parameters of Amazon CloudFront and S3, Google Cloud CDN and Storage, Azure SAS, Akamai (also as a path segment
-/// `/hdntl=.../`), nginx `secure_link`, Wowza and BunnyCDN.
+/// Default: the parameters of Amazon CloudFront and S3, Google Cloud CDN and Storage, Azure SAS, Akamai (also as a path
+/// segment `/hdntl=.../`), nginx `secure_link`, Wowza and BunnyCDN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlIdentity {
     rules: Vec<Rule>,
@@ -147,7 +148,8 @@ const SIGNING: &[&str] = &[
     "token_path",
 ];
 
-/// Names that sign only in company: Azure's shared access signatures, Google's signed cookies, nginx's two-letter habit.
+/// Names that sign only in company: Azure's shared access signatures, Google's signed cookies, nginx's two-letter
+/// habit.
 const BESIDE: &[(&str, &str)] = &[
     ("se", "sig"),
     ("sp", "sig"),

@@ -1,10 +1,10 @@
 //! What is present, in memory. Pure: no file, no clock, no lock.
 //!
-//! The index is a memory of the medium, not the truth. It may name a span whose file is gone (a reader finds out and removes the
-//! entry) and it may miss one (a lookup probes the medium).
+//! The index is a memory of the medium, not the truth. It may name a span whose file is gone (a reader finds out and
+//! removes the entry) and it may miss one (a lookup probes the medium).
 //!
-//! Stored bytes are counted once per file. Files that are hard links of each other have one *fingerprint*, and all resources with the
-//! same fingerprint form a *group* that is counted once.
+//! Stored bytes are counted once per file. Files that are hard links of each other have one *fingerprint*, and all
+//! resources with the same fingerprint form a *group* that is counted once.
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,6 +117,11 @@ impl Index {
         self.assets.iter().flat_map(|(id, asset)| {
             asset.resources.iter().map(|(name, resource)| (ResourceKey { asset: *id, name: *name }, resource))
         })
+    }
+
+    /// Assets that are never evicted.
+    pub(crate) fn pinned(&self) -> impl Iterator<Item = AssetId> {
+        self.assets.iter().filter(|(_, asset)| asset.pinned).map(|(id, _)| *id)
     }
 
     /// All resources of an asset.
@@ -280,8 +285,8 @@ impl Index {
         self.groups.get(&fingerprint).map(|group| group.first)
     }
 
-    /// The least recently used resources of assets that are not pinned and that `may_go`, oldest first: at most `limit`, and only those
-    /// used before `before`.
+    /// The least recently used resources of assets that are not pinned and that `may_go`, oldest first: at most
+    /// `limit`, and only those used before `before`.
     pub(crate) fn oldest(&self, limit: usize, before: u64, may_go: impl Fn(&AssetId) -> bool) -> Vec<Victim> {
         let mut oldest = BinaryHeap::with_capacity(limit + 1);
         for (id, asset) in self.assets.iter().filter(|(id, asset)| !asset.pinned && may_go(id)) {

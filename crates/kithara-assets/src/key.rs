@@ -16,8 +16,8 @@ const NAME_LEN: usize = 16;
 
 /// Who may share cached bytes: one application, one set of credentials.
 ///
-/// Two URLs that are equal apart from signing parameters are one resource only inside one partition. Content fetched with a user's
-/// credentials belongs into a partition of its own, or the next user would be served from it.
+/// Two URLs that are equal apart from signing parameters are one resource only inside one partition. Content fetched
+/// with a user's credentials belongs into a partition of its own, or the next user would be served from it.
 ///
 /// Default: the empty namespace and the public scope.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -33,8 +33,8 @@ impl Partition {
         Self { namespace: namespace.into(), scope: String::new() }
     }
 
-    /// The part of this namespace that only the holder of certain credentials may read. `scope` tells holders apart: a user id, or a hash
-    /// of the credentials. It is hashed into every key and stored nowhere. Empty means public.
+    /// The part of this namespace that only the holder of certain credentials may read. `scope` tells holders apart: a
+    /// user id, or a hash of the credentials. It is hashed into every key and stored nowhere. Empty means public.
     #[must_use]
     pub fn scoped(mut self, scope: impl Into<String>) -> Self {
         self.scope = scope.into();
@@ -89,7 +89,8 @@ impl ResourceName {
     }
 }
 
-/// One cached HTTP object of an asset. All byte ranges of a URL are spans of one resource: a range is no part of the key.
+/// One cached HTTP object of an asset. All byte ranges of a URL are spans of one resource: a range is no part of the
+/// key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceKey {
     pub(crate) asset: AssetId,
@@ -103,7 +104,8 @@ impl ResourceKey {
         Self { asset, name: ResourceName(hash("resource", &[name])) }
     }
 
-    /// The resource at `url`, whatever the signing parameters (see [`UrlIdentity`]), the user info and the fragment are.
+    /// The resource at `url`, whatever the signing parameters (see [`UrlIdentity`]), the user info and the fragment
+    /// are.
     #[must_use]
     pub fn for_url(asset: AssetId, url: &Url, identity: &UrlIdentity) -> Self {
         Self { asset, name: ResourceName(hash("resource url", &[&identity.canonical(url)])) }
@@ -180,7 +182,8 @@ impl fmt::Debug for ResourceKey {
 /// An asset is 32 hexadecimal digits, a resource two of these with a slash between.
 const NOT_A_KEY: AssetsError = AssetsError::new(AssetsErrorKind::InvalidKey, "reading a key");
 
-/// Hashes `parts` so that no two lists of parts, and no two kinds of name, can be confused: each part is preceded by its length.
+/// Hashes `parts` so that no two lists of parts, and no two kinds of name, can be confused: each part is preceded by
+/// its length.
 fn hash(kind: &str, parts: &[&str]) -> [u8; NAME_LEN] {
     let mut digest = Sha256::new();
     for part in std::iter::once(&kind).chain(parts) {

@@ -17,8 +17,8 @@ use std::sync::{
 
 use crate::key::AssetId;
 
-/// Counts the leases of each asset and keeps them apart from eviction: while an asset is leased nobody evicts from it, and while somebody
-/// evicts from it nobody gets a lease.
+/// Counts the leases of each asset and keeps them apart from eviction: while an asset is leased nobody evicts from it,
+/// and while somebody evicts from it nobody gets a lease.
 #[derive(Debug, Default)]
 pub(crate) struct LeaseTable {
     /// Assets without an entry are neither leased nor being evicted from.

@@ -1,19 +1,21 @@
-//! A cache for what is streamed: assets on disk or in memory, in pieces, shared between processes, right after every crash.
+//! A cache for what is streamed: assets on disk or in memory, in pieces, shared between processes, right after every
+//! crash.
 //!
-//! It knows no protocol and no network. It is plain synchronous code that can be called from async tasks: lookups take less than a
-//! microsecond, writes are handed over to one thread by reference count, and whoever wants to wait for one gets a [`Ticket`], which is a
-//! future and can be waited for by a thread, too.
+//! It knows no protocol and no network. It is plain synchronous code that can be called from async tasks: lookups take
+//! less than a microsecond, writes are handed over to one thread by reference count, and whoever wants to wait for one
+//! gets a [`Ticket`], which is a future and can be waited for by a thread, too.
 //!
 //! # Words
 //!
-//! - An *asset* is all that belongs to one presentation; a *resource* is one HTTP object of it, named by a [`ResourceKey`]. Keys are
-//!   hashes of a [`Partition`] (whose bytes they are) and a URL without its signature ([`UrlIdentity`]). Nothing a server says becomes a path.
-//! - A *span* is a byte range of a resource that is present; what is not present is a *hole*. A segment is one span, a progressive file
-//!   has many. To *commit* is to make a span present, all at once. A committed span never changes.
-//! - An [`AtomicResource`] is there as a whole or not at all (a playlist, a key); a [`StreamingResource`] is spans and holes. Both are views:
-//!   a handle costs nothing and holds nothing but the block it read last.
-//! - To *lease* an asset is to keep it from being evicted while it plays; to *pin* it, until it is unpinned. To *evict* is to remove the
-//!   least recently used for want of room.
+//! - An *asset* is all that belongs to one presentation; a *resource* is one HTTP object of it, named by a
+//!   [`ResourceKey`]. Keys are hashes of a [`Partition`] (whose bytes they are) and a URL without its signature
+//!   ([`UrlIdentity`]). Nothing a server says becomes a path.
+//! - A *span* is a byte range of a resource that is present; what is not present is a *hole*. A segment is one span, a
+//!   progressive file has many. To *commit* is to make a span present, all at once. A committed span never changes.
+//! - An [`AtomicResource`] is there as a whole or not at all (a playlist, a key); a [`StreamingResource`] is spans and
+//!   holes. Both are views: a handle costs nothing and holds nothing but the block it read last.
+//! - To *lease* an asset is to keep it from being evicted while it plays; to *pin* it, until it is unpinned. To *evict*
+//!   is to remove the least recently used for want of room.
 //!
 //! # How it flows
 //!
@@ -23,11 +25,13 @@
 //! read_at ── index ──> file of the span ──> footer checked once, each block before it is served <── observers, waiters <─┘
 //! ```
 //!
-//! Files are the truth, and the index is a memory of them, restored from journals. What a file holds is checked before it is served, so
-//! whatever happens to a disk (cut, flipped, filled with zeros, deleted, taken back in time), a reader gets the bytes that were
-//! committed or a hole. See [`format`](mod@format) for what stands where, and why nothing has to be forced to the medium.
+//! Files are the truth, and the index is a memory of them, restored from journals. What a file holds is checked before
+//! it is served, so whatever happens to a disk (cut, flipped, filled with zeros, deleted, taken back in time), a reader
+//! gets the bytes that were committed or a hole. See [`format`](mod@format) for what stands where, and why nothing has
+//! to be forced to the medium.
 //!
-//! A store that cannot write goes on as "not caching" and says so once ([`event::StoreEvent::Degraded`]). Nothing here ever stops playback.
+//! A store that cannot write goes on as "not caching" and says so once ([`event::StoreEvent::Degraded`]). Nothing here
+//! ever stops playback.
 //!
 //! # Example
 //!

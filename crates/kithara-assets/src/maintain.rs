@@ -1,5 +1,5 @@
-//! Looking after a store: what is in it, whether it is right, what may go. These are the answers of [`AssetStore`](crate::AssetStore) to
-//! those who ask.
+//! Looking after a store: what is in it, whether it is right, what may go. These are the answers of
+//! [`AssetStore`](crate::AssetStore) to those who ask.
 
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;

@@ -214,7 +214,8 @@ impl OpenSpan {
         }
     }
 
-    /// At least one and at most `max` bytes from `offset`, which lies within the span; never beyond the block of `offset`.
+    /// At least one and at most `max` bytes from `offset`, which lies within the span; never beyond the block of
+    /// `offset`.
     pub(crate) fn read(&mut self, offset: u64, max: usize) -> Result<Bytes, ReadFault> {
         match self {
             Self::Memory(span) => span.read(offset, max),

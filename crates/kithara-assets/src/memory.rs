@@ -41,7 +41,8 @@ pub(crate) struct MemorySpan {
     pub(crate) meta: Meta,
 }
 
-/// One span on its way into memory. Its bytes are copied, for a `Bytes` from the network may pin far more than it shows.
+/// One span on its way into memory. Its bytes are copied, for a `Bytes` from the network may pin far more than it
+/// shows.
 #[derive(Debug)]
 pub(crate) struct MemoryWriter {
     memory: Arc<Memory>,
@@ -177,7 +178,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Evicts until the capacity is kept, sparing the span that was just committed and, as long as there is anything else, leased assets.
+    /// Evicts until the capacity is kept, sparing the span that was just committed and, as long as there is anything
+    /// else, leased assets.
     fn make_room(&self, spans: &mut Held, new: (ResourceKey, u64)) -> Vec<(ResourceKey, Span)> {
         let unleased = |asset: &AssetId| !self.shared.leases.is_leased(asset);
         let mut evicted = self.evict(spans, Some(new), u64::MAX, self.capacity, &unleased);

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-/// A point in wall time: milliseconds since 1970 (UTC). Wall clocks may be wrong and may go back; the store uses it for ages and order
-/// only, never to decide whether bytes are right.
+/// A point in wall time: milliseconds since 1970 (UTC). Wall clocks may be wrong and may go back; the store uses it for
+/// ages and order only, never to decide whether bytes are right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixMillis(pub u64);
@@ -77,8 +77,8 @@ impl Validators {
         self.etag.is_none() && self.last_modified.is_none()
     }
 
-    /// A short mark of this version, never zero; zero where there are no validators. Spans of one resource with different marks are
-    /// never mixed.
+    /// A short mark of this version, never zero; zero where there are no validators. Spans of one resource with
+    /// different marks are never mixed.
     pub(crate) fn mark(&self) -> u64 {
         if self.is_empty() {
             return 0;
@@ -154,8 +154,8 @@ impl Meta {
         self.base.as_ref().map(BaseUrl::as_url)
     }
 
-    /// True while the bytes may be used without asking the origin. False where the origin said nothing, and where the clock went back
-    /// behind the time they were stored.
+    /// True while the bytes may be used without asking the origin. False where the origin said nothing, and where the
+    /// clock went back behind the time they were stored.
     #[must_use]
     pub fn is_fresh(&self, now: UnixMillis) -> bool {
         self.stored_at <= now && self.fresh_until.is_some_and(|until| now < until)

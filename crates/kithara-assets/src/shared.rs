@@ -79,7 +79,8 @@ impl Shared {
     pub(crate) fn touch(&self, resource: &Resource) -> bool {
         let (used, now) = (resource.used(), self.clock.now().0);
         let is_latest = used == self.stamp.load(Ordering::Relaxed);
-        // A reader comes back for every few bytes: only a use that changes the order, or comes much later, takes a new stamp.
+        // A reader comes back for every few bytes: only a use that changes the order, or comes much later, takes a new
+        // stamp.
         if is_latest && now.saturating_sub(used) < SAME_USE {
             return false;
         }
@@ -118,6 +119,11 @@ impl Shared {
             self.committed.notify_all();
         }
         self.observers.send(&StoreEvent::Committed { key: *key, range });
+    }
+
+    /// Commits so far.
+    pub(crate) fn commits(&self) -> u64 {
+        self.lock_commits().count
     }
 
     /// Blocks until `done` says yes, asking once and after every commit. False when `deadline` came first.

@@ -18,11 +18,11 @@ use crate::ticket::Ticket;
 
 /// Writes one run of bytes of a resource, from a start onwards.
 ///
-/// Nothing of it can be read before it is committed. Every call but [`SpanWriter::write_blocking`] returns at once: on disk the bytes
-/// are handed over by reference count to the one thread that writes.
+/// Nothing of it can be read before it is committed. Every call but [`SpanWriter::write_blocking`] returns at once: on
+/// disk the bytes are handed over by reference count to the one thread that writes.
 ///
-/// Dropped without [`SpanWriter::commit`] or [`SpanWriter::discard`], a writer keeps the whole blocks of 256 KiB it has (of a
-/// progressive resource, all bytes it has): they are as true as any, and a resumed fetch asks for the rest only.
+/// Dropped without [`SpanWriter::commit`] or [`SpanWriter::discard`], a writer keeps the whole blocks of 256 KiB it has
+/// (of a progressive resource, all bytes it has): they are as true as any, and a resumed fetch asks for the rest only.
 pub struct SpanWriter {
     medium: Medium,
     key: ResourceKey,
@@ -39,7 +39,8 @@ pub struct SpanWriter {
 pub enum WriteOutcome {
     /// They are on their way.
     Accepted,
-    /// They are not, and nothing later will be: this span is not cached. What the writer had before is kept as if it were dropped.
+    /// They are not, and nothing later will be: this span is not cached. What the writer had before is kept as if it
+    /// were dropped.
     GaveUp(AssetsErrorKind),
 }
 
@@ -69,7 +70,8 @@ impl SpanWriter {
         self.position
     }
 
-    /// Hands over the next bytes without waiting. When the queue of the disk is full, this span is given up: a reader is never delayed.
+    /// Hands over the next bytes without waiting. When the queue of the disk is full, this span is given up: a reader
+    /// is never delayed.
     pub fn write(&mut self, bytes: Bytes) -> WriteOutcome {
         self.hand_over(bytes, |sink, bytes| match sink {
             Sink::Memory(writer) => writer.write(&bytes),
@@ -77,7 +79,8 @@ impl SpanWriter {
         })
     }
 
-    /// Hands over the next bytes, blocking the thread while the queue of the disk is full: for downloads, where the disk sets the pace.
+    /// Hands over the next bytes, blocking the thread while the queue of the disk is full: for downloads, where the
+    /// disk sets the pace.
     pub fn write_blocking(&mut self, bytes: Bytes) -> WriteOutcome {
         self.hand_over(bytes, |sink, bytes| match sink {
             Sink::Memory(writer) => writer.write(&bytes),
@@ -85,8 +88,8 @@ impl SpanWriter {
         })
     }
 
-    /// Hands over the next bytes, waiting while the queue of the disk is full: for downloads under a runtime. Dropping the future hands
-    /// nothing over.
+    /// Hands over the next bytes, waiting while the queue of the disk is full: for downloads under a runtime. Dropping
+    /// the future hands nothing over.
     pub async fn write_paced(&mut self, bytes: Bytes) -> WriteOutcome {
         loop {
             std::future::poll_fn(|cx| self.poll_room(cx, bytes.len())).await;
@@ -104,14 +107,16 @@ impl SpanWriter {
         }
     }
 
-    /// Ends the span and makes it present, all at once. `total_len` is the length of the whole resource, where it is known.
+    /// Ends the span and makes it present, all at once. `total_len` is the length of the whole resource, where it is
+    /// known.
     ///
     /// The ticket answers with the range of the span (all that was written) when it can be read.
     ///
     /// # Errors
-    /// In the ticket: [`Conflict`](AssetsErrorKind::Conflict) where length or version disagree with spans that are present and this one
-    /// is not the whole resource, [`Abandoned`](AssetsErrorKind::Abandoned) where the resource was invalidated meanwhile or nothing was
-    /// written (an empty resource says so with `Some(0)`), and whatever made the writer give up.
+    /// In the ticket: [`Conflict`](AssetsErrorKind::Conflict) where length or version disagree with spans that are
+    /// present and this one is not the whole resource, [`Abandoned`](AssetsErrorKind::Abandoned) where the resource was
+    /// invalidated meanwhile or nothing was written (an empty resource says so with `Some(0)`), and whatever made the
+    /// writer give up.
     pub fn commit(mut self, total_len: Option<u64>) -> Ticket<Range<u64>> {
         let range = self.start..self.position;
         let refused = |kind| Ticket::ready(Err(AssetsError::new(kind, COMMITTING)));

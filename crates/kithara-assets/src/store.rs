@@ -36,7 +36,8 @@ impl AssetStore {
         Self { medium: Medium::Memory(Arc::new(Memory::new(options))) }
     }
 
-    /// Opens the store in `dir`, which is made if it is not there. Any number of stores and processes may share a directory.
+    /// Opens the store in `dir`, which is made if it is not there. Any number of stores and processes may share a
+    /// directory.
     ///
     /// A directory that cannot be written gives a store that reads what is there and caches nothing more.
     ///
@@ -59,7 +60,8 @@ impl AssetStore {
         StreamingResource::new(self.medium.clone(), *key)
     }
 
-    /// Keeps `asset` from being evicted until the lease is dropped or the process ends. May wait for the end of one eviction step.
+    /// Keeps `asset` from being evicted until the lease is dropped or the process ends. May wait for the end of one
+    /// eviction step.
     pub fn lease(&self, asset: &AssetId) -> Lease {
         self.medium.lease(*asset);
         Lease { medium: self.medium.clone(), asset: *asset }
@@ -103,8 +105,9 @@ impl AssetStore {
 
     /// Calls `callback` with what happens to `asset` and to the store as a whole, until the subscription is dropped.
     ///
-    /// Where the store is degraded already, that is told at once. Later it is called on whichever thread made it happen, after it happened, and should be short; it may use the store, but must not wait
-    /// for tickets and should not own a clone of the store.
+    /// Where the store is degraded already, that is told at once. Later it is called on whichever thread made it
+    /// happen, after it happened, and should be short; it may use the store, but must not wait for tickets and should
+    /// not own a clone of the store.
     pub fn observe(&self, asset: &AssetId, callback: impl Fn(&StoreEvent) + Send + Sync + 'static) -> Subscription {
         self.subscribe(Some(*asset), Arc::new(callback))
     }
@@ -154,14 +157,14 @@ impl AssetStore {
         maintain::resources(&self.medium, *asset)
     }
 
-    /// Reads everything and checks it; what is not right becomes a hole. `progress` is called after each resource and may end it.
-    /// Blocks the thread, for as long as reading all takes.
+    /// Reads everything and checks it; what is not right becomes a hole. `progress` is called after each resource and
+    /// may end it. Blocks the thread, for as long as reading all takes.
     pub fn verify(&self, mut progress: impl FnMut(&Verified) -> ControlFlow<()>) -> Verified {
         maintain::verify(&self.medium, &mut progress)
     }
 
-    /// Removes what nobody needs: what is beyond the limits and not leased or pinned, files that processes left behind when they died,
-    /// and the history in the journals.
+    /// Removes what nobody needs: what is beyond the limits and not leased or pinned, files that processes left behind
+    /// when they died, and the history in the journals.
     ///
     /// # Errors
     /// In the ticket: [`Closed`](AssetsErrorKind::Closed).

@@ -10,7 +10,8 @@ use crate::error::{AssetsError, AssetsErrorKind};
 
 /// The answer to an order given to the store, once it was carried out.
 ///
-/// Wait for it from a thread with [`Ticket::wait`], or `.await` it under any runtime. Dropping it does not take the order back.
+/// Wait for it from a thread with [`Ticket::wait`], or `.await` it under any runtime. Dropping it does not take the
+/// order back.
 pub struct Ticket<T> {
     cell: Arc<Cell<T>>,
 }

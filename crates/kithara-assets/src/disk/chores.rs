@@ -137,9 +137,11 @@ fn sweep(ledger: &Ledger) -> std::io::Result<()> {
         let name = entry.file_name();
         let Some(owner) = layout.owner(&name.to_string_lossy()) else { continue };
         match FileLock::try_take_existing(owner) {
-            Ok(None) => {}
-            // Taken or not there: the owner is dead. Its own lock may be the entry, and then it is removed while it is held.
-            Ok(Some(_)) | Err(_) => remove_file(&entry.path())?,
+            // The owner is dead. Its lock may be the entry itself, and then it is removed while it is held.
+            Ok(Some(_)) => remove_file(&entry.path())?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => remove_file(&entry.path())?,
+            // It lives, or nobody can know.
+            Ok(None) | Err(_) => {}
         }
     }
     Ok(())

@@ -16,7 +16,8 @@ use crate::meta::Meta;
 
 /// One writer's bytes on their way to a file.
 ///
-/// Small spans wait in memory until they are complete, so that data and footer are one write to a file that is made for it.
+/// Small spans wait in memory until they are complete, so that data and footer are one write to a file that is made for
+/// it.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) key: ResourceKey,

@@ -21,19 +21,28 @@ pub(crate) struct Evictor {
     held_elsewhere: HashSet<AssetId>,
     /// Leases that had ended when the victims were chosen.
     leases_ended: u64,
-    /// When nothing could be chosen.
-    fruitless: Option<Instant>,
+    /// When nothing could be chosen, and how many commits there had been.
+    fruitless: Option<(Instant, u64)>,
 }
 
 /// What resources have to go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal {
-    /// Stop when so many bytes are freed.
-    pub(crate) bytes: u64,
+    /// Stop when there is room enough.
+    pub(crate) until: Until,
     /// Spare what was used at or after this stamp.
     pub(crate) before: u64,
     /// Stop after so many files, to come back later.
     pub(crate) files: usize,
+}
+
+/// When there is room enough. It is asked after the news of other processes came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// No more than so many bytes are stored.
+    Stored(u64),
+    /// So many bytes were freed.
+    Freed(u64),
 }
 
 /// How far eviction came.
@@ -66,7 +75,10 @@ impl Evictor {
         ledger.news();
         self.held_elsewhere.clear();
         let stored = || root.shared.read(Index::stored);
-        let enough = stored().saturating_sub(goal.bytes);
+        let enough = match goal.until {
+            Until::Stored(bytes) => bytes,
+            Until::Freed(bytes) => stored().saturating_sub(bytes),
+        };
         let mut files = goal.files;
         while stored() > enough {
             let Some(victim) = self.next(ledger, goal.before, now) else { return Progress::Exhausted };
@@ -102,14 +114,16 @@ impl Evictor {
                 return Some(victim);
             }
         }
-        if self.fruitless.is_some_and(|since| now.saturating_duration_since(since) < REST) {
+        let commits = ledger.root.shared.commits();
+        let is_vain = |(since, seen)| seen == commits && now.saturating_duration_since(since) < REST;
+        if self.fruitless.is_some_and(is_vain) {
             return None;
         }
         let may_go = |asset: &AssetId| !leases.is_leased(asset) && !self.held_elsewhere.contains(asset);
         self.victims = ledger.root.shared.read(|index| index.oldest(CHOICE, before, may_go)).into();
         let next = self.victims.pop_front();
         if next.is_none() && before == u64::MAX {
-            self.fruitless = Some(now);
+            self.fruitless = Some((now, commits));
         }
         next
     }

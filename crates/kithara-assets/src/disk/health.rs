@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::error::{AssetsError, AssetsErrorKind};
 use crate::event::{Observers, StoreEvent};
 
-/// Knows whether writing works, tells it once when it stops and once when it works again, and lets a store that could not write try
-/// again after a while.
+/// Knows whether writing works, tells it once when it stops and once when it works again, and lets a store that could
+/// not write try again after a while.
 #[derive(Debug)]
 pub(crate) struct Health {
     retry_after: Duration,

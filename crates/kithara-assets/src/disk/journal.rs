@@ -186,8 +186,8 @@ impl Others {
     }
 }
 
-/// Removes journals that nobody writes: of processes that died, or that died while they began one. The caller holds the root lock and
-/// has read them.
+/// Removes journals that nobody writes: of processes that died, or that died while they began one. The caller holds the
+/// root lock and has read them.
 pub(crate) fn remove_dead(layout: &Layout, own: u64) -> io::Result<()> {
     for entry in std::fs::read_dir(layout.journals())? {
         let entry = entry?;

@@ -102,8 +102,8 @@ impl Layout {
         self.root.join(TEMPORARY).join(format!("{:016x}-{count:x}", self.run))
     }
 
-    /// What the run that made the temporary file `name` locks while it lasts; `None` where it is this one. A name that tells nothing is
-    /// that of nobody.
+    /// What the run that made the temporary file `name` locks while it lasts; `None` where it is this one. A name that
+    /// tells nothing is that of nobody.
     pub(crate) fn owner(&self, name: &str) -> Option<PathBuf> {
         let run = name.split('-').next().and_then(parse_hex).unwrap_or(0);
         (run != self.run).then(|| self.lock_of(run))

@@ -31,10 +31,13 @@ pub(crate) struct Ledger {
 
 /// A journal with this many records more than twice the spans there are is worth compacting.
 const SURPLUS: u64 = 8192;
+/// Attempts to take a lock that nobody else should want.
+const TRIES: usize = 4;
 
 impl Ledger {
     pub(crate) fn new(root: Arc<Root>, restored: Restored) -> Self {
-        let run = FileLock::try_take(root.layout.run_lock()).ok().flatten();
+        // Whoever sweeps may hold a lock that is new for a moment, and take it away.
+        let run = (0..TRIES).find_map(|_| FileLock::try_take(root.layout.run_lock()).ok().flatten());
         Self {
             root,
             run,
@@ -110,6 +113,9 @@ impl Ledger {
 
     /// Learns what other processes did.
     pub(crate) fn news(&mut self) {
+        if let Err(error) = self.root.refresh_pins() {
+            tracing::debug!(%error, "the pins cannot be listed");
+        }
         let (root, own) = (Arc::clone(&self.root), self.id());
         let told = self.others.news(&root.layout, own, |record| {
             root.shared.stamps_follow(record.stamp());
@@ -131,8 +137,8 @@ impl Ledger {
         self.journal.as_ref().is_some_and(|journal| journal.records() > 2 * spans + SURPLUS)
     }
 
-    /// Writes what is there into a new journal and removes the old one, with those of dead processes. Nothing where somebody else holds
-    /// the root lock: they do the same.
+    /// Writes what is there into a new journal and removes the old one, with those of dead processes. Nothing where
+    /// somebody else holds the root lock: they do the same.
     pub(crate) fn compact(&mut self) -> io::Result<()> {
         let layout = &Arc::clone(&self.root).layout;
         let Some(_lock) = FileLock::try_take(layout.lock())? else { return Ok(()) };
@@ -188,7 +194,8 @@ impl Ledger {
         keys
     }
 
-    /// Removes a file. One that cannot be removed is forgotten all the same: it takes room, but nobody can be served from it.
+    /// Removes a file. One that cannot be removed is forgotten all the same: it takes room, but nobody can be served
+    /// from it.
     fn unlink(&self, key: &ResourceKey, span: &Span) -> Record {
         if let Err(error) = remove_file(&self.root.layout.span(key, span.start)) {
             tracing::debug!(%key, start = span.start, %error, "a span cannot be removed");

@@ -134,8 +134,8 @@ impl Publisher {
         self.room.ensure(&mut self.ledger, more)?;
         let stored = self.with_folders(|| piece.seal(&mut || root.layout.temporary(), &footer))?;
         let offer = stored_as(offer, stored);
-        // The record comes first: a process that dies in between leaves an entry without a file, which is a hole, and never a file that
-        // nobody counts.
+        // The record comes first: a process that dies in between leaves an entry without a file, which is a hole, and
+        // never a file that nobody counts.
         self.ledger.record(&[offer.record(key)]);
         name(piece, &root.layout, key, &path).map_err(|error| AssetsError::io(COMMITTING, error))?;
         self.admit(key, &offer)

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 /// Jobs on their way to the writer thread, in the order they were given.
 ///
-/// Data is bounded by bytes, counted until it was written (not only taken): beyond the limit a push is refused, or waits. Everything else
-/// is bounded by number: a push waits for the writer thread, which needs microseconds for each, or, for what may be lost, is refused.
+/// Data is bounded by bytes, counted until it was written (not only taken): beyond the limit a push is refused, or
+/// waits. Everything else is bounded by number: a push waits for the writer thread, which needs microseconds for each,
+/// or, for what may be lost, is refused.
 ///
-/// Waking a thread costs the one who wakes as much as everything else here. So data that is not urgent wakes the writer thread only when
-/// there is much of it: a small span is taken when it ends, all at once.
+/// Waking a thread costs the one who wakes as much as everything else here. So data that is not urgent wakes the writer
+/// thread only when there is much of it: a small span is taken when it ends, all at once.
 pub(crate) struct Queue<T> {
     limit: usize,
     state: Mutex<State<T>>,
@@ -80,7 +81,8 @@ impl<T> Queue<T> {
         Self { limit: limit.max(1), state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() }
     }
 
-    /// Queues data that costs `cost` bytes, if there is room. Something too large for the whole queue finds room when it is empty.
+    /// Queues data that costs `cost` bytes, if there is room. Something too large for the whole queue finds room when
+    /// it is empty.
     pub(crate) fn push_data(&self, cost: usize, urgent: bool, job: T) -> Result<(), (Refused, T)> {
         let mut state = self.lock();
         if state.closed {

@@ -72,8 +72,11 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared, id: u64) -> io::Result<R
             Some(lock) if restored.journal.is_none() => {
                 restored.journal = Journal::adopt(lock, journal.id, journal.reader.good_len()).ok();
             }
-            Some(_) => restored.merge = true,
-            None => restored.others.add(journal.id, journal.reader),
+            lock => {
+                // Read to its end, of which nothing must be applied again.
+                restored.merge |= lock.is_some();
+                restored.others.add(journal.id, journal.reader);
+            }
         }
     }
     if restored.journal.is_none() {
@@ -141,7 +144,8 @@ fn find(layout: &Layout) -> io::Result<(Vec<Found>, usize)> {
     Ok((found, unusable))
 }
 
-/// Takes the record that happened first out of all that come next. Each journal is in order, so all are merged in order.
+/// Takes the record that happened first out of all that come next. Each journal is in order, so all are merged in
+/// order.
 fn earliest(found: &mut [Found]) -> Option<(usize, Record)> {
     let stamp = |(_, found): &(usize, &mut Found)| found.next.as_ref().map_or(u64::MAX, Record::stamp);
     let with_next = found.iter_mut().enumerate().filter(|(_, found)| found.next.is_some());

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::disk::evict::{Evictor, Goal, Progress};
+use crate::disk::evict::{Evictor, Goal, Progress, Until};
 use crate::disk::ledger::Ledger;
 use crate::error::{AssetsError, AssetsErrorKind};
 use crate::index::Index;
@@ -17,6 +17,10 @@ pub(crate) struct Room {
     allowance: u64,
 }
 
+/// This part of the quota is evicted at a time, at least.
+const SLACK: u64 = 64;
+/// This part of the quota may be exceeded while another process evicts.
+const TOLERANCE: u64 = 8;
 /// Bytes written between two questions to the file system, at most.
 const MAX_ALLOWANCE: u64 = 4 << 20;
 /// Files removed between two jobs, at most.
@@ -26,18 +30,22 @@ impl Room {
     /// Makes sure that `bytes` more may be written, evicting what is needed.
     ///
     /// # Errors
-    /// [`AssetsErrorKind::Full`] where nothing more may be evicted, [`AssetsErrorKind::TooLarge`] where an empty store would be too small.
+    /// [`AssetsErrorKind::Full`] where nothing more may be evicted, [`AssetsErrorKind::QueueFull`] where another
+    /// process is at it, [`AssetsErrorKind::TooLarge`] where an empty store would be too small.
     pub(crate) fn ensure(&mut self, ledger: &mut Ledger, bytes: u64) -> Result<(), AssetsError> {
         let quota = ledger.root.options.quota;
         if bytes > quota {
             return Err(AssetsError::new(AssetsErrorKind::TooLarge, ROOM));
         }
-        let excess = self.used(ledger).saturating_add(bytes).saturating_sub(quota);
-        if excess > 0 {
-            let progress = self.evict(ledger, excess, usize::MAX);
-            let tolerated = progress == Progress::Busy && excess <= quota / 8;
-            if progress != Progress::Done && !tolerated {
-                return Err(AssetsError::new(AssetsErrorKind::Full, ROOM));
+        let excess = |room: &Self, ledger: &Ledger| room.used(ledger).saturating_add(bytes).saturating_sub(quota);
+        if excess(self, ledger) > 0 {
+            // More than is missing, for asking all other processes has a price of its own.
+            let target = quota.saturating_sub(self.drafted).saturating_sub(bytes.max(quota / SLACK));
+            let busy = self.evict(ledger, Until::Stored(target), usize::MAX) == Progress::Busy;
+            let left = excess(self, ledger);
+            if left > 0 && !(busy && left <= quota / TOLERANCE) {
+                let kind = if busy { AssetsErrorKind::QueueFull } else { AssetsErrorKind::Full };
+                return Err(AssetsError::new(kind, ROOM));
             }
         }
         self.ensure_free(ledger, bytes)
@@ -53,15 +61,16 @@ impl Room {
         self.drafted = self.drafted.saturating_sub(bytes);
     }
 
-    /// Evicts a little where the quota is exceeded: it was lowered, or other processes wrote, too. False when there is nothing to do.
+    /// Evicts a little where the quota is exceeded: it was lowered, or other processes wrote, too. False when there is
+    /// nothing to do.
     pub(crate) fn trim(&mut self, ledger: &mut Ledger, quota: u64) -> bool {
-        let excess = self.used(ledger).saturating_sub(quota);
-        excess > 0 && self.evict(ledger, excess, STEP_FILES) == Progress::More
+        let target = quota.saturating_sub(self.drafted);
+        self.used(ledger) > quota && self.evict(ledger, Until::Stored(target), STEP_FILES) == Progress::More
     }
 
     /// Evicts a little of what was not used since `before`. False when there is nothing to do.
     pub(crate) fn expire(&mut self, ledger: &mut Ledger, before: u64) -> bool {
-        let goal = Goal { bytes: u64::MAX, before, files: STEP_FILES };
+        let goal = Goal { until: Until::Stored(0), before, files: STEP_FILES };
         self.evictor.evict(ledger, goal, Instant::now()) == Progress::More
     }
 
@@ -69,8 +78,8 @@ impl Room {
         ledger.root.shared.read(Index::stored) + self.drafted
     }
 
-    fn evict(&mut self, ledger: &mut Ledger, bytes: u64, files: usize) -> Progress {
-        self.evictor.evict(ledger, Goal { bytes, before: u64::MAX, files }, Instant::now())
+    fn evict(&mut self, ledger: &mut Ledger, until: Until, files: usize) -> Progress {
+        self.evictor.evict(ledger, Goal { until, before: u64::MAX, files }, Instant::now())
     }
 
     fn ensure_free(&mut self, ledger: &mut Ledger, bytes: u64) -> Result<(), AssetsError> {
@@ -78,7 +87,7 @@ impl Room {
             let wanted = bytes.saturating_add(ledger.root.options.free_space);
             let missing = wanted.saturating_sub(free(ledger)?);
             if missing > 0 {
-                self.evict(ledger, missing, usize::MAX);
+                self.evict(ledger, Until::Freed(missing), usize::MAX);
             }
             let free = free(ledger)?;
             if free < wanted {

@@ -1,5 +1,6 @@
 //! What the readers and the writer thread of a store on disk share.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,7 +69,8 @@ impl Root {
         let _ = self.queue.push_order(job, false);
     }
 
-    /// Opens the file of `listed`, which the index has for `key`. `None` where it is not what the index says, which was put right.
+    /// Opens the file of `listed`, which the index has for `key`. `None` where it is not what the index says, which was
+    /// put right.
     pub(crate) fn open(&self, key: &ResourceKey, listed: Span) -> Result<Option<SpanFile>, AssetsError> {
         let file = match SpanFile::open(&self.layout.span(key, listed.start), key, listed.start) {
             Ok(file) => file,
@@ -136,6 +138,22 @@ impl Root {
             }
             ReadFault::Io(error) if error.kind() == io::ErrorKind::NotFound => self.forget(key, span, LossReason::Gone),
             ReadFault::Io(error) => return Err(AssetsError::io("reading a span", error)),
+        }
+        Ok(())
+    }
+
+    /// Lets the index know which assets are pinned, by whichever process.
+    pub(crate) fn refresh_pins(&self) -> io::Result<()> {
+        let mut pinned = HashSet::new();
+        for entry in std::fs::read_dir(self.layout.pins())? {
+            pinned.extend(entry?.file_name().to_str().and_then(|name| name.parse::<AssetId>().ok()));
+        }
+        let known: HashSet<AssetId> = self.shared.read(|index| index.pinned().collect());
+        if known != pinned {
+            self.shared.write(|index| {
+                known.difference(&pinned).for_each(|asset| index.set_pinned(asset, false));
+                pinned.difference(&known).for_each(|asset| index.set_pinned(asset, true));
+            });
         }
         Ok(())
     }

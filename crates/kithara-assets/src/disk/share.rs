@@ -45,7 +45,8 @@ fn hard_link(source: &Path, path: &Path) -> io::Result<()> {
             path.parent().map_or(Ok(()), create_dir)?;
             std::fs::hard_link(source, path)
         }
-        // A file that the index does not know, or another version of the resource, has the name: it gets a file of its own.
+        // A file that the index does not know, or another version of the resource, has the name: it gets a file of its
+        // own.
         linked => linked,
     }
 }

@@ -11,8 +11,8 @@ use crate::key::ResourceKey;
 use crate::medium::ReadFault;
 use crate::meta::{Meta, Validators};
 
-/// A span on disk, open for reading: its footer was checked, its blocks are checked when they are read. It stays readable when its name
-/// is removed.
+/// A span on disk, open for reading: its footer was checked, its blocks are checked when they are read. It stays
+/// readable when its name is removed.
 #[derive(Debug)]
 pub(crate) struct SpanFile {
     /// `None` where the only block is in memory.

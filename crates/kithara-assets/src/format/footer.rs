@@ -4,10 +4,11 @@ use crate::format::{BLOCK, Corrupt, UNKNOWN, take, take_u32, take_u64};
 use crate::key::{AssetId, ResourceKey, ResourceName};
 use crate::meta::Meta;
 
-/// What follows the data in a span's file: the CRC-32 of each block, the [`Meta`] as JSON, and a trailer of fixed size with a CRC-32 over
-/// all of this.
+/// What follows the data in a span's file: the CRC-32 of each block, the [`Meta`] as JSON, and a trailer of fixed size
+/// with a CRC-32 over all of this.
 ///
-/// A footer is right or it is not there: whatever was cut or flipped, [`Footer::decode`] either returns what was encoded or refuses.
+/// A footer is right or it is not there: whatever was cut or flipped, [`Footer::decode`] either returns what was
+/// encoded or refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footer {
     /// The resource the data was written for. A file with another name is a link to it.
@@ -56,8 +57,8 @@ impl Footer {
         Some(out)
     }
 
-    /// How many bytes before the end of a file the footer begins. `end` is the end of the file, at least a trailer; `file_len` the length
-    /// of the whole file, which bounds the answer.
+    /// How many bytes before the end of a file the footer begins. `end` is the end of the file, at least a trailer;
+    /// `file_len` the length of the whole file, which bounds the answer.
     ///
     /// # Errors
     /// [`Corrupt`] where the trailer is none, or does not fit the length of the file.

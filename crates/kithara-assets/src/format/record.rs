@@ -3,7 +3,8 @@
 use crate::format::{Corrupt, UNKNOWN, take, take_u32, take_u64};
 use crate::key::{AssetId, ResourceKey, ResourceName};
 
-/// One entry of a journal, of fixed size and with a checksum of its own: a torn end is cut, and one bad entry costs one entry.
+/// One entry of a journal, of fixed size and with a checksum of its own: a torn end is cut, and one bad entry costs one
+/// entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// The first entry: this is a journal of this version.

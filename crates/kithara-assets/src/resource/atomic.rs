@@ -51,11 +51,12 @@ impl AtomicResource {
         Ok(None)
     }
 
-    /// Stores `bytes` instead of whatever was there. The ticket answers when they can be read; nobody has to wait for it.
+    /// Stores `bytes` instead of whatever was there. The ticket answers when they can be read; nobody has to wait for
+    /// it.
     ///
     /// # Errors
-    /// In the ticket: [`TooLarge`](AssetsErrorKind::TooLarge) above [`AtomicResource::MAX_LEN`], and what keeps a store from writing.
-    /// The old bytes may then be present or not.
+    /// In the ticket: [`TooLarge`](AssetsErrorKind::TooLarge) above [`AtomicResource::MAX_LEN`], and what keeps a store
+    /// from writing. The old bytes may then be present or not.
     pub fn write(&self, bytes: &[u8], meta: &Meta) -> Ticket<()> {
         if bytes.len() as u64 > Self::MAX_LEN {
             return Ticket::ready(Err(AssetsError::new(AssetsErrorKind::TooLarge, "writing an atomic resource")));

@@ -18,8 +18,8 @@ use crate::ticket::Ticket;
 
 /// A resource as a set of committed spans; what is not there is a hole.
 ///
-/// A committed span never changes: its bytes are those that were written, checked again before they are served, or they are not there.
-/// Reads never wait for a writer. A clone reads independently.
+/// A committed span never changes: its bytes are those that were written, checked again before they are served, or they
+/// are not there. Reads never wait for a writer. A clone reads independently.
 pub struct StreamingResource {
     medium: Medium,
     key: ResourceKey,
@@ -56,7 +56,8 @@ impl StreamingResource {
         self.medium.shared().resource(&self.key, Resource::total).flatten()
     }
 
-    /// Notes the length of the whole resource before all of it is present. It is remembered with the spans that are committed later.
+    /// Notes the length of the whole resource before all of it is present. It is remembered with the spans that are
+    /// committed later.
     ///
     /// # Errors
     /// [`Conflict`](AssetsErrorKind::Conflict) where another length is known, or more is present.
@@ -102,8 +103,9 @@ impl StreamingResource {
         }
     }
 
-    /// Absent byte ranges within `range`, in order, after looking at the medium: a span whose file is gone or not sealed is a hole. Blocks
-    /// of data are not read. For questions whose answer must hold when the origin cannot be asked any more.
+    /// Absent byte ranges within `range`, in order, after looking at the medium: a span whose file is gone or not
+    /// sealed is a hole. Blocks of data are not read. For questions whose answer must hold when the origin cannot be
+    /// asked any more.
     ///
     /// # Errors
     /// The disk cannot be read.
@@ -131,8 +133,8 @@ impl StreamingResource {
         }
     }
 
-    /// Copies present bytes from `offset` into `buf`: as many as there are without a hole, at most all it takes. `None` where `offset`
-    /// is a hole or the end.
+    /// Copies present bytes from `offset` into `buf`: as many as there are without a hole, at most all it takes. `None`
+    /// where `offset` is a hole or the end.
     ///
     /// # Errors
     /// The disk cannot be read. Playback goes on as if the answer were `None`.
@@ -151,8 +153,8 @@ impl StreamingResource {
         Ok(Some(filled))
     }
 
-    /// Present bytes from `offset`, at least one and at most `max`: less than asked for at the end of a block of 256 KiB, of a span, or of
-    /// the resource. `None` where `offset` is a hole or the end.
+    /// Present bytes from `offset`, at least one and at most `max`: less than asked for at the end of a block of 256
+    /// KiB, of a span, or of the resource. `None` where `offset` is a hole or the end.
     ///
     /// # Errors
     /// The disk cannot be read. Playback goes on as if the answer were `None`.
@@ -186,8 +188,8 @@ impl StreamingResource {
         SpanWriter::new(&self.medium, &self.key, start, meta, true)
     }
 
-    /// Writes at `offset` through a writer that this handle keeps. Bytes that continue the last call extend its span; others begin a new
-    /// one and let go of the old as [`SpanWriter`] does when dropped.
+    /// Writes at `offset` through a writer that this handle keeps. Bytes that continue the last call extend its span;
+    /// others begin a new one and let go of the old as [`SpanWriter`] does when dropped.
     pub fn write_at(&self, offset: u64, bytes: Bytes, meta: &Meta) -> WriteOutcome {
         let mut writer = self.lock_writer();
         if writer.as_ref().is_none_or(|writer| writer.position() != offset) {
@@ -207,8 +209,8 @@ impl StreamingResource {
     /// Blocks the thread until every byte of `range` is present.
     ///
     /// # Errors
-    /// [`TimedOut`](AssetsErrorKind::TimedOut) after `limit`; [`InvalidRange`](AssetsErrorKind::InvalidRange) where the resource is known
-    /// to end before the range does.
+    /// [`TimedOut`](AssetsErrorKind::TimedOut) after `limit`; [`InvalidRange`](AssetsErrorKind::InvalidRange) where the
+    /// resource is known to end before the range does.
     pub fn wait_range(&self, range: Range<u64>, limit: Duration) -> Result<(), AssetsError> {
         let beyond = || self.total_len().is_some_and(|total| total < range.end);
         // A limit beyond what the clock can name is no limit.
@@ -224,8 +226,8 @@ impl StreamingResource {
         Err(AssetsError::new(kind, "waiting for a range"))
     }
 
-    /// Removes all spans and lets what is being written come to nothing: the origin has another version now. Nothing of the old one can
-    /// be read when this returns.
+    /// Removes all spans and lets what is being written come to nothing: the origin has another version now. Nothing of
+    /// the old one can be read when this returns.
     pub fn invalidate(&self) {
         self.medium.remove(&self.key);
         *self.lock_open() = None;

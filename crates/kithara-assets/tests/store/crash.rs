@@ -1,6 +1,7 @@
 //! A process that is killed while it writes.
 //!
-//! The test starts itself again as the process that will be killed. `KITHARA_CRASHES` says how often; 20 times by default.
+//! The test starts itself again as the process that will be killed. `KITHARA_CRASHES` says how often; 20 times by
+//! default.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -155,6 +155,17 @@ fn a_directory_that_cannot_be_made_is_an_error() {
 }
 
 #[test]
+fn the_little_room_beside_a_lease_is_used_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = AssetStore::open(dir.path(), DiskOptions { quota: 1 << 20, ..options() }).unwrap();
+    let _lease = store.lease(&asset("a"));
+    (0..5).for_each(|number| write(&store, "a", number, 207_000));
+    // For one of these there is room, not for two.
+    (10..30).for_each(|number| write(&store, "b", number, 10_000));
+    assert_eq!((store.degraded(), whole(&store, "a", 0..5).len(), whole(&store, "b", 10..30)), (None, 5, vec![29]));
+}
+
+#[test]
 fn a_quota_that_is_held_degrades_and_ends_with_the_lease() {
     let dir = tempfile::tempdir().unwrap();
     let store = AssetStore::open(dir.path(), DiskOptions { quota: 1 << 20, ..options() }).unwrap();

@@ -1,7 +1,7 @@
 //! Several stores on one directory.
 //!
-//! Most tests open a directory twice in one process, which is the same to the store: every lock is on a file opened anew. The last one
-//! starts real processes.
+//! Most tests open a directory twice in one process, which is the same to the store: every lock is on a file opened
+//! anew. The last one starts real processes.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -83,6 +83,37 @@ fn a_lease_of_one_stops_the_other_from_evicting() {
 }
 
 #[test]
+fn a_pin_of_one_holds_for_the_other_until_it_is_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (tight(dir.path(), 1_050_000), tight(dir.path(), 1_050_000));
+    write(&second, "pinned", 0, 100_000);
+    first.pin(&asset("pinned")).unwrap();
+    assert!(second.is_pinned(&asset("pinned")));
+    (10..25).for_each(|number| write(&second, "more", number, 100_000));
+    assert_eq!(whole(&second, "pinned", 0..1), [0]);
+    first.unpin(&asset("pinned")).unwrap();
+    (25..40).for_each(|number| write(&second, "more", number, 100_000));
+    assert_eq!(whole(&second, "pinned", 0..1), [0_u64; 0]);
+}
+
+#[test]
+fn what_a_dead_process_wrote_is_not_told_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let stores = [tight(dir.path(), 1 << 20), tight(dir.path(), 1 << 20)];
+        (0..4).for_each(|number| write(&stores[0], "a", number, 50_000));
+        (4..6).for_each(|number| write(&stores[1], "a", number, 50_000));
+    }
+    let store = tight(dir.path(), 1 << 20);
+    let log = Log::of(&store);
+    // Forces it to evict, and to look for news before and after.
+    (10..60).for_each(|number| write(&store, "b", number, 50_000));
+    let came = log.count(|event| matches!(event, StoreEvent::Committed { .. }));
+    assert_eq!((came, whole(&store, "a", 0..6)), (50, vec![]));
+    assert!(store.usage().bytes <= 1 << 20);
+}
+
+#[test]
 fn a_quota_counts_what_all_wrote() {
     let dir = tempfile::tempdir().unwrap();
     let stores = [tight(dir.path(), 1_050_000), tight(dir.path(), 1_050_000), tight(dir.path(), 1_050_000)];
@@ -114,7 +145,8 @@ fn player(dir: &Path, seed: u64) -> Child {
     command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
-/// Plays albums of ten titles each, at random, and fetches what is not there. Does nothing unless the test below started it.
+/// Plays albums of ten titles each, at random, and fetches what is not there. Does nothing unless the test below
+/// started it.
 #[test]
 fn a_process_that_plays() {
     let (Ok(dir), Ok(seed)) = (std::env::var(DIR), std::env::var(SEED)) else { return };
