@@ -16,7 +16,7 @@ const MAX_MISSING: u64 = 10_000;
 
 /// The facts of `playlist`.
 #[must_use]
-pub fn neutral(playlist: &Playlist) -> Value {
+pub(super) fn neutral(playlist: &Playlist) -> Value {
     match playlist {
         Playlist::Media(playlist) => media(playlist),
         Playlist::Multivariant(playlist) => multivariant(playlist),
@@ -65,7 +65,8 @@ fn media(playlist: &MediaPlaylist) -> Value {
         .iter()
         .any(|hint| hint.kind == PreloadKind::Part && (hint.byte_start == 0 || hint.byte_len.is_some()));
     let control = &playlist.server_control;
-    let declared = !playlist.breaks(Rule::MissingTargetDuration);
+    let guessed = [Rule::MissingTargetDuration, Rule::TargetDurationTooShort];
+    let declared = !guessed.into_iter().any(|rule| playlist.breaks(rule));
     object([
         ("type", json!("media")),
         ("version", json!(playlist.version)),

@@ -7,6 +7,8 @@ mod error;
 mod key;
 mod lint;
 mod low_latency;
+#[cfg(feature = "m3u8-rs")]
+mod m3u8_rs;
 mod media;
 mod metadata;
 mod multivariant;
@@ -23,6 +25,8 @@ pub use error::{ParseError, ParseErrorKind};
 pub use key::{InitSection, Iv, Key, KeyMethod};
 pub use lint::{Rule, Severity, Violation};
 pub use low_latency::{Delta, PreloadHint, PreloadKind, RenditionReport, ServerControl};
+#[cfg(feature = "m3u8-rs")]
+pub use m3u8_rs::from_m3u8_rs;
 pub use media::{IncompleteSegment, MediaPlaylist, PlaylistType, Start};
 pub use metadata::{AttributeValue, Cue, DateRange, UnknownTag};
 pub use multivariant::{

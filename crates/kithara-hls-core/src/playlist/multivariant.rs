@@ -348,4 +348,6 @@ pub struct ContentSteering {
     pub server_uri: Uri,
     /// PATHWAY-ID: the pathway until the manifest is there; `None` leaves the choice to the client.
     pub pathway_id: Option<Arc<str>>,
+    /// The line of its tag.
+    pub line: Line,
 }

@@ -8,7 +8,7 @@ use super::reload::again;
 use super::stream::stream;
 
 proptest! {
-    #![proptest_config(super::cases(64))]
+    #![proptest_config(super::cases(16))]
 
     #[test]
     fn one_update_is_the_full_playlist(

@@ -4,6 +4,8 @@
 
 mod delta;
 mod hostile;
+mod media;
+mod multivariant;
 
 mod reload;
 mod stream;

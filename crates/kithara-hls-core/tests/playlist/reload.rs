@@ -34,7 +34,7 @@ fn windows(len: usize) -> impl Strategy<Value = Vec<(usize, usize)>> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(64))]
+    #![proptest_config(super::cases(16))]
 
     #[test]
     fn any_window_after_any_other(stream in stream(300..400), windows in windows(300)) {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::{Line, MediaPlaylist, MediaSequence, MultivariantPlaylist, Playlist, Rule, Segment, Segments};
+use super::super::{
+    Line, MediaPlaylist, MediaSequence, MultivariantPlaylist, Playlist, Rule, Segment, Segments, Violation,
+};
+use super::check::{self, Listed};
 use super::{Kind, Parser};
 
 impl Parser<'_> {
@@ -30,9 +33,7 @@ impl Parser<'_> {
         if let Some(line) = self.media_tag {
             self.scope.violation_at(line, Rule::MixedTags);
         }
-        let mut violations = self.scope.violations;
-        violations.sort_by_key(|violation| violation.line.0);
-        MultivariantPlaylist {
+        let mut playlist = MultivariantPlaylist {
             version: self.version,
             variants: self.multivariant.variants,
             iframe_variants: self.multivariant.iframe_variants,
@@ -44,8 +45,11 @@ impl Parser<'_> {
             content_steering: self.multivariant.content_steering,
             variables: self.scope.variables,
             unknown: self.unknown,
-            violations,
-        }
+            violations: self.scope.violations,
+        };
+        let broken = check::multivariant(&playlist);
+        add_in_order(&mut playlist.violations, broken);
+        playlist
     }
 
     fn media_playlist(mut self) -> MediaPlaylist {
@@ -67,11 +71,17 @@ impl Parser<'_> {
         }
         let mut unknown = self.unknown;
         unknown.extend(self.media.unknown);
-        let mut violations = self.scope.violations;
-        violations.sort_by_key(|violation| violation.line.0);
-        MediaPlaylist {
+        let (control_line, server_control) = header.server_control.unzip();
+        let listed = Listed {
+            part: self.media.segment.first_part,
+            date: self.media.segment.dated,
+            server_control: control_line,
+            part_inf: header.part_inf,
+            last: Line(self.line),
+        };
+        let mut playlist = MediaPlaylist {
             version: self.version,
-            target_duration: header.target_duration.unwrap_or_else(|| longest(&segments)),
+            target_duration: header.target_duration.filter(|it| !it.is_zero()).unwrap_or_else(|| longest(&segments)),
             media_sequence: header.media_sequence.unwrap_or_default(),
             discontinuity_sequence: header.discontinuity_sequence.unwrap_or_default(),
             playlist_type: header.playlist_type,
@@ -82,22 +92,32 @@ impl Parser<'_> {
             segments,
             incomplete,
             part_target: header.part_target,
-            server_control: header.server_control.unwrap_or_default(),
+            server_control: server_control.unwrap_or_default(),
             preload_hints: header.preload_hints,
             rendition_reports: header.rendition_reports,
             delta: header.delta.filter(|_| !header.merged),
             date_ranges: self.media.date_ranges.list,
             variables: self.scope.variables,
             unknown,
-            violations,
-        }
+            violations: self.scope.violations,
+        };
+        let broken = check::media(&playlist, &listed);
+        add_in_order(&mut playlist.violations, broken);
+        playlist
     }
 }
 
-/// What the target duration of a playlist that does not tell it would have to be.
+/// Violations are listed in order of lines.
+fn add_in_order(violations: &mut Vec<Violation>, more: Vec<Violation>) {
+    violations.extend(more);
+    violations.sort_by_key(|violation| violation.line.0);
+}
+
+/// What the target duration of a playlist that does not tell it would have to be: at least a second.
 fn longest(segments: &Segments) -> Duration {
     let longest = segments.iter().map(|segment| segment.duration).max().unwrap_or_default();
-    Duration::from_secs(longest.as_secs() + u64::from(longest.subsec_nanos() >= 500_000_000))
+    let rounded = longest.as_secs() + u64::from(longest.subsec_nanos() >= 500_000_000);
+    Duration::from_secs(rounded.max(1))
 }
 
 /// A segment that was read before EXT-X-DISCONTINUITY-SEQUENCE was, in the light of it.

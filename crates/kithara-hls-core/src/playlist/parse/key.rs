@@ -1,7 +1,6 @@
 //! EXT-X-KEY and EXT-X-SESSION-KEY (sections 4.4.4.4 and 4.4.6.5).
 
 use super::super::{Iv, Key, KeyMethod, ParseErrorKind, Rule};
-use super::attributes::Attributes;
 use super::scope::{Place, Scope};
 
 /// Reads the list of `tag`; `None` stands for the method NONE.
@@ -13,7 +12,7 @@ pub(super) fn read_key(
 ) -> Result<Option<Key>, ParseErrorKind> {
     let (mut method, mut uri, mut iv) = (None, None, None);
     let (mut keyformat, mut keyformatversions) = (None, None);
-    for attribute in Attributes::of(list) {
+    for attribute in scope.attributes(at, list) {
         match attribute.name {
             "METHOD" => method = Some(attribute.value),
             "URI" => uri = Some(scope.lasting_uri(at, attribute.value)?),
@@ -34,7 +33,12 @@ pub(super) fn read_key(
         }
     }
     let mut method = match method.ok_or(ParseErrorKind::Missing { tag, attribute: "METHOD" })? {
-        "NONE" => return Ok(None),
+        "NONE" => {
+            if uri.is_some() || iv.is_some() || keyformat.is_some() || keyformatversions.is_some() {
+                scope.violation(at, Rule::NoneWithAttributes);
+            }
+            return Ok(None);
+        }
         "AES-128" => KeyMethod::Aes128,
         "AES-256-GCM" => KeyMethod::Aes256Gcm,
         "SAMPLE-AES" => KeyMethod::SampleAes,
@@ -46,6 +50,9 @@ pub(super) fn read_key(
     };
     if method == KeyMethod::SampleAes {
         scope.needs(at, 5);
+    }
+    if iv.is_some() && matches!(method, KeyMethod::Aes256Gcm | KeyMethod::SampleAesCtr) {
+        scope.violation(at, Rule::IvWithoutUse);
     }
     if uri.is_none() {
         scope.violation(at, Rule::KeyWithoutUri);

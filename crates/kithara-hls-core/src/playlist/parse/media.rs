@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::segments::BLOCK_LEN;
 use super::super::{
-    DateRange, Delta, DiscontinuitySequence, MediaPlaylist, MediaSequence, ParseErrorKind, PlaylistType, PreloadHint,
-    PreloadKind, RenditionReport, Rule, Segments, ServerControl, UnknownTag,
+    DateRange, Delta, DiscontinuitySequence, Line, MediaPlaylist, MediaSequence, ParseErrorKind, PlaylistType,
+    PreloadHint, PreloadKind, RenditionReport, Rule, Segments, ServerControl, UnknownTag,
 };
 use super::attributes::Attributes;
 use super::date_range::{DateRanges, read_date_range};
@@ -38,7 +38,8 @@ pub(super) struct Header {
     pub(super) ended: bool,
     pub(super) iframes_only: bool,
     pub(super) part_target: Option<Duration>,
-    pub(super) server_control: Option<ServerControl>,
+    pub(super) part_inf: Option<Line>,
+    pub(super) server_control: Option<(Line, ServerControl)>,
     pub(super) preload_hints: Vec<PreloadHint>,
     pub(super) rendition_reports: Vec<RenditionReport>,
     pub(super) delta: Option<Delta>,
@@ -85,6 +86,9 @@ impl MediaParser<'_> {
             scope.violation_of(at, Rule::FractionalTargetDuration, value);
         }
         let target = scope.seconds(at, value).map(|target| Duration::from_secs(target.as_secs()));
+        if target.is_some_and(|target| target.is_zero()) {
+            scope.violation_of(at, Rule::TargetDurationTooShort, value);
+        }
         self.segment.carry.usual_duration = target.unwrap_or_default();
         self.header.target_duration = target;
         Ok(())
@@ -150,10 +154,14 @@ impl MediaParser<'_> {
 
     /// EXT-X-PART-INF.
     pub(super) fn part_inf(&mut self, scope: &mut Scope<'_>, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
-        once(&self.header.part_target, "EXT-X-PART-INF")?;
+        once(&self.header.part_inf, "EXT-X-PART-INF")?;
+        self.header.part_inf = Some(at.line());
         let target = Attributes::of(list).find(|attribute| attribute.name == "PART-TARGET");
         match target {
-            Some(target) => self.header.part_target = scope.seconds(at, target.value),
+            Some(target) => {
+                self.header.part_target = scope.seconds(at, target.value);
+                self.segment.part_target = self.header.part_target;
+            }
             None => scope.violation(at, Rule::MissingPartTarget),
         }
         Ok(())
@@ -178,7 +186,7 @@ impl MediaParser<'_> {
                 _ => {}
             }
         }
-        self.header.server_control = Some(control);
+        self.header.server_control = Some((at.line(), control));
         Ok(())
     }
 

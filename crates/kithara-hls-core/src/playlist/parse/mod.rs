@@ -16,6 +16,7 @@ use super::text::Source;
 use super::{Line, MediaPlaylist, ParseError, ParseErrorKind, Playlist, Rule, Start, UnknownTag, Variables};
 
 mod attributes;
+mod check;
 mod date_range;
 mod decimal;
 mod delta;
@@ -259,6 +260,10 @@ impl<'a> Parser<'a> {
             "EXT-X-START" => self.read_start(at, list)?,
             "EXT-X-DEFINE" => self.scope.define(at, list)?,
             "EXTM3U" => self.scope.violation(at, Rule::HeaderAgain),
+            "EXT-X-ALLOW-CACHE" => {
+                self.scope.violation(at, Rule::RemovedFromTheLanguage);
+                return self.read_unknown(at, name, value);
+            }
             _ => return self.read_unknown(at, name, value),
         }
         self.speaks_of_all = true;
@@ -275,7 +280,10 @@ impl<'a> Parser<'a> {
             "EXT-X-PROGRAM-DATE-TIME" => segment.date(scope, at, list),
             "EXT-X-BITRATE" => segment.bitrate(scope, at, list),
             "EXT-X-KEY" => segment.key(scope, at, list)?,
-            "EXT-X-MAP" => segment.map(scope, at, list)?,
+            "EXT-X-MAP" => {
+                scope.needs(at, if self.media.header.iframes_only { 5 } else { 6 });
+                segment.map(scope, at, list)?;
+            }
             "EXT-X-PART" => segment.part(scope, at, list)?,
             "EXT-X-DATERANGE" => self.media.date_range(scope, at, list)?,
             _ => return Ok(false),

@@ -1,7 +1,5 @@
 //! Tags of a multivariant playlist (section 4.4.6).
 
-use std::collections::BTreeSet;
-
 use crate::BitRate;
 
 use super::super::text::Text;
@@ -76,16 +74,6 @@ impl MultivariantParser {
         if let Awaiting::Variant { line, .. } = self.awaiting {
             scope.violation_at(Line(line), Rule::VariantWithoutUri);
         }
-        let (mut names, mut defaults) = (BTreeSet::new(), BTreeSet::new());
-        for rendition in &self.renditions {
-            let group = (rendition.kind, &*rendition.group_id);
-            if !names.insert((group, &*rendition.name)) {
-                scope.violation_at(rendition.line, Rule::RenditionNameTwice);
-            }
-            if rendition.default && !defaults.insert(group) {
-                scope.violation_at(rendition.line, Rule::TwoDefaults);
-            }
-        }
     }
 
     /// EXT-X-I-FRAME-STREAM-INF (section 4.4.6.3).
@@ -146,10 +134,10 @@ impl MultivariantParser {
             stable_rendition_id: None,
             line: at.line(),
         };
-        for attribute in Attributes::of(list) {
+        for attribute in scope.attributes(at, list) {
             rendition_attribute(scope, at, attribute, &mut rendition)?;
         }
-        check_rendition(scope, at, &rendition);
+        check_rendition(scope, at, &rendition, list);
         self.renditions.push(rendition);
         Ok(())
     }
@@ -226,7 +214,7 @@ impl MultivariantParser {
         }
         let attribute = "SERVER-URI";
         let server_uri = server_uri.ok_or(ParseErrorKind::Missing { tag: TAG, attribute })?;
-        self.content_steering = Some(ContentSteering { server_uri, pathway_id });
+        self.content_steering = Some(ContentSteering { server_uri, pathway_id, line: at.line() });
         Ok(())
     }
 }
@@ -267,7 +255,7 @@ fn read_variant(
         name: None,
         line: Line(at.line),
     };
-    for attribute in Attributes::of(list) {
+    for attribute in scope.attributes(at, list) {
         variant_attribute(scope, at, attribute, &mut variant)?;
     }
     if variant.bandwidth == BitRate::ZERO {
@@ -325,6 +313,7 @@ fn variant_attribute(
         "VIDEO" => variant.video = Some(scope.quoted(at, attribute)?),
         "SUBTITLES" => variant.subtitles = Some(scope.quoted(at, attribute)?),
         "NAME" => variant.name = Some(scope.expand(value)?.into()),
+        "PROGRAM-ID" => scope.violation(at, Rule::RemovedFromTheLanguage),
         _ => {}
     }
     Ok(())
@@ -401,8 +390,12 @@ fn is_known_layout(layout: &str) -> bool {
 }
 
 /// Notes what the rules of section 4.4.6.1 do not allow.
-fn check_rendition(scope: &mut Scope<'_>, at: Place<'_>, rendition: &Rendition) {
+fn check_rendition(scope: &mut Scope<'_>, at: Place<'_>, rendition: &Rendition, list: &str) {
     let captions = rendition.kind == RenditionKind::ClosedCaptions;
+    let deselected = Attributes::of(list).any(|it| it.name == "AUTOSELECT" && it.value == "NO");
+    if rendition.default && deselected {
+        scope.violation(at, Rule::DefaultNotSelected);
+    }
     if rendition.group_id.is_empty() {
         scope.violation(at, Rule::RenditionWithoutGroup);
     }

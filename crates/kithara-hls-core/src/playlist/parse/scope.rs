@@ -172,6 +172,16 @@ impl<'a> Scope<'a> {
         Ok(Cow::Owned(expanded))
     }
 
+    /// The attributes of a list, of which no name may stand twice.
+    pub(super) fn attributes<'t>(&mut self, at: Place<'_>, list: &'t str) -> Attributes<'t> {
+        let mut names: Vec<&str> = Attributes::of(list).map(|attribute| attribute.name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            self.violation(at, Rule::AttributeTwice);
+        }
+        Attributes::of(list)
+    }
+
     pub(super) fn uri(&mut self, at: Place<'_>, raw: &str) -> Result<Uri, ParseErrorKind> {
         let expanded;
         let raw = if self.expands {

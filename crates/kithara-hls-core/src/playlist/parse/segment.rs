@@ -8,8 +8,8 @@ use crate::time::WallTime;
 
 use super::super::text::Span;
 use super::super::{
-    ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, Key, KeyMethod, MediaSequence, ParseErrorKind,
-    Part, Rule, Segment, Segments, SharedList,
+    ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, Key, KeyMethod, Line, MediaSequence,
+    ParseErrorKind, Part, Rule, Segment, Segments, SharedList,
 };
 use super::attributes::Attributes;
 use super::decimal::Decimal;
@@ -53,6 +53,11 @@ pub(super) struct SegmentParser {
     pub(super) count: usize,
     pub(super) elapsed: Duration,
     pub(super) parts: usize,
+    /// The first EXT-X-PART, and whether there was an EXT-X-PROGRAM-DATE-TIME.
+    pub(super) first_part: Option<Line>,
+    pub(super) dated: bool,
+    /// PART-TARGET.
+    pub(super) part_target: Option<Duration>,
 }
 
 impl SegmentParser {
@@ -66,7 +71,17 @@ impl SegmentParser {
             range_end: None,
             usual_duration: Duration::ZERO,
         };
-        Self { carry, pending: Pending::default(), done: Vec::new(), count: 0, elapsed: Duration::ZERO, parts: 0 }
+        Self {
+            carry,
+            pending: Pending::default(),
+            done: Vec::new(),
+            count: 0,
+            elapsed: Duration::ZERO,
+            parts: 0,
+            first_part: None,
+            dated: false,
+            part_target: None,
+        }
     }
 
     /// Whether no tag waits for a segment.
@@ -101,6 +116,11 @@ impl SegmentParser {
             }
         };
         let title = Span::of(title, at.source).unwrap_or(Span::EMPTY);
+        // The target duration bounds durations rounded to whole seconds.
+        let target = self.carry.usual_duration;
+        if !target.is_zero() && duration >= target + Duration::from_millis(500) {
+            scope.violation_of(at, Rule::LongerThanTarget, value);
+        }
         self.pending.extinf = Some((duration, title));
         Ok(())
     }
@@ -134,7 +154,10 @@ impl SegmentParser {
     /// EXT-X-PROGRAM-DATE-TIME.
     pub(super) fn date(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) {
         match value.parse() {
-            Ok(date) => self.pending.date = Some(date),
+            Ok(date) => {
+                self.pending.date = Some(date);
+                self.dated = true;
+            }
             Err(_) => scope.violation_of(at, Rule::InvalidDate, value),
         }
     }
@@ -232,6 +255,10 @@ impl SegmentParser {
         let byte_range = byte_range.map(|range| range.resolved(implied)).transpose()?;
         self.count_parts(scope, 1)?;
         let line = at.line();
+        self.first_part.get_or_insert(line);
+        if self.part_target.is_some_and(|target| duration > target) {
+            scope.violation(at, Rule::LongerThanPartTarget);
+        }
         self.pending.parts.push(Part { uri, duration, byte_range, independent, gap, line });
         Ok(())
     }

@@ -25,6 +25,7 @@ pub(in super::super) struct Parsed {
     /// The highest EXT-X-VERSION it needs, and where.
     needs: (u64, u32),
     parts: usize,
+    first_part: Option<Line>,
 }
 
 /// Where the parser stood at the beginning of a piece.
@@ -92,6 +93,7 @@ impl Parser<'_> {
             violations: self.scope.violations[mark.violations..].to_vec(),
             needs,
             parts: self.media.segment.parts - mark.parts,
+            first_part: self.media.segment.first_part,
         });
         self.media.end_block(parsed);
     }
@@ -121,6 +123,8 @@ impl Parser<'_> {
         let unknown = parsed.unknown.iter().cloned();
         self.media.unknown.extend(unknown.map(|tag| UnknownTag { line: Line(moved(tag.line.0)), ..tag }));
         let segment = &mut self.media.segment;
+        segment.first_part = segment.first_part.or(parsed.first_part);
+        segment.dated |= block.segments.iter().any(|it| it.program_date_time.is_some());
         segment.count_parts(&self.scope, parsed.parts)?;
         for it in &block.segments {
             segment.count(&self.scope, it.duration)?;
