@@ -119,6 +119,7 @@ impl Disk {
         let done = if pinned { write_small(&path, b"") } else { remove_file(&path) };
         done.map_err(|error| AssetsError::io("pinning an asset", error))?;
         self.root.shared.write(|index| index.set_pinned(&asset, pinned));
+        self.root.health.retry_now();
         Ok(())
     }
 

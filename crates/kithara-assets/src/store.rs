@@ -16,6 +16,8 @@ use crate::resource::{AtomicResource, StreamingResource};
 use crate::ticket::Ticket;
 
 /// A cache of assets, in memory or in a directory. A clone is the same store.
+///
+/// Dropping the last handle of a store on disk waits until what was ordered is written: at most what the queue holds.
 #[derive(Clone, Debug)]
 pub struct AssetStore {
     medium: Medium,

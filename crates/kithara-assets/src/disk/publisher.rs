@@ -197,6 +197,7 @@ impl Publisher {
         let stamp = self.root().shared.next_stamp();
         self.ledger.record(&[Record::Removed { key: *key, stamp }]);
         self.root().shared.write(|index| index.end_removal(key));
+        self.root().health.retry_now();
     }
 
     /// Removes all files of a resource, those that the index does not know included.
@@ -236,6 +237,7 @@ impl Publisher {
         let freed = before.saturating_sub(root.shared.read(Index::stored));
         let removed = removed.map(|()| freed).map_err(|error| AssetsError::io("removing an asset", error));
         held.end_asset();
+        root.health.retry_now();
         removed
     }
 
@@ -244,7 +246,9 @@ impl Publisher {
     }
 
     pub(crate) fn gc(&mut self, options: &GcOptions) -> GcReport {
-        self.chores.all(&mut self.ledger, &mut self.room, options)
+        let report = self.chores.all(&mut self.ledger, &mut self.room, options);
+        self.root().health.retry_now();
+        report
     }
 
     pub(crate) fn has_chores(&self) -> bool {

@@ -31,7 +31,7 @@ impl AtomicResource {
         &self.key
     }
 
-    /// The bytes and what is known of them, or `None` where they are not present as a whole.
+    /// The bytes and what is known of them, or `None` where they are not present as a whole and in one piece.
     ///
     /// # Errors
     /// The disk cannot be read. Playback goes on as if the answer were `None`.

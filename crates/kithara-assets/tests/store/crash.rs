@@ -103,7 +103,7 @@ fn what_was_committed_survives_and_nothing_is_wrong() {
         let mut dice = Dice::new(seed);
         let mut child = victim(dir.path(), seed);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        for _ in 0..dice.below(60) {
+        for _ in 0..dice.below(30) {
             said.hear(&lines.next().unwrap().unwrap());
         }
         // Not only right after something was said.

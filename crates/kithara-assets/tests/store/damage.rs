@@ -92,7 +92,7 @@ fn nth(files: Vec<PathBuf>, which: f64) -> PathBuf {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn no_damage_makes_a_wrong_byte(damages in prop::collection::vec((0.0..1.0, damage()), 1..6)) {

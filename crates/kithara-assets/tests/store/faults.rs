@@ -143,7 +143,7 @@ fn a_degraded_store_waits_before_it_tries_again() {
     assert!(matches!(refused, WriteOutcome::GaveUp(_)));
     drop(store.lease(&asset("a")));
     write(&store, "a", 1, 1000);
-    assert_eq!(store.degraded(), None, "the end of a lease is a reason to try");
+    assert_eq!(store.degraded(), None, "the end of a lease is a reason to try, as is a removal");
 }
 
 #[test]
