@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Makes the progressive files of the tests. Needs ffmpeg with libmp3lame and libvorbis; what it makes is committed.
+#
+# The sound is that of the fixtures of the workspace: in second s the left tone has 400 + 100 s Hz, the right one 2400 + 100 s Hz;
+# mono has the left one. he_v1.aac and he_v2.aac are the same stereo sound in HE-AAC with implicit signalling, by the FDK encoder.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+LEFT='0.4*sin(2*PI*(400+100*floor(t))*t)'
+RIGHT='0.4*sin(2*PI*(2400+100*floor(t))*t)'
+EXACT=(-map_metadata -1 -fflags +bitexact -flags:a +bitexact -threads 1)
+stereo() { echo "aevalsrc=exprs=$LEFT|$RIGHT:s=$1:d=$2:c=stereo"; }
+mono() { echo "aevalsrc=exprs=$LEFT:s=$1:d=$2"; }
+ff() { ffmpeg -hide_banner -loglevel error -nostdin -y -f lavfi -i "$1" "${@:2}" </dev/null; }
+
+ff "$(mono 8000 1.9)" -c:a pcm_s16le "${EXACT[@]}" tones.wav
+ff "$(mono 16000 1.9)" -c:a flac "${EXACT[@]}" tones.flac
+ff "$(stereo 44100 2.9)" -c:a libvorbis -q:a 0 "${EXACT[@]}" tones.ogg
+# Without bitexact, which would leave out the header that tells the encoder's delay.
+ff "$(stereo 44100 2.9)" -c:a libmp3lame -b:a 48k -map_metadata -1 tones.mp3
+ff "$(stereo 48000 2.9)" -c:a aac -b:a 48k "${EXACT[@]}" tones.m4a
+ff "$(stereo 48000 2.9)" -c:a aac -b:a 48k "${EXACT[@]}" -movflags +faststart fast.m4a
+ff "$(mono 16000 1.9)" -c:a alac "${EXACT[@]}" alac.m4a
+ff "$(stereo 48000 2.9)" -c:a aac -b:a 48k "${EXACT[@]}" tones.aac
+ff "$(mono 22050 1.9)" -c:a aac -b:a 24k "${EXACT[@]}" low_rate.aac

@@ -1,0 +1,174 @@
+//! Seeks land on the very sample, whatever the container.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+
+mod support;
+
+use std::time::Duration;
+
+use kithara_decode::{DecodeOptions, Output, Pcm, PcmReader, PcmSpec, Player};
+use kithara_stream::{Container, Feed, RunReason};
+use support::{STEREO_48, Script, file_feed, hear, read_exact, segments, units};
+
+/// Frames compared behind each target.
+const COMPARED: usize = 700;
+
+/// Root mean square by which what is heard may differ: AAC fills bands with noise of the decoder's own, which goes on
+/// from where it was. One sample beside the target it is five times this.
+const NOISE: f64 = 0.01;
+
+/// A small generator of numbers that look random (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
+
+/// Seeks to 100 frames and compares what is heard there with what is heard there without a seek.
+#[track_caller]
+fn check(name: &str, feed: impl Fn() -> Feed, tolerance: f64) {
+    let (spec, whole) = hear(feed()).unwrap().only();
+    let width = usize::from(spec.channels);
+    let frames = whole.len() / width;
+    let (player, mut reader) = Player::start(feed(), &DecodeOptions::default()).unwrap();
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    for _ in 0..100 {
+        let frame = dice.below(frames - COMPARED);
+        player.seek(spec.duration_of(frame as u64));
+        let heard = read_exact(&mut reader, COMPARED * width);
+        let off = |at: usize| difference(&heard, &whole[at * width..]);
+        assert!(off(frame) <= tolerance, "{name}: off by {} at frame {frame} of {frames}", off(frame));
+        for beside in [frame.saturating_sub(1), frame + 1].into_iter().filter(|beside| *beside != frame) {
+            assert!(off(beside) >= off(frame), "{name}: nearer to frame {beside} than to {frame}");
+        }
+        let position = spec.duration_of((frame + COMPARED) as u64);
+        assert!(reader.position().abs_diff(position) < Duration::from_nanos(3), "{name}: {:?}", reader.position());
+    }
+}
+
+/// Root mean square of the difference.
+fn difference(heard: &[f32], want: &[f32]) -> f64 {
+    let squares = heard.iter().zip(want).map(|(heard, want)| f64::from(heard - want).powi(2));
+    (squares.sum::<f64>() / heard.len() as f64).sqrt()
+}
+
+#[track_caller]
+fn check_units(folder: &str, container: Container) {
+    let tolerance = if folder.contains("mp3") || folder.contains("lac") { 0.0 } else { NOISE };
+    check(folder, || units(Script::new(segments(folder, container))), tolerance);
+}
+
+#[track_caller]
+fn check_file(name: &str) {
+    let is_aac = ["tones.m4a", "fast.m4a", "tones.aac"].contains(&name);
+    check(name, || file_feed(name), if is_aac { NOISE } else { 0.0 });
+}
+
+#[test]
+fn a_hundred_seeks_in_units_are_exact_to_the_sample() {
+    check_units("fmp4_aac", Container::Fmp4);
+    check_units("ts_aac", Container::MpegTs);
+    check_units("adts", Container::Adts);
+    check_units("mp3", Container::Mp3);
+    check_units("fmp4_mp3", Container::Fmp4);
+    check_units("fmp4_flac", Container::Fmp4);
+    check_units("fmp4_alac", Container::Fmp4);
+}
+
+#[test]
+fn a_hundred_seeks_in_files_are_exact_to_the_sample() {
+    check_file("tones.wav");
+    check_file("tones.flac");
+    check_file("tones.ogg");
+    check_file("tones.mp3");
+    check_file("tones.m4a");
+    check_file("fast.m4a");
+    check_file("alac.m4a");
+    check_file("tones.aac");
+}
+
+#[test]
+fn a_stream_begins_where_it_is_told_to() {
+    let start = Some(Duration::from_millis(1250));
+    let feed = || units(Script::new(segments("ts_aac", Container::MpegTs)));
+    let (_player, mut reader) = Player::start(feed(), &DecodeOptions { start, ..DecodeOptions::default() }).unwrap();
+    let heard = read_exact(&mut reader, 2000);
+    let (_, whole) = hear(feed()).unwrap().only();
+    assert!(difference(&heard, &whole[60_000 * 2..]) <= NOISE);
+}
+
+#[test]
+fn a_seek_beyond_the_end_ends_and_a_seek_back_plays_again() {
+    for feed in
+        [units(Script::new(segments("fmp4_aac", Container::Fmp4))), file_feed("tones.m4a"), file_feed("tones.mp3")]
+    {
+        let (player, mut reader) = Player::start(feed, &DecodeOptions::default()).unwrap();
+        read_exact(&mut reader, 100);
+        player.seek(Duration::from_secs(60));
+        assert_eq!(end(&mut reader), 0);
+        assert_eq!(reader.read(&mut [0.0; 8]).unwrap(), Pcm::End, "the end lasts");
+        player.seek(Duration::from_secs(1));
+        read_exact(&mut reader, 100);
+        assert!(reader.position() > Duration::from_secs(1));
+        assert!(end(&mut reader) > 1000);
+    }
+}
+
+/// Samples up to the end.
+fn end(reader: &mut PcmReader) -> usize {
+    let mut samples = 0;
+    loop {
+        match reader.read(&mut [0.0; 1000]).unwrap() {
+            Pcm::End => return samples,
+            Pcm::Samples(count) => samples += count,
+            Pcm::SpecChanged(_) => {}
+        }
+    }
+}
+
+#[test]
+fn seeks_across_formats_tell_the_format_that_comes() {
+    let feed = units(Script::new(segments("fmp4_discontinuity", Container::Fmp4)));
+    let (player, mut reader) = Player::start(feed, &DecodeOptions::default()).unwrap();
+    let mut buffer = [0.0; 64];
+    let mono = PcmSpec { sample_rate: 44_100, channels: 1 };
+    for (seconds, spec) in [(0, STEREO_48), (4, mono), (5, mono), (1, STEREO_48), (4, mono)] {
+        player.seek(Duration::from_secs(seconds));
+        while !matches!(reader.read(&mut buffer).unwrap(), Pcm::Samples(_)) {}
+        assert_eq!(reader.spec(), Some(spec), "{seconds}");
+        assert!(reader.position().abs_diff(Duration::from_secs(seconds)) < Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_seek_with_a_fixed_format_lands_on_the_time() {
+    let spec = PcmSpec { sample_rate: 44_100, channels: 2 };
+    let feed = units(Script::new(segments("fmp4_aac", Container::Fmp4)));
+    let options = DecodeOptions { output: Output::Fixed(spec), ..DecodeOptions::default() };
+    let (player, mut reader) = Player::start(feed, &options).unwrap();
+    // 1,024 frames of priming are part of the sound here.
+    let delay = 1024 * 44_100 / 48_000;
+    for second in [3, 1, 2] {
+        player.seek(Duration::from_secs(second));
+        let heard = read_exact(&mut reader, 44_100 * 2);
+        support::check_tones(&heard, spec, second as usize * 44_100, delay);
+    }
+}
+
+#[test]
+fn only_the_last_of_many_seeks_is_heard() {
+    let feed = || units(Script::with_breaks(segments("ts_aac", Container::MpegTs), |_| Some(RunReason::Switch)));
+    let (_, whole) = hear(feed()).unwrap().only();
+    let (player, mut reader) = Player::start(feed(), &DecodeOptions::default()).unwrap();
+    for round in 0..50 {
+        for millis in [100, 3000, 700, 4000 - round * 10] {
+            player.seek(Duration::from_millis(millis));
+        }
+        let frame = (4000 - round as usize * 10) * 48;
+        assert!(difference(&read_exact(&mut reader, 64), &whole[frame * 2..]) <= NOISE, "{round}");
+    }
+}
