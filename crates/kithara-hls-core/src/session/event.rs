@@ -60,7 +60,7 @@ pub enum HlsEvent<E = Failure> {
     /// A key was fetched, or could not be.
     #[non_exhaustive]
     KeyFetch {
-        /// Its URL, without query.
+        /// Its URL, without user name and query.
         key_url: String,
         /// Whether it can be used.
         success: bool,

@@ -55,11 +55,14 @@ impl Keys {
         known.is_some_and(|known| known.state == KeyState::Failed)
     }
 
-    /// Notes what became of a key and returns its URL without query, for the event.
+    /// Notes what became of a key and returns its URL without user name and query, for the event.
     pub(super) fn settle(&mut self, key: KeyId, ready: bool) -> Option<String> {
         let known = self.known.get_mut(&key)?;
         known.state = if ready { KeyState::Ready } else { KeyState::Failed };
         let mut url = known.request.url.clone();
+        // A URL that cannot have a user name has none to remove.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
         url.set_query(None);
         url.set_fragment(None);
         Some(url.into())
