@@ -50,7 +50,7 @@ struct Cursor {
     at: u64,
     /// Where it last jumped to.
     jumped_to: u64,
-    /// The unit it last read from.
+    /// The unit it reads; none after a jump.
     unit: Option<UnitKey>,
     /// What the driver has not heard yet.
     says: Vec<Demand>,
@@ -62,7 +62,12 @@ struct Cursor {
 
 /// What a look at the shelf finds.
 enum Found {
-    Body { body: UnitBody, within: u64 },
+    Body {
+        body: UnitBody,
+        within: u64,
+    },
+    /// The reader has read a unit up to where the next one begins, and that unit is not known to be whole yet.
+    Unfinished(UnitBody),
     Pending,
     End,
 }
@@ -83,7 +88,10 @@ impl Shelf {
     pub(crate) fn unregister(&self, reader: ReaderId) {
         let mut inner = self.lock();
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
-            cursor.says = vec![Demand::Close];
+            // That it came to the end is still told; what it stood before is wanted no more.
+            let ended = cursor.ended;
+            cursor.says.retain(|said| ended && matches!(said, Demand::At { .. }));
+            cursor.says.push(Demand::Close);
         }
         drop(inner);
         self.demands.notify_one();
@@ -112,6 +120,11 @@ impl Shelf {
             }
         }
         (said, std::mem::take(&mut inner.lost))
+    }
+
+    /// The stream a reader reads, once it has been given one.
+    pub(crate) fn media(&self, reader: ReaderId) -> Option<MediaId> {
+        self.lock().cursors.get(&reader)?.media
     }
 
     /// The length of a reader's flat view.
@@ -164,6 +177,7 @@ impl Shelf {
         match self.find(reader, offset)? {
             Found::Pending => Ok(ReadAt::Pending),
             Found::End => Ok(ReadAt::End),
+            Found::Unfinished(body) => self.end_of(reader, offset, &body).map(|()| ReadAt::Pending),
             Found::Body { body, within } => match body.read_at(within, buf) {
                 Ok(ReadAt::Bytes(count)) => {
                     self.passed(reader, &body, within, count as u64);
@@ -182,6 +196,7 @@ impl Shelf {
         match self.find(reader, offset)? {
             Found::Pending => Ok(ChunkAt::Pending),
             Found::End => Ok(ChunkAt::End),
+            Found::Unfinished(body) => self.end_of(reader, offset, &body).map(|()| ChunkAt::Pending),
             Found::Body { body, within } => match body.chunk_at(within) {
                 Ok(ChunkAt::Bytes(bytes)) => {
                     self.passed(reader, &body, within, bytes.len() as u64);
@@ -203,6 +218,10 @@ impl Shelf {
             Err(error) => Poll::Ready(Err(error)),
             Ok(Found::End) => Poll::Ready(Ok(())),
             Ok(Found::Pending) => Poll::Pending,
+            Ok(Found::Unfinished(body)) => {
+                let end = body.len();
+                body.poll_ready(cx, end..end + 1).map(|_| self.end_of(reader, offset, &body))
+            }
             Ok(Found::Body { body, within }) => match body.chunk_at(within) {
                 Ok(ChunkAt::Bytes(_)) => Poll::Ready(Ok(())),
                 Ok(ChunkAt::Pending) => {
@@ -230,7 +249,15 @@ impl Shelf {
         }
         let moved = cursor.move_to(offset);
         if let Some(media) = cursor.media {
-            if lens.get(&media).is_some_and(|len| offset >= *len) {
+            let place = places.get(&media).and_then(|places| places.range(..=offset).next_back());
+            let at_end = lens.get(&media).is_some_and(|len| offset >= *len);
+            if let Some(before) = cursor.unit
+                && (at_end || place.is_some_and(|(_, unit)| *unit != before))
+                && let Some(body) = bodies.get(&before).filter(|body| !body.is_finished())
+            {
+                return Ok(Found::Unfinished(body.clone()));
+            }
+            if at_end {
                 if !std::mem::replace(&mut cursor.ended, true) {
                     cursor.tell_position();
                     self.demands.notify_one();
@@ -238,7 +265,6 @@ impl Shelf {
                 return Ok(Found::End);
             }
             cursor.ended = false;
-            let place = places.get(&media).and_then(|places| places.range(..=offset).next_back());
             if let Some((start, unit)) = place
                 && let Some(body) = bodies.get(unit)
                 && !(body.is_finished() && offset - start >= body.len())
@@ -272,6 +298,14 @@ impl Shelf {
         drop(inner);
         self.demands.notify_one();
         Ok(())
+    }
+
+    /// Lengths may be known before the bytes: only a unit that turns out to be whole is passed.
+    fn end_of(&self, reader: ReaderId, offset: u64, body: &UnitBody) -> io::Result<()> {
+        match body.chunk_at(body.len()) {
+            Ok(_) => Ok(()),
+            Err(error) => self.lost(reader, offset, error),
+        }
     }
 
     /// A read failed: bytes that were let go are asked for again, everything else is an error.
@@ -401,6 +435,7 @@ impl Cursor {
         }
         self.at = offset;
         self.jumped_to = offset;
+        self.unit = None;
         self.told_reading_on = false;
         true
     }
