@@ -49,10 +49,10 @@ impl HlsSource {
         &self.session
     }
 
-    /// The variant or rendition that is read.
+    /// The variant or rendition that is read. It changes only as long as no byte of it could be had.
     #[must_use]
     pub fn media(&self) -> MediaId {
-        self.media
+        self.shelf().media(self.cursor.reader).unwrap_or(self.media)
     }
 
     /// The chunk that holds the byte at `offset`, from that byte on, without a copy.
@@ -82,7 +82,7 @@ impl Drop for Cursor {
 
 impl fmt::Debug for HlsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HlsSource").field("media", &self.media).finish_non_exhaustive()
+        f.debug_struct("HlsSource").field("media", &self.media()).finish_non_exhaustive()
     }
 }
 

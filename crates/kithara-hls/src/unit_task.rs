@@ -90,7 +90,9 @@ impl UnitTask {
             if !known {
                 self.container.send_replace(attempt.container());
             }
-            if last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
+            // Before it is recognised, nothing of it is readable: readers may still be given another variant.
+            let readable = attempt.container().is_some();
+            if readable && last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
                 last = Some(Instant::now());
                 let _ = self.reports.send(Report::Progress { fetch: self.fetch, bytes }).await;
             }

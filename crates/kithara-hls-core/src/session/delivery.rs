@@ -36,11 +36,15 @@ impl Session {
         let now = self.tick();
         let Some(fetch) = self.units.fetches.get_mut(&id) else { return };
         fetch.bytes = bytes;
-        let media = fetch.unit.media;
+        let unit = fetch.unit;
         self.adaptation.progress(now, id, bytes);
-        for reader in self.readers.values_mut() {
-            if let ReaderState::Flat(flat) = &mut reader.state {
-                flat.touched |= flat.media == Some(media);
+        // A unit whose place is not known yet cannot have been read.
+        let layout = self.medias.get(&unit.media).map(|media| &media.layout);
+        if layout.and_then(|layout| layout.offset_of(layout.position(unit)?)).is_some() {
+            for reader in self.readers.values_mut() {
+                if let ReaderState::Flat(flat) = &mut reader.state {
+                    flat.touched |= flat.media == Some(unit.media);
+                }
             }
         }
         self.consider_abandoning(id);
