@@ -290,8 +290,9 @@ impl Session {
         let mut places = Vec::new();
         for media in self.medias.values_mut() {
             let id = media.id;
+            // Where the next one begins says where this one ends.
             let pieces = wanted.iter().filter(|wanted| wanted.unit.media == id).filter_map(|wanted| wanted.idx);
-            places.extend(pieces.filter_map(|idx| media.announce(idx)));
+            places.extend(pieces.flat_map(|idx| [idx, idx + 1]).filter_map(|idx| media.announce(idx)));
             places.extend(media.announce_len());
         }
         self.actions.extend(places);
@@ -381,7 +382,7 @@ impl Session {
             .readers
             .values()
             .filter_map(|reader| match &reader.state {
-                ReaderState::Flat(flat) if flat.pending.is_some() || flat.wants_length => flat.media,
+                ReaderState::Flat(flat) if flat.wants_length || self.is_beyond(flat) => flat.media,
                 _ => None,
             })
             .collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, Command, Demand, Failure, FailureKind, HlsEvent, MediaId, ReaderId, Session, Track, View,
+    Action, Command, Demand, Failure, FailureKind, HlsEvent, MediaId, ReaderId, Session, Track, UnitKey, View,
     readers::{Adaptive, Flat, Reader, ReaderState},
     units::UnitState,
 };
@@ -153,23 +153,38 @@ impl Session {
                 if self.units.state(unit) == Some(&UnitState::Missing) {
                     return self.refuse(id, FailureKind::NotFound);
                 }
-                // Its length will be known when it is there, unless its head says that the place lies behind it.
-                let arriving = match self.units.state(unit) {
-                    Some(UnitState::Fetching(fetch)) => self.units.fetches.get(fetch).is_some_and(|fetch| {
-                        fetch.head.as_ref().and_then(|head| head.len).is_none_or(|len| within <= len)
-                    }),
-                    // It will be fetched again.
-                    Some(UnitState::Resting { .. } | UnitState::AwaitingPlaylist(_) | UnitState::AwaitingUrl) => true,
-                    // Its body tells the reader why there is no more of it.
-                    Some(UnitState::Failed) => true,
-                    Some(UnitState::Ready { .. } | UnitState::Missing) | None => false,
-                };
-                if arriving || cursor.is_none() || cursor == Some(idx) {
+                let resolves = self.options.reader.resolve_sizes;
+                // The body of one that failed tells the reader why there is no more of it.
+                let known_soon = self.is_arriving(unit, within) || self.units.state(unit) == Some(&UnitState::Failed);
+                if known_soon || cursor == Some(idx) || (cursor.is_none() && !resolves) {
                     self.stand(id, idx, false);
-                } else if !self.options.reader.resolve_sizes {
+                } else if !resolves {
                     self.refuse(id, FailureKind::UnknownOffset);
                 }
             }
+        }
+    }
+
+    /// Whether a unit of unknown length is under way, or will be, and `within` may lie in it: then its length will be
+    /// known when it is there.
+    fn is_arriving(&self, unit: UnitKey, within: u64) -> bool {
+        match self.units.state(unit) {
+            Some(UnitState::Fetching(fetch)) => self.units.fetches.get(fetch).is_some_and(|fetch| {
+                let len = fetch.head.as_ref().and_then(|head| head.len);
+                len.is_none_or(|len| within <= len)
+            }),
+            Some(UnitState::Resting { .. } | UnitState::AwaitingPlaylist(_) | UnitState::AwaitingUrl) => true,
+            Some(UnitState::Ready { .. } | UnitState::Missing | UnitState::Failed) | None => false,
+        }
+    }
+
+    /// Whether a flat reader asks for a place that only further lengths can tell.
+    pub(super) fn is_beyond(&self, flat: &Flat) -> bool {
+        let media = flat.media.and_then(|id| self.medias.get(&id));
+        let Some((offset, media)) = flat.pending.zip(media) else { return false };
+        match media.layout.locate(offset) {
+            Located::Beyond { idx, within } => !self.is_arriving(media.layout.pieces()[idx].unit, within),
+            Located::In { .. } | Located::End => false,
         }
     }
 
