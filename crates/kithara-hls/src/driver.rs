@@ -183,6 +183,12 @@ impl Driver {
 
     async fn shut_down(mut self) {
         self.parts.cancel.cancel();
+        // What tasks and readers said before is still told; whatever it leads to is cancelled before it begins.
+        while let Ok(report) = self.inbox.try_recv() {
+            self.handle_report(report);
+        }
+        self.handle_demands();
+        self.settle();
         self.parts.shelf.close(HlsError::Closed);
         self.tasks.close();
         // Tasks that want to report find the inbox closed and end.
