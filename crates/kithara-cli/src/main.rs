@@ -1,2 +1,45 @@
-//! The `kithara` command.
-fn main() {}
+//! The `kithara` command: the library at work, for people and for scripts.
+//!
+//! Each command is a module with a `run` that returns what went wrong, if anything; `main` alone turns that into words on
+//! standard error and an exit status, so that everything a command holds is dropped before the process ends.
+
+mod args;
+mod failure;
+mod interrupt;
+mod logging;
+mod meter;
+mod probe;
+mod replay;
+mod requests;
+mod save;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; everything else is a mistake. Either way nothing has begun.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    logging::start(cli.verbose);
+    let result = match &cli.command {
+        Command::Save(args) => save::run(args, cli.verbose),
+        Command::Probe(args) => probe::run(args),
+        Command::Replay(args) => replay::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}

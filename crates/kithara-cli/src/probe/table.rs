@@ -30,7 +30,8 @@ pub(super) fn multivariant(out: &mut impl Write, playlist: &MultivariantPlaylist
     variants.print(out)?;
     let mut renditions = Table::new(&["rendition", "type", "group", "name", "language", "flags", "URI"]);
     for rendition in &playlist.renditions {
-        let flags = [(rendition.default, "default"), (rendition.autoselect, "autoselect"), (rendition.forced, "forced")];
+        let flags =
+            [(rendition.default, "default"), (rendition.autoselect, "autoselect"), (rendition.forced, "forced")];
         renditions.row([
             text(rendition.id),
             text(rendition.kind.as_str()),

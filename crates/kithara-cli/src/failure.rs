@@ -1,0 +1,277 @@
+//! What went wrong, for people: what happened, where, what was tried, what to do.
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use kithara::{
+    HlsError,
+    error::FailureKind,
+    fetch::{
+        FetchError, FetchErrorKind,
+        net::{ErrorKind, NetError},
+    },
+};
+
+/// The class of a failure: what scripts decide by. The numbers stand in `kithara --help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A replay that differs, and what has no other number.
+    Other = 1,
+    /// The command line cannot be used.
+    Usage = 2,
+    /// No connection, timeouts, a server in trouble.
+    Network = 3,
+    /// Not found, gone, forbidden, or credentials needed.
+    Missing = 4,
+    /// Not a playlist, or one that cannot be played.
+    Playlist = 5,
+    /// Broken media, or media that cannot be decrypted.
+    Media = 6,
+    /// A file or folder cannot be read or written.
+    Disk = 7,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl Class {
+    /// Its name in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Usage => "usage",
+            Self::Network => "network",
+            Self::Missing => "missing",
+            Self::Playlist => "playlist",
+            Self::Media => "media",
+            Self::Disk => "disk",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    class: Class,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Failure {
+    pub(crate) fn new(class: Class, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), hint: None }
+    }
+
+    /// The command line cannot be used.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Class::Usage, message)
+    }
+
+    /// A file could not be read or written.
+    pub(crate) fn disk(doing: &str, path: &Path, error: &io::Error) -> Self {
+        let hint = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("free some space, or save elsewhere"),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Some("choose a place that may be written")
+            }
+            io::ErrorKind::NotFound => Some("check the path"),
+            io::ErrorKind::BrokenPipe => Some("whatever read the output has ended"),
+            _ => None,
+        };
+        Self { hint, ..Self::new(Class::Disk, format!("{doing} {}: {error}", path.display())) }
+    }
+
+    /// Ctrl-C.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(Class::Interrupted, "interrupted")
+    }
+
+    /// The same failure with what was being done in front.
+    pub(crate) fn while_doing(mut self, doing: &str) -> Self {
+        self.message = format!("{doing}: {}", self.message);
+        self
+    }
+
+    pub(crate) fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.class as u8)
+    }
+
+    /// Tells it on standard error.
+    pub(crate) fn report(&self) {
+        // Nothing is left to do when not even standard error takes it.
+        let _ = writeln!(io::stderr(), "kithara: {self}");
+    }
+
+    /// As a JSON object, for the last line of `--json`.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "error": { "class": self.class.name(), "message": self.message, "hint": self.hint },
+            "exit_status": self.class as u8,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.hint.map_or(Ok(()), |hint| write!(f, "\n  try: {hint}"))
+    }
+}
+
+impl From<HlsError> for Failure {
+    fn from(error: HlsError) -> Self {
+        let (class, hint) = classify(&error);
+        Self { class, message: story(&error), hint }
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        HlsError::from(error).into()
+    }
+}
+
+/// The text of an error and of what lies below it, each thing said once.
+fn story(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str("\n  because: ");
+            text.push_str(&cause_text);
+        }
+        below = cause.source();
+    }
+    text
+}
+
+type Verdict = (Class, Option<&'static str>);
+
+fn classify(error: &HlsError) -> Verdict {
+    match error {
+        HlsError::Net(error) => classify_net(error),
+        HlsError::Fetch(error) => classify_fetch(error),
+        HlsError::Assets(_) | HlsError::Storage(_) => (Class::Disk, Some("try without --cache")),
+        HlsError::PlaylistParse { .. } => (Class::Playlist, Some(LOOK)),
+        HlsError::VariantNotFound => (Class::Usage, Some("`kithara probe URL` lists the variants")),
+        HlsError::NoSuitableVariant => (Class::Playlist, Some("`kithara probe URL` shows what there is")),
+        HlsError::SegmentNotFound { failure, source } => match source {
+            Some(source) => classify(source),
+            None => classify_kind(failure.cause.kind),
+        },
+        HlsError::KeyProcessing { source: Some(source), .. } if is_remote(source) => classify(source),
+        HlsError::KeyProcessing { .. } => (Class::Media, Some(KEYS)),
+        HlsError::BadDelivery { .. } => (Class::Media, Some(BROKEN)),
+        HlsError::InvalidUrl(_) => (Class::Usage, Some("give the http(s) URL of a playlist, or the word demo")),
+        HlsError::OfflineMiss { .. } => (Class::Missing, None),
+        HlsError::Abr(_) => (Class::Usage, None),
+        _ => (Class::Other, None),
+    }
+}
+
+fn is_remote(error: &HlsError) -> bool {
+    matches!(error, HlsError::Net(_) | HlsError::Fetch(_))
+}
+
+fn classify_net(error: &NetError) -> Verdict {
+    match error.kind() {
+        ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::Authorizer => (Class::Missing, Some(FORBIDDEN)),
+        ErrorKind::NotFound | ErrorKind::Gone => (Class::Missing, Some(MISSING)),
+        ErrorKind::Dns => (Class::Network, Some("check the host name and your connection")),
+        ErrorKind::Tls => (Class::Network, Some("check the clock of this machine and the server's certificate")),
+        ErrorKind::InvalidRequest => (Class::Usage, None),
+        ErrorKind::TooLarge => (Class::Playlist, Some(LOOK)),
+        kind if kind.is_transient() => (Class::Network, Some(LATER)),
+        _ => (Class::Network, None),
+    }
+}
+
+fn classify_fetch(error: &FetchError) -> Verdict {
+    match error.kind() {
+        FetchErrorKind::OfflineMiss | FetchErrorKind::Unresolved => (Class::Missing, None),
+        FetchErrorKind::Deadline | FetchErrorKind::NotReady => (Class::Network, Some(LATER)),
+        FetchErrorKind::Changed => (Class::Media, Some("try again: the file was replaced while it was read")),
+        FetchErrorKind::InvalidRequest => (Class::Playlist, None),
+        _ => error.net().map_or((Class::Other, None), classify_net),
+    }
+}
+
+fn classify_kind(kind: FailureKind) -> Verdict {
+    match kind {
+        FailureKind::Unauthorized | FailureKind::Forbidden => (Class::Missing, Some(FORBIDDEN)),
+        FailureKind::NotFound | FailureKind::Gone | FailureKind::BehindLiveWindow => (Class::Missing, Some(MISSING)),
+        FailureKind::NotReady | FailureKind::Unreachable | FailureKind::Refused => (Class::Network, Some(LATER)),
+        FailureKind::NotMedia | FailureKind::Incomplete | FailureKind::Changed | FailureKind::TooLarge => {
+            (Class::Media, Some(BROKEN))
+        }
+        FailureKind::Undecryptable | FailureKind::Key | FailureKind::Unsupported => (Class::Media, Some(KEYS)),
+        FailureKind::Playlist | FailureKind::NoMedia => (Class::Playlist, Some(LOOK)),
+        FailureKind::Offline => (Class::Missing, None),
+        _ => (Class::Other, None),
+    }
+}
+
+const LOOK: &str = "`kithara probe URL` shows what the server sends";
+const FORBIDDEN: &str = "send credentials (--header, --query), or get a fresh URL: signed URLs expire";
+const MISSING: &str = "check the URL; a signed one may have expired, and a live stream may be over";
+const LATER: &str = "try again later; -vv shows every attempt";
+const BROKEN: &str = "try again; if the server always sends this, --on-missing skip leaves the segment out";
+const KEYS: &str = "only AES-128 with plain keys is supported; a key server may want credentials (--header)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: HlsError, want: Class) {
+        assert_eq!(Failure::from(error).class, want);
+    }
+
+    #[test]
+    fn errors_have_the_class_that_the_help_promises() {
+        check(HlsError::InvalidUrl("no".into()), Class::Usage);
+        check(HlsError::VariantNotFound, Class::Usage);
+        check(HlsError::NoSuitableVariant, Class::Playlist);
+        check(HlsError::PlaylistParse { url: None, reason: "no".into() }, Class::Playlist);
+        check(HlsError::KeyProcessing { reason: "no".into(), source: None }, Class::Media);
+        check(HlsError::Closed, Class::Other);
+    }
+
+    #[test]
+    fn every_failure_kind_has_a_class() {
+        assert_eq!(classify_kind(FailureKind::Gone).0, Class::Missing);
+        assert_eq!(classify_kind(FailureKind::Unreachable).0, Class::Network);
+        assert_eq!(classify_kind(FailureKind::Undecryptable).0, Class::Media);
+        assert_eq!(classify_kind(FailureKind::Playlist).0, Class::Playlist);
+    }
+
+    #[test]
+    fn a_failure_reads_as_what_happened_and_what_to_do() {
+        let failure = Failure::from(HlsError::VariantNotFound).while_doing("cannot save");
+        assert_eq!(
+            failure.to_string(),
+            "cannot save: the variant is not in the playlist\n  try: `kithara probe URL` lists the variants"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let inner = HlsError::BadDelivery {
+            url: kithara::fetch::net::RedactedUrl::new(&"http://h/a?s=1".parse().unwrap()),
+            reason: "cut".into(),
+        };
+        let outer = HlsError::KeyProcessing { reason: "no key".into(), source: Some(std::sync::Arc::new(inner)) };
+        assert_eq!(story(&outer).matches("cut").count(), 1);
+    }
+}

@@ -1,0 +1,188 @@
+//! `kithara probe`: what is in a playlist.
+
+mod load;
+mod neutral;
+mod table;
+
+use std::io::{self, Write};
+
+use clap::Args;
+use kithara::playlist::{MediaPlaylist, MultivariantPlaylist, ParseOptions, Playlist, Variables, Variant, parse};
+use serde_json::json;
+
+use crate::{
+    args::{RequestArgs, VariantArg},
+    failure::{Class, Failure},
+    probe::load::{Loaded, Loader},
+    target::Target,
+};
+
+/// Show what is in a playlist: variants, renditions, segments, keys, durations
+///
+/// A multivariant playlist is shown with the media playlist of one of its variants. The playlist of a file is shown
+/// alone: nothing is loaded over the network.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct ProbeArgs {
+    /// The playlist: a URL, a file, `-` for standard input, or `demo` for the built-in stream
+    #[arg(value_name = "URL|FILE|demo")]
+    input: String,
+
+    /// The variant whose media playlist is shown: `best`, `worst`, its number (from 0), or the best one up to a bit rate
+    #[arg(long, value_name = "WHICH", default_value = "best")]
+    variant: VariantArg,
+
+    /// Show all segments, not only the first ones
+    #[arg(long)]
+    all: bool,
+
+    /// Show which rules of the specification are broken, and where
+    #[arg(long)]
+    rules: bool,
+
+    #[command(flatten)]
+    request: RequestArgs,
+
+    /// The address a file was loaded from, for its relative URIs and for variables from the query
+    #[arg(long, value_name = "URL")]
+    base: Option<String>,
+
+    /// The variables of the multivariant playlist that a file belongs to, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    vars: Option<String>,
+
+    /// Print everything as one JSON object, and nothing else on standard output
+    ///
+    /// Facts that are absent, false or empty are left out; times are in seconds, dates in milliseconds since 1970. A
+    /// playlist that must be rejected gives an object with `error`.
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kithara probe https://example.com/master.m3u8
+  kithara probe https://example.com/master.m3u8 --variant worst --all
+  kithara probe index.m3u8 --base https://example.com/live/index.m3u8 --rules
+  kithara probe demo --json | jq '.variants[].bandwidth'";
+
+/// Where a file was loaded from when nobody says.
+const UNKNOWN_BASE: &str = "file:///";
+
+pub(crate) fn run(args: &ProbeArgs) -> Result<(), Failure> {
+    let probed = probe(args);
+    let mut out = io::stdout().lock();
+    let told = match &probed {
+        Ok(probed) if args.json => writeln!(out, "{}", probed.json()),
+        Ok(probed) => probed.show(&mut out, args),
+        Err(failure) if args.json => writeln!(out, "{}", json!({ "error": failure.to_string() })),
+        Err(_) => Ok(()),
+    };
+    match told.and_then(|()| out.flush()) {
+        // Whoever reads the output, a pager perhaps, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => return Err(Failure::disk("cannot write to", "standard output".as_ref(), &error)),
+        Ok(()) => {}
+    }
+    probed.map(|_| ())
+}
+
+/// What was found.
+struct Probed {
+    primary: Playlist,
+    /// Where it was loaded from, without secrets.
+    at: String,
+    /// The media playlist of a variant, where one was loaded.
+    selected: Option<Selected>,
+}
+
+struct Selected {
+    number: u32,
+    at: String,
+    playlist: MediaPlaylist,
+}
+
+fn probe(args: &ProbeArgs) -> Result<Probed, Failure> {
+    let imports = args.vars.as_deref().map(variables).transpose()?;
+    if let Some(text) = load::local(&args.input)? {
+        let base = args.base.as_deref().unwrap_or(UNKNOWN_BASE);
+        let url = base.parse().map_err(|_| Failure::usage(format!("--base: {base} is no URL")))?;
+        let at = args.input.clone();
+        let primary = read(&Loaded { text, url }, &at, imports.as_ref())?;
+        return Ok(Probed { primary, at, selected: None });
+    }
+    let target = Target::open(&args.input)?;
+    let loader = Loader::new(target.url(), &args.request)?;
+    let loaded = loader.load(loader.url())?;
+    let primary = read(&loaded, &target.shown(), imports.as_ref())?;
+    let selected = match &primary {
+        Playlist::Multivariant(playlist) => {
+            select(playlist, args.variant)?.map(|variant| load_variant(&loader, playlist, variant)).transpose()?
+        }
+        Playlist::Media(_) => None,
+    };
+    Ok(Probed { primary, at: target.shown(), selected })
+}
+
+fn load_variant(loader: &Loader, playlist: &MultivariantPlaylist, variant: &Variant) -> Result<Selected, Failure> {
+    let at = variant.uri.to_string();
+    let loaded = loader.load(&variant.uri.url())?;
+    match read(&loaded, &at, Some(&playlist.variables))? {
+        Playlist::Media(playlist) => Ok(Selected { number: variant.id.0, at, playlist }),
+        Playlist::Multivariant(_) => {
+            Err(Failure::new(Class::Playlist, format!("{at}: a media playlist was expected, not a multivariant one")))
+        }
+    }
+}
+
+fn read(loaded: &Loaded, at: &str, imports: Option<&Variables>) -> Result<Playlist, Failure> {
+    let options = ParseOptions { imports, ..ParseOptions::default() };
+    parse(&loaded.text, &loaded.url, &options).map_err(|error| Failure::new(Class::Playlist, format!("{at}: {error}")))
+}
+
+fn variables(json: &str) -> Result<Variables, Failure> {
+    serde_json::from_str(json)
+        .map_err(|error| Failure::usage(format!("--vars: not a JSON object of names and texts: {error}")))
+}
+
+/// The variant that was asked for; none where there are none.
+fn select(playlist: &MultivariantPlaylist, which: VariantArg) -> Result<Option<&Variant>, Failure> {
+    let variants = || playlist.variants.iter();
+    let rate = |variant: &&Variant| variant.bandwidth;
+    Ok(match which {
+        // The first of equals.
+        VariantArg::Best => variants().rev().max_by_key(rate),
+        VariantArg::Worst => variants().min_by_key(rate),
+        VariantArg::Number(number) => {
+            let found = variants().find(|variant| variant.id.0 == number);
+            Some(found.ok_or_else(|| Failure::usage(format!("there is no variant {number}")))?)
+        }
+        VariantArg::Rate(limit) => {
+            let fitting = variants().rev().filter(|variant| variant.bandwidth.0 <= limit).max_by_key(rate);
+            fitting.or_else(|| variants().min_by_key(rate))
+        }
+    })
+}
+
+impl Probed {
+    fn json(&self) -> serde_json::Value {
+        let mut object = neutral::neutral(&self.primary);
+        if let Some(selected) = &self.selected {
+            let playlist = neutral::neutral(&Playlist::Media(selected.playlist.clone()));
+            object["selected"] = json!({ "variant": selected.number, "playlist": playlist });
+        }
+        object
+    }
+
+    fn show(&self, out: &mut impl Write, args: &ProbeArgs) -> io::Result<()> {
+        match &self.primary {
+            Playlist::Multivariant(playlist) => table::multivariant(out, playlist, &self.at)?,
+            Playlist::Media(playlist) => table::media(out, playlist, &format!("media playlist {}", self.at), args.all)?,
+        }
+        table::violations(out, &self.primary, args.rules)?;
+        let Some(Selected { number, at, playlist }) = &self.selected else { return Ok(()) };
+        writeln!(out)?;
+        table::media(out, playlist, &format!("media playlist of variant {number}: {at}"), args.all)?;
+        table::violations(out, &Playlist::Media(playlist.clone()), args.rules)
+    }
+}

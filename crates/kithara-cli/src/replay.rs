@@ -1,0 +1,87 @@
+//! `kithara replay`: does a session still decide as it did?
+
+use std::{
+    fs,
+    io::{self, Write},
+};
+
+use kithara::trace::{Divergence, Line, Replayed, Trace};
+use serde_json::json;
+
+use crate::{
+    args::ReplayArgs,
+    failure::{Class, Failure},
+};
+
+/// Lines of a trace shown before the one that differs.
+const CONTEXT: usize = 8;
+/// Longer inputs, playlists above all, are cut in front of people.
+const WIDTH: usize = 160;
+
+pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
+    let text = fs::read_to_string(&args.file).map_err(|error| Failure::disk("cannot read", &args.file, &error))?;
+    let trace = Trace::read(&text)
+        .map_err(|error| Failure::new(Class::Playlist, format!("{}: {error}", args.file.display())))?;
+    let result = trace.replay();
+    let mut out = io::stdout().lock();
+    let told = tell(&mut out, args, &trace, &result);
+    told.map_err(|error| Failure::disk("cannot write to", "standard output".as_ref(), &error))?;
+    let differs = |divergence: Divergence| {
+        Failure::new(Class::Other, format!("the replay differs at line {}", divergence.line))
+            .with_hint("a session of another version decides otherwise; within one version it is a bug")
+    };
+    result.map(|_| ()).map_err(differs)
+}
+
+fn tell(
+    out: &mut impl Write,
+    args: &ReplayArgs,
+    trace: &Trace,
+    result: &Result<Replayed, Divergence>,
+) -> io::Result<()> {
+    if let Some(from) = args.from {
+        show(out, trace, from, trace.lines().len())?;
+    }
+    match result {
+        Ok(done) => {
+            let Replayed { inputs, actions, events } = *done;
+            writeln!(out, "{inputs} inputs replayed: {actions} actions and {events} events agree")?;
+            if args.json {
+                let object = json!({ "inputs": inputs, "actions": actions, "events": events, "differs_at": null });
+                writeln!(out, "{object}")?;
+            }
+        }
+        Err(divergence) => {
+            if args.from.is_none() {
+                show(out, trace, divergence.line.saturating_sub(CONTEXT), divergence.line - 1)?;
+            }
+            writeln!(out, "{divergence}")?;
+            if args.json {
+                writeln!(out, "{}", json!({ "differs_at": divergence.line, "difference": divergence.to_string() }))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints the lines from `first` to `last`, counted from 1.
+fn show(out: &mut impl Write, trace: &Trace, first: usize, last: usize) -> io::Result<()> {
+    let lines = trace.lines().iter().zip(1..);
+    for (line, number) in lines.filter(|(_, number)| (first..=last).contains(number)) {
+        writeln!(out, "{number:>6} {}", readable(line))?;
+    }
+    Ok(())
+}
+
+fn readable(line: &Line) -> String {
+    let text = match line {
+        Line::Open { url, version, .. } => format!("open {url} (trace version {version})"),
+        Line::In { now, input } => format!("{:.3} s  > {input:?}", now.at.as_nanos() as f64 / 1e9),
+        Line::Do(action) => format!("        < {action}"),
+        Line::Say(event) => format!("        * {event}"),
+    };
+    match text.char_indices().nth(WIDTH) {
+        Some((cut, _)) => format!("{} ...", &text[..cut]),
+        None => text,
+    }
+}

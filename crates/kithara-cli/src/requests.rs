@@ -1,0 +1,46 @@
+//! What the command line says about requests, as the library takes it.
+
+use kithara::options::RequestOptions;
+
+use crate::{args::RequestArgs, failure::Failure};
+
+/// The options of requests.
+pub(crate) fn options(args: &RequestArgs) -> Result<RequestOptions, Failure> {
+    let mut options = RequestOptions::default();
+    for header in &args.headers {
+        // The value may be a credential: a mistake is shown by its name alone.
+        let (name, value) = header.split_once(':').ok_or_else(|| Failure::usage("--header needs `Name: value`"))?;
+        let name = name.trim();
+        let refused = |_| Failure::usage(format!("--header {name}: not a header that HTTP allows"));
+        options = options.with_header(name, value.trim()).map_err(refused)?;
+    }
+    if !args.query.is_empty() {
+        options.query = Some(args.query.join("&"));
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(headers: &[&str], query: &[&str]) -> RequestArgs {
+        let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        RequestArgs { headers: owned(headers), query: owned(query) }
+    }
+
+    #[test]
+    fn headers_and_queries_are_taken_in_order() {
+        let options = options(&args(&["X-A: 1", "x-b:2"], &["a=b", "c=%2F"])).unwrap();
+        assert_eq!((options.headers["x-a"].as_bytes(), options.headers["x-b"].as_bytes()), (&b"1"[..], &b"2"[..]));
+        assert_eq!(options.query.as_deref(), Some("a=b&c=%2F"));
+    }
+
+    #[test]
+    fn a_mistake_does_not_show_the_value() {
+        for header in ["Authorization secret", "Auth orization: secret", "X: secret\u{7}"] {
+            let failure = options(&args(&[header], &[])).unwrap_err();
+            assert!(!failure.to_string().contains("secret"), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `kithara save`: all bytes of one variant, in order, in one file.
+//!
+//! Chunks go from the network's buffers to the file without a copy. Everything runs on one worker thread, where a chunk
+//! is written while it is still in that core's cache; only when the output is not a file, and a write may wait for
+//! another program, writing has a thread of its own, so that the session goes on meanwhile.
+
+mod output;
+mod progress;
+mod recording;
+mod summary;
+mod tally;
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kithara::{
+    Hls, HlsError, HlsOptions, HlsParams, StreamSource,
+    abr::{AbrOptions, AbrStrategy},
+    event::Status,
+    fetch::{
+        FetchOptions, Fetcher,
+        assets::{AssetStore, DiskOptions},
+    },
+    options::{BitRate, MediaSelection, OnMissing, PlaybackOptions, VariantChoice},
+};
+
+use crate::{
+    args::{OnMissingArg, SaveArgs, VariantArg},
+    failure::{Class, Failure},
+    interrupt::Interrupt,
+    meter::Meter,
+    requests,
+    save::{
+        output::Output,
+        progress::Progress,
+        recording::{Ended, Recording},
+        summary::{Chosen, Summary},
+    },
+    target::Target,
+};
+
+/// Media held in memory, in bytes: three segments of 4 MiB side by side.
+const BUFFER: u64 = 12 << 20;
+/// More than any stream that is held in memory: bytes are the bound.
+const BUFFER_TIME: Duration = Duration::from_secs(24 * 3600);
+/// Bytes that a transfer may be ahead of the session.
+const WINDOW: u64 = 1 << 20;
+/// A link is taken for fast until it is measured: nobody is kept waiting by segments that share it.
+const FAST: BitRate = BitRate(1_000_000_000);
+
+pub(crate) fn run(args: &SaveArgs, verbose: u8) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Class::Other, format!("no runtime: {error}")))?;
+    let result = runtime.block_on(save(args, verbose));
+    if args.json {
+        let object = result.as_ref().map_or_else(Failure::json, Summary::json);
+        // Standard output is the stream itself when that is where it goes.
+        let to_stdout = args.out.as_os_str() != "-";
+        let line = format!("{object}\n");
+        let told =
+            if to_stdout { io::stdout().write_all(line.as_bytes()) } else { io::stderr().write_all(line.as_bytes()) };
+        told.map_err(|error| Failure::disk("cannot write to", "standard output".as_ref(), &error))?;
+    }
+    let summary = result?;
+    if summary.is_complete { Ok(()) } else { Err(Failure::interrupted()) }
+}
+
+async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
+    let started = Instant::now();
+    let no_signals = |error| Failure::new(Class::Other, format!("no signals: {error}"));
+    let mut interrupt = Interrupt::listen().map_err(no_signals)?;
+    let target = Target::open(&args.url)?;
+    let output = Output::create(&args.out)?;
+    let progress = Progress::new(verbose);
+    let meter = Arc::new(Meter::default());
+    let params = params(args, &meter)?;
+    let cannot_save = |failure: Failure| failure.while_doing(&format!("cannot save {}", target.shown()));
+    let cannot_open = |error| match (error, args.variant) {
+        (HlsError::NoSuitableVariant, VariantArg::Number(_)) => HlsError::VariantNotFound,
+        (error, _) => error,
+    };
+    let opening = StreamSource::<Hls>::open(target.url(), params);
+    let source = tokio::select! {
+        source = opening => source.map_err(|error| cannot_save(cannot_open(error).into()))?.into_inner(),
+        () = interrupt.wait() => return Err(Failure::interrupted()),
+    };
+    let session = source.session().clone();
+    let tally = tokio::spawn(tally::listen(session.events(), progress.clone()));
+    let recording = Recording { source, output, interrupt, progress };
+    let (mut recording, ended) = recording.run_where_it_is_cheapest().await?;
+
+    let status = session.status();
+    let media = recording.source.media();
+    tokio::select! {
+        () = session.close() => {}
+        () = recording.interrupt.wait() => {}
+    }
+    recording.progress.clear();
+    let Recording { source, output, .. } = recording;
+    drop((source, session));
+    let tally = tally.await.map_err(|error| Failure::new(Class::Other, error.to_string()))?;
+    let bytes = output.written();
+    let is_complete = settle(output, ended, &status).map_err(cannot_save)?;
+    let summary = Summary {
+        out: args.out.clone(),
+        bytes,
+        segments: tally.segments,
+        skipped: tally.skipped,
+        seconds: started.elapsed().as_secs_f64(),
+        requests: meter.requests(),
+        from_store: tally.from_store,
+        retries: meter.failed() + tally.refetched,
+        variant: Chosen::of(media, &status),
+        is_complete,
+    };
+    summary.tell();
+    Ok(summary)
+}
+
+/// What becomes of the file: kept when it is whole. A recording of a live stream is whole whenever it ends; what was
+/// recorded before something failed is kept as well, since nobody can record it again.
+///
+/// Answers whether it is kept.
+fn settle(output: Output, ended: Result<Ended, Failure>, status: &Status) -> Result<bool, Failure> {
+    let is_live = status.duration.is_none();
+    match ended {
+        Ok(Ended::Whole) => output.keep().map(|()| true),
+        Ok(Ended::Stopped) if is_live => output.keep().map(|()| true),
+        Ok(Ended::Stopped) => Ok(false),
+        Err(failure) if is_live && output.written() > 0 => {
+            output.keep()?;
+            Err(failure.while_doing("the recording broke off, and is kept up to there"))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn params(args: &SaveArgs, meter: &Arc<Meter>) -> Result<HlsParams, Failure> {
+    let options = options(args)?;
+    let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
+    let store = args.cache.as_ref().map(|dir| {
+        let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
+        AssetStore::open(dir, DiskOptions::default()).map_err(cannot)
+    });
+    // One reader reads everything once: nothing is kept for others.
+    let fetching =
+        FetchOptions { window: WINDOW, retain: 0, per_origin: args.parallel.get().max(1), ..FetchOptions::default() };
+    let no_store = store.is_none();
+    let fetcher = Fetcher::new(client, store.transpose()?, fetching);
+    let trace =
+        args.trace.as_ref().map(|path| File::create(path).map_err(|error| Failure::disk("cannot write", path, &error)));
+    let trace = trace.transpose()?.map(|file| Box::new(file) as Box<dyn Write + Send>);
+    Ok(HlsParams { fetcher: Some(fetcher), no_store, trace, ..HlsParams::from(options) })
+}
+
+fn options(args: &SaveArgs) -> Result<HlsOptions, Failure> {
+    let (variant, strategy) = match args.variant {
+        VariantArg::Best => (VariantChoice::Best, AbrStrategy::Auto),
+        VariantArg::Worst => (VariantChoice::Worst, AbrStrategy::Auto),
+        VariantArg::Number(number) => (VariantChoice::Id(kithara::playlist::VariantId(number)), AbrStrategy::Auto),
+        VariantArg::Rate(rate) => (VariantChoice::Auto, AbrStrategy::Fixed(BitRate(rate))),
+    };
+    let mut request = requests::options(&args.request)?;
+    let mut playback = PlaybackOptions::default();
+    if let Some(seconds) = args.patience {
+        let patience = Duration::from_secs(seconds.into());
+        request.patience.max_elapsed = patience;
+        playback.patience = patience;
+        playback.ready_timeout = patience.min(playback.ready_timeout);
+    }
+    Ok(HlsOptions {
+        playback: PlaybackOptions {
+            buffer_goal: BUFFER_TIME,
+            buffer_bytes: BUFFER,
+            parallel_fetches: args.parallel.get(),
+            on_missing: match args.on_missing {
+                OnMissingArg::Fail => OnMissing::Fail,
+                OnMissingArg::Skip => OnMissing::Skip,
+            },
+            selection: if args.audio_only { MediaSelection::AudioOnly } else { MediaSelection::All },
+            variant,
+            ..playback
+        },
+        abr: AbrOptions { strategy, initial_throughput: Some(FAST), ..AbrOptions::default() },
+        request,
+        ..HlsOptions::default()
+    })
+}

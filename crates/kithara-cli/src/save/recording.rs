@@ -1,0 +1,66 @@
+use std::future::poll_fn;
+
+use kithara::{ChunkAt, HlsError, HlsSource, Source};
+
+use crate::{
+    failure::{Class, Failure},
+    interrupt::Interrupt,
+    save::{output::Output, progress::Progress},
+};
+
+/// A stream on its way into a file.
+pub(super) struct Recording {
+    pub(super) source: HlsSource,
+    pub(super) output: Output,
+    pub(super) interrupt: Interrupt,
+    pub(super) progress: Progress,
+}
+
+/// How a recording came to its end without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The stream ended.
+    Whole,
+    /// The user stopped it.
+    Stopped,
+}
+
+impl Recording {
+    /// Records to the end. Into a file, on the worker that brings the chunks; into anything that may keep a write
+    /// waiting, on the calling thread.
+    ///
+    /// # Errors
+    /// The task is gone. What went wrong with the recording itself is in the answer.
+    pub(super) async fn run_where_it_is_cheapest(mut self) -> Result<(Self, Result<Ended, Failure>), Failure> {
+        if !self.output.is_file() {
+            let ended = self.run().await;
+            return Ok((self, ended));
+        }
+        let task = tokio::spawn(async move {
+            let ended = self.run().await;
+            (self, ended)
+        });
+        task.await.map_err(|error| Failure::new(Class::Other, error.to_string()))
+    }
+
+    async fn run(&mut self) -> Result<Ended, Failure> {
+        let mut offset = 0;
+        loop {
+            let Self { source, interrupt, .. } = self;
+            tokio::select! {
+                biased;
+                () = interrupt.wait() => return Ok(Ended::Stopped),
+                ready = poll_fn(|cx| source.poll_ready(cx, offset..u64::MAX)) => ready.map_err(HlsError::from)?,
+            }
+            match self.source.chunk_at(offset).map_err(HlsError::from)? {
+                ChunkAt::Bytes(bytes) => {
+                    self.output.write(&bytes)?;
+                    offset += bytes.len() as u64;
+                    self.progress.bytes(offset);
+                }
+                ChunkAt::End => return Ok(Ended::Whole),
+                ChunkAt::Pending => {}
+            }
+        }
+    }
+}

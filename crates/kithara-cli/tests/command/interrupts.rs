@@ -1,0 +1,68 @@
+//! Being stopped: cleanly, and without losing what cannot be had again.
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use kithara_origin::{At, Fault, Live, Origin, Rule};
+
+use crate::{finished, fixtures, kithara, names, scratch, serve, text};
+
+fn start(args: &[&str]) -> Child {
+    kithara(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Waits until the origin was asked for a path that ends like this.
+fn until_asked(origin: &Origin, end: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(origin.until(|origin| origin.log().iter().any(|request| request.path.ends_with(end))));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_save_without_a_trace_of_it() {
+    for name in ["-INT", "-TERM"] {
+        // The third segment never ends.
+        let hold = Fault::stall(At::Fraction(0.5), Duration::from_secs(600));
+        let origin = serve(fixtures().rule(Rule::on("seg2").then(hold)));
+        let (dir, out) = scratch("out.ts");
+        let child = start(&["save", &origin.url("/ts_aac/index.m3u8"), text(&out), "--json"]);
+        until_asked(&origin, "seg2.ts");
+        signal(&child, name);
+        let run = finished(child);
+        assert_eq!(run.status, Some(130), "{}", run.stderr);
+        assert_eq!(run.json()["complete"], false);
+        assert_eq!(names(dir.path()), Vec::<String>::new());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_recording_and_keeps_it() {
+    let origin = serve(fixtures().live("*", Live::event().start(2).speed(4.0).without_end()));
+    let (dir, out) = scratch("out.ts");
+    let child = start(&["save", &origin.url("/ts_aac/index.m3u8"), text(&out), "--json"]);
+    // Not listed at first: by then the playlist was loaded again.
+    until_asked(&origin, "seg2.ts");
+    signal(&child, "-INT");
+    let run = finished(child).succeeded();
+    assert_eq!(names(dir.path()), ["out.ts"]);
+    let bytes = std::fs::metadata(&out).unwrap().len();
+    assert_eq!(run.json()["bytes"], bytes);
+    assert!(bytes > 7_000, "at least the first segment");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_ends_the_save() {
+    let origin = serve(fixtures());
+    let mut child = start(&["save", &origin.url("/ts_aac/index.m3u8"), "-"]);
+    drop(child.stdout.take());
+    assert_eq!(finished(child).status, Some(7));
+}

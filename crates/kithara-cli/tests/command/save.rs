@@ -1,0 +1,154 @@
+//! Bytes: everything, exact, wherever they go and wherever they come from.
+
+use std::fmt::Write;
+
+use kithara_origin::{At, Fault, Response, Rule, fixtures_dir};
+use sha2::{Digest, Sha256};
+
+use crate::{Run, fixtures, names, scratch, serve, text};
+
+/// Path, segments, length and hash of the flat reading of each fixture, computed without any code of this project.
+fn expected() -> Vec<(String, u64, u64, String)> {
+    let list = std::fs::read_to_string(fixtures_dir().join("expected.tsv")).unwrap();
+    let row = |line: &str| {
+        let mut columns = line.split('\t').map(str::to_owned);
+        let mut next = || columns.next().unwrap();
+        (next(), next().parse().unwrap(), next().parse().unwrap(), next())
+    };
+    list.lines().map(row).collect()
+}
+
+fn expected_of(path: &str) -> (u64, String) {
+    let row = expected().into_iter().find(|(name, ..)| name == path).unwrap();
+    (row.2, row.3)
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn every_fixture_is_saved_exactly_and_without_a_request_too_many() {
+    for (path, segments, length, sha) in expected().into_iter().filter(|(path, ..)| !path.starts_with("demo/")) {
+        let origin = serve(fixtures());
+        let (dir, out) = scratch("out");
+        let run = Run::of(["save", &origin.url(&path), text(&out), "--json"]).succeeded();
+        let saved = std::fs::read(&out).unwrap();
+        assert_eq!((saved.len() as u64, hash(&saved)), (length, sha), "{path}");
+        assert_eq!(names(dir.path()), ["out"], "{path}: nothing else is left");
+        let json = run.json();
+        assert_eq!(json["bytes"], length, "{path}");
+        assert_eq!(json["segments"], segments, "{path}");
+        assert_eq!(json["complete"], true, "{path}");
+
+        let log = origin.log();
+        assert_eq!(json["requests"], log.len(), "{path}");
+        assert!(log.iter().all(|request| request.method == "GET"), "{path}: only GET");
+        let mut asked: Vec<_> = log.iter().map(|request| (&request.target, &request.range)).collect();
+        asked.sort();
+        asked.dedup();
+        assert_eq!(asked.len(), log.len(), "{path}: nothing is asked for twice");
+    }
+}
+
+#[track_caller]
+fn check_demo(variant: &str, path: &str) {
+    let (_dir, out) = scratch("demo.mp4");
+    Run::of(["save", "demo", text(&out), "--variant", variant]).succeeded();
+    let saved = std::fs::read(&out).unwrap();
+    assert_eq!((saved.len() as u64, hash(&saved)), expected_of(path), "--variant {variant}");
+}
+
+#[test]
+fn the_variant_is_the_one_that_was_asked_for() {
+    check_demo("best", "demo/128k/index.m3u8");
+    check_demo("worst", "demo/32k/index.m3u8");
+    check_demo("1", "demo/64k/index.m3u8");
+    check_demo("100k", "demo/64k/index.m3u8");
+    check_demo("1000000", "demo/128k/index.m3u8");
+    check_demo("1k", "demo/32k/index.m3u8");
+}
+
+#[test]
+fn standard_output_gets_the_stream_and_nothing_else() {
+    let run = Run::of(["save", "demo", "-", "--json"]).succeeded();
+    assert_eq!((run.stdout.len() as u64, hash(&run.stdout)), expected_of("demo/128k/index.m3u8"));
+    let last = run.stderr.lines().last().unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(last).unwrap()["bytes"], run.stdout.len());
+}
+
+#[test]
+fn the_sound_of_a_film_is_saved_without_its_video() {
+    let origin = serve(fixtures());
+    let (_dir, out) = scratch("out.mp4");
+    let run =
+        Run::of(["save", &origin.url("/av_master/master.m3u8"), text(&out), "--audio-only", "--json"]).succeeded();
+    assert_eq!(hash(&std::fs::read(&out).unwrap()), expected_of("av_master/audio_en/index.m3u8").1);
+    assert!(run.json()["variant"]["rendition"].is_number(), "{}", run.json());
+    assert!(origin.log().iter().all(|request| !request.path.contains("/video/")));
+}
+
+#[test]
+fn a_cache_serves_the_second_time() {
+    let origin = serve(fixtures());
+    let (dir, out) = scratch("out.ts");
+    let cache = dir.path().join("cache");
+    let args = ["save", &origin.url("/ts_aes/index.m3u8"), text(&out), "--cache", text(&cache), "--json"];
+    Run::of(args).succeeded();
+    origin.clear_log();
+    let run = Run::of(args).succeeded();
+    assert_eq!(hash(&std::fs::read(&out).unwrap()), expected_of("ts_aes/index.m3u8").1);
+    assert_eq!(run.json()["from_store"], 5);
+    assert!(origin.log().iter().all(|request| !request.path.contains("seg")), "{:?}", origin.log());
+}
+
+#[test]
+fn faults_on_the_way_do_not_show_in_the_file() {
+    let site = fixtures()
+        .rule(Rule::on("seg1").first(1).then(Response::new(503)))
+        .rule(Rule::on("seg2").nth(1).then(Fault::truncate(At::Fraction(0.5))))
+        .rule(Rule::on("seg3").first(1).then(Response::ok("<html>busy</html>")));
+    let origin = serve(site);
+    let (_dir, out) = scratch("out.ts");
+    let run = Run::of(["save", &origin.url("/ts_aac/index.m3u8"), text(&out), "--json"]).succeeded();
+    assert_eq!(hash(&std::fs::read(&out).unwrap()), expected_of("ts_aac/index.m3u8").1);
+    assert!(run.json()["retries"].as_u64().unwrap() >= 3, "{}", run.json());
+}
+
+#[test]
+fn a_missing_segment_is_left_out_only_when_that_is_wanted() {
+    let origin = serve(fixtures().rule(Rule::on("seg2").then(Response::new(404))));
+    let url = origin.url("/ts_aac/index.m3u8");
+    let (dir, out) = scratch("out.ts");
+    assert_eq!(Run::of(["save", &url, text(&out), "--patience", "0"]).status, Some(4));
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+
+    let run = Run::of(["save", &url, text(&out), "--on-missing", "skip", "--patience", "0", "--json"]).succeeded();
+    let parts = ["seg0.ts", "seg1.ts", "seg3.ts", "seg4.ts"];
+    let whole: Vec<u8> =
+        parts.iter().flat_map(|part| std::fs::read(fixtures_dir().join("ts_aac").join(part)).unwrap()).collect();
+    assert_eq!(std::fs::read(&out).unwrap(), whole);
+    assert_eq!(run.json()["skipped"], 1);
+    assert!(run.stderr.contains("is left out"), "{}", run.stderr);
+}
+
+#[test]
+fn headers_and_queries_reach_the_origin() {
+    let origin = serve(fixtures().bearer("*", "sesame"));
+    let (_dir, out) = scratch("out.ts");
+    let url = origin.url("/ts_aes/index.m3u8");
+    let args = ["save", &url, text(&out), "-H", "Authorization: Bearer sesame", "--query", "a=%2F", "--query", "b=2"];
+    Run::of(args).succeeded();
+    assert!(origin.log().iter().all(|request| request.query.as_deref() == Some("a=%2F&b=2")));
+}
+
+#[test]
+fn an_existing_file_is_replaced_when_the_new_one_is_whole() {
+    let (_dir, out) = scratch("demo.mp4");
+    std::fs::write(&out, "old").unwrap();
+    Run::of(["save", "demo", text(&out)]).succeeded();
+    assert_eq!(std::fs::metadata(&out).unwrap().len(), expected_of("demo/128k/index.m3u8").0);
+}

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# The command against real programs: nginx serves, ffmpeg judges what was saved.
+# Needs a release build of kithara-cli and of the example play_wav, nginx, ffmpeg, ffprobe, python3.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+target=${CARGO_TARGET_DIR:-target}/release
+kithara=$target/kithara
+play_wav=$target/examples/play_wav
+nginx=$(command -v nginx || echo /usr/sbin/nginx)
+work=$(mktemp -d)
+passed=0
+failed=0
+
+finish() {
+    [ -f "$work/nginx.pid" ] && kill "$(cat "$work/nginx.pid")" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+
+# check NAME COMMAND...
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $name"
+        sed 's/^/    /' "$work/log"
+    fi
+}
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+serve() {
+    port=$(free_port)
+    # Workers of a root nginx run as another user, who must be able to read what is served.
+    cp -r fixtures "$work/www"
+    chmod -R a+rX "$work" "$work/www"
+    cat >"$work/nginx.conf" <<EOF
+pid $work/nginx.pid;
+error_log $work/error.log;
+worker_processes 1;
+events {}
+http {
+    access_log $work/access.log;
+    client_body_temp_path $work/body;
+    proxy_temp_path $work/proxy;
+    fastcgi_temp_path $work/fastcgi;
+    uwsgi_temp_path $work/uwsgi;
+    scgi_temp_path $work/scgi;
+    types { application/vnd.apple.mpegurl m3u8; video/mp2t ts; video/mp4 mp4 m4s; audio/aac aac; audio/mpeg mp3; }
+    gzip on;
+    gzip_types application/vnd.apple.mpegurl;
+    server { listen 127.0.0.1:$port; root $work/www; }
+}
+EOF
+    # nginx returns when its sockets listen.
+    "$nginx" -c "$work/nginx.conf" -p "$work" -e "$work/error.log"
+}
+
+# What was saved is what a script computes without any code of the project.
+exact() {
+    local path=$1
+    "$kithara" save "http://127.0.0.1:$port/$path" "$work/out" --json
+    python3 fixtures/expected.py --out "$work/want" "fixtures/$path"
+    cmp "$work/out" "$work/want"
+}
+
+# ffmpeg decodes what was saved, without a complaint, to so many seconds.
+decodes() {
+    local path=$1 seconds=$2
+    "$kithara" save "http://127.0.0.1:$port/$path" "$work/out"
+    ffmpeg -v error -xerror -i "$work/out" -map 0:a -f s16le -y "$work/pcm"
+    lasts "$work/out" "$seconds"
+}
+
+# The example plays it: the WAV lasts so long, and is not silent.
+plays() {
+    local path=$1 seconds=$2
+    "$play_wav" "http://127.0.0.1:$port/$path" "$work/out.wav"
+    lasts "$work/out.wav" "$seconds"
+    ffmpeg -v info -i "$work/out.wav" -af volumedetect -f null - 2>&1 | grep -E 'mean_volume: -[0-9]{1,2}\.' >/dev/null
+}
+
+lasts() {
+    local found
+    found=$(ffmpeg -v error -i "$1" -map 0:a -f f32le -ac 1 -ar 48000 - | wc -c)
+    python3 -c "
+found, want = $found / 4 / 48000, $2
+raise SystemExit(0 if abs(found - want) < 0.25 else f'{found} s, not {want} s')"
+}
+
+# A session that was recorded decides the same again.
+replays() {
+    "$kithara" save "http://127.0.0.1:$port/$1" "$work/out" --trace "$work/trace"
+    "$kithara" replay "$work/trace"
+}
+
+serve
+while IFS=$'\t' read -r path _; do
+    case $path in demo/*) continue ;; esac
+    check "exact $path" exact "$path"
+done <fixtures/expected.tsv
+
+for path in fmp4_aac fmp4_aes fmp4_aes_init fmp4_byterange ts_aac ts_aes ts_rotate ts_av adts mp3 fmp4_mp3; do
+    check "decodes $path" decodes "$path/index.m3u8" 5
+done
+for path in fmp4_flac fmp4_alac; do
+    check "decodes $path" decodes "$path/index.m3u8" 2
+done
+for path in fmp4_aac fmp4_aes adts mp3; do
+    check "plays $path" plays "$path/index.m3u8" 5
+done
+check "plays the audio of a film" plays av_master/master.m3u8 5
+check "replays ts_rotate" replays ts_rotate/index.m3u8
+check "saves the demo" bash -c "'$kithara' save demo - | ffmpeg -v error -xerror -i - -f null -"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
