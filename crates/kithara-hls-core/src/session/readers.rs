@@ -188,13 +188,7 @@ impl Adaptive {
     /// Plans the next unit from `media`.
     pub(super) fn plan(&mut self, track: Track, media: &Media) -> Next {
         let Some(timeline) = media.timeline.as_ref() else { return Next::Playlist };
-        let found = match (self.restart, self.tail) {
-            (None, Some(tail)) if tail.media == media.id => Found::msn(timeline, tail.msn.0.saturating_add(1)),
-            (None, Some(tail)) => Found::time(timeline, tail.end),
-            (Some(restart), _) => Found::time(timeline, restart.at),
-            (None, None) => Found::time(timeline, timeline.start()),
-        };
-        let msn = match found {
+        let msn = match self.find(media.id, timeline) {
             Found::Segment(msn) => msn,
             Found::NotYet => return Next::Playlist,
             Found::End => return Next::End,
@@ -234,12 +228,18 @@ impl Adaptive {
     /// Whether nothing follows what is planned.
     pub(super) fn is_at_end(&self, media: &Media) -> bool {
         let Some(timeline) = media.timeline.as_ref().filter(|timeline| timeline.ended()) else { return false };
-        let found = match (self.restart, self.tail) {
-            (None, Some(tail)) if tail.media == media.id => Found::msn(timeline, tail.msn.0.saturating_add(1)),
+        matches!(self.find(media.id, timeline), Found::End)
+    }
+
+    /// The segment planning goes on with.
+    fn find(&self, media: MediaId, timeline: &Timeline) -> Found {
+        match (self.restart, self.tail) {
+            (Some(Restart { reason: RunReason::Seek, at, .. }), _) => Found::exactly(timeline, at),
+            (Some(restart), _) => Found::time(timeline, restart.at),
+            (None, Some(tail)) if tail.media == media => Found::msn(timeline, tail.msn.0.saturating_add(1)),
+            (None, Some(tail)) => Found::time(timeline, tail.end),
             (None, None) => Found::time(timeline, timeline.start()),
-            _ => Found::time(timeline, self.planned_until()),
-        };
-        matches!(found, Found::End)
+        }
     }
 
     fn run_start(&self, next: &Tail, discontinuity: bool, start: Duration) -> Option<RunStart> {
@@ -283,13 +283,21 @@ impl Found {
         }
     }
 
+    /// The segment that holds `time`.
+    fn exactly(timeline: &Timeline, time: Duration) -> Self {
+        match timeline.at(time) {
+            Some(segment) => Self::Segment(segment.msn),
+            None if timeline.ended() => Self::End,
+            None => Self::NotYet,
+        }
+    }
+
+    /// The segment to go on with at `time`. Variants are cut at slightly different places: a sliver of a segment is not
+    /// worth fetching it.
     fn time(timeline: &Timeline, time: Duration) -> Self {
-        let Some(segment) = timeline.at(time) else {
-            return if timeline.ended() { Self::End } else { Self::NotYet };
-        };
+        let Some(segment) = timeline.at(time) else { return Self::exactly(timeline, time) };
         let start = timeline.start_of(segment.msn).unwrap_or(time);
         let end = start.saturating_add(segment.duration);
-        // Variants are cut at slightly different places: a sliver of a segment is not worth fetching it.
         if end.saturating_sub(time) <= SLIVER.min(segment.duration / 4) && time > start {
             return Self::msn(timeline, segment.msn.0.saturating_add(1));
         }
