@@ -2,6 +2,8 @@
 //!
 //!     cargo run --example custom_headers -- URL 'Authorization: Bearer TOKEN' ['session=42']
 
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
 use std::{env, error::Error, io};
 
 use kithara::{

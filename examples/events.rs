@@ -2,6 +2,8 @@
 //!
 //!     cargo run --example events -- URL
 
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
 use std::{env, error::Error, io};
 
 use kithara::{Hls, HlsEvent, HlsParams, StreamSource, SyncReader};

@@ -4,6 +4,8 @@
 //!
 //!     cargo run --example key_processor -- URL 000102030405060708090a0b0c0d0e0f
 
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
 use std::{env, error::Error, io, sync::Arc};
 
 use kithara::{

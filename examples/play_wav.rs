@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release --example play_wav -- URL out.wav
 
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
 use std::{
     env,
     error::Error,

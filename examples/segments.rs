@@ -2,6 +2,8 @@
 //!
 //!     cargo run --example segments -- URL
 
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
 use std::{env, error::Error};
 
 use kithara::{AsyncReader, Hls, HlsParams, event::Track};
@@ -15,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while let Some(segment) = segments.next().await? {
         // A new run is a new file to a demuxer: it begins with the init section, where the container has one.
         if let Some(reason) = segment.run_start {
-            let init = segment.init.as_ref().map_or(0, |init| init.len());
+            let init = segment.init.as_deref().map_or(0, <[u8]>::len);
             println!("{:<6} begins: {reason:?}, {init} bytes of init section", segment.run);
         }
         // The segment is here before its last byte is: a demuxer would be fed while it arrives.

@@ -1,5 +1,7 @@
 //! Each example is run as a user would run it, against a server on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::{
     f64::consts::TAU,
     path::{Path, PathBuf},

@@ -5,9 +5,13 @@
 
 use std::time::Duration;
 
-use kithara::playlist::{
-    ByteRange, ClosedCaptions, InitSection, Iv, Key, MediaPlaylist, MultivariantPlaylist, Part, Playlist, PlaylistType,
-    PreloadKind, Rendition, Rule, Segment, Start, Variant,
+use kithara::{
+    options::BitRate,
+    playlist::{
+        ByteRange, Channels, Characteristics, ClosedCaptions, Codecs, FrameRate, HdcpLevel, InitSection, Iv, Key,
+        MediaPlaylist, MultivariantPlaylist, Part, Playlist, PlaylistType, PreloadKind, Rendition, Rule, Segment,
+        Start, Uri, Variant, VideoRange,
+    },
 };
 use serde_json::{Map, Value, json};
 
@@ -168,7 +172,7 @@ fn key(key: &Key, effective: Option<Iv>) -> Value {
     let keyformat = if key.is_identity() { Value::Null } else { json!(&*key.keyformat) };
     object([
         ("method", json!(key.method.as_str())),
-        ("uri", json!(key.uri.as_ref().map(|uri| uri.as_str()))),
+        ("uri", json!(key.uri.as_ref().map(Uri::as_str))),
         ("iv", json!(key.iv.map(|iv| iv.to_string()))),
         ("iv_effective", json!(effective.map(|iv| iv.to_string()))),
         ("keyformat", keyformat),
@@ -226,17 +230,17 @@ fn variant(variant: &Variant) -> Value {
     object([
         ("uri", json!(variant.uri.as_str())),
         ("bandwidth", json!(variant.bandwidth.bits_per_second())),
-        ("average_bandwidth", json!(variant.average_bandwidth.map(|rate| rate.bits_per_second()))),
-        ("codecs", json!(variant.codecs.as_ref().map(|codecs| codecs.as_str()))),
+        ("average_bandwidth", json!(variant.average_bandwidth.map(BitRate::bits_per_second))),
+        ("codecs", json!(variant.codecs.as_ref().map(Codecs::as_str))),
         ("resolution", json!(variant.resolution.map(|resolution| resolution.to_string()))),
-        ("frame_rate", json!(variant.frame_rate.map(|rate| rate.as_f64()))),
+        ("frame_rate", json!(variant.frame_rate.map(FrameRate::as_f64))),
         ("name", json!(variant.name.as_deref())),
         ("audio", json!(variant.audio.as_deref())),
         ("video", json!(variant.video.as_deref())),
         ("subtitles", json!(variant.subtitles.as_deref())),
         ("closed_captions", json!(captions)),
-        ("video_range", json!(variant.video_range.as_ref().map(|range| range.as_str()))),
-        ("hdcp_level", json!(variant.hdcp_level.as_ref().map(|level| level.as_str()))),
+        ("video_range", json!(variant.video_range.as_ref().map(VideoRange::as_str))),
+        ("hdcp_level", json!(variant.hdcp_level.as_ref().map(HdcpLevel::as_str))),
         ("pathway_id", json!(variant.pathway_id.as_deref())),
         ("stable_variant_id", json!(variant.stable_variant_id.as_deref())),
     ])
@@ -249,12 +253,12 @@ fn rendition(rendition: &Rendition) -> Value {
         ("name", json!(&*rendition.name)),
         ("language", json!(rendition.language.as_deref())),
         ("assoc_language", json!(rendition.assoc_language.as_deref())),
-        ("uri", json!(rendition.uri.as_ref().map(|uri| uri.as_str()))),
+        ("uri", json!(rendition.uri.as_ref().map(Uri::as_str))),
         ("default", json!(rendition.default)),
         ("autoselect", json!(rendition.autoselect)),
         ("forced", json!(rendition.forced)),
-        ("channels", json!(rendition.channels.as_ref().map(|channels| channels.as_str()))),
-        ("characteristics", json!(rendition.characteristics.as_ref().map(|it| it.as_str()))),
+        ("channels", json!(rendition.channels.as_ref().map(Channels::as_str))),
+        ("characteristics", json!(rendition.characteristics.as_ref().map(Characteristics::as_str))),
         ("instream_id", json!(rendition.instream_id.as_deref())),
     ])
 }
