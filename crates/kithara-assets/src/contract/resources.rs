@@ -36,6 +36,8 @@ pub(super) fn an_atomic_resource_is_replaced_as_a_whole(make: Make<'_>) {
         atomic.write(&bytes, meta).wait().expect("written");
         assert_eq!(read(&atomic), Some((bytes, meta.clone())));
     }
+    let shown = format!("{store:?} {atomic:?} {:?}", store.lease(&atomic.key().asset()));
+    assert!(shown.len() < 300, "Debug shows nothing of what is stored: {shown}");
     atomic.remove();
     assert_eq!(read(&atomic), None);
     atomic.write(b"again", &meta).wait().expect("written");

@@ -275,9 +275,6 @@ impl Clone for StreamingResource {
 
 impl fmt::Debug for StreamingResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamingResource")
-            .field("key", &self.key)
-            .field("spans", &self.spans())
-            .finish_non_exhaustive()
+        f.debug_struct("StreamingResource").field("key", &self.key).finish_non_exhaustive()
     }
 }
