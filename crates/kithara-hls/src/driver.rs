@@ -280,6 +280,13 @@ impl Driver {
 
     /// Carries out and tells whatever follows from the last input.
     fn settle(&mut self) {
+        // First of all the status: whoever an action wakes finds it as it is now.
+        let status = self.parts.session.status();
+        self.parts.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
         while let Some(action) = self.parts.session.poll_action() {
             tracing::trace!(%action, "action");
             self.carry_out(action);
@@ -290,12 +297,6 @@ impl Driver {
             // Nobody needs to listen.
             let _ = self.parts.events.send(event);
         }
-        let status = self.parts.session.status();
-        self.parts.status.send_if_modified(|old| {
-            let changed = *old != status;
-            *old = status;
-            changed
-        });
     }
 
     fn carry_out(&mut self, action: Action) {

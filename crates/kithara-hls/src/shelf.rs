@@ -19,6 +19,9 @@ use crate::error::HlsError;
 /// Bytes read in sequence after a jump at which the driver is told at once.
 const TELL_AFTER: u64 = 64 * 1024;
 
+/// Units entered that a driver that is late hears of one by one; of more, it hears of the last.
+const KEPT: usize = 64;
+
 /// A unit this large is let go behind the reader while it is still being read.
 const LARGE: u64 = 8 << 20;
 
@@ -53,11 +56,19 @@ struct Cursor {
     /// The unit it reads; none after a jump.
     unit: Option<UnitKey>,
     /// What the driver has not heard yet.
-    says: Vec<Demand>,
+    says: Vec<Said>,
     refused: Option<HlsError>,
     wakers: Vec<Waker>,
     told_reading_on: bool,
     ended: bool,
+}
+
+/// A word for the driver.
+#[derive(Debug)]
+struct Said {
+    demand: Demand,
+    /// Whether it is news even when a newer word follows: that a unit was entered.
+    kept: bool,
 }
 
 /// What a look at the shelf finds.
@@ -78,7 +89,7 @@ impl Shelf {
         let mut inner = self.lock();
         inner.next_reader += 1;
         let reader = ReaderId(inner.next_reader);
-        inner.cursors.insert(reader, Cursor { says: vec![open], ..Cursor::default() });
+        inner.cursors.insert(reader, Cursor { says: vec![Said { demand: open, kept: true }], ..Cursor::default() });
         drop(inner);
         self.demands.notify_one();
         reader
@@ -88,10 +99,10 @@ impl Shelf {
     pub(crate) fn unregister(&self, reader: ReaderId) {
         let mut inner = self.lock();
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
-            // That it came to the end is still told; what it stood before is wanted no more.
+            // Where it has been is still told; what it stood before is wanted no more.
             let ended = cursor.ended;
-            cursor.says.retain(|said| ended && matches!(said, Demand::At { .. }));
-            cursor.says.push(Demand::Close);
+            cursor.says.retain(|said| said.kept || (ended && matches!(said.demand, Demand::At { .. })));
+            cursor.says.push(Said { demand: Demand::Close, kept: true });
         }
         drop(inner);
         self.demands.notify_one();
@@ -112,7 +123,7 @@ impl Shelf {
         let mut inner = self.lock();
         let mut said = Vec::new();
         for (reader, cursor) in &mut inner.cursors {
-            said.extend(cursor.says.drain(..).map(|demand| (*reader, demand)));
+            said.extend(cursor.says.drain(..).map(|said| (*reader, said.demand)));
         }
         for (reader, demand) in &said {
             if *demand == Demand::Close {
@@ -272,6 +283,7 @@ impl Shelf {
                 let entered = cursor.unit.replace(*unit) != Some(*unit);
                 if entered || moved || cursor.begins_to_read_on() {
                     cursor.tell_position();
+                    cursor.keep_last(entered);
                     self.demands.notify_one();
                 }
                 return Ok(Found::Body { body: body.clone(), within: offset - start });
@@ -452,12 +464,20 @@ impl Cursor {
 
     /// A newer word of the same kind takes the place of the older one, so that a driver that is late finds few.
     fn say(&mut self, demand: Demand) {
-        if self.says.contains(&Demand::Close) {
+        if self.says.iter().any(|said| said.demand == Demand::Close) {
             return;
         }
         let kind = std::mem::discriminant(&demand);
-        self.says.retain(|said| std::mem::discriminant(said) != kind);
-        self.says.push(demand);
+        self.says.retain(|said| said.kept || std::mem::discriminant(&said.demand) != kind);
+        self.says.push(Said { demand, kept: false });
+    }
+
+    /// Lets the last word stand beside newer ones of its kind.
+    fn keep_last(&mut self, keep: bool) {
+        let room = self.says.len() < KEPT;
+        if let Some(last) = self.says.last_mut() {
+            last.kept |= keep && room;
+        }
     }
 
     fn wait(&mut self, cx: &Context<'_>) {
