@@ -122,15 +122,17 @@ impl Session {
     fn tell_progress(&mut self, unit: UnitKey) {
         let Some(media) = self.medias.get(&unit.media) else { return };
         let Some(timeline) = &media.timeline else { return };
-        let end = unit.msn().and_then(|msn| {
-            let segment = timeline.segment(msn)?;
-            Some(timeline.start_of(msn)?.saturating_add(segment.duration))
+        let pieces = media.layout.pieces();
+        let arrived = media.layout.position(unit).and_then(|idx| {
+            // Units that came out of turn count from when the one before them is there.
+            let ready = |unit| matches!(self.units.state(unit), Some(UnitState::Ready { .. }));
+            let last = idx + pieces.iter().skip(idx + 1).take_while(|piece| ready(piece.unit)).count();
+            Some((media.layout.offset_of(last + 1)?, pieces.get(last)?))
         });
-        let percent = end.filter(|_| timeline.ended()).map(|end| share(end, timeline.end()));
-        let place = media.layout.position(unit);
-        let offset = place.and_then(|idx| media.layout.offset_of(idx + 1));
         let (track, sample) = (self.track_of(media.id), self.adaptation.estimate());
-        if let Some(offset) = offset {
+        if let Some((offset, piece)) = arrived {
+            let end = piece.start.saturating_add(piece.duration);
+            let percent = timeline.ended().then(|| share(end, timeline.end()));
             self.tell(HlsEvent::DownloadProgress { track, offset, percent });
         }
         if let Some(sample) = sample {
