@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AbrOptions, AbrStrategy, Estimate, LadderRung, Rung, abandon, ladder::Choices, look_ahead::LookAhead,
+    AbrOptions, AbrStrategy, Estimate, LadderRung, Left, Rung, abandon, ladder::Choices, look_ahead::LookAhead,
     threshold::Threshold,
 };
 
@@ -99,6 +99,8 @@ pub struct AbrDecision {
     pub reason: AbrReason,
     /// Whether it differs from the current one; false for the first choice.
     pub changed: bool,
+    /// To be noted in the ladder, if it is there.
+    pub left: Option<Left>,
 }
 
 /// A download to cut, and the rung to fetch the same segment from instead.
@@ -106,6 +108,8 @@ pub struct AbrDecision {
 pub struct Abandon {
     /// Lower than the rung that was arriving.
     pub target: Rung,
+    /// To be noted in the ladder, if it is there.
+    pub left: Option<Left>,
 }
 
 /// Decides which rung comes next and which download is not worth waiting for.
@@ -146,7 +150,10 @@ impl AbrController {
             None => AbrReason::Initial,
             Some(current) => self.reason(seen, &choices, current, target),
         };
-        Some(AbrDecision { target, reason, changed: current.is_some_and(|current| current != target) })
+        let changed = current.is_some_and(|current| current != target);
+        let too_much = matches!(reason, AbrReason::Throughput | AbrReason::BufferLow | AbrReason::Starved);
+        let left = current.filter(|_| too_much).and_then(|rung| left(rung, seen.estimate));
+        Some(AbrDecision { target, reason, changed, left })
     }
 
     /// Whether the download should be cut: it would end after the reader has run dry, and the same segment from a
@@ -155,7 +162,8 @@ impl AbrController {
         if !self.options.abandon || matches!(self.rule, Rule::Fixed(_)) {
             return None;
         }
-        abandon::better(seen, &Choices::new(seen.ladder, &self.options)?)
+        let target = abandon::better(seen, &Choices::new(seen.ladder, &self.options)?)?;
+        Some(Abandon { target, left: left(seen.rung, seen.estimate) })
     }
 
     fn target(&self, seen: &Seen<'_>, choices: &Choices<'_>, current: Option<Rung>) -> (Rung, bool) {
@@ -163,7 +171,7 @@ impl AbrController {
         if let Some(selected) = seen.selected.filter(playable) {
             return (selected, true);
         }
-        let target = match (&self.rule, &seen.estimate) {
+        let target = match (&self.rule, seen.estimate) {
             (Rule::Fixed(rate), _) => return (choices.highest_within(*rate), true),
             (_, None) => current.filter(|rung| choices.allows(*rung)).unwrap_or_else(|| choices.lowest()),
             (Rule::LookAhead(rule), Some(estimate)) => rule.choose(seen, choices, current, estimate),
@@ -184,4 +192,8 @@ impl AbrController {
             _ => AbrReason::BufferLow,
         }
     }
+}
+
+fn left(rung: Rung, estimate: Option<Estimate>) -> Option<Left> {
+    estimate.map(|estimate| Left { rung, throughput: estimate.throughput })
 }

@@ -8,11 +8,11 @@ use crate::BitRate;
 
 /// Half-lives of the two averages, in seconds of receiving. The fast one follows a link that changes under a
 /// moving listener, the slow one keeps a single odd delivery from deciding.
-const FAST_HALF_LIFE: f64 = 0.55;
-const SLOW_HALF_LIFE: f64 = 2.8;
+const FAST_HALF_LIFE: f64 = 0.3;
+const SLOW_HALF_LIFE: f64 = 2.0;
 
 /// How far the estimate leans from the mean of the two averages towards the smaller one.
-const CAUTION: f64 = 0.54;
+const CAUTION: f64 = 0.3;
 
 /// The weight of a remembered throughput, in seconds of receiving.
 const REMEMBERED_WEIGHT: f64 = 0.5;

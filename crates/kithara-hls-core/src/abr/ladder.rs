@@ -29,18 +29,41 @@ pub struct LadderRung {
     /// Media of this rung that the store already holds without a hole, counted from the next unit on. It costs
     /// the link nothing.
     pub stored: Duration,
+    /// What was expected of the link when this rung was last left because it asked too much, see [`Left`].
+    pub left_at: Option<BitRate>,
 }
 
 impl LadderRung {
     /// A rung of this BANDWIDTH of which nothing else is known.
     pub const fn new(bandwidth: BitRate) -> Self {
-        Self { bandwidth, average_bandwidth: None, excluded: false, stored: Duration::ZERO }
+        Self { bandwidth, average_bandwidth: None, excluded: false, stored: Duration::ZERO, left_at: None }
     }
 
     /// The rate this rung is weighed with: the average where it is declared, else the peak. At least one bit per
     /// second.
     pub fn rate(&self) -> BitRate {
         self.average_bandwidth.unwrap_or(self.bandwidth).max(BitRate(1))
+    }
+}
+
+/// That a rung was left because it asked too much of the link, and what was expected of the link then.
+///
+/// It is part of a decision, to be noted in the ladder. The look-ahead rule may choose a rung that the link does not
+/// carry, to spend a full buffer on; without this note it would do so again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The rung that was left.
+    pub rung: Rung,
+    /// The throughput that was expected.
+    pub throughput: BitRate,
+}
+
+impl Left {
+    /// Notes it in `ladder`, for the decisions to come. A rung that is not in it is ignored.
+    pub fn note(self, ladder: &mut [LadderRung]) {
+        if let Some(at) = ladder.get_mut(self.rung.0) {
+            at.left_at = Some(self.throughput);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub struct AbrOptions {
     /// Threshold rule: the least time between two switches. The first one need not wait. Default: 30 s.
     pub min_switch_interval: Duration,
     /// A throughput remembered from an earlier session on this network, to start from. It is trusted like half a
-    /// second of measurement. `None` starts at the lowest rung. Default: `None`.
+    /// second of measurement. `None` starts at the lowest rung allowed. Default: `None`.
     pub initial_throughput: Option<BitRate>,
     /// Rungs with a lower BANDWIDTH are not chosen while another can be. Default: `None`.
     pub min_bandwidth: Option<BitRate>,

@@ -33,7 +33,7 @@ impl Threshold {
         seen: &Seen<'_>,
         choices: &Choices<'_>,
         current: Option<Rung>,
-        estimate: &Estimate,
+        estimate: Estimate,
     ) -> Rung {
         let safe = estimate.throughput.as_f64() / self.safety_factor;
         let Some(current) = current.filter(|rung| choices.allows(*rung)) else {

@@ -7,7 +7,7 @@ use crate::{
     abr::{LadderRung, Rung},
 };
 
-/// The account of one simulated session.
+/// The account of one simulated session. Times are seconds of virtual time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Playback {
     /// The rung of each segment played, in order.
@@ -15,10 +15,12 @@ pub struct Playback {
     /// The length of each segment.
     pub segment_duration: Duration,
     /// Time to the first sound.
-    pub start_up: Duration,
+    pub start_up: f64,
     /// Time without sound after it.
-    pub stalled: Duration,
-    /// How often that happened.
+    pub stalled: f64,
+    /// Time without sound after seeks; not part of `stalled`.
+    pub seeking: f64,
+    /// Requests during which the reader ran dry.
     pub stalls: u32,
     /// Requests cut short.
     pub abandoned: u32,
@@ -33,21 +35,21 @@ pub struct Playback {
 pub struct Metrics {
     /// Mean declared rate of what was played, in kbit/s.
     pub kbps: f64,
-    /// Mean `ln` of the declared rate over the lowest one.
+    /// Mean utility: the logarithm of the declared rate over the lowest one.
     pub utility: f64,
     /// Stalled time over stalled and played time.
     pub stall_ratio: f64,
-    /// Number of stalls.
+    /// Requests during which the reader ran dry.
     pub stalls: f64,
     /// Seconds to the first sound.
     pub start_up: f64,
-    /// Number of changes of rung.
+    /// Changes of the rung.
     pub switches: f64,
     /// Per segment: Mbit/s, less 4.3 per second without sound, less the size of each step in Mbit/s.
     pub qoe_lin: f64,
     /// Per segment: utility, less 2.66 per second without sound, less the size of each step in utility.
     pub qoe_log: f64,
-    /// As `qoe_lin`, with the ladder's highest rate in Mbit/s as the price of a second without sound.
+    /// As `qoe_lin`, but a second without sound costs the ladder's highest rate in Mbit/s.
     pub qoe_lin_top: f64,
     /// Requests cut short.
     pub abandoned: f64,
@@ -55,38 +57,63 @@ pub struct Metrics {
     pub wasted: f64,
 }
 
+/// The price of a second without sound in [`Metrics::qoe_lin`] and [`Metrics::qoe_log`].
+const LINEAR_STALL_PRICE: f64 = 4.3;
+const LOGARITHMIC_STALL_PRICE: f64 = 2.66;
+
 impl Playback {
+    pub(super) fn new(segment_duration: Duration, segments: usize) -> Self {
+        Self {
+            rungs: Vec::with_capacity(segments),
+            segment_duration,
+            start_up: 0.0,
+            stalled: 0.0,
+            seeking: 0.0,
+            stalls: 0,
+            abandoned: 0,
+            wasted_bits: 0.0,
+            received_bits: 0.0,
+        }
+    }
+
     /// The figures of this session, played from `ladder`.
     ///
-    /// Start-up counts as time without sound in the three QoE figures and nowhere else.
+    /// Start-up and the waits after seeks count as time without sound in the three QoE figures and nowhere else.
+    /// A rung that is not in the ladder counts as a rate of zero.
     pub fn metrics(&self, ladder: &[LadderRung]) -> Metrics {
+        let rate = |at: Option<&LadderRung>| at.map_or(BitRate::ZERO, LadderRung::rate).as_f64();
+        let lowest = rate(ladder.first()).max(1.0);
+        let mbps = self.series(|rung| rate(ladder.get(rung.0)) / 1e6);
+        let utility = self.series(|rung| (rate(ladder.get(rung.0)).max(1.0) / lowest).ln());
         let count = self.rungs.len().max(1) as f64;
-        let lowest = ladder.first().map_or(BitRate(1), LadderRung::rate).as_f64().max(1.0);
-        let mbps = |rung: &Rung| ladder[rung.0].rate().as_f64() / 1e6;
-        let utility = |rung: &Rung| (ladder[rung.0].rate().as_f64() / lowest).ln();
-        let mean = |value: &dyn Fn(&Rung) -> f64| self.rungs.iter().map(value).sum::<f64>() / count;
-        let steps = |value: &dyn Fn(&Rung) -> f64| {
-            self.rungs.windows(2).map(|pair| (value(&pair[1]) - value(&pair[0])).abs()).sum::<f64>() / count
-        };
-        let silent = (self.start_up + self.stalled).as_secs_f64() / count;
-        let played = self.segment_duration.as_secs_f64() * count;
-        let stalled = self.stalled.as_secs_f64();
-        let top = ladder.last().map_or(0.0, |rung| rung.rate().as_f64() / 1e6);
-        let linear = mean(&mbps) - steps(&mbps);
+        let silent = (self.start_up + self.stalled + self.seeking) / count;
+        let played = self.segment_duration.as_secs_f64() * self.rungs.len() as f64;
         Metrics {
-            kbps: mean(&mbps) * 1e3,
-            utility: mean(&utility),
-            stall_ratio: stalled / (stalled + played),
+            kbps: mbps.mean * 1e3,
+            utility: utility.mean,
+            stall_ratio: self.stalled / (self.stalled + played).max(f64::MIN_POSITIVE),
             stalls: f64::from(self.stalls),
-            start_up: self.start_up.as_secs_f64(),
+            start_up: self.start_up,
             switches: self.rungs.windows(2).filter(|pair| pair[0] != pair[1]).count() as f64,
-            qoe_lin: linear - 4.3 * silent,
-            qoe_log: mean(&utility) - steps(&utility) - 2.66 * silent,
-            qoe_lin_top: linear - top * silent,
+            qoe_lin: mbps.mean - mbps.steps - LINEAR_STALL_PRICE * silent,
+            qoe_log: utility.mean - utility.steps - LOGARITHMIC_STALL_PRICE * silent,
+            qoe_lin_top: mbps.mean - mbps.steps - rate(ladder.last()) / 1e6 * silent,
             abandoned: f64::from(self.abandoned),
             wasted: self.wasted_bits / self.received_bits.max(1.0),
         }
     }
+
+    fn series(&self, value: impl Fn(&Rung) -> f64) -> Series {
+        let count = self.rungs.len().max(1) as f64;
+        let steps = self.rungs.windows(2).map(|pair| (value(&pair[1]) - value(&pair[0])).abs());
+        Series { mean: self.rungs.iter().map(&value).sum::<f64>() / count, steps: steps.sum::<f64>() / count }
+    }
+}
+
+/// A value per segment: its mean, and the sum of its steps per segment.
+struct Series {
+    mean: f64,
+    steps: f64,
 }
 
 impl Metrics {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Adaptation, Arriving, Moment};
-use crate::abr::{AbrController, AbrOptions, Progress, Rung, Seen, ThroughputEstimator, ThroughputSample};
+use crate::abr::{AbrController, AbrOptions, LadderRung, Progress, Rung, Seen, ThroughputEstimator, ThroughputSample};
 
 /// [`AbrController`] and [`ThroughputEstimator`], wired as a session wires them.
 #[derive(Clone, Debug)]
@@ -12,6 +12,7 @@ pub struct Player {
     estimator: ThroughputEstimator,
     audio_only: bool,
     switched: Option<Duration>,
+    ladder: Vec<LadderRung>,
 }
 
 impl Player {
@@ -22,30 +23,36 @@ impl Player {
             estimator: ThroughputEstimator::new(options.initial_throughput),
             audio_only,
             switched: None,
+            ladder: Vec::new(),
         }
     }
 }
 
 impl Adaptation for Player {
     fn choose(&mut self, at: &Moment<'_>) -> Rung {
+        if self.ladder.len() != at.ladder.len() {
+            self.ladder = at.ladder.to_vec();
+        }
         let decision = self.controller.decide(&Seen {
-            ladder: at.ladder,
+            ladder: &self.ladder,
             current: at.current,
             selected: None,
             estimate: self.estimator.estimate(),
             buffered: at.buffered,
-            buffer_goal: at.buffer_limit,
+            buffer_goal: at.buffer_goal,
             segment_duration: at.segment_duration,
-            segments_left: u64::try_from(at.segments_left).ok(),
+            segments_left: at.segments_left,
             since_switch: self.switched.map(|switched| at.now.saturating_sub(switched)),
             audio_only: self.audio_only,
         });
-        decision.map_or(Rung(0), |decision| {
-            if decision.changed {
-                self.switched = Some(at.now);
-            }
-            decision.target
-        })
+        let Some(decision) = decision else { return Rung(0) };
+        if decision.changed {
+            self.switched = Some(at.now);
+        }
+        if let Some(left) = decision.left {
+            left.note(&mut self.ladder);
+        }
+        decision.target
     }
 
     fn measured(&mut self, sample: &ThroughputSample) {
@@ -54,7 +61,7 @@ impl Adaptation for Player {
 
     fn progress(&mut self, at: &Arriving<'_>) -> Option<Rung> {
         let abandon = self.controller.progress(&Progress {
-            ladder: at.ladder,
+            ladder: &self.ladder,
             rung: at.rung,
             estimate: self.estimator.estimate(),
             received: at.received,
@@ -66,6 +73,9 @@ impl Adaptation for Player {
             abandoned: at.abandoned,
             audio_only: self.audio_only,
         })?;
+        if let Some(left) = abandon.left {
+            left.note(&mut self.ladder);
+        }
         Some(abandon.target)
     }
 }

@@ -106,11 +106,6 @@ impl Presentation {
         self.sizes.len()
     }
 
-    /// lab
-    pub fn bits_of(&self, segment: usize, rung: usize) -> f64 {
-        self.bits(segment, Rung(rung))
-    }
-
     /// The size of a segment in bits.
     pub(super) fn bits(&self, segment: usize, rung: Rung) -> f64 {
         self.sizes[segment][rung.0] as f64

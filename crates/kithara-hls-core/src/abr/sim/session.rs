@@ -16,12 +16,12 @@ pub struct Moment<'a> {
     pub now: Duration,
     /// Media ahead of the reader.
     pub buffered: Duration,
-    /// The most media there may be.
-    pub buffer_limit: Duration,
+    /// The most media there can be ahead of it: the limit or, live, the distance to the edge.
+    pub buffer_goal: Duration,
     /// The length of a segment.
     pub segment_duration: Duration,
-    /// Segments not yet requested, this one included.
-    pub segments_left: usize,
+    /// Segments not yet here, this one included; `None` in a live stream.
+    pub segments_left: Option<u64>,
 }
 
 /// What a player sees of a request under way.
@@ -41,22 +41,22 @@ pub struct Arriving<'a> {
     pub time_to_first_byte: Duration,
     /// Media ahead of the reader now.
     pub buffered: Duration,
-    /// The length of a segment.
+    /// The length of the segment.
     pub segment_duration: Duration,
-    /// How often this segment was cut already.
+    /// How often it was cut already.
     pub abandoned: u32,
 }
 
-/// An adaptation under test.
+/// An adaptation to be tried out.
 pub trait Adaptation {
-    /// The rung of the next segment. A rung outside of the ladder is taken as the highest.
+    /// The rung of the next segment. One that is not in the ladder is taken as the highest.
     fn choose(&mut self, at: &Moment<'_>) -> Rung;
 
     /// A request ended, whole or cut.
     fn measured(&mut self, sample: &ThroughputSample);
 
-    /// A request is under way: `Some(rung)` cuts it and asks for the segment again from a lower rung. By default
-    /// no request is cut.
+    /// A request is under way: a lower rung cuts it and asks for the segment again from there. By default no
+    /// request is cut.
     fn progress(&mut self, at: &Arriving<'_>) -> Option<Rung> {
         let _ = at;
         None
@@ -66,21 +66,33 @@ pub trait Adaptation {
 /// The conditions of a simulated session that are not the network's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimOptions {
-    /// The most media ahead of the reader. Default: 30 s.
+    /// The most media ahead of the reader; at least one segment is always allowed. Default: 30 s.
     pub buffer_limit: Duration,
-    /// How often a request under way is shown to the player. Default: 100 ms.
+    /// How often a request under way is shown to the player, counted from the request. Default: 100 ms.
     pub progress_interval: Duration,
     /// How often one segment may be cut. Default: 2.
-    pub max_abandons: u32,
+    pub most_abandons: u32,
+    /// Plays a live stream that begins this far behind its edge: a segment can be requested only once it is
+    /// whole at the origin. Default: `None`, everything is there.
+    pub live_hold_back: Option<Duration>,
+    /// Seeks away each time this many segments were requested: what is buffered is lost, and the wait for the
+    /// next segment is counted apart from the stalls. Default: `None`.
+    pub seek_every: Option<usize>,
 }
 
 impl Default for SimOptions {
     fn default() -> Self {
-        Self { buffer_limit: Duration::from_secs(30), progress_interval: Duration::from_millis(100), max_abandons: 2 }
+        Self {
+            buffer_limit: Duration::from_secs(30),
+            progress_interval: Duration::from_millis(100),
+            most_abandons: 2,
+            live_hold_back: None,
+            seek_every: None,
+        }
     }
 }
 
-/// Plays `presentation` over `trace` as `player` chooses.
+/// Plays `presentation` over `trace` as `player` chooses, and returns the account.
 pub fn play(
     presentation: &Presentation,
     trace: &NetworkTrace,
@@ -89,26 +101,30 @@ pub fn play(
 ) -> Playback {
     let mut session = Session::new(presentation, trace, options);
     for segment in 0..presentation.segments() {
+        session.seek_before(segment);
+        session.wait_for_room(segment);
         session.fetch(segment, player);
     }
-    session.finish()
+    session.account
 }
 
+/// All times are seconds of virtual time.
 struct Session<'a> {
     presentation: &'a Presentation,
     options: &'a SimOptions,
     link: Link<'a>,
     now: f64,
     buffered: f64,
-    started: bool,
-    stalled: f64,
-    stalls: u32,
-    in_stall: bool,
-    start_up: f64,
-    rungs: Vec<Rung>,
-    abandoned: u32,
-    wasted: f64,
-    received: f64,
+    silence: Silence,
+    account: Playback,
+}
+
+/// What it means that nothing is buffered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    StartUp,
+    Seek,
+    Stall,
 }
 
 enum Outcome {
@@ -124,137 +140,143 @@ impl<'a> Session<'a> {
             link: Link::new(trace),
             now: 0.0,
             buffered: 0.0,
-            started: false,
-            stalled: 0.0,
-            stalls: 0,
-            in_stall: false,
-            start_up: 0.0,
-            rungs: Vec::with_capacity(presentation.segments()),
-            abandoned: 0,
-            wasted: 0.0,
-            received: 0.0,
+            silence: Silence::StartUp,
+            account: Playback::new(presentation.segment_duration(), presentation.segments()),
         }
     }
 
-    fn segment_secs(&self) -> f64 {
+    fn segment(&self) -> f64 {
         self.presentation.segment_duration().as_secs_f64()
     }
 
-    fn pass(&mut self, time: f64) {
-        self.now += time;
-        if !self.started {
-            self.start_up += time;
-            return;
+    fn seek_before(&mut self, segment: usize) {
+        if self.options.seek_every.is_some_and(|every| segment > 0 && every > 0 && segment.is_multiple_of(every)) {
+            self.buffered = 0.0;
+            self.silence = Silence::Seek;
         }
-        let played = time.min(self.buffered);
-        self.buffered -= played;
-        if time > played {
-            self.stalled += time - played;
-            if !self.in_stall {
-                self.stalls += 1;
-                self.in_stall = true;
-            }
+    }
+
+    /// Waits until the next segment fits into the buffer and exists.
+    fn wait_for_room(&mut self, segment: usize) {
+        let excess = self.buffered + self.segment() - self.options.buffer_limit.as_secs_f64();
+        let unborn = self
+            .options
+            .live_hold_back
+            .map_or(0.0, |hold_back| (segment + 1) as f64 * self.segment() - hold_back.as_secs_f64() - self.now);
+        // A limit below one segment must not hold back the segment that playback waits for.
+        let wait = excess.min(self.buffered).max(unborn);
+        if wait > 0.0 {
+            self.link.idle(wait);
+            self.pass(wait);
         }
     }
 
     fn fetch(&mut self, segment: usize, player: &mut dyn Adaptation) {
-        let excess = self.buffered + self.segment_secs() - self.options.buffer_limit.as_secs_f64();
-        if excess > 0.0 {
-            self.link.idle(excess);
-            self.pass(excess);
-        }
-        let top = self.presentation.ladder().len() - 1;
-        let mut rung = Rung(
-            player
-                .choose(&Moment {
-                    ladder: self.presentation.ladder(),
-                    current: self.rungs.last().copied(),
-                    now: secs(self.now),
-                    buffered: secs(self.buffered),
-                    buffer_limit: self.options.buffer_limit,
-                    segment_duration: self.presentation.segment_duration(),
-                    segments_left: self.presentation.segments() - segment,
-                })
-                .0
-                .min(top),
-        );
+        let top = Rung(self.presentation.ladder().len() - 1);
+        let mut rung = player.choose(&self.moment(segment)).min(top);
         let mut cuts = 0;
         while let Outcome::Cut(lower) = self.request(segment, rung, cuts, player) {
             cuts += 1;
             rung = lower;
         }
-        self.buffered += self.segment_secs();
-        self.started = true;
-        self.in_stall = false;
-        self.rungs.push(rung);
+        self.account.rungs.push(rung);
+        self.buffered += self.segment();
+        self.silence = Silence::Stall;
     }
 
-    fn request(&mut self, segment: usize, rung: Rung, cuts: u32, player: &mut dyn Adaptation) -> Outcome {
-        let bits = self.presentation.bits(segment, rung);
-        let ttfb = self.link.request();
-        self.in_stall = false;
-        self.pass(ttfb);
-        let (mut got, mut elapsed) = (0.0, ttfb);
-        let watched = rung > Rung(0) && self.started && cuts < self.options.max_abandons;
-        let interval = if watched { self.options.progress_interval.as_secs_f64() } else { f64::INFINITY };
-        let mut outcome = Outcome::Whole;
-        let mut first = true;
-        loop {
-            let limit = if first { interval - ttfb % interval } else { interval };
-            first = false;
-            let limit = if limit.is_nan() { f64::INFINITY } else { limit };
-            let (more, time) = self.link.receive(bits - got, limit);
-            got += more;
-            elapsed += time;
-            self.pass(time);
-            if bits - got < 1e-6 {
-                break;
-            }
-            let cut = player.progress(&Arriving {
-                ladder: self.presentation.ladder(),
-                rung,
-                received: bytes(got),
-                length: bytes(bits),
-                elapsed: secs(elapsed),
-                time_to_first_byte: secs(ttfb),
-                buffered: secs(self.buffered),
-                segment_duration: self.presentation.segment_duration(),
-                abandoned: cuts,
-            });
-            if let Some(lower) = cut.filter(|lower| *lower < rung) {
-                self.abandoned += 1;
-                self.wasted += got;
-                outcome = Outcome::Cut(lower);
-                break;
-            }
+    fn moment(&self, segment: usize) -> Moment<'a> {
+        let silent = self.account.start_up + self.account.stalled + self.account.seeking;
+        let distance = self.options.live_hold_back.map_or(f64::INFINITY, |hold_back| hold_back.as_secs_f64() + silent);
+        let left = u64::try_from(self.presentation.segments() - segment).ok();
+        Moment {
+            ladder: self.presentation.ladder(),
+            current: self.account.rungs.last().copied(),
+            now: duration(self.now),
+            buffered: duration(self.buffered),
+            buffer_goal: duration(self.options.buffer_limit.as_secs_f64().min(distance)),
+            segment_duration: self.presentation.segment_duration(),
+            segments_left: left.filter(|_| self.options.live_hold_back.is_none()),
         }
-        self.received += got;
+    }
+
+    /// One request, to its end or to where the player cuts it.
+    fn request(&mut self, segment: usize, rung: Rung, cuts: u32, player: &mut dyn Adaptation) -> Outcome {
+        let mut silent = false;
+        let size = self.presentation.bits(segment, rung);
+        let wait = self.link.request();
+        silent |= self.pass(wait);
+        let (mut left, mut elapsed) = (size, wait);
+        let watched = rung > Rung(0) && cuts < self.options.most_abandons;
+        let cut = loop {
+            let limit = if watched { self.until_report(elapsed) } else { f64::INFINITY };
+            let (bits, time) = self.link.receive(left, limit);
+            left -= bits;
+            elapsed += time;
+            silent |= self.pass(time);
+            if left <= 0.0 {
+                break None;
+            }
+            let seen = self.arriving((size - left, size), (wait, elapsed), rung, cuts);
+            if let Some(lower) = player.progress(&seen).filter(|lower| *lower < rung) {
+                break Some(lower);
+            }
+        };
+        let got = size - left;
+        self.account.received_bits += got;
+        self.account.stalls += u32::from(silent && self.silence == Silence::Stall);
         player.measured(&ThroughputSample {
             bytes: bytes(got),
-            elapsed: secs(elapsed),
-            time_to_first_byte: secs(ttfb),
+            elapsed: duration(elapsed),
+            time_to_first_byte: duration(wait),
             source: SampleSource::Network,
         });
-        outcome
+        let Some(lower) = cut else { return Outcome::Whole };
+        self.account.abandoned += 1;
+        self.account.wasted_bits += got;
+        Outcome::Cut(lower)
     }
 
-    fn finish(self) -> Playback {
-        Playback {
-            rungs: self.rungs,
+    fn arriving(&self, (got, size): (f64, f64), (wait, elapsed): (f64, f64), rung: Rung, cuts: u32) -> Arriving<'a> {
+        Arriving {
+            ladder: self.presentation.ladder(),
+            rung,
+            received: bytes(got),
+            length: bytes(size),
+            elapsed: duration(elapsed),
+            time_to_first_byte: duration(wait),
+            buffered: duration(self.buffered),
             segment_duration: self.presentation.segment_duration(),
-            start_up: secs(self.start_up),
-            stalled: secs(self.stalled),
-            stalls: self.stalls,
-            abandoned: self.abandoned,
-            wasted_bits: self.wasted,
-            received_bits: self.received,
+            abandoned: cuts,
         }
     }
+
+    /// Time to the next report of a request that has taken `elapsed` so far.
+    fn until_report(&self, elapsed: f64) -> f64 {
+        let interval = self.options.progress_interval.as_secs_f64().max(1e-3);
+        // A report that is due now was just made; rounding must not make it twice.
+        let next = (elapsed / interval + 1e-9).floor() + 1.0;
+        next * interval - elapsed
+    }
+
+    /// Lets `time` go by and returns whether the reader ran dry in it.
+    fn pass(&mut self, time: f64) -> bool {
+        self.now += time;
+        let played = time.min(self.buffered);
+        self.buffered -= played;
+        let silent = time - played;
+        match self.silence {
+            Silence::StartUp => self.account.start_up += silent,
+            Silence::Seek => self.account.seeking += silent,
+            Silence::Stall => self.account.stalled += silent,
+        }
+        silent > 0.0
+    }
 }
 
-fn secs(time: f64) -> Duration {
-    Duration::from_secs_f64(time.max(0.0))
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
+
 fn bytes(bits: f64) -> u64 {
     (bits / 8.0).round() as u64
 }
