@@ -8,13 +8,16 @@ use std::{
     fmt,
     io::{self, Read, Seek, SeekFrom},
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
-use kithara_demux::Timestamp;
+use kithara_demux::{Container, Sniff, Timestamp, sniff};
 use kithara_stream::{ReadAt, RunReason, Source, StreamError};
 use symphonia::core::{
     codecs::CodecParameters,
@@ -35,13 +38,16 @@ use crate::{
     wake::Bell,
 };
 
+/// Bytes that tell ADTS from everything else.
+const SNIFFED: u64 = 1024;
+
 pub(crate) struct FileInput {
     source: Arc<dyn Source>,
     bell: Arc<Bell>,
     file: Option<OpenFile>,
     /// Where the reader is to go before the next packet.
     target: Option<Duration>,
-    /// Runs and formats to be told before the next packet.
+    /// What is to be told before the next packet, the last of it first.
     news: Vec<Found>,
     /// Nothing comes any more, until a seek.
     is_over: bool,
@@ -115,7 +121,9 @@ impl FileInput {
         if let Some(target) = self.target {
             self.go_to(target)?;
             self.target = None;
-            self.news.push(Found::Run { reason: RunReason::Seek, discard_until: None });
+            // What was found before is forgotten, the format as well.
+            let format = self.file.as_ref().ok_or(Stop::End)?.format()?;
+            self.news = vec![Found::Format(format), Found::Run { reason: RunReason::Seek, discard_until: None }];
         }
         if let Some(news) = self.news.pop() {
             return Ok(news);
@@ -137,13 +145,24 @@ impl FileInput {
     }
 
     fn open(&self) -> Result<OpenFile, Stop> {
-        let reader = || SourceReader { source: Arc::clone(&self.source), bell: Arc::clone(&self.bell), position: 0 };
+        let goes_back = Arc::new(AtomicBool::new(true));
+        let reader = || SourceReader {
+            source: Arc::clone(&self.source),
+            bell: Arc::clone(&self.bell),
+            goes_back: Arc::clone(&goes_back),
+            position: 0,
+        };
+        let mut head = Vec::new();
+        reader().take(SNIFFED).read_to_end(&mut head).map_err(|error| self.stop(error.into()))?;
+        // The reader of ADTS would guess the duration from places all over the file, each of them a request.
+        goes_back.store(sniff(&head, true) != Sniff::Media(Container::Adts), Ordering::Relaxed);
         let edit = edit::read(&mut reader()).map_err(|error| self.stop(error.into()))?;
         let stream = MediaSourceStream::new(Box::new(reader()), Default::default());
         let options = (FormatOptions::default(), MetadataOptions::default());
         let reader = symphonia::default::get_probe()
             .probe(&Hint::new(), stream, options.0, options.1)
             .map_err(|error| self.stop(error))?;
+        goes_back.store(true, Ordering::Relaxed);
         let time_base = TimeBase::from_recip(NonZeroU32::MIN);
         let mut file =
             OpenFile { reader, track: 0, time_base, sample_rate: 0, codec: SoundCodec::Other, edit, duration: None };
@@ -179,8 +198,9 @@ impl FileInput {
 
     fn stop(&self, error: SymphoniaError) -> Stop {
         match error {
+            // Whatever a reader makes of the error that interrupted it.
+            _ if self.bell.is_interrupted() => Stop::Interrupted,
             SymphoniaError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => Stop::End,
-            SymphoniaError::IoError(_) if self.bell.is_interrupted() => Stop::Interrupted,
             SymphoniaError::IoError(error) => Stop::Failed(DecodeError::feed(error)),
             error => Stop::Failed(DecodeError::because(DecodeErrorKind::Container, error)),
         }
@@ -256,6 +276,8 @@ impl OpenFile {
 pub(crate) struct SourceReader {
     source: Arc<dyn Source>,
     bell: Arc<Bell>,
+    /// Whether container readers may read anywhere. They ask whenever they want to.
+    goes_back: Arc<AtomicBool>,
     position: u64,
 }
 
@@ -317,7 +339,7 @@ impl Seek for SourceReader {
 
 impl MediaSource for SourceReader {
     fn is_seekable(&self) -> bool {
-        self.source.byte_len().is_some()
+        self.goes_back.load(Ordering::Relaxed) && self.source.byte_len().is_some()
     }
 
     fn byte_len(&self) -> Option<u64> {

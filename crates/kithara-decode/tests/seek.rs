@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kithara_decode::{DecodeOptions, Output, Pcm, PcmReader, PcmSpec, Player};
 use kithara_stream::{Container, Feed, RunReason};
-use support::{STEREO_48, Script, file_feed, hear, read_exact, segments, units};
+use support::{STEREO_48, Script, difference, file_feed, hear, read_exact, segments, units};
 
 /// Frames compared behind each target.
 const COMPARED: usize = 700;
@@ -48,12 +48,6 @@ fn check(name: &str, feed: impl Fn() -> Feed, tolerance: f64) {
         let position = spec.duration_of((frame + COMPARED) as u64);
         assert!(reader.position().abs_diff(position) < Duration::from_nanos(3), "{name}: {:?}", reader.position());
     }
-}
-
-/// Root mean square of the difference.
-fn difference(heard: &[f32], want: &[f32]) -> f64 {
-    let squares = heard.iter().zip(want).map(|(heard, want)| f64::from(heard - want).powi(2));
-    (squares.sum::<f64>() / heard.len() as f64).sqrt()
 }
 
 #[track_caller]

@@ -23,3 +23,4 @@ ff "$(stereo 48000 2.9)" -c:a aac -b:a 48k "${EXACT[@]}" -movflags +faststart fa
 ff "$(mono 16000 1.9)" -c:a alac "${EXACT[@]}" alac.m4a
 ff "$(stereo 48000 2.9)" -c:a aac -b:a 48k "${EXACT[@]}" tones.aac
 ff "$(mono 22050 1.9)" -c:a aac -b:a 24k "${EXACT[@]}" low_rate.aac
+ff "$(mono 48000 0.2)" -c:a libopus -b:a 16k "${EXACT[@]}" opus.ogg

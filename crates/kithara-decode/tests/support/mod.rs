@@ -96,6 +96,12 @@ impl Script {
         script
     }
 
+    /// The unit of that index has this body.
+    pub(crate) fn with_body(mut self, index: usize, body: UnitBody) -> Self {
+        self.waiting[index].body = body;
+        self
+    }
+
     /// The unit of that index is cut after so many bytes, and delivered again by a run of its own.
     pub(crate) fn cut(mut self, index: usize, bytes: usize) -> Self {
         let unit = &mut self.waiting[index];
@@ -276,4 +282,10 @@ pub(crate) fn check_tones(samples: &[f32], spec: PcmSpec, start: usize, delay: u
         checked += 1;
     }
     assert!(checked > 0, "nothing to check in {frames} frames");
+}
+
+/// Root mean square of the difference.
+pub(crate) fn difference(heard: &[f32], want: &[f32]) -> f64 {
+    let squares = heard.iter().zip(want).map(|(heard, want)| f64::from(heard - want).powi(2));
+    (squares.sum::<f64>() / heard.len() as f64).sqrt()
 }
