@@ -204,7 +204,10 @@ impl Driver {
             Order::Command(command) => self.feed(Input::Command(command)),
             Order::MediaTime { unit, time } => self.feed(Input::MediaTime { unit, time }),
             Order::Feed { reader, items } => {
-                self.feeds.insert(reader, items);
+                // A feed that nothing will fill is closed, and its reader finds the reason on the shelf.
+                if !self.over {
+                    self.feeds.insert(reader, items);
+                }
             }
             // Handled where it ends the loop.
             Order::Close { .. } => {}
@@ -433,17 +436,14 @@ impl Driver {
         let error = self.error_of(failure);
         self.over = true;
         self.running.drain().for_each(|(_, cancel)| cancel.cancel());
-        let readers: Vec<ReaderId> = self.feeds.keys().copied().collect();
-        for reader in readers {
-            self.hand_over(reader, Item::Failed(error.clone()));
-        }
+        self.parts.shelf.close(error.clone());
+        self.feeds.clear();
         let units: Vec<UnitKey> = self.shelved.keys().copied().collect();
         for unit in units {
             let Some(shelved) = self.shelved.get(&unit).filter(|shelved| !shelved.body.is_finished()) else { continue };
             let (slot, error) = (Arc::clone(&shelved.slot), error.clone());
             self.spawn(self.parts.cancel.clone(), async move { slot.lock().await.fail(error) });
         }
-        self.parts.shelf.close(error);
     }
 
     fn spawn(&self, cancel: CancellationToken, task: impl Future<Output = ()> + Send + 'static) {

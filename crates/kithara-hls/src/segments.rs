@@ -114,7 +114,9 @@ impl Segments {
                 self.asked = true;
                 self.shared.shelf.say(self.reader, Demand::Next);
             }
-            let item = self.items.recv().await.ok_or(HlsError::Closed)?;
+            let Some(item) = self.items.recv().await else {
+                return Err(self.shared.shelf.over().unwrap_or(HlsError::Closed));
+            };
             self.asked = false;
             match item {
                 Item::End => return Ok(None),

@@ -133,6 +133,11 @@ impl Shelf {
         (said, std::mem::take(&mut inner.lost))
     }
 
+    /// Why the session is over, if it is.
+    pub(crate) fn over(&self) -> Option<HlsError> {
+        self.lock().over.clone()
+    }
+
     /// The stream a reader reads, once it has been given one.
     pub(crate) fn media(&self, reader: ReaderId) -> Option<MediaId> {
         self.lock().cursors.get(&reader)?.media

@@ -185,12 +185,15 @@ impl Session {
             return self.tell_entered(track, media, msn, None, start);
         }
         let media = adaptive.media.and_then(|media| self.medias.get(&media));
-        let Some(media) = media.filter(|_| !adaptive.ended && adaptive.switching_to.is_none()) else { return };
+        let Some(media) = media.filter(|_| adaptive.switching_to.is_none()) else { return };
         if adaptive.is_at_end(media) {
-            adaptive.ended = true;
+            // Whoever asks again gets the same answer.
+            let first = !std::mem::replace(&mut adaptive.ended, true);
             adaptive.asks = false;
             self.act(Action::EndOfStream { reader: id });
-            self.tell(HlsEvent::EndOfStream { track });
+            if first {
+                self.tell(HlsEvent::EndOfStream { track });
+            }
         }
     }
 
@@ -221,8 +224,12 @@ impl Session {
         for (idx, piece) in media.layout.pieces().iter().enumerate().skip(cursor) {
             let len = media.layout.len_of(idx).unwrap_or_else(|| media.likely_bytes(piece.duration));
             bytes = bytes.saturating_add(len);
-            let fits = bytes <= self.options.playback.buffer_bytes && time < self.options.playback.buffer_goal;
-            if idx > cursor && !(flat.reads_on && fits) {
+            let limit = self.options.playback.buffer_bytes;
+            let fits = bytes <= limit && time < self.options.playback.buffer_goal;
+            // What is here or coming was planned by a guess of its length, and is not given up because that was low.
+            let here = matches!(self.units.state(piece.unit), Some(UnitState::Ready { .. } | UnitState::Fetching(_)));
+            let stays = here && bytes <= limit.saturating_add(limit / 2);
+            if idx > cursor && !(flat.reads_on && (fits || stays)) {
                 return;
             }
             time = time.saturating_add(piece.duration);

@@ -247,8 +247,8 @@ impl Session {
                 flat.pending = None;
                 flat.wants_length = false;
             }
-            Some(ReaderState::Adaptive(adaptive)) if adaptive.media.is_none() && !adaptive.ended => {
-                adaptive.ended = true;
+            Some(ReaderState::Adaptive(adaptive)) if adaptive.media.is_none() && adaptive.asks => {
+                adaptive.asks = false;
             }
             _ => return,
         }
