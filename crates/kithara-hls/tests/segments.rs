@@ -339,3 +339,36 @@ async fn a_segment_is_handed_over_before_it_is_whole() {
     assert_eq!(segment.container, Container::MpegTs);
     assert!(segment.timestamp_offset.is_some(), "the first bytes are enough");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_end_comes_the_end_again() {
+    let origin = serve(fixtures());
+    let session = session(&playlist(&origin, "adts"), quick());
+    let mut stream = segments(&session, Track::Main).await;
+    let mut events = session.events();
+    assert_eq!(rest(&mut stream).await.len(), 5);
+    for _ in 0..3 {
+        assert!(next(&mut stream).await.is_none());
+    }
+    let mut ends = 0;
+    while let Ok(event) = events.try_recv() {
+        ends += u32::from(matches!(event, HlsEvent::EndOfStream { .. }));
+    }
+    assert_eq!(ends, 1, "it is told once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failure_comes_the_failure_again() {
+    let origin = serve(fixtures());
+    for (path, track) in [("/nothing.m3u8", Track::Main), ("/adts/index.m3u8", Track::Audio)] {
+        let session = session(&origin.url(path), quick());
+        let mut stream = segments(&session, track).await;
+        let failed = in_time(stream.next()).await.expect_err("there is nothing");
+        for _ in 0..3 {
+            let again = in_time(stream.next()).await.expect_err("there is nothing");
+            assert_eq!(again.to_string(), failed.to_string());
+        }
+        let late = in_time(segments(&session, track).await.next()).await.expect_err("there is nothing");
+        assert_eq!(late.to_string(), failed.to_string());
+    }
+}
