@@ -30,8 +30,8 @@
 //!   heard where the container says so (edit list, iTunSMPB, LAME).
 //! - **Seamless.** The decoder is kept while runs are compatible, and nothing is heard twice where they meet, so how many
 //!   samples come out does not depend on how often the feed switched.
-//! - **Robust.** A packet that cannot be decoded is silence of its length. No input makes the worker panic on purpose; if a
-//!   codec does, readers get an error instead of waiting for ever.
+//! - **Robust.** A packet that cannot be decoded is silence of its length. Should a codec panic, the stream fails with an
+//!   error; no reader waits for ever.
 //!
 //! # Codecs
 //!
