@@ -97,6 +97,12 @@ impl Failure {
         self
     }
 
+    /// The same failure with what was being done to what, unless that is named already.
+    pub(crate) fn while_doing_to(self, doing: &str, what: &str) -> Self {
+        let is_named = self.message.contains(what);
+        if is_named { self.while_doing(doing) } else { self.while_doing(&format!("{doing} {what}")) }
+    }
+
     pub(crate) fn with_hint(mut self, hint: &'static str) -> Self {
         self.hint = Some(hint);
         self
@@ -141,19 +147,17 @@ impl From<FetchError> for Failure {
     }
 }
 
-/// The text of an error and of what lies below it, each thing said once.
+/// The text of an error and of its first cause, which is mostly what the system said.
 fn story(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str("\n  because: ");
-            text.push_str(&cause_text);
-        }
-        below = cause.source();
+    let text = error.to_string();
+    let mut first = error.source();
+    while let Some(below) = first.and_then(Error::source) {
+        first = Some(below);
     }
-    text
+    match first.map(ToString::to_string) {
+        Some(first) if !text.contains(&first) => format!("{text}\n  because: {first}"),
+        _ => text,
+    }
 }
 
 type Verdict = (Class, Option<&'static str>);

@@ -81,7 +81,7 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     let progress = Progress::new(verbose);
     let meter = Arc::new(Meter::default());
     let params = params(args, &meter)?;
-    let cannot_save = |failure: Failure| failure.while_doing(&format!("cannot save {}", target.shown()));
+    let cannot_save = |failure: Failure| failure.while_doing_to("cannot save", &target.shown());
     let cannot_open = |error| match (error, args.variant) {
         (HlsError::NoSuitableVariant, VariantArg::Number(_)) => HlsError::VariantNotFound,
         (error, _) => error,
