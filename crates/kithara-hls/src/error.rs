@@ -29,7 +29,7 @@ pub enum HlsError {
     PlaylistParse {
         /// Which playlist.
         url: Option<RedactedUrl>,
-        /// What is wrong with it.
+        /// What is wrong with it, and in which line.
         reason: Arc<str>,
     },
     /// The variant that was asked for is not in the playlist. Trying again does not help.
@@ -134,8 +134,9 @@ impl HlsError {
         }
     }
 
-    /// The error an application sees for a failure of the session, with the driver's own error behind it.
-    pub(crate) fn from_failure(failure: &Failure, source: Option<Self>) -> Self {
+    /// The error an application sees for a failure of the session, with the driver's own error behind it. `url` is that
+    /// of the playlist, where the failure is about one.
+    pub(crate) fn from_failure(failure: &Failure, url: Option<RedactedUrl>, source: Option<Self>) -> Self {
         match (failure.subject, failure.cause.kind) {
             (_, FailureKind::NoMedia) => Self::NoSuitableVariant,
             (_, FailureKind::UnknownOffset) => Self::UnknownOffset,
@@ -148,8 +149,10 @@ impl HlsError {
                 source => Self::KeyProcessing { reason: "the key cannot be had".into(), source: source.map(Arc::new) },
             },
             (Subject::Unit(_), _) => Self::SegmentNotFound { failure: failure.clone(), source: source.map(Arc::new) },
-            (Subject::Playlist(_), FailureKind::Playlist) => source
-                .unwrap_or_else(|| Self::PlaylistParse { url: None, reason: "the playlist cannot be used".into() }),
+            (Subject::Playlist(_), FailureKind::Playlist) => {
+                let reason = failure.cause.detail.as_deref().unwrap_or("it is no playlist");
+                source.unwrap_or_else(|| Self::PlaylistParse { url, reason: reason.into() })
+            }
             (Subject::Playlist(_) | Subject::Session, kind) => {
                 source.unwrap_or_else(|| Self::Driver(format!("{kind:?}").into()))
             }

@@ -89,9 +89,9 @@ impl Session {
 
     fn primary_arrived(&mut self, text: &PlaylistText) {
         match self.parse(text, self.medias.get(&ONLY).and_then(Media::snapshot)) {
-            Err(_) => self.primary_failed(FetchFailure::new(FailureKind::Playlist)),
+            Err(error) => self.primary_failed(FetchFailure::playlist(error)),
             Ok(Playlist::Multivariant(_)) if self.primary.is_media => {
-                self.primary_failed(FetchFailure::new(FailureKind::Playlist));
+                self.primary_failed(FetchFailure::playlist("a multivariant playlist where one of segments was before"));
             }
             Ok(Playlist::Multivariant(playlist)) => {
                 self.primary.load = Load::Idle { due: None };
@@ -100,7 +100,7 @@ impl Session {
                 self.wake_units(PlaylistId::Primary);
             }
             Ok(Playlist::Media(_)) if self.multivariant.is_some() => {
-                self.primary_failed(FetchFailure::new(FailureKind::Playlist));
+                self.primary_failed(FetchFailure::playlist("segments where a multivariant playlist was before"));
             }
             Ok(Playlist::Media(playlist)) => {
                 self.primary.is_media = true;
@@ -236,9 +236,10 @@ impl Session {
         let previous = media.snapshot();
         match self.parse(text, previous) {
             Ok(Playlist::Media(playlist)) => self.take_media(id, playlist, started, text.from_store),
-            Ok(Playlist::Multivariant(_)) | Err(_) => {
-                self.media_failed(id, FetchFailure::new(FailureKind::Playlist));
+            Ok(Playlist::Multivariant(_)) => {
+                self.media_failed(id, FetchFailure::playlist("a multivariant playlist where one of segments is named"));
             }
+            Err(error) => self.media_failed(id, FetchFailure::playlist(error)),
         }
     }
 

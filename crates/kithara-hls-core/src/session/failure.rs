@@ -76,12 +76,20 @@ pub struct FetchFailure {
     pub retry_after: Option<Duration>,
     /// The driver's own number for the full error, handed back in events and [`Failure`]s.
     pub report: u64,
+    /// What the session itself found wrong, for people: with a playlist, the line and the reason. Quotes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 impl FetchFailure {
-    /// A failure of `kind` without status, wait or report.
+    /// A failure of `kind` without status, wait, report or detail.
     pub fn new(kind: FailureKind) -> Self {
-        Self { kind, status: None, retry_after: None, report: 0 }
+        Self { kind, status: None, retry_after: None, report: 0, detail: None }
+    }
+
+    /// A playlist that cannot be used, and why.
+    pub(super) fn playlist(reason: impl fmt::Display) -> Self {
+        Self { detail: Some(reason.to_string()), ..Self::new(FailureKind::Playlist) }
     }
 }
 
