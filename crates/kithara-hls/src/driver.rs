@@ -10,11 +10,11 @@ use std::{
 };
 
 use kithara_demux::Container;
-use kithara_fetch::{Ask, AskReason, FetchError, UrlResolver, resolve_in_time};
+use kithara_fetch::{Ask, AskReason, FetchError, UrlResolver, net::RedactedUrl, resolve_in_time};
 use kithara_hls_core::{
     session::{
         Action, Command, Delivered, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId, PlaylistId,
-        PlaylistText, ReaderId, Session, Status, UnitKey, UnitRequest,
+        PlaylistText, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
     },
     time::{MediaTime, Now, Tick, WallTime},
 };
@@ -117,6 +117,8 @@ pub(crate) struct Driver {
     shelved: HashMap<UnitKey, Shelved>,
     running: HashMap<FetchId, CancellationToken>,
     feeds: HashMap<ReaderId, mpsc::Sender<Item>>,
+    /// Where playlists were last loaded from, for errors.
+    playlists: HashMap<PlaylistId, RedactedUrl>,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
     /// Full errors by the number the session knows them by; the oldest go first.
@@ -142,6 +144,7 @@ impl Driver {
             shelved: HashMap::new(),
             running: HashMap::new(),
             feeds: HashMap::new(),
+            playlists: HashMap::new(),
             reports,
             inbox,
             errors: BTreeMap::new(),
@@ -263,11 +266,15 @@ impl Driver {
         while self.errors.len() > ERRORS {
             self.errors.pop_first();
         }
-        FetchFailure { kind: failed.kind, status, retry_after, report: self.next_error }
+        FetchFailure { kind: failed.kind, status, retry_after, report: self.next_error, detail: None }
     }
 
     fn error_of(&self, failure: &Failure) -> HlsError {
-        HlsError::from_failure(failure, self.errors.get(&failure.cause.report).cloned())
+        let url = match failure.subject {
+            Subject::Playlist(id) => self.playlists.get(&id).cloned(),
+            Subject::Unit(_) | Subject::Session => None,
+        };
+        HlsError::from_failure(failure, url, self.errors.get(&failure.cause.report).cloned())
     }
 
     fn feed(&mut self, input: Input) {
@@ -351,6 +358,7 @@ impl Driver {
     }
 
     fn load_playlist(&mut self, id: PlaylistId, url: Url, again: bool) {
+        self.playlists.insert(id, RedactedUrl::new(&url));
         let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
         self.spawn(self.parts.cancel.clone(), async move {
             let result = load_playlist(requests, url, again).await;
@@ -392,6 +400,11 @@ impl Driver {
 
     /// Readers of a unit that will never be whole get what there is, then the reason; also those who come later.
     fn end_unit(&mut self, unit: UnitKey, end: impl FnOnce(&mut Slot) + Send + 'static) {
+        // A body that is whole was given up because it has another length than was known: its readers stand at wrong
+        // places, and the end of it is none.
+        if self.shelved.get(&unit).is_some_and(|shelved| shelved.body.is_finished()) {
+            self.shelved.remove(&unit);
+        }
         let shelved = self.shelved.entry(unit).or_insert_with(Shelved::new);
         self.parts.shelf.put(unit, shelved.body.clone());
         // A cancelled attempt may still be on its way out.
