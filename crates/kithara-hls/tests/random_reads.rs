@@ -297,6 +297,23 @@ async fn a_segment_that_is_too_short_is_no_less_an_error_when_its_length_was_ask
     }
 }
 
+/// The origin exchanged it between the question and the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_of_another_length_than_was_told_is_an_error_and_no_wait() {
+    for at in [7_400, 14_500] {
+        let origin = serve(fixtures());
+        let source = open(&playlist(&origin, "ts_aac"), resolving()).await;
+        in_time(poll_fn(|cx| source.poll_len(cx))).await.expect("lengths can be had");
+        origin.put("/ts_aac/seg1.ts", file("ts_aac/seg4.ts"));
+        let (bytes, error) = read_range(&source, at..20_000).await;
+        assert!(error.is_some(), "{} bytes at {at}", bytes.len());
+        let delivered = (7_332_u64 + 6_956).saturating_sub(at);
+        assert!(bytes.len() as u64 <= delivered, "nothing behind the end of what was delivered: {}", bytes.len());
+        let (bytes, error) = read_range(&source, 22_000..22_100).await;
+        assert!(error.is_none() && bytes == truth("ts_aac")[22_000..22_100], "{error:?}");
+    }
+}
+
 /// Packets of a transport stream without payload, numbered so that no two are the same.
 fn packets(count: u32) -> Vec<u8> {
     let packet = |n: u32| {
