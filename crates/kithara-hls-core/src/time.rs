@@ -17,9 +17,7 @@ pub use media::MediaTime;
 pub use wall::{InvalidDate, WallTime};
 
 /// Nanoseconds since the session's own zero. Monotonic; reaches 584 years.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tick(u64);
 
@@ -50,9 +48,7 @@ impl Tick {
     /// `self + time`, or `None` past [`Tick::MAX`].
     #[must_use]
     pub fn checked_add(self, time: Duration) -> Option<Self> {
-        self.0
-            .checked_add(u64::try_from(time.as_nanos()).ok()?)
-            .map(Self)
+        self.0.checked_add(u64::try_from(time.as_nanos()).ok()?).map(Self)
     }
 
     /// `self + time`, at most [`Tick::MAX`].
@@ -140,68 +136,38 @@ mod tests {
     #[test]
     fn ticks_stop_at_both_ends() {
         assert_eq!(Tick::MAX + Duration::from_secs(1), Tick::MAX);
-        assert_eq!(
-            Tick::from_millis(1).saturating_sub(Duration::from_secs(1)),
-            Tick::ZERO
-        );
+        assert_eq!(Tick::from_millis(1).saturating_sub(Duration::from_secs(1)), Tick::ZERO);
         assert_eq!(Tick::ZERO - Tick::from_millis(5), Duration::ZERO);
-        assert_eq!(
-            Tick::from_millis(5) - Tick::from_millis(2),
-            Duration::from_millis(3)
-        );
+        assert_eq!(Tick::from_millis(5) - Tick::from_millis(2), Duration::from_millis(3));
         assert_eq!(Tick::MAX.checked_add(Duration::from_nanos(1)), None);
         assert_eq!(Tick::ZERO.checked_add(Duration::MAX), None);
     }
 
     #[test]
     fn media_time_converts_ticks_of_any_clock() {
-        assert_eq!(
-            MediaTime::from_ticks(90_000, 90_000),
-            Some(MediaTime::from_nanos(1_000_000_000))
-        );
-        assert_eq!(
-            MediaTime::from_ticks(-1, 3),
-            Some(MediaTime::from_nanos(-333_333_333))
-        );
+        assert_eq!(MediaTime::from_ticks(90_000, 90_000), Some(MediaTime::from_nanos(1_000_000_000)));
+        assert_eq!(MediaTime::from_ticks(-1, 3), Some(MediaTime::from_nanos(-333_333_333)));
         assert_eq!(MediaTime::from_ticks(1, 0), None);
         assert_eq!(MediaTime::from_ticks(i64::MAX, 1), None);
     }
 
     #[test]
     fn media_time_prints_seconds() {
-        assert_eq!(
-            MediaTime::from_nanos(-1_500_000_000).to_string(),
-            "-1.500000000"
-        );
-        assert_eq!(
-            MediaTime::from(Duration::from_millis(12_034)).to_string(),
-            "12.034000000"
-        );
+        assert_eq!(MediaTime::from_nanos(-1_500_000_000).to_string(), "-1.500000000");
+        assert_eq!(MediaTime::from(Duration::from_millis(12_034)).to_string(), "12.034000000");
     }
 
     #[test]
     fn differences_of_extremes_do_not_overflow() {
-        assert_eq!(
-            MediaTime::MAX.checked_since(MediaTime::from_nanos(i64::MIN)),
-            Some(Duration::from_nanos(u64::MAX))
-        );
-        assert_eq!(
-            WallTime::from_millis(i64::MIN).checked_sub(Duration::from_millis(1)),
-            None
-        );
-        assert_eq!(
-            WallTime::from_millis(i64::MIN).since(WallTime::from_millis(i64::MAX)),
-            Duration::ZERO
-        );
+        assert_eq!(MediaTime::MAX.checked_since(MediaTime::from_nanos(i64::MIN)), Some(Duration::from_nanos(u64::MAX)));
+        assert_eq!(WallTime::from_millis(i64::MIN).checked_sub(Duration::from_millis(1)), None);
+        assert_eq!(WallTime::from_millis(i64::MIN).since(WallTime::from_millis(i64::MAX)), Duration::ZERO);
     }
 
     #[test]
     fn now_is_serialized_without_an_absent_date() {
         let json = serde_json::to_string(&Now::at(Tick::from_nanos(7))).unwrap();
         assert_eq!(json, r#"{"at":7}"#);
-        assert_eq!(
-            serde_json::from_str::<Now>(&json).unwrap(),
-            Now::at(Tick::from_nanos(7))
-        );
+        assert_eq!(serde_json::from_str::<Now>(&json).unwrap(), Now::at(Tick::from_nanos(7)));
     }
 }

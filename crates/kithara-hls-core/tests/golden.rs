@@ -3,6 +3,8 @@
 //! A change of behaviour shows as a change of these files. `UPDATE_GOLDEN=1 cargo test -p kithara-hls-core --test golden`
 //! writes them anew; read the difference before you commit it.
 
+#![expect(clippy::disallowed_methods, reason = "a test reads what it expects, and writes it when it is asked to")]
+
 use std::{fs, path::Path, time::Duration};
 
 use kithara_hls_core::{

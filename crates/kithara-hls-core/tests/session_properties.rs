@@ -67,13 +67,8 @@ fn deeds() -> impl Strategy<Value = Vec<(u64, Command)>> {
     prop::collection::vec((0_u64..60_000, prop_oneof![seek, select]), 0..4)
 }
 
-/// Few, because each is a whole session; more with `PROPTEST_CASES`.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn every_session_comes_to_an_end_and_replays_to_the_same(world in worlds(), options in options(), deeds in deeds()) {

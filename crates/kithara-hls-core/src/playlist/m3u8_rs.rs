@@ -166,7 +166,7 @@ impl DateRange {
     #[must_use]
     pub fn to_m3u8_rs(&self) -> Option<theirs::DateRange> {
         let attributes = self.attributes.iter().map(|(name, value)| (name.to_string(), attribute(value)));
-        let (extension, other) = attributes.partition(|(name, _): &(String, _)| name.starts_with("X-"));
+        let (extension, other): (Vec<_>, Vec<_>) = attributes.partition(|(name, _)| name.starts_with("X-"));
         Some(theirs::DateRange {
             id: self.id.to_string(),
             class: string(&self.class),
@@ -174,9 +174,9 @@ impl DateRange {
             end_date: self.end_date.and_then(|date| date.to_string().parse().ok()),
             duration: self.duration.map(|duration| duration.as_secs_f64()),
             planned_duration: self.planned_duration.map(|duration| duration.as_secs_f64()),
-            x_prefixed: Some(extension),
+            x_prefixed: others(extension),
             end_on_next: self.end_on_next,
-            other_attributes: Some(other),
+            other_attributes: others(other),
         })
     }
 }
@@ -190,7 +190,7 @@ fn attribute(value: &AttributeValue) -> theirs::QuotedOrUnquoted {
 
 fn variant(variant: &Variant, is_i_frame: bool) -> theirs::VariantStream {
     let quoted = [
-        ("SUPPLEMENTAL-CODECS", variant.supplemental_codecs.as_ref().map(|codecs| codecs.as_str())),
+        ("SUPPLEMENTAL-CODECS", variant.supplemental_codecs.as_ref().map(super::Codecs::as_str)),
         ("ALLOWED-CPC", variant.allowed_cpc.as_deref()),
         ("REQ-VIDEO-LAYOUT", variant.req_video_layout.as_deref()),
         ("STABLE-VARIANT-ID", variant.stable_variant_id.as_deref()),
@@ -207,12 +207,12 @@ fn variant(variant: &Variant, is_i_frame: bool) -> theirs::VariantStream {
         is_i_frame,
         uri: variant.uri.as_str().to_owned(),
         bandwidth: variant.bandwidth.bits_per_second(),
-        average_bandwidth: variant.average_bandwidth.map(|rate| rate.bits_per_second()),
+        average_bandwidth: variant.average_bandwidth.map(crate::BitRate::bits_per_second),
         codecs: variant.codecs.as_ref().map(|codecs| codecs.as_str().to_owned()),
         resolution: variant
             .resolution
             .map(|it| theirs::Resolution { width: it.width.into(), height: it.height.into() }),
-        frame_rate: variant.frame_rate.map(|rate| rate.as_f64()),
+        frame_rate: variant.frame_rate.map(super::FrameRate::as_f64),
         hdcp_level: variant.hdcp_level.as_ref().map(|level| match level {
             HdcpLevel::None => theirs::HDCPLevel::None,
             HdcpLevel::Type0 => theirs::HDCPLevel::Type0,
@@ -226,8 +226,17 @@ fn variant(variant: &Variant, is_i_frame: bool) -> theirs::VariantStream {
             ClosedCaptions::None => theirs::ClosedCaptionGroupId::None,
             ClosedCaptions::Group(group) => theirs::ClosedCaptionGroupId::GroupId(group.to_string()),
         }),
-        other_attributes: Some(quoted.chain(plain).map(|(name, value)| (name.to_owned(), value)).collect()),
+        other_attributes: others(quoted.chain(plain).map(|(name, value)| (name.to_owned(), value))),
     }
+}
+
+/// Attributes without a field of their own; that crate has no map for none.
+fn others<M: FromIterator<(String, theirs::QuotedOrUnquoted)>>(
+    attributes: impl IntoIterator<Item = (String, theirs::QuotedOrUnquoted)>,
+) -> Option<M> {
+    let mut attributes = attributes.into_iter().peekable();
+    attributes.peek()?;
+    Some(attributes.collect())
 }
 
 fn quoted_string(text: &str) -> theirs::QuotedOrUnquoted {
@@ -259,7 +268,7 @@ fn rendition(rendition: &Rendition) -> theirs::AlternativeMedia {
         instream_id: rendition.instream_id.as_deref().and_then(|id| id.parse().ok()),
         characteristics: rendition.characteristics.as_ref().map(|it| it.as_str().to_owned()),
         channels: rendition.channels.as_ref().map(|it| it.as_str().to_owned()),
-        other_attributes: Some(numbers.chain(id).collect()),
+        other_attributes: others(numbers.chain(id)),
     }
 }
 
@@ -273,6 +282,6 @@ fn session_data(data: &SessionData) -> theirs::SessionData {
             SessionValue::Json(uri) | SessionValue::Raw(uri) => theirs::SessionDataField::Uri(uri.as_str().to_owned()),
         },
         language: string(&data.language),
-        other_attributes: Some(format.into_iter().collect()),
+        other_attributes: others(format),
     }
 }

@@ -31,7 +31,8 @@ impl Uri {
     ///
     /// `origins` is handed from call to call: the URIs of a playlist mostly share a few.
     pub(super) fn within(source: &Arc<Source>, raw: &str, origins: &mut Origins) -> Result<Self, url::ParseError> {
-        if !is_plain_path(raw) && !origins.contain(raw) {
+        let plain = is_plain_path(raw) && !source.base.cannot_be_a_base();
+        if !plain && !origins.contain(raw) {
             source.base.join(raw)?;
             origins.remember(raw);
         }
@@ -125,7 +126,7 @@ impl fmt::Debug for Uri {
     }
 }
 
-/// Whether `raw` is a path and perhaps a query, which every HTTP base resolves.
+/// Whether `raw` is a path and perhaps a query, which every base resolves that has paths.
 fn is_plain_path(raw: &str) -> bool {
     // Without a colon there is no scheme, without two slashes no host. Control characters would be dropped first.
     // Looking at every byte without a way out is what the compiler can vectorize.
@@ -205,11 +206,15 @@ mod tests {
 
     #[track_caller]
     fn agrees_with_trying(raw: &str, origin: &str) {
-        let mut known = Origins::default();
-        let source = Arc::new(Source { base: Arc::new(base()), text: raw.into() });
-        let _ = Uri::within(&source, origin, &mut known);
-        let resolves = base().join(raw).is_ok();
-        assert_eq!(Uri::within(&source, raw, &mut known).is_ok(), resolves, "{raw:?} after {origin:?}");
+        for base in [base().as_str(), "file:///", "data:text/plain,x", "x://y/z"] {
+            let base = Url::parse(base).unwrap();
+            let mut known = Origins::default();
+            let source = Arc::new(Source { base: Arc::new(base.clone()), text: raw.into() });
+            let _ = Uri::within(&source, origin, &mut known);
+            let resolves = base.join(raw).ok();
+            let found = Uri::within(&source, raw, &mut known).ok().map(|uri| uri.url());
+            assert_eq!(found, resolves, "{raw:?} after {origin:?} relative to {base}");
+        }
     }
 
     proptest! {

@@ -10,15 +10,15 @@ use kithara_hls_core::{
 use url::Url;
 
 /// The length of every segment.
-pub const FOUR: Duration = Duration::from_secs(4);
+pub(crate) const FOUR: Duration = Duration::from_secs(4);
 
 /// Where the stream is.
-pub fn url() -> Url {
+pub(crate) fn url() -> Url {
     Url::parse("http://origin.test/main.m3u8").expect("a URL")
 }
 
 /// Three variants of 15 segments of 4 s.
-pub fn ladder(world: World) -> World {
+pub(crate) fn ladder(world: World) -> World {
     let world = world.with_text(
         "/main.m3u8",
         "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=64000\nlow/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=128000\nmid/index.m3u8\n\
@@ -31,6 +31,6 @@ pub fn ladder(world: World) -> World {
 }
 
 /// Something that goes wrong from one request on, a number of times.
-pub fn fault(path: &str, from: u32, times: u32, kind: FailureKind, status: Option<u16>) -> Fault {
+pub(crate) fn fault(path: &str, from: u32, times: u32, kind: FailureKind, status: Option<u16>) -> Fault {
     Fault { path: path.into(), from, times, kind, status, after: Duration::from_millis(50) }
 }
