@@ -161,7 +161,7 @@ pub fn assert_exact(read: &(Vec<u8>, Option<io::Error>), truth: &[u8], what: &st
 #[track_caller]
 pub fn ours(error: &io::Error) -> &HlsError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<HlsError>());
-    inner.unwrap_or_else(|| panic!("{error:?} carries no error of the session"))
+    inner.unwrap_or_else(|| unreachable!("{error:?} carries no error of the session"))
 }
 
 /// An error and everything below it, as text.
