@@ -47,7 +47,7 @@ async fn all_events(mut events: Receiver<HlsEvent>) -> Vec<HlsEvent> {
         match in_time(events.recv()).await {
             Ok(event) => all.push(event),
             Err(RecvError::Closed) => return all,
-            Err(RecvError::Lagged(missed)) => panic!("{missed} events were missed"),
+            Err(RecvError::Lagged(missed)) => unreachable!("{missed} events were missed"),
         }
     }
 }
