@@ -7,6 +7,8 @@ mod hostile;
 mod media;
 mod multivariant;
 
+#[cfg(feature = "m3u8-rs")]
+mod oracle;
 mod reload;
 mod stream;
 
