@@ -125,7 +125,7 @@ async fn numbers_at_the_end_of_their_range_never_panic() {
         format!("#EXT-X-TARGETDURATION:{most}"),
         "#EXT-X-MEDIA-SEQUENCE:99999999999999999999999999".to_owned(),
         "#EXT-X-VERSION:18446744073709551616".to_owned(),
-        format!("#EXT-X-DISCONTINUITY-SEQUENCE:{}\n#EXT-X-DISCONTINUITY", most),
+        format!("#EXT-X-DISCONTINUITY-SEQUENCE:{most}\n#EXT-X-DISCONTINUITY"),
         format!("#EXT-X-BYTERANGE:{most}@{most}"),
         format!("#EXT-X-BYTERANGE:{most}@0"),
         format!("#EXT-X-BYTERANGE:1@{most}"),
