@@ -78,7 +78,7 @@ fn assert_timed_within(all: &[Read], nanos: i64) {
         let offset = segment.timestamp_offset.expect("this media has timestamps");
         let second = NonZeroU32::new(1_000_000_000).expect("not zero");
         let FirstTimestamp::At(first) = first_timestamp(segment.container, segment.init.as_deref(), body) else {
-            panic!("no timestamp in {segment:?}")
+            unreachable!("no timestamp in {segment:?}")
         };
         let presented = first.rescale(second) + offset;
         let start = i64::try_from(segment.start.as_nanos()).expect("small");
