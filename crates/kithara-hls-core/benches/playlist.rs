@@ -38,20 +38,20 @@ fn rich(first: usize, count: usize) -> String {
 }
 
 fn segment(text: &mut String, at: usize, is_first: bool) -> std::fmt::Result {
-    if at % 10 == 0 || is_first {
+    if at.is_multiple_of(10) || is_first {
         let key = at / 10;
         writeln!(
             text,
             "#EXT-X-KEY:METHOD=AES-128,URI=\"https://keys.example.com/k/{key}?token=abcdef\",IV=0x{key:032X}"
         )?;
     }
-    if at % 100 == 0 {
+    if at.is_multiple_of(100) {
         writeln!(text, "#EXT-X-DISCONTINUITY")?;
     }
-    if at % 100 == 0 || is_first {
+    if at.is_multiple_of(100) || is_first {
         writeln!(text, "#EXT-X-MAP:URI=\"init_{}.mp4\",BYTERANGE=\"720@0\"", at / 100)?;
     }
-    if at % 50 == 0 {
+    if at.is_multiple_of(50) {
         writeln!(
             text,
             "#EXT-X-DATERANGE:ID=\"ad-{at}\",START-DATE=\"2026-01-01T00:00:00.000Z\",DURATION=30.0,X-AD=\"x\""

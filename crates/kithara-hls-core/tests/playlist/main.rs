@@ -1,6 +1,12 @@
 //! Tests of the playlist parser from outside.
 
-#![allow(missing_docs)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is a test, its helpers too"
+)]
 
 mod delta;
 mod hostile;

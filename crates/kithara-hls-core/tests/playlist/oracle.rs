@@ -44,11 +44,15 @@ fn write(header: &str, segments: &[Plain]) -> String {
             line("#EXT-X-DISCONTINUITY".into());
         }
         // Keys and sections are only written where they change, as that is where a conversion puts them.
-        if it.key.is_some() && std::mem::replace(&mut key, it.key) != it.key {
-            line(format!("#EXT-X-KEY:METHOD=AES-128,URI=\"k{}\",IV=0x{:032x}", it.key.unwrap(), it.key.unwrap()));
+        if let Some(number) = it.key
+            && std::mem::replace(&mut key, it.key) != it.key
+        {
+            line(format!("#EXT-X-KEY:METHOD=AES-128,URI=\"k{number}\",IV=0x{number:032x}"));
         }
-        if it.map.is_some() && std::mem::replace(&mut map, it.map) != it.map {
-            line(format!("#EXT-X-MAP:URI=\"i{}\",BYTERANGE=\"9@{}\"", it.map.unwrap(), it.map.unwrap()));
+        if let Some(number) = it.map
+            && std::mem::replace(&mut map, it.map) != it.map
+        {
+            line(format!("#EXT-X-MAP:URI=\"i{number}\",BYTERANGE=\"9@{number}\""));
         }
         if let Some(second) = it.date {
             line(format!("#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:{:02}:{:02}.5+01:00", second / 60 % 60, second % 60));
