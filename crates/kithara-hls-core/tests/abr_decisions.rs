@@ -303,12 +303,24 @@ fn an_app_can_forbid_to_give_up() {
 }
 
 prop_compose! {
-    fn any_ladder()(steps in prop::collection::vec((1_u64..3_000, prop::bool::weighted(0.2)), 1..12)) -> Vec<LadderRung> {
-        let mut kbps = 20;
-        steps.into_iter().map(|(step, excluded)| {
-            kbps += step;
-            LadderRung { excluded, ..LadderRung::new(BitRate::from_kbps(kbps)) }
-        }).collect()
+    fn any_rung()(
+        step in 1_u64..3_000,
+        excluded in prop::bool::weighted(0.2),
+        left_at in prop::option::weighted(0.2, 1_u64..20_000),
+    ) -> LadderRung {
+        let rung = LadderRung::new(BitRate::from_kbps(step));
+        LadderRung { excluded, left_at: left_at.map(BitRate::from_kbps), ..rung }
+    }
+}
+
+prop_compose! {
+    fn any_ladder()(mut ladder in prop::collection::vec(any_rung(), 1..12)) -> Vec<LadderRung> {
+        let mut below = BitRate::from_kbps(20);
+        for rung in &mut ladder {
+            rung.bandwidth.0 += below.0;
+            below = rung.bandwidth;
+        }
+        ladder
     }
 }
 
@@ -371,8 +383,12 @@ prop_compose! {
 proptest! {
     #[test]
     fn a_decision_is_in_the_ladder_and_repeatable(
-        ladder in any_ladder(), options in any_options(), situation in any_situation(), bits: u64,
+        mut ladder in any_ladder(), options in any_options(), situation in any_situation(), bits: u64,
+        stored in prop::collection::vec(0_u64..60, 12),
     ) {
+        for (rung, seconds) in ladder.iter_mut().zip(stored) {
+            rung.stored = Duration::from_secs(seconds);
+        }
         let controller = AbrController::new(&options);
         let decision = controller.decide(&situation.seen(&ladder, bits));
         prop_assert_eq!(decision, controller.decide(&situation.seen(&ladder, bits)));

@@ -18,9 +18,9 @@ struct Script {
     rungs: Vec<usize>,
     cuts: Vec<(usize, usize)>,
     segment: usize,
-    reports: Vec<u64>,
+    reports: Vec<u128>,
     samples: Vec<ThroughputSample>,
-    buffered: Vec<u64>,
+    buffered: Vec<u128>,
 }
 
 impl Script {
@@ -31,7 +31,7 @@ impl Script {
 
 impl Adaptation for Script {
     fn choose(&mut self, at: &Moment<'_>) -> Rung {
-        self.buffered.push(u64::try_from(at.buffered.as_micros()).unwrap() / 1_000);
+        self.buffered.push(millis(at.buffered));
         self.segment += 1;
         Rung(self.rungs[self.segment - 1])
     }
@@ -41,7 +41,7 @@ impl Adaptation for Script {
     }
 
     fn progress(&mut self, at: &Arriving<'_>) -> Option<Rung> {
-        self.reports.push(u64::try_from(at.elapsed.as_micros()).unwrap() / 1_000);
+        self.reports.push(millis(at.elapsed));
         let index = self.cuts.iter().position(|(segment, _)| *segment == self.segment - 1)?;
         Some(Rung(self.cuts.remove(index).1))
     }
@@ -50,11 +50,15 @@ impl Adaptation for Script {
 /// Segments of 2 s at 500 and 1,000 kbit/s, exactly of that size.
 fn presentation(segments: usize) -> Presentation {
     let rates = [500, 1_000].map(BitRate::from_kbps).to_vec();
-    Presentation::constant(Duration::from_secs(2), rates, segments).unwrap()
+    Presentation::constant(Duration::from_secs(2), rates, segments).expect("the rates rise")
+}
+
+fn millis(time: Duration) -> u128 {
+    (time.as_micros() + 500) / 1_000
 }
 
 fn run(trace: &str, options: &SimOptions, script: &mut Script) -> Playback {
-    let trace = NetworkTrace::parse(trace).unwrap();
+    let trace = NetworkTrace::parse(trace).expect("the trace carries bits");
     play(&presentation(script.rungs.len()), &trace, options, script)
 }
 
