@@ -20,9 +20,15 @@ trap finish EXIT
 
 # check NAME COMMAND...
 check() {
-    local name=$1
+    local name=$1 status
     shift
-    if "$@" >"$work/log" 2>&1; then
+    rm -f "$work"/out* "$work/want" "$work/trace"
+    # Not as a condition, where bash would go on after a command that fails.
+    set +e
+    (set -e; "$@") >"$work/log" 2>&1
+    status=$?
+    set -e
+    if [ "$status" -eq 0 ]; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
@@ -72,9 +78,13 @@ exact() {
 
 # ffmpeg decodes what was saved, without a complaint, to so many seconds.
 decodes() {
-    local path=$1 seconds=$2
+    local path=$1 seconds=$2 strict=(-xerror)
+    # ffmpeg's MP3 reader complains of the ID3 tag that begins each segment, and goes on.
+    if [[ $path == mp3/* ]]; then
+        strict=()
+    fi
     "$kithara" save "http://127.0.0.1:$port/$path" "$work/out"
-    ffmpeg -v error -xerror -i "$work/out" -map 0:a -f s16le -y "$work/pcm"
+    ffmpeg -v error "${strict[@]}" -i "$work/out" -map 0:a -f s16le -y "$work/pcm"
     lasts "$work/out" "$seconds"
 }
 
