@@ -173,7 +173,11 @@ impl AbrController {
         }
         let target = match (&self.rule, seen.estimate) {
             (Rule::Fixed(rate), _) => return (choices.highest_within(*rate), true),
-            (_, None) => current.filter(|rung| choices.allows(*rung)).unwrap_or_else(|| choices.lowest()),
+            (_, None) => match current {
+                Some(rung) if choices.allows(rung) => rung,
+                Some(rung) => choices.highest_within(choices.rate(rung)),
+                None => choices.lowest(),
+            },
             (Rule::LookAhead(rule), Some(estimate)) => rule.choose(seen, choices, current, estimate),
             (Rule::Threshold(rule), Some(estimate)) => rule.choose(seen, choices, current, estimate),
         };
