@@ -134,10 +134,10 @@ fn play_wav_plays_the_demo() {
 
 #[test]
 fn play_wav_says_what_went_wrong() {
-    let origin = fixtures();
-    let output = run("play_wav", &[&origin.url("/nothing.m3u8"), "/dev/null"]);
+    let origin = Origin::start(Site::new().route("/gone.m3u8", |_| Response::new(410))).unwrap();
+    let output = run("play_wav", &[&origin.url("/gone.m3u8"), "/dev/null"]);
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("404"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("410"));
 }
 
 #[test]
