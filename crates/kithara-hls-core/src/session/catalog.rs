@@ -59,10 +59,14 @@ impl Session {
 
     /// Loads the playlist of `media`, unless that is under way.
     pub(super) fn load_media(&mut self, id: MediaId) {
+        let now = self.tick();
         if self.primary.is_media && id == ONLY {
+            // It is the primary playlist that is loaded; the stream is not due again before that has come.
+            if let Some(media) = self.medias.get_mut(&id) {
+                media.load = Load::Loading { started: now };
+            }
             return self.load_primary();
         }
-        let now = self.tick();
         let Some(media) = self.medias.get_mut(&id).filter(|media| !media.is_loading()) else { return };
         media.load = Load::Loading { started: now };
         let (url, again) = (media.url.clone(), media.timeline.is_some());
