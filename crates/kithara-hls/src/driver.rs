@@ -36,8 +36,9 @@ use crate::{
     requests::Requests,
     segments::Item,
     shelf::Shelf,
+    sizes::size_of,
     trace_file::TraceFile,
-    unit_task::{UnitTask, size_of},
+    unit_task::UnitTask,
 };
 
 /// A failure on its way to the session.

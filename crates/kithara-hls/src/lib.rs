@@ -51,6 +51,7 @@ mod runtime;
 mod segments;
 mod session;
 mod shelf;
+mod sizes;
 mod source;
 mod trace_file;
 mod unit_task;

@@ -12,7 +12,7 @@ use kithara_stream::UnitBody;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::{
-    decrypt::{CbcStream, plain_len},
+    decrypt::CbcStream,
     delivery::{Attempt, Bad, Slot},
     driver::{Failed, Report},
     error::HlsError,
@@ -132,7 +132,7 @@ impl UnitTask {
 }
 
 /// How a unit is asked for.
-fn unit_request(requests: &Requests, unit: &UnitRequest) -> FetchRequest {
+pub(crate) fn unit_request(requests: &Requests, unit: &UnitRequest) -> FetchRequest {
     let class = match unit.urgency {
         Urgency::Demand => Priority::Demand,
         Urgency::Playback => Priority::Playback,
@@ -141,31 +141,11 @@ fn unit_request(requests: &Requests, unit: &UnitRequest) -> FetchRequest {
     FetchRequest { range, ..requests.unit(&unit.url, class) }
 }
 
-async fn wait_for(mut key: watch::Receiver<KeyState>) -> Result<KeyBytes, Failed> {
+pub(crate) async fn wait_for(mut key: watch::Receiver<KeyState>) -> Result<KeyBytes, Failed> {
     let state = key.wait_for(Option::is_some).await.map_err(|_| Failed::from(HlsError::Closed))?;
     match &*state {
         Some(Ok(key)) => Ok(key.clone()),
         Some(Err(error)) => Err(Failed { kind: FailureKind::Key, error: error.clone() }),
         None => Err(Failed::from(HlsError::Closed)),
     }
-}
-
-/// Finds out how many bytes a reader will see of a unit, with one small request.
-pub(crate) async fn size_of(
-    requests: Requests,
-    unit: UnitRequest,
-    key: Option<watch::Receiver<KeyState>>,
-) -> Result<u64, Failed> {
-    let request = unit_request(&requests, &unit);
-    let Some((encryption, key)) = unit.encryption.zip(key) else {
-        let tail = requests.fetcher.tail(request, 1).await?;
-        return Ok(tail.len);
-    };
-    let tail = requests.fetcher.tail(request, 32).await?;
-    let key = wait_for(key).await?;
-    plain_len(key.get(), &encryption.iv, &tail.bytes, tail.len).map_err(|bad| {
-        let url = kithara_fetch::net::RedactedUrl::new(&unit.url);
-        let reason = bad.to_string().into();
-        Failed { kind: FailureKind::Undecryptable, error: HlsError::BadDelivery { url, reason } }
-    })
 }
