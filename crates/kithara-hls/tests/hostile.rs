@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 const MEMORY: u64 = 200 << 20;
 
 /// For playlists that may wait for more: nothing comes later.
-const AWHILE: Duration = Duration::from_secs(2);
+const AWHILE: Duration = Duration::from_secs(1);
 
 /// The largest resident size of this process so far, in bytes.
 fn peak() -> u64 {
@@ -292,11 +292,11 @@ async fn attributes_and_variables_without_bound_are_read_in_bounded_memory() {
     }
     bomb.push_str("#EXTINF:1,\ns?{$a59}\n#EXT-X-ENDLIST\n");
     let mut many = String::from("#EXTM3U\n#EXT-X-KEY:METHOD=NONE");
-    (0..200_000).for_each(|n| write!(many, ",X-{n}=\"{n}\"").expect("text"));
+    (0..50_000).for_each(|n| write!(many, ",X-{n}=\"{n}\"").expect("text"));
     many.push_str("\n#EXTINF:1,\ns\n#EXT-X-ENDLIST\n");
     let mut variants = String::from("#EXTM3U\n");
-    (0..100_000).for_each(|n| write!(variants, "#EXT-X-STREAM-INF:BANDWIDTH={n}\ns{n}\n").expect("text"));
-    let line = format!("#EXTM3U\n#EXTINF:1,{}\ns\n#EXT-X-ENDLIST\n", "x".repeat(8 << 20));
+    (0..30_000).for_each(|n| write!(variants, "#EXT-X-STREAM-INF:BANDWIDTH={n}\ns{n}\n").expect("text"));
+    let line = format!("#EXTM3U\n#EXTINF:1,{}\ns\n#EXT-X-ENDLIST\n", "x".repeat(4 << 20));
     for text in [bomb, many, variants, line] {
         // Whatever it came to.
         let _ = poke_text(text).await;

@@ -372,3 +372,54 @@ async fn after_a_failure_comes_the_failure_again() {
         assert_eq!(late.to_string(), failed.to_string());
     }
 }
+
+/// Whatever happens on the way: each segment that ends well is whole, and one that is cut comes again at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_played_on_a_rough_way_is_complete_and_in_order() {
+    let mut tasks = tokio::task::JoinSet::new();
+    for seed in 0..24 {
+        tasks.spawn(async move {
+            let on = |chance| Rule::on("*seg*").chance(chance);
+            let site = fixtures()
+                .seed(seed)
+                .bytes("/master.m3u8", TWINS)
+                .rule(on(0.3).then(Fault::Shorten(At::Byte(3_001))))
+                .rule(on(0.2).then(Fault::truncate(At::Fraction(0.5))))
+                .rule(on(0.1).then(Response::new(404)))
+                .rule(on(0.1).then(Response::html("<html>Please log in.</html>")));
+            let origin = serve(site);
+            let mut options = near();
+            options.playback.variant = VariantChoice::Auto;
+            options.playback.exclusion = Duration::from_millis(5);
+            options.playback.patience = Duration::from_secs(30);
+            options.playback.refetches = 1;
+            options.network.breaker.retry_burst = 100_000;
+            let session = session(&origin.url("/master.m3u8"), options);
+            let all = rest(&mut segments(&session, Track::Main).await).await;
+            let mut expected = 0;
+            for Read { segment, body, broken } in &all {
+                assert_eq!(
+                    segment.msn.0,
+                    expected,
+                    "seed {seed}: {all:#?}",
+                    all = all.iter().map(|it| &it.segment).collect::<Vec<_>>()
+                );
+                let truth = file(&format!("fmp4_aac/seg{expected}.m4s"));
+                match broken {
+                    None => assert!(*body == truth, "seed {seed}: segment {expected}"),
+                    Some(error) => {
+                        assert_eq!(StreamError::of(error), Some(StreamError::Cut), "seed {seed}: {error:?}");
+                        assert!(truth.starts_with(body), "seed {seed}: segment {expected}");
+                        continue;
+                    }
+                }
+                expected += 1;
+            }
+            assert_eq!(expected, 5, "seed {seed}");
+            let cuts = all.iter().filter(|read| read.broken.is_some()).count();
+            let again = all.iter().filter(|read| read.segment.run_start == Some(RunReason::Cut)).count();
+            assert!(cuts <= again, "seed {seed}: each cut is followed by a run that says so: {cuts}, {again}");
+        });
+    }
+    tasks.join_all().await;
+}

@@ -5,11 +5,12 @@ mod support;
 use std::{
     error::Error as _,
     io::{ErrorKind, Read},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use kithara_hls::{
-    Hls, HlsError, HlsEvent, HlsParams,
+    DeliveredKey, Hls, HlsError, HlsEvent, HlsParams, KeyProcessor, KeyRefused,
     hls_core::{
         abr::AbrReason,
         playlist::VariantId,
@@ -18,7 +19,9 @@ use kithara_hls::{
 };
 use kithara_origin::{At, Fault, Response, Rule};
 use kithara_stream::{Source, SyncReader};
-use support::{assert_exact, fixtures, in_time, open, ours, playlist, quick, read_all, read_range, serve, truth};
+use support::{
+    assert_exact, chain, file, fixtures, in_time, open, ours, playlist, quick, read_all, read_range, serve, truth,
+};
 use tokio::sync::broadcast::{
     Receiver,
     error::{RecvError, TryRecvError},
@@ -279,4 +282,73 @@ async fn a_slow_listener_harms_nobody() {
     }
     assert!(matches!(second.try_recv(), Err(TryRecvError::Lagged(_))), "more happened than the channel holds");
     drop(first);
+}
+
+/// The reverse of what the server delivers.
+struct Reversed;
+
+impl KeyProcessor for Reversed {
+    fn process(&self, delivered: DeliveredKey<'_>) -> Result<[u8; 16], KeyRefused> {
+        assert!(delivered.url.path().ends_with("/ts_aes/key.bin") && delivered.keyformat == "identity");
+        let mut key: Vec<u8> = delivered.bytes.to_vec();
+        key.reverse();
+        key.try_into().map_err(|_| KeyRefused("not sixteen bytes".into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_what_the_processor_makes_of_it() {
+    let mut key = file("ts_aes/key.bin");
+    key.reverse();
+    let origin = serve(fixtures().bytes("/ts_aes/key.bin", key));
+    let mut options = quick();
+    options.key.processor = Some(Arc::new(Reversed));
+    let source = open(&playlist(&origin, "ts_aes"), options).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aes"), "the stream");
+}
+
+/// Refuses every key.
+struct Refusing;
+
+impl KeyProcessor for Refusing {
+    fn process(&self, _: DeliveredKey<'_>) -> Result<[u8; 16], KeyRefused> {
+        Err(KeyRefused("this account may not".into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_words_of_a_processor_that_refuses_reach_the_reader() {
+    let origin = serve(fixtures());
+    let mut options = quick();
+    options.key.processor = Some(Arc::new(Refusing));
+    let source = open(&playlist(&origin, "ts_aes"), options).await;
+    let (bytes, error) = read_all(&source).await;
+    let error = error.expect("there is no key");
+    assert!(bytes.is_empty());
+    assert!(matches!(ours(&error), HlsError::KeyProcessing { .. }), "{error:?}");
+    assert!(chain(&error).contains("this account may not"), "{}", chain(&error));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_and_query_go_to_the_opened_origin_only() {
+    let elsewhere = serve(fixtures());
+    let text = String::from_utf8(file("ts_aes/index.m3u8")).expect("UTF-8");
+    let text = text.replace("seg", &elsewhere.url("/ts_aes/seg")).replace("key.bin", &elsewhere.url("/ts_aes/key.bin"));
+    let origin = serve(fixtures().bytes("/ts_aes/index.m3u8", text));
+    let mut options = quick();
+    options.request = options.request.with_header("X-Account", "alice").expect("a header");
+    options.request.query = Some("sig=a%2Fb+c&x".to_owned());
+    options.key.headers.insert("x-key", "open".parse().expect("a header"));
+    let source = open(&playlist(&origin, "ts_aes"), options).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aes"), "the stream");
+    for request in origin.log() {
+        assert_eq!(request.header("x-account"), Some("alice"));
+        assert_eq!(request.query.as_deref(), Some("sig=a%2Fb+c&x"), "as it is");
+    }
+    for request in elsewhere.log() {
+        assert_eq!((request.header("x-account"), request.query.as_deref()), (None, None), "{request:?}");
+        let is_key = request.path.ends_with("key.bin");
+        assert_eq!(request.header("x-key").is_some(), is_key, "keys have headers of their own: {request:?}");
+    }
+    assert_eq!((origin.log().len(), elsewhere.log().len()), (1, 6));
 }

@@ -259,9 +259,10 @@ async fn an_endless_503_is_an_error_after_a_handful_of_requests() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_playlist_that_is_generated_first_is_waited_for() {
-    let late = Rule::on("/ts_aac/index.m3u8").first(3);
-    for answer in [Response::new(404), Response::new(202).with_retry_after(Duration::ZERO), Response::new(503)] {
-        let site = fixtures().rule(late.clone().then(answer));
+    let answers =
+        [(1, Response::new(404)), (3, Response::new(202).with_retry_after(Duration::ZERO)), (3, Response::new(503))];
+    for (times, answer) in answers {
+        let site = fixtures().rule(Rule::on("/ts_aac/index.m3u8").first(times).then(answer));
         let options = playing(|playback| playback.ready_timeout = Duration::from_secs(20));
         assert_reads(site, "/ts_aac/index.m3u8", options, &truth("ts_aac")).await;
     }

@@ -82,8 +82,8 @@ pub fn quick() -> HlsOptions {
         },
         network: NetworkOptions {
             timeouts: Timeouts {
-                first_byte: Duration::from_millis(800),
-                stall: Duration::from_millis(500),
+                first_byte: Duration::from_millis(600),
+                stall: Duration::from_millis(400),
                 ..Timeouts::default()
             },
             retry: RetryPolicy {
@@ -100,8 +100,8 @@ pub fn quick() -> HlsOptions {
             ..NetworkOptions::default()
         },
         request: RequestOptions {
-            deadline: Duration::from_secs(4),
-            patience: Patience { attempts: 8, max_elapsed: Duration::from_secs(4) },
+            deadline: Duration::from_secs(3),
+            patience: Patience { attempts: 8, max_elapsed: Duration::from_secs(3) },
             ..RequestOptions::default()
         },
         ..HlsOptions::default()
