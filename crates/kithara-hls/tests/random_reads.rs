@@ -163,7 +163,7 @@ async fn whoever_reads_on_from_the_start_asks_no_lengths() {
         let origin = serve(fixtures().rule(slow));
         let source = open(&playlist(&origin, fixture), resolving()).await;
         assert_exact(&read_all(&source).await, &truth(fixture), fixture);
-        let probes: Vec<Logged> = origin.log().into_iter().filter(|request| is_probe(request)).collect();
+        let probes: Vec<Logged> = origin.log().into_iter().filter(is_probe).collect();
         assert!(probes.is_empty(), "{fixture}: {probes:#?}");
         assert_frugal(&origin, length_on_disk);
     }
