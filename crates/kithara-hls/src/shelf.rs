@@ -57,17 +57,29 @@ struct Cursor {
     unit: Option<UnitKey>,
     /// What the driver has not heard yet.
     says: Vec<Said>,
-    refused: Option<HlsError>,
+    /// The place the driver heard of last.
+    heard_at: Option<u64>,
+    refused: Option<Refusal>,
+    /// Whether it waits for the length of the whole.
+    asks_len: bool,
     wakers: Vec<Waker>,
     told_reading_on: bool,
     ended: bool,
+}
+
+/// What the driver says to a demand that cannot be met.
+#[derive(Debug)]
+struct Refusal {
+    /// The place it is about: a reader that has left it meanwhile is not concerned.
+    at: Option<u64>,
+    error: HlsError,
 }
 
 /// A word for the driver.
 #[derive(Debug)]
 struct Said {
     demand: Demand,
-    /// Whether it is news even when a newer word follows: that a unit was entered.
+    /// Whether it is news even when a newer word follows: that a unit was entered, or the end reached.
     kept: bool,
 }
 
@@ -100,8 +112,7 @@ impl Shelf {
         let mut inner = self.lock();
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
             // Where it has been is still told; what it stood before is wanted no more.
-            let ended = cursor.ended;
-            cursor.says.retain(|said| said.kept || (ended && matches!(said.demand, Demand::At { .. })));
+            cursor.says.retain(|said| said.kept);
             cursor.says.push(Said { demand: Demand::Close, kept: true });
         }
         drop(inner);
@@ -123,7 +134,12 @@ impl Shelf {
         let mut inner = self.lock();
         let mut said = Vec::new();
         for (reader, cursor) in &mut inner.cursors {
-            said.extend(cursor.says.drain(..).map(|said| (*reader, said.demand)));
+            for Said { demand, .. } in cursor.says.drain(..) {
+                if let Demand::At { offset, .. } = demand {
+                    cursor.heard_at = Some(offset);
+                }
+                said.push((*reader, demand));
+            }
         }
         for (reader, demand) in &said {
             if *demand == Demand::Close {
@@ -160,8 +176,13 @@ impl Shelf {
             return Poll::Ready(Err(over.clone().into()));
         }
         let Some(cursor) = inner.cursors.get_mut(&reader) else { return Poll::Ready(Ok(None)) };
-        if let Some(error) = cursor.refused.take() {
-            return Poll::Ready(Err(error.into()));
+        if !std::mem::replace(&mut cursor.asks_len, true) {
+            // About an earlier question.
+            cursor.refused = None;
+        }
+        if let Some(refusal) = cursor.refused.take() {
+            cursor.asks_len = false;
+            return Poll::Ready(Err(refusal.error.into()));
         }
         cursor.say(Demand::Length);
         cursor.wait(cx);
@@ -178,7 +199,7 @@ impl Shelf {
         if let Some(media) = cursor.media {
             return Poll::Ready(Ok(media));
         }
-        if let Some(error) = over.or_else(|| cursor.refused.take()) {
+        if let Some(error) = over.or_else(|| Some(cursor.refused.take()?.error)) {
             return Poll::Ready(Err(error));
         }
         cursor.wait(cx);
@@ -260,10 +281,10 @@ impl Shelf {
         let mut inner = self.lock();
         let Inner { bodies, places, lens, cursors, over, .. } = &mut *inner;
         let Some(cursor) = cursors.get_mut(&reader) else { return Err(HlsError::Closed.into()) };
-        if let Some(error) = cursor.refused.take() {
-            return Err(error.into());
-        }
         let moved = cursor.move_to(offset);
+        if let Some(refusal) = cursor.refused.take_if(|refusal| refusal.at.is_none_or(|at| at == offset)) {
+            return Err(refusal.error.into());
+        }
         if let Some(media) = cursor.media {
             let place = places.get(&media).and_then(|places| places.range(..=offset).next_back());
             let at_end = lens.get(&media).is_some_and(|len| offset >= *len);
@@ -275,7 +296,7 @@ impl Shelf {
             }
             if at_end {
                 if !std::mem::replace(&mut cursor.ended, true) {
-                    cursor.tell_position();
+                    cursor.tell_end();
                     self.demands.notify_one();
                 }
                 return Ok(Found::End);
@@ -407,7 +428,7 @@ impl Shelf {
 
     /// What a reader asked for cannot be done.
     pub(crate) fn refuse(&self, reader: ReaderId, error: HlsError) {
-        self.with_cursor(reader, |cursor| cursor.refused = Some(error));
+        self.with_cursor(reader, |cursor| cursor.refused = Some(Refusal { at: cursor.heard_at, error }));
     }
 
     /// The session is over: what is on the shelf can still be read, nothing will be added.
@@ -453,6 +474,7 @@ impl Cursor {
         self.at = offset;
         self.jumped_to = offset;
         self.unit = None;
+        self.refused = None;
         self.told_reading_on = false;
         true
     }
@@ -465,6 +487,14 @@ impl Cursor {
 
     fn tell_position(&mut self) {
         self.say(Demand::At { offset: self.at, in_sequence: self.at.saturating_sub(self.jumped_to) });
+    }
+
+    /// Beside what else it says: another thread may wait for bytes.
+    fn tell_end(&mut self) {
+        let at = Demand::At { offset: self.at, in_sequence: self.at.saturating_sub(self.jumped_to) };
+        if self.says.len() < KEPT {
+            self.says.push(Said { demand: at, kept: true });
+        }
     }
 
     /// A newer word of the same kind takes the place of the older one, so that a driver that is late finds few.
