@@ -10,74 +10,76 @@ use super::{MediaSequence, Segment};
 
 /// The segments of one snapshot, in order, with consecutive numbers.
 ///
-/// Stored in blocks that snapshots share: cloning, and a reload that adds one segment to ten thousand, cost little.
+/// Snapshots share what they have in common: cloning, and a reload that adds one segment to ten thousand, cost little.
 #[derive(Clone, Default)]
 pub struct Segments {
-    slices: Vec<Slice>,
+    blocks: Vec<Block>,
     duration: Duration,
 }
 
-/// A run of segments out of a block.
+/// A run of the list.
 #[derive(Clone)]
-struct Slice {
-    block: Arc<Block>,
-    /// The segments of the block that belong to the list.
+pub(super) struct Block {
+    /// All segments of one parse, and which of them are in the block. A parse makes one allocation for all, since the
+    /// segments of a playlist mostly come and go together.
+    store: Arc<Vec<Segment>>,
     range: Range<usize>,
-    /// How many segments of the list lie before this slice, and how long they play.
+    /// The text they were parsed from and what it meant, when parsing it again would give the same.
+    pub(super) parsed: Option<Arc<Parsed>>,
+    /// How many segments of the list lie before this block, and how long they play.
     index: usize,
     start: Duration,
 }
 
-/// Consecutive segments; never changed. A full block begins at a multiple of [`BLOCK_LEN`].
-pub(super) struct Block {
-    pub(super) segments: Box<[Segment]>,
-    /// The text they were parsed from and what it meant, when parsing it again would give the same.
-    pub(super) parsed: Option<Parsed>,
-}
-
-impl Slice {
-    fn segments(&self) -> &[Segment] {
-        &self.block.segments[self.range.clone()]
+impl Block {
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.store[self.range.clone()]
     }
 
     fn first(&self) -> MediaSequence {
-        self.block.segments[self.range.start].msn
+        self.store[self.range.start].msn
     }
 }
 
-/// Segments of a block: large enough to make blocks cheap, small enough to parse the last one again at each reload.
+/// Segments of a full block, which begins at a multiple of it: large enough to make blocks cheap, small enough to parse
+/// the last one again at each reload.
 pub(super) const BLOCK_LEN: usize = 128;
+
+/// Whether a block ends behind the segment numbered `msn`.
+fn ends_block(msn: MediaSequence) -> bool {
+    msn.next().0 % BLOCK_LEN as u64 == 0
+}
 
 impl Segments {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slices.last().map_or(0, |slice| slice.index + slice.segments().len())
+        self.blocks.last().map_or(0, |block| block.index + block.segments().len())
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slices.is_empty()
+        self.blocks.is_empty()
     }
 
     /// The segment at `index`.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&Segment> {
-        let slice = self.slice_of(index)?;
-        slice.segments().get(index - slice.index)
+        let block = self.block_of(index)?;
+        block.segments().get(index - block.index)
     }
 
     /// The first segment.
     #[must_use]
     pub fn first(&self) -> Option<&Segment> {
-        self.slices.first()?.segments().first()
+        self.blocks.first()?.segments().first()
     }
 
     /// The last segment.
     #[must_use]
     pub fn last(&self) -> Option<&Segment> {
-        self.slices.last()?.segments().last()
+        self.blocks.last()?.segments().last()
     }
 
     /// The place of the segment numbered `msn`.
@@ -98,23 +100,23 @@ impl Segments {
         if index == self.len() {
             return Some(self.duration());
         }
-        let slice = self.slice_of(index)?;
-        let before = &slice.segments()[..index - slice.index];
-        Some(slice.start + before.iter().map(|segment| segment.duration).sum::<Duration>())
+        let block = self.block_of(index)?;
+        let before = &block.segments()[..index - block.index];
+        Some(block.start + before.iter().map(|segment| segment.duration).sum::<Duration>())
     }
 
     /// The segment that plays at `time` after the start of the first; `None` behind the end. Where segments without a
     /// duration stand, it is the one behind them.
     #[must_use]
     pub fn at(&self, time: Duration) -> Option<usize> {
-        let slice = self.slices.partition_point(|slice| slice.start <= time).checked_sub(1)?;
-        let slice = &self.slices[slice];
-        let mut end = slice.start;
-        let place = slice.segments().iter().position(|segment| {
+        let block = self.blocks.partition_point(|block| block.start <= time).checked_sub(1)?;
+        let block = &self.blocks[block];
+        let mut end = block.start;
+        let place = block.segments().iter().position(|segment| {
             end += segment.duration;
             time < end
         })?;
-        Some(slice.index + place)
+        Some(block.index + place)
     }
 
     /// The sum of all durations.
@@ -125,7 +127,7 @@ impl Segments {
 
     /// The segments, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Segment> + Clone {
-        self.slices.iter().flat_map(Slice::segments)
+        self.blocks.iter().flat_map(Block::segments)
     }
 
     /// The segments with their starts: the sums of the durations before them.
@@ -137,71 +139,108 @@ impl Segments {
         })
     }
 
-    fn slice_of(&self, index: usize) -> Option<&Slice> {
-        let after = self.slices.partition_point(|slice| slice.index <= index);
-        let slice = &self.slices[after.checked_sub(1)?];
-        (index - slice.index < slice.segments().len()).then_some(slice)
+    fn block_of(&self, index: usize) -> Option<&Block> {
+        let after = self.blocks.partition_point(|block| block.index <= index);
+        let block = &self.blocks[after.checked_sub(1)?];
+        (index - block.index < block.segments().len()).then_some(block)
     }
 
-    /// Adds a block behind the last segment, whose number must be the one before.
-    pub(super) fn push_block(&mut self, segments: Box<[Segment]>, parsed: Option<Parsed>) {
-        if !segments.is_empty() {
-            let range = 0..segments.len();
-            self.push_slice(Arc::new(Block { segments, parsed }), range);
+    /// The block whose first segment is numbered `msn`.
+    pub(super) fn block_at(&self, msn: MediaSequence) -> Option<&Block> {
+        let place = self.blocks.binary_search_by(|block| block.first().cmp(&msn)).ok()?;
+        Some(&self.blocks[place])
+    }
+
+    /// Adds segments behind the last one, whose number must be the one before.
+    fn push(&mut self, store: Arc<Vec<Segment>>, range: Range<usize>, parsed: Option<Arc<Parsed>>) {
+        let (index, start) = (self.len(), self.duration);
+        self.duration += store[range.clone()].iter().map(|segment| segment.duration).sum::<Duration>();
+        self.blocks.push(Block { store, range, parsed, index, start });
+    }
+}
+
+/// A list that is being made.
+#[derive(Default)]
+pub(super) struct Builder {
+    list: Segments,
+    /// Segments behind those of the list, and where blocks of them end.
+    store: Vec<Segment>,
+    cuts: Vec<(usize, Option<Arc<Parsed>>)>,
+}
+
+impl Builder {
+    pub(super) fn push(&mut self, segment: Segment) {
+        self.store.push(segment);
+    }
+
+    /// Makes room for so many segments, if there is not room for a block. Growing step by step would move them often.
+    pub(super) fn expect(&mut self, segments: usize) {
+        if self.store.capacity() - self.store.len() < BLOCK_LEN {
+            self.store.reserve(segments);
+        }
+    }
+
+    /// Ends a block behind the last segment.
+    pub(super) fn end_block(&mut self, parsed: Option<Parsed>) {
+        if self.store.len() > self.cuts.last().map_or(0, |(end, _)| *end) {
+            self.cuts.push((self.store.len(), parsed.map(Arc::new)));
         }
     }
 
     /// Adds a block of another list.
-    pub(super) fn push_shared(&mut self, block: &Arc<Block>) {
-        self.push_slice(block.clone(), 0..block.segments.len());
-    }
-
-    /// The block of which all segments are in the list and the first is numbered `msn`.
-    pub(super) fn block_at(&self, msn: MediaSequence) -> Option<&Arc<Block>> {
-        let place = self.slices.binary_search_by(|slice| slice.first().cmp(&msn)).ok()?;
-        let slice = &self.slices[place];
-        (slice.segments().len() == slice.block.segments.len()).then_some(&slice.block)
+    pub(super) fn share(&mut self, block: &Block) {
+        self.flush();
+        self.list.push(block.store.clone(), block.range.clone(), block.parsed.clone());
     }
 
     /// Takes over the segments of `other` whose numbers are in `range`, all of which it must have. Full blocks are
-    /// shared, others made full where the range fills them. What remains at the end, less than a block, is returned.
-    pub(super) fn adopt(&mut self, other: &Self, range: Range<MediaSequence>) -> Vec<Segment> {
-        let mut rest: Vec<Segment> = Vec::new();
-        for slice in &other.slices {
-            let clip = |msn: MediaSequence| msn.offset_in(slice.first()).unwrap_or(0).min(slice.segments().len());
+    /// shared, others made full where the range fills them, so that many small updates do not make many small blocks.
+    pub(super) fn adopt(&mut self, other: &Segments, range: &Range<MediaSequence>) {
+        for block in &other.blocks {
+            let clip = |msn: MediaSequence| msn.offset_in(block.first()).unwrap_or(0).min(block.segments().len());
             let (from, to) = (clip(range.start), clip(range.end));
             if from >= to {
                 continue;
             }
-            // Only the window's front, which it leaves behind, and full blocks are worth keeping as they are.
-            let begins = self.is_empty() || slice.first().0 % BLOCK_LEN as u64 == 0;
-            let ends = slice.block.segments[slice.range.start + to - 1].msn.next().0 % BLOCK_LEN as u64 == 0;
-            if rest.is_empty() && begins && ends {
-                self.push_slice(slice.block.clone(), slice.range.start + from..slice.range.start + to);
+            let taken = block.range.start + from..block.range.start + to;
+            // At the front, where the window leaves its block, less than all of one is as good.
+            let begins = self.list.is_empty() || block.first().0 % BLOCK_LEN as u64 == 0;
+            if self.store.is_empty() && begins && ends_block(block.store[taken.end - 1].msn) {
+                let parsed = block.parsed.clone().filter(|_| taken == block.range);
+                self.list.push(block.store.clone(), taken, parsed);
                 continue;
             }
-            for segment in &slice.segments()[from..to] {
-                rest.push(segment.clone());
-                if segment.msn.next().0 % BLOCK_LEN as u64 == 0 {
-                    self.push_block(compacted(&rest), None);
-                    rest.clear();
+            for segment in &block.store[taken] {
+                self.store.push(segment.clone());
+                if ends_block(segment.msn) {
+                    self.store = compacted(&self.store);
+                    self.flush();
                 }
             }
         }
-        rest
     }
 
-    fn push_slice(&mut self, block: Arc<Block>, range: Range<usize>) {
-        let (index, start) = (self.len(), self.duration);
-        self.duration += block.segments[range.clone()].iter().map(|segment| segment.duration).sum::<Duration>();
-        self.slices.push(Slice { block, range, index, start });
+    /// The segments so far.
+    pub(super) fn finish(mut self) -> Segments {
+        self.flush();
+        self.list
+    }
+
+    fn flush(&mut self) {
+        self.end_block(None);
+        let store = Arc::new(std::mem::take(&mut self.store));
+        let mut start = 0;
+        for (end, parsed) in self.cuts.drain(..) {
+            self.list.push(store.clone(), start..end, parsed);
+            start = end;
+        }
     }
 }
 
 /// The same segments with their strings in one place, so that they do not keep the texts they come from.
-fn compacted(segments: &[Segment]) -> Box<[Segment]> {
+fn compacted(segments: &[Segment]) -> Vec<Segment> {
     let strings: String = segments.iter().flat_map(Segment::strings).collect();
-    let Some(first) = segments.first() else { return Box::default() };
+    let Some(first) = segments.first() else { return Vec::new() };
     let source = first.uri.text().source_beside(strings);
     let mut next = 0;
     segments.iter().map(|segment| segment.moved_to(&source, &mut next)).collect()
@@ -233,14 +272,14 @@ impl PartialEq for Segments {
 /// The numbers of the segments must be consecutive.
 impl FromIterator<Segment> for Segments {
     fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> Self {
-        let mut segments = segments.into_iter();
-        let mut list = Self::default();
-        loop {
-            let block: Box<[Segment]> = segments.by_ref().take(BLOCK_LEN).collect();
-            if block.is_empty() {
-                return list;
+        let mut builder = Builder::default();
+        for segment in segments {
+            let full = ends_block(segment.msn);
+            builder.push(segment);
+            if full {
+                builder.end_block(None);
             }
-            list.push_block(block, None);
         }
+        builder.finish()
     }
 }

@@ -1,6 +1,7 @@
 //! The date, and its ISO 8601 text.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,45 +12,52 @@ use serde::{Deserialize, Serialize};
 /// [`FromStr`](std::str::FromStr) reads the ISO 8601 forms that `EXT-X-PROGRAM-DATE-TIME` and `EXT-X-DATERANGE` carry (RFC 8216 section 4.3.2.6):
 /// extended and basic format, fractions of any length (cut at the millisecond), `Z` or an offset, and no offset at all, which means UTC.
 /// [`Display`](fmt::Display) writes `YYYY-MM-DDThh:mm:ss.sssZ`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct WallTime(i64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub struct WallTime {
+    /// Milliseconds since the earliest `i64`, which is none: so an `Option` takes no more room, of which every segment
+    /// has one.
+    millis: NonZeroU64,
+}
 
 impl WallTime {
-    /// The date `millis` milliseconds after 1970-01-01T00:00:00Z.
+    const MAX: Self = Self::from_millis(i64::MAX);
+
+    /// The date `millis` milliseconds after 1970-01-01T00:00:00Z. The earliest `i64` is taken for the one after it.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis)
+        let millis = NonZeroU64::new(millis.cast_unsigned() ^ SIGN);
+        Self { millis: if let Some(millis) = millis { millis } else { NonZeroU64::MIN } }
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z; negative before it.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
-        self.0
+        (self.millis.get() ^ SIGN).cast_signed()
     }
 
     /// `self + time`, or `None` when it cannot be represented. Fractions of a millisecond are dropped.
     #[must_use]
     pub fn checked_add(self, time: Duration) -> Option<Self> {
-        self.0.checked_add(i64::try_from(time.as_millis()).ok()?).map(Self)
+        self.as_millis().checked_add(i64::try_from(time.as_millis()).ok()?).map(Self::from_millis)
     }
 
     /// `self - time`, or `None` when it cannot be represented. Fractions of a millisecond are dropped.
     #[must_use]
     pub fn checked_sub(self, time: Duration) -> Option<Self> {
-        self.0.checked_sub(i64::try_from(time.as_millis()).ok()?).map(Self)
+        self.as_millis().checked_sub(i64::try_from(time.as_millis()).ok()?).map(Self::from_millis)
     }
 
     /// `self + time`, at most the last date that can be represented.
     #[must_use]
     pub fn saturating_add(self, time: Duration) -> Self {
-        self.checked_add(time).unwrap_or(Self(i64::MAX))
+        self.checked_add(time).unwrap_or(Self::MAX)
     }
 
     /// Time from `earlier` to `self`, or `None` when `earlier` is later.
     #[must_use]
     pub fn checked_since(self, earlier: Self) -> Option<Duration> {
-        let millis = i128::from(self.0) - i128::from(earlier.0);
+        let millis = i128::from(self.as_millis()) - i128::from(earlier.as_millis());
         u64::try_from(millis).ok().map(Duration::from_millis)
     }
 
@@ -59,6 +67,34 @@ impl WallTime {
         self.checked_since(earlier).unwrap_or_default()
     }
 }
+
+/// 1970-01-01T00:00:00Z.
+impl Default for WallTime {
+    fn default() -> Self {
+        Self::from_millis(0)
+    }
+}
+
+impl From<i64> for WallTime {
+    fn from(millis: i64) -> Self {
+        Self::from_millis(millis)
+    }
+}
+
+impl From<WallTime> for i64 {
+    fn from(date: WallTime) -> Self {
+        date.as_millis()
+    }
+}
+
+impl fmt::Debug for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WallTime({self})")
+    }
+}
+
+/// Flipping it turns the order of signed numbers into that of unsigned ones.
+const SIGN: u64 = 1 << 63;
 
 /// The text is no ISO 8601 date this library reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +112,7 @@ impl FromStr for WallTime {
 
 impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, millis) = (self.0.div_euclid(DAY_MILLIS), self.0.rem_euclid(DAY_MILLIS));
+        let (days, millis) = (self.as_millis().div_euclid(DAY_MILLIS), self.as_millis().rem_euclid(DAY_MILLIS));
         let (year, month, day) = civil_from_days(days);
         let (hour, minute) = (millis / 3_600_000, millis / 60_000 % 60);
         let (second, milli) = (millis / 1000 % 60, millis % 1000);
@@ -137,14 +173,14 @@ fn parse_usual(text: &[u8]) -> Option<WallTime> {
     let in_range = (1..=12).contains(&month) && (1..=28).contains(&day) && hour < 24 && minute < 60 && second < 60;
     (marks && wrong == 0 && in_range).then_some(())?;
     let seconds = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    Some(WallTime(seconds * 1000 + milli))
+    Some(WallTime::from_millis(seconds * 1000 + milli))
 }
 
 fn parse(text: &[u8]) -> Option<WallTime> {
     let mut scanner = Scanner(text);
     let days = date(&mut scanner)?;
     if scanner.0.is_empty() {
-        return days.checked_mul(DAY_MILLIS).map(WallTime);
+        return days.checked_mul(DAY_MILLIS).map(WallTime::from_millis);
     }
     if !(scanner.skip(b'T') || scanner.skip(b't') || scanner.skip(b' ')) {
         return None;
@@ -152,7 +188,7 @@ fn parse(text: &[u8]) -> Option<WallTime> {
     let time = time_of_day(&mut scanner)?;
     let offset = zone(&mut scanner)?;
     scanner.0.is_empty().then_some(())?;
-    days.checked_mul(DAY_MILLIS)?.checked_add(time - offset).map(WallTime)
+    days.checked_mul(DAY_MILLIS)?.checked_add(time - offset).map(WallTime::from_millis)
 }
 
 /// Days since 1970-01-01 of `YYYY-MM-DD` or `YYYYMMDD`.
@@ -320,6 +356,13 @@ mod tests {
         #[test]
         fn any_text_is_answered(text in ".{0,40}") {
             let _ = text.parse::<WallTime>();
+        }
+
+        #[test]
+        fn any_number_is_kept_in_order(one: i64, other: i64) {
+            let dates = [one, other].map(WallTime::from_millis);
+            prop_assert_eq!(dates.map(WallTime::as_millis), [one.max(i64::MIN + 1), other.max(i64::MIN + 1)]);
+            prop_assert_eq!(dates[0].cmp(&dates[1]), dates[0].as_millis().cmp(&dates[1].as_millis()));
         }
 
         #[test]

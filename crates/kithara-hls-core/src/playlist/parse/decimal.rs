@@ -21,20 +21,30 @@ impl Decimal {
     /// More than nine decimals are rounded to the nearest. Signs and exponents are understood although the grammar has
     /// none. `None` when there is no number, or none that fits.
     pub(super) fn read(text: &str) -> Option<(Self, &str)> {
-        let negative = text.starts_with('-');
-        let unsigned = if negative || text.starts_with('+') { &text[1..] } else { text };
-        let (units, whole_len) = leading_digits(unsigned.as_bytes());
-        let after = &unsigned[whole_len..];
-        let fraction = after.strip_prefix('.').unwrap_or_default();
-        let (carry, nanos, fraction_len) = nanos(fraction.as_bytes());
+        let bytes = text.as_bytes();
+        let (negative, signed) = match bytes.first() {
+            Some(b'-') => (true, 1),
+            Some(b'+') => (false, 1),
+            _ => (false, 0),
+        };
+        let (units, whole_len) = leading_digits(&bytes[signed..]);
+        let point = signed + whole_len;
+        let (carry, nanos, fraction_len) = match bytes.get(point) {
+            Some(b'.') => nanos(&bytes[point + 1..]),
+            _ => (0, 0, 0),
+        };
         if whole_len + fraction_len == 0 {
             return None;
         }
-        let after = if after.starts_with('.') { &fraction[fraction_len..] } else { after };
+        let end = point + fraction_len + usize::from(bytes.get(point) == Some(&b'.'));
         let decimal = Self { negative, units: units?.checked_add(carry)?, nanos, whole: fraction_len == 0 };
-        match exponent(after) {
-            None => Some((decimal, after)),
-            Some((power, rest)) => Some((decimal.shifted(power)?, rest)),
+        let rest = &text[end..];
+        match bytes.get(end) {
+            Some(b'e' | b'E') => match exponent(rest) {
+                None => Some((decimal, rest)),
+                Some((power, rest)) => Some((decimal.shifted(power)?, rest)),
+            },
+            _ => Some((decimal, rest)),
         }
     }
 
@@ -81,18 +91,14 @@ const NANOS: u32 = 1_000_000_000;
 
 /// The number that the digits at the beginning make, if it fits, and how many they are.
 fn leading_digits(text: &[u8]) -> (Option<u64>, usize) {
-    let (mut value, mut len) = (0u64, 0);
-    while let Some(digit) = text.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        len += 1;
-        // Nineteen digits always fit.
-        if len < 20 {
-            value = value * 10 + u64::from(digit);
-        } else {
-            let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            return (checked_number(&text[..len]), len);
-        }
+    let (mut value, mut rest) = (0u64, text);
+    while let [digit @ b'0'..=b'9', tail @ ..] = rest {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        rest = tail;
     }
-    (Some(value), len)
+    let len = text.len() - rest.len();
+    // Nineteen digits always fit.
+    (if len < 20 { Some(value) } else { checked_number(&text[..len]) }, len)
 }
 
 fn checked_number(digits: &[u8]) -> Option<u64> {
@@ -101,16 +107,18 @@ fn checked_number(digits: &[u8]) -> Option<u64> {
 
 /// The fraction at the beginning of `text` as a carry and 10^-9 parts, rounded, and how many digits it has.
 fn nanos(text: &[u8]) -> (u64, u32, usize) {
-    let (mut value, mut len) = (0u32, 0);
-    while let Some(digit) = text.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        match len {
-            0..9 => value = value * 10 + u32::from(digit),
-            9 => value += u32::from(digit >= 5),
-            _ => {}
-        }
-        len += 1;
+    let head = &text[..text.len().min(9)];
+    let (mut value, mut rest) = (0u32, head);
+    while let [digit @ b'0'..=b'9', tail @ ..] = rest {
+        value = value * 10 + u32::from(digit - b'0');
+        rest = tail;
     }
-    let nanos = value * POWERS[len.min(9)];
+    let mut len = head.len() - rest.len();
+    let mut nanos = value * POWERS[len];
+    if len == 9 {
+        nanos += u32::from(matches!(text.get(9), Some(b'5'..=b'9')));
+        len += text[9..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    }
     if nanos == NANOS { (1, 0, len) } else { (0, nanos, len) }
 }
 

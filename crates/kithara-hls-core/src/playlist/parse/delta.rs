@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::{Delta, MediaPlaylist, MediaSequence, ParseErrorKind, Rule, Segments};
+use super::super::{Delta, MediaPlaylist, MediaSequence, ParseErrorKind, Rule};
 use super::attributes::Attributes;
 use super::media::{MediaParser, once};
 use super::scope::{Place, Scope};
@@ -25,8 +25,7 @@ impl MediaParser<'_> {
         let skipped = skipped.ok_or(ParseErrorKind::Missing { tag: TAG, attribute: "SKIPPED-SEGMENTS" })?;
         let msn = self.segment.carry.msn.checked_add(skipped);
         self.segment.carry.msn = msn.ok_or(ParseErrorKind::OutOfRange)?;
-        self.end_block(None);
-        let before = std::mem::take(&mut self.segments);
+        let before = std::mem::take(&mut self.segments).finish();
         if !before.is_empty() {
             scope.violation(at, Rule::LateTag);
         }
@@ -59,14 +58,11 @@ impl MediaParser<'_> {
             scope.count_metadata()?;
             self.unknown.push(tag.clone());
         }
-        let mut segments = Segments::default();
-        let rest = segments.adopt(&previous.segments, first..end);
-        for segment in segments.iter().chain(&rest) {
+        for segment in previous.segments.iter().filter(|segment| (first..end).contains(&segment.msn)) {
             self.segment.count(scope, segment.duration)?;
         }
+        self.segments.adopt(&previous.segments, &(first..end));
         self.segment.continue_from(&previous.segments, end);
-        self.segment.done = rest;
-        self.segments = segments;
         self.header.merged = true;
         Ok(())
     }

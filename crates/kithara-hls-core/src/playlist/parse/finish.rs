@@ -59,13 +59,11 @@ impl Parser<'_> {
         let incomplete = self.media.segment.incomplete();
         let header = self.media.header;
         let late = header.late_discontinuity_sequence;
-        let segments = match self.media.segments.first() {
-            Some(first) if first.msn < late => {
-                let base = header.discontinuity_sequence.unwrap_or_default().0;
-                self.media.segments.iter().cloned().map(|it| renumbered(it, late, base)).collect()
-            }
-            _ => self.media.segments,
-        };
+        let mut segments = self.media.segments.finish();
+        if segments.first().is_some_and(|first| first.msn < late) {
+            let base = header.discontinuity_sequence.unwrap_or_default().0;
+            segments = segments.iter().cloned().map(|it| renumbered(it, late, base)).collect();
+        }
         if header.target_duration.is_none() {
             self.scope.violation_at(Line(self.line), Rule::MissingTargetDuration);
         }

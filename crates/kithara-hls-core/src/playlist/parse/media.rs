@@ -3,21 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::segments::BLOCK_LEN;
+use super::super::segments::Builder;
 use super::super::{
     DateRange, Delta, DiscontinuitySequence, Line, MediaPlaylist, MediaSequence, ParseErrorKind, PlaylistType,
-    PreloadHint, PreloadKind, RenditionReport, Rule, Segments, ServerControl, UnknownTag,
+    PreloadHint, PreloadKind, RenditionReport, Rule, ServerControl, UnknownTag,
 };
 use super::attributes::Attributes;
 use super::date_range::{DateRanges, read_date_range};
 use super::scope::{Place, Scope};
 use super::segment::SegmentParser;
-use super::takeover::Parsed;
 
 /// Builds a media playlist from its tags.
 pub(super) struct MediaParser<'a> {
     pub(super) segment: SegmentParser,
-    pub(super) segments: Segments,
+    pub(super) segments: Builder,
     pub(super) header: Header,
     pub(super) date_ranges: DateRanges,
     /// The EXT-X-DATERANGE tags of the current piece.
@@ -63,7 +62,7 @@ impl<'a> MediaParser<'a> {
     pub(super) fn new(previous: Option<&'a MediaPlaylist>) -> Self {
         Self {
             segment: SegmentParser::new(),
-            segments: Segments::default(),
+            segments: Builder::default(),
             header: Header::default(),
             date_ranges: DateRanges::default(),
             date_range_tags: Vec::new(),
@@ -275,12 +274,6 @@ impl MediaParser<'_> {
         scope.count_metadata()?;
         self.unknown.push(UnknownTag { before: Some(self.segment.carry.msn), ..tag });
         Ok(())
-    }
-
-    /// The segments read since the last block join the others.
-    pub(super) fn end_block(&mut self, parsed: Option<Parsed>) {
-        let next = Vec::with_capacity(BLOCK_LEN);
-        self.segments.push_block(std::mem::replace(&mut self.segment.done, next).into(), parsed);
     }
 }
 

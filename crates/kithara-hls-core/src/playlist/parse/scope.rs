@@ -62,7 +62,7 @@ impl<'a> Scope<'a> {
             expanded: 0,
             entries: 0,
             metadata: 0,
-            origins: Origins::default(),
+            origins: Origins::new(address),
             needs: (1, 0),
             piece_needs: (1, 0),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::time::WallTime;
 
+use super::super::segments::Builder;
 use super::super::text::Span;
 use super::super::{
     ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, Key, KeyMethod, Line, MediaSequence,
@@ -47,8 +48,6 @@ struct Pending {
 pub(super) struct SegmentParser {
     pub(super) carry: Carry,
     pending: Pending,
-    /// The segments since the list was last taken.
-    pub(super) done: Vec<Segment>,
     /// How many segments there are, and how long they play.
     pub(super) count: usize,
     pub(super) elapsed: Duration,
@@ -74,7 +73,6 @@ impl SegmentParser {
         Self {
             carry,
             pending: Pending::default(),
-            done: Vec::new(),
             count: 0,
             elapsed: Duration::ZERO,
             parts: 0,
@@ -100,14 +98,17 @@ impl SegmentParser {
     pub(super) fn extinf(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
         let (duration, title) = match Decimal::read(value) {
             Some((decimal, rest)) => {
-                let (junk, title) = rest.split_at(rest.bytes().position(|byte| byte == b',').unwrap_or(rest.len()));
-                if decimal.negative || !junk.trim().is_empty() {
+                let title = match rest.strip_prefix(',') {
+                    Some(title) => title,
+                    None => self.title_behind_junk(scope, at, rest),
+                };
+                if decimal.negative {
                     scope.violation_of(at, Rule::InvalidDuration, value);
                 }
                 if !decimal.whole {
                     scope.needs(at, 3);
                 }
-                (decimal.duration(), trimmed(title.get(1..).unwrap_or_default()))
+                (decimal.duration(), trimmed(title))
             }
             None if value.starts_with(|it: char| it.is_ascii_digit()) => return Err(ParseErrorKind::OutOfRange),
             None => {
@@ -115,7 +116,8 @@ impl SegmentParser {
                 (self.carry.usual_duration, value.trim_start_matches(','))
             }
         };
-        let title = Span::of(title, at.source).unwrap_or(Span::EMPTY);
+        let title = if title.is_empty() { None } else { Span::of(title, at.source) };
+        let title = title.unwrap_or(Span::EMPTY);
         // The target duration bounds durations rounded to whole seconds.
         let target = self.carry.usual_duration;
         if !target.is_zero() && duration >= target + Duration::from_millis(500) {
@@ -123,6 +125,15 @@ impl SegmentParser {
         }
         self.pending.extinf = Some((duration, title));
         Ok(())
+    }
+
+    /// The title of an EXTINF whose duration is not followed by a comma.
+    fn title_behind_junk<'t>(&self, scope: &mut Scope<'_>, at: Place<'_>, rest: &'t str) -> &'t str {
+        let (junk, title) = rest.split_once(',').unwrap_or((rest, ""));
+        if !junk.trim().is_empty() {
+            scope.violation_of(at, Rule::InvalidDuration, rest);
+        }
+        title
     }
 
     /// EXT-X-BYTERANGE.
@@ -264,7 +275,13 @@ impl SegmentParser {
     }
 
     /// The URI line of a segment.
-    pub(super) fn finish(&mut self, scope: &mut Scope<'_>, at: Place<'_>, raw: &str) -> Result<(), ParseErrorKind> {
+    pub(super) fn finish(
+        &mut self,
+        scope: &mut Scope<'_>,
+        at: Place<'_>,
+        raw: &str,
+        segments: &mut Builder,
+    ) -> Result<(), ParseErrorKind> {
         let pending = &mut self.pending;
         let (duration, title) = pending.extinf.take().unwrap_or_else(|| {
             scope.violation(at, Rule::MissingExtinf);
@@ -286,7 +303,7 @@ impl SegmentParser {
         let msn = carry.msn;
         carry.msn = msn.checked_add(1).ok_or(ParseErrorKind::OutOfRange)?;
         let (uri, title) = uri.with_title(title, at.source);
-        self.done.push(Segment {
+        segments.push(Segment {
             msn,
             dsn: carry.dsn,
             uri,

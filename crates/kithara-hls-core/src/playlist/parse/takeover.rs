@@ -95,7 +95,7 @@ impl Parser<'_> {
             parts: self.media.segment.parts - mark.parts,
             first_part: self.media.segment.first_part,
         });
-        self.media.end_block(parsed);
+        self.media.segments.end_block(parsed);
     }
 
     fn is_between_segments(&self) -> bool {
@@ -108,7 +108,7 @@ impl Parser<'_> {
             && rest.starts_with(parsed.source.text.as_bytes())
     }
 
-    fn repeat(&mut self, block: &Arc<Block>, parsed: &Parsed, line: u32) -> Result<(), ParseErrorKind> {
+    fn repeat(&mut self, block: &Block, parsed: &Parsed, line: u32) -> Result<(), ParseErrorKind> {
         let moved = |old: u32| line + (old - parsed.line);
         self.scope.needs_at(parsed.needs.0, moved(parsed.needs.1.max(parsed.line)));
         for _ in 0..parsed.date_ranges.len() + parsed.unknown.len() {
@@ -124,13 +124,13 @@ impl Parser<'_> {
         self.media.unknown.extend(unknown.map(|tag| UnknownTag { line: Line(moved(tag.line.0)), ..tag }));
         let segment = &mut self.media.segment;
         segment.first_part = segment.first_part.or(parsed.first_part);
-        segment.dated |= block.segments.iter().any(|it| it.program_date_time.is_some());
+        segment.dated |= block.segments().iter().any(|it| it.program_date_time.is_some());
         segment.count_parts(&self.scope, parsed.parts)?;
-        for it in &block.segments {
+        for it in block.segments() {
             segment.count(&self.scope, it.duration)?;
         }
         segment.carry = parsed.exit.clone();
-        self.media.segments.push_shared(block);
+        self.media.segments.share(block);
         Ok(())
     }
 }
