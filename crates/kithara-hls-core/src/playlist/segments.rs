@@ -47,7 +47,7 @@ pub(super) const BLOCK_LEN: usize = 128;
 
 /// Whether a block ends behind the segment numbered `msn`.
 fn ends_block(msn: MediaSequence) -> bool {
-    msn.next().0 % BLOCK_LEN as u64 == 0
+    msn.next().0.is_multiple_of(BLOCK_LEN as u64)
 }
 
 impl Segments {
