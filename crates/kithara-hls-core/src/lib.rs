@@ -53,17 +53,21 @@
 //!
 //! # Where to begin reading
 //!
-//! [`session`] for the machine; [`playlist`] for what goes in; [`timeline`], [`layout`], [`key`], [`reload`] and
-//! [`fallback`] for the single rules; [`abr`] for adaptation.
+//! [`session`] for the machine; [`playlist`] for what goes in; [`timeline`], [`layout`], [`key`], [`reload`],
+//! [`selection`], [`pathway`],
+//! [`steering`] and [`fallback`] for the single rules; [`abr`] for adaptation.
 
 pub mod abr;
 pub mod fallback;
 pub mod key;
 pub mod layout;
+pub mod pathway;
 pub mod playlist;
 pub mod reload;
+pub mod selection;
 pub mod session;
 pub mod sim;
+pub mod steering;
 pub mod time;
 pub mod timeline;
 pub mod trace;
