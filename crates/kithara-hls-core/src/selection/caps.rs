@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::playlist::{HdcpLevel, Variant, VideoRange};
+use crate::playlist::{Codecs, HdcpLevel, Variant, VideoRange};
 
 /// What the player and its output can do. A variant that needs more is never chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ pub enum RangeCap {
 impl Caps {
     /// Whether a variant can be played, its picture's size and range aside. Of a player of sound only the sound counts.
     pub(super) fn allow(&self, variant: &Variant, sound_only: bool) -> bool {
-        let codecs = || variant.codecs.iter().flat_map(|codecs| codecs.iter());
+        let codecs = || variant.codecs.iter().flat_map(Codecs::iter);
         if sound_only {
             let mut sounds = codecs().filter(|codec| kind_of(codec) == CodecKind::Audio).peekable();
             return sounds.peek().is_none() || sounds.any(|codec| self.codecs.supports(codec));

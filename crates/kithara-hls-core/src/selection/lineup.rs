@@ -6,7 +6,7 @@ use super::{
     Caps, RenditionPreference,
     caps::{CodecKind, kind_of},
 };
-use crate::playlist::{MultivariantPlaylist, RenditionKind, Variant, VariantId};
+use crate::playlist::{Codecs, MultivariantPlaylist, RenditionKind, Variant, VariantId};
 
 /// The pathway of variants that name none (RFC 8216bis section 4.4.6.2).
 pub const DEFAULT_PATHWAY: &str = ".";
@@ -251,7 +251,7 @@ fn picture(variant: &Variant) -> impl PartialEq + use<> {
 }
 
 fn codecs(variant: &Variant, kind: CodecKind) -> Vec<String> {
-    let all = variant.codecs.iter().flat_map(|codecs| codecs.iter());
+    let all = variant.codecs.iter().flat_map(Codecs::iter);
     let mut all: Vec<String> = all.filter(|codec| kind_of(codec) == kind).map(str::to_owned).collect();
     all.sort_unstable();
     all

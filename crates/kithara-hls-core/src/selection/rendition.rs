@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::language::{LanguageMatch, match_language, same_language};
-use crate::playlist::Rendition;
+use crate::playlist::{Channels, Characteristics, Rendition};
 
 /// What is wanted of a rendition. Everything is a wish: the nearest there is gets played.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +107,7 @@ fn language_rank(it: &Rendition, languages: &[String]) -> (usize, bool, Reverse<
 fn characteristics(it: &Rendition, wanted: &[String]) -> (usize, usize) {
     let has = |one: &String| it.characteristics.as_ref().is_some_and(|have| have.contains(one));
     let missing = wanted.iter().filter(|one| !has(one)).count();
-    let all = it.characteristics.iter().flat_map(|have| have.iter());
+    let all = it.characteristics.iter().flat_map(Characteristics::iter);
     let excess = all.filter(|one| !wanted.iter().any(|wanted| wanted == one)).count();
     (missing, excess)
 }
@@ -125,12 +125,13 @@ fn channels_rank(it: &Rendition, most: Option<u32>) -> (bool, bool, u32) {
 }
 
 fn channels(it: &Rendition) -> Option<u32> {
-    it.channels.as_ref().and_then(|channels| channels.count())
+    it.channels.as_ref().and_then(Channels::count)
 }
 
 fn same_set(a: &Rendition, b: &Rendition) -> bool {
     let of = |it: &Rendition| {
-        let mut all: Vec<String> = it.characteristics.iter().flat_map(|have| have.iter()).map(str::to_owned).collect();
+        let mut all: Vec<String> =
+            it.characteristics.iter().flat_map(Characteristics::iter).map(str::to_owned).collect();
         all.sort_unstable();
         all
     };
