@@ -362,7 +362,7 @@ impl Driver {
         self.playlists.insert(id, RedactedUrl::new(&url));
         let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
         self.spawn(self.parts.cancel.clone(), async move {
-            let result = load_playlist(requests, url, again).await;
+            let result = load_playlist(requests, id, url, again).await;
             let _ = reports.send(Report::Playlist { id, result }).await;
         });
     }

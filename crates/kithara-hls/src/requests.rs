@@ -7,6 +7,7 @@ use kithara_fetch::{
     assets::{AssetId, ResourceKey},
     net::{Origin, append_query_raw},
 };
+use kithara_hls_core::steering::MAX_MANIFEST;
 use url::Url;
 
 use crate::{error::HlsError, options::HlsOptions};
@@ -52,6 +53,19 @@ impl Requests {
             max_len: MAX_PLAYLIST,
             deadline: Some(self.options.request.deadline),
             cache: if again && self.cache == CacheUse::ReadWrite { CacheUse::WriteOnly } else { self.cache },
+            ..request
+        };
+        WholeRequest { gzip: true, ..WholeRequest::from(request) }
+    }
+
+    /// What a steering server says: never from the store, and nothing to wait long for.
+    pub(crate) fn steering(&self, url: &Url) -> WholeRequest {
+        let request = self.base(url, self.options.request.query.as_deref());
+        let request = FetchRequest {
+            class: Priority::Playback,
+            max_len: MAX_MANIFEST as u64,
+            deadline: Some(self.options.request.deadline),
+            cache: CacheUse::Bypass,
             ..request
         };
         WholeRequest { gzip: true, ..WholeRequest::from(request) }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kithara_hls_core::{
-    playlist::{RenditionId, VariantId},
+    playlist::{RenditionId, RenditionKind, VariantId},
     session::{Command, Status, Track},
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -111,15 +111,32 @@ impl HlsSession {
         self.command(Command::SelectVariant(variant)).await
     }
 
-    /// Plays this audio rendition.
+    /// Plays this audio rendition, and in the groups of other variants what goes on with it: the same language, name,
+    /// characteristics and channels, as far as there are. Streams of segments change at a place that lies in time, a few
+    /// seconds ahead of what is played; nothing is played twice and nothing is left out. Sources keep what they read.
     ///
     /// # Errors
     /// The session is over, or has no such rendition.
     pub async fn select_audio(&self, rendition: RenditionId) -> Result<(), HlsError> {
-        if !self.0.status.borrow().renditions.iter().any(|it| it.id == rendition) {
-            return Err(HlsError::VariantNotFound);
-        }
+        self.find_rendition(RenditionKind::Audio, rendition)?;
         self.command(Command::SelectAudio(rendition)).await
+    }
+
+    /// Shows these subtitles, or none. Streams of subtitle segments wait while none are shown.
+    ///
+    /// # Errors
+    /// The session is over, or has no such rendition.
+    pub async fn select_subtitles(&self, rendition: Option<RenditionId>) -> Result<(), HlsError> {
+        if let Some(id) = rendition {
+            self.find_rendition(RenditionKind::Subtitles, id)?;
+        }
+        self.command(Command::SelectSubtitles(rendition)).await
+    }
+
+    fn find_rendition(&self, kind: RenditionKind, id: RenditionId) -> Result<(), HlsError> {
+        let status = self.0.status.borrow();
+        let found = status.renditions.iter().any(|it| it.id == id && it.kind == kind);
+        found.then_some(()).ok_or(HlsError::VariantNotFound)
     }
 
     /// The segments of a track, for apps that demux by themselves.

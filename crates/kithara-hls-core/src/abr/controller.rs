@@ -88,6 +88,8 @@ pub enum AbrReason {
     Abandoned,
     /// The present variant failed and another takes its place. Never the controller's own choice.
     Failover,
+    /// The steering server wants another pathway. Never the controller's own choice.
+    Steered,
 }
 
 /// What to play next, and why.

@@ -66,11 +66,12 @@ impl Adaptation {
     }
 
     /// Sorts the variants into a ladder.
-    pub(super) fn take_ladder(&mut self, variants: &[Variant]) {
+    pub(super) fn take_ladder<'a>(&mut self, variants: impl IntoIterator<Item = &'a Variant>) {
         let rung = |variant: &Variant| LadderRung {
             average_bandwidth: variant.average_bandwidth,
             ..LadderRung::new(variant.bandwidth)
         };
+        let variants: Vec<&Variant> = variants.into_iter().collect();
         let mut rungs: Vec<(VariantId, LadderRung)> = variants.iter().map(|it| (it.id, rung(it))).collect();
         rungs.sort_by_key(|(_, rung)| rung.rate());
         (self.variants, self.ladder) = rungs.into_iter().unzip();

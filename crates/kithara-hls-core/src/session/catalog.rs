@@ -5,16 +5,15 @@ use std::{sync::Arc, time::Duration};
 use url::Url;
 
 use super::{
-    Action, Failure, FailureKind, FetchFailure, HlsEvent, MediaId, MediaSelection, PlaylistId, PlaylistText, Session,
-    Subject, Track, VariantChoice, WaitReason,
+    Action, Failure, FailureKind, FetchFailure, HlsEvent, MediaId, PlaylistId, PlaylistText, Session, Subject, Track,
+    VariantChoice, WaitReason,
     media::{Load, Media},
     units::UnitState,
 };
 use crate::{
     abr::AbrReason,
     playlist::{
-        self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Rendition,
-        RenditionKind, Variant, VariantId,
+        self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Variant, VariantId,
     },
     reload::{self, Loaded, MIN_INTERVAL},
     time::Tick,
@@ -79,6 +78,7 @@ impl Session {
             (PlaylistId::Primary, Err(cause)) => self.primary_failed(cause),
             (PlaylistId::Media(media), Ok(text)) => self.media_arrived(media, &text),
             (PlaylistId::Media(media), Err(cause)) => self.media_failed(media, cause),
+            (PlaylistId::Steering, result) => self.steering_answered(result),
         }
     }
 
@@ -146,7 +146,20 @@ impl Session {
     }
 
     /// Takes over the offered streams; streams known from an earlier load keep their state and get their new URLs.
-    fn take_multivariant(&mut self, playlist: MultivariantPlaylist) {
+    fn take_multivariant(&mut self, mut playlist: MultivariantPlaylist) {
+        self.clone_pathways(&mut playlist);
+        self.offer_all(&playlist);
+        self.take_lineup(&playlist);
+        self.begin_steering(&playlist);
+        self.multivariant = Some(Arc::new(playlist));
+        self.take_ladder();
+        if self.variant.is_none() {
+            self.choose_first_variant();
+        }
+    }
+
+    /// Takes over the addresses of all streams of a playlist.
+    pub(super) fn offer_all(&mut self, playlist: &MultivariantPlaylist) {
         for variant in &playlist.variants {
             self.offer(MediaId::Variant(variant.id), variant.uri.url(), Some(variant.bandwidth));
         }
@@ -154,12 +167,6 @@ impl Session {
             if let Some(uri) = &rendition.uri {
                 self.offer(MediaId::Rendition(rendition.id), uri.url(), None);
             }
-        }
-        self.adaptation.take_ladder(&playlist.variants);
-        self.offered = super::status::offered(&playlist);
-        self.multivariant = Some(Arc::new(playlist));
-        if self.variant.is_none() {
-            self.choose_first_variant();
         }
     }
 
@@ -194,6 +201,7 @@ impl Session {
         let from = self.variant.replace(id);
         self.adaptation.applied(id, self.now.at);
         self.tell(HlsEvent::VariantApplied { track: Track::Main, from_variant: from, to_variant: id, reason });
+        self.refresh_selection();
     }
 
     pub(super) fn variant_named(&self, id: VariantId) -> Option<&Variant> {
@@ -204,7 +212,9 @@ impl Session {
     fn best_variant(&self, better: impl Fn(&Variant, &Variant) -> bool) -> Option<VariantId> {
         let now = self.tick();
         let variants = self.multivariant.as_ref()?.variants.iter();
-        let open = |id| self.medias.get(&MediaId::Variant(id)).is_some_and(|media| !media.is_excluded(now));
+        let listed = |id| self.selecting.ladder.contains(&id);
+        let open =
+            |id| listed(id) && self.medias.get(&MediaId::Variant(id)).is_some_and(|media| !media.is_excluded(now));
         let best =
             variants.filter(|variant| open(variant.id)).reduce(|best, it| if better(it, best) { it } else { best });
         best.map(|variant| variant.id)
@@ -307,49 +317,6 @@ impl Session {
         self.wake_units(self.playlist_of(id));
     }
 
-    /// A stream that cannot be played from: readers that have not begun with it get another, if there is one.
-    pub(super) fn media_unusable(&mut self, id: MediaId, failure: Failure) {
-        let until = self.tick() + self.options.playback.exclusion;
-        if let Some(media) = self.medias.get_mut(&id) {
-            media.excluded_until = Some(until);
-        }
-        let other = match id {
-            MediaId::Variant(variant) => self.substitute_for(variant).filter(|_| !self.holds_readers(id)),
-            MediaId::Rendition(_) => None,
-        };
-        let Some(other) = other else { return self.fail(failure) };
-        self.tell(HlsEvent::Error { error: failure, recoverable: true });
-        self.adaptation.exclude(id, until);
-        self.apply_variant(other, AbrReason::Failover);
-        self.leave_media(id, None);
-    }
-
-    /// The audio rendition that belongs to the variant in force: the chosen one, else the default, else the first that
-    /// may be selected without being asked for.
-    pub(super) fn audio_rendition(&self) -> Option<&Rendition> {
-        let playlist = self.multivariant.as_ref()?;
-        let variant = self.variant.and_then(|id| self.variant_named(id))?;
-        let group = variant.audio.as_deref()?;
-        let offered = || playlist.group(RenditionKind::Audio, group).filter(|rendition| rendition.uri.is_some());
-        let chosen = offered().find(|rendition| Some(rendition.id) == self.chosen_audio);
-        chosen
-            .or_else(|| offered().find(|rendition| rendition.default))
-            .or_else(|| offered().find(|rendition| rendition.autoselect))
-            .or_else(|| offered().next())
-    }
-
-    /// The stream a reader of `track` is to read now.
-    pub(super) fn media_for(&self, track: Track) -> Option<MediaId> {
-        let audio = || self.audio_rendition().map(|rendition| MediaId::Rendition(rendition.id));
-        let main = || self.variant.map(MediaId::Variant);
-        match track {
-            Track::Main if self.options.playback.selection == MediaSelection::AudioOnly => audio().or_else(main),
-            Track::Main => main(),
-            Track::Audio => audio(),
-            Track::Subtitles => None,
-        }
-    }
-
     /// Loads whatever is due.
     pub(super) fn load_due_playlists(&mut self) {
         let now = self.tick();
@@ -357,6 +324,7 @@ impl Session {
         if due(self.primary.load) {
             self.load_primary();
         }
+        self.steer();
         let read: Vec<MediaId> = self.read_medias();
         for id in read {
             if self.medias.get(&id).is_some_and(|media| due(media.load)) {
@@ -373,7 +341,7 @@ impl Session {
         };
         let read = self.read_medias();
         let medias = read.iter().filter_map(|id| self.medias.get(id)).filter_map(|media| due(media.load));
-        medias.chain(due(self.primary.load)).min()
+        medias.chain(due(self.primary.load)).chain(self.next_steering()).min()
     }
 
     /// Units that waited for this playlist go on.

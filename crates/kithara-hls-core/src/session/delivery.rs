@@ -236,7 +236,7 @@ impl Session {
         if self.units.get(unit).is_none() {
             self.units.set(unit, UnitState::Resting { until: now });
         }
-        let has_other_variant = self.other_for(unit).is_some();
+        let has_other_variant = self.other_for(unit.media).is_some();
         let playback = &self.options.playback;
         let on_missing = playback.on_missing;
         let options = fallback::Options {
@@ -309,40 +309,8 @@ impl Session {
         if self.primary.is_media { PlaylistId::Primary } else { PlaylistId::Media(media) }
     }
 
-    /// The variant that could play instead, where readers can change.
-    fn other_for(&self, unit: UnitKey) -> Option<crate::playlist::VariantId> {
-        let MediaId::Variant(variant) = unit.media else { return None };
-        if self.holds_readers(unit.media) {
-            return None;
-        }
-        // Units may be left over from a variant that is not the one in force any more.
-        let in_force = self.variant.filter(|id| *id != variant && !self.is_excluded(MediaId::Variant(*id)));
-        in_force.or_else(|| self.substitute_for(variant))
-    }
-
-    fn is_excluded(&self, id: MediaId) -> bool {
-        self.medias.get(&id).is_none_or(|media| media.is_excluded(self.now.at))
-    }
-
-    fn take_other_variant(&mut self, unit: UnitKey, failure: Failure) {
-        let until = self.tick() + self.options.playback.exclusion;
-        let Some(other) = self.other_for(unit) else { return self.give_up(unit, failure.cause) };
-        if let Some(media) = self.medias.get_mut(&unit.media) {
-            media.excluded_until = Some(until);
-        }
-        self.adaptation.exclude(unit.media, until);
-        if self.variant != Some(other) {
-            self.apply_variant(other, AbrReason::Failover);
-        }
-        self.cut_entered(unit);
-        self.leave_media(unit.media, Some(unit));
-        // The variant may come back, and its segment with it.
-        self.units.remove(unit);
-        self.act(Action::Release { unit });
-    }
-
     /// A unit that was entered and cannot be finished ends its run; the next run begins again at its start.
-    fn cut_entered(&mut self, unit: UnitKey) {
+    pub(super) fn cut_entered(&mut self, unit: UnitKey) {
         let mut cut = false;
         for reader in self.readers.values_mut() {
             let ReaderState::Adaptive(adaptive) = &mut reader.state else { continue };
@@ -396,7 +364,7 @@ impl Session {
     }
 
     /// Nothing helps: whoever comes to this unit gets the error.
-    fn give_up(&mut self, unit: UnitKey, cause: FetchFailure) {
+    pub(super) fn give_up(&mut self, unit: UnitKey, cause: FetchFailure) {
         let failure = Failure { subject: Subject::Unit(unit), cause };
         self.units.set(unit, UnitState::Failed);
         self.tell(HlsEvent::Error { error: failure.clone(), recoverable: false });

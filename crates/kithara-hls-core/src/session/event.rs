@@ -8,7 +8,10 @@ use super::{
     failure::Failure,
     ids::{MediaId, Track},
 };
-use crate::{abr::AbrReason, playlist::VariantId};
+use crate::{
+    abr::AbrReason,
+    playlist::{RenditionId, VariantId},
+};
 
 /// One thing that happened in a session.
 ///
@@ -28,6 +31,25 @@ pub enum HlsEvent<E = Failure> {
         to_variant: VariantId,
         /// Why.
         reason: AbrReason,
+    },
+    /// Another rendition is selected: units of its track planned from now on come from it.
+    #[non_exhaustive]
+    RenditionApplied {
+        /// The track.
+        track: Track,
+        /// Selected until now.
+        from: Option<RenditionId>,
+        /// Selected from now on; `None` for no subtitles, or sound that has no rendition.
+        to: Option<RenditionId>,
+    },
+    /// Variants are chosen from another pathway (RFC 8216bis section 7), or from the backups among redundant streams,
+    /// which count as pathway `.~1`, `.~2`, ...
+    #[non_exhaustive]
+    PathwayApplied {
+        /// In force until now; `None` at the start.
+        from: Option<String>,
+        /// In force from now on.
+        to: String,
     },
     /// A reader entered a segment.
     #[non_exhaustive]
@@ -201,6 +223,8 @@ impl<E> HlsEvent<E> {
             H::VariantApplied { track, from_variant, to_variant, reason } => {
                 H::VariantApplied { track, from_variant, to_variant, reason }
             }
+            H::RenditionApplied { track, from, to } => H::RenditionApplied { track, from, to },
+            H::PathwayApplied { from, to } => H::PathwayApplied { from, to },
             H::SegmentStart { track, variant, segment_index, byte_offset } => {
                 H::SegmentStart { track, variant, segment_index, byte_offset }
             }
@@ -231,6 +255,13 @@ impl<E: fmt::Display> fmt::Display for HlsEvent<E> {
             Self::VariantApplied { track, from_variant, to_variant, reason } => {
                 let from = from_variant.map_or_else(|| "none".into(), |v| format!("v{}", v.0));
                 write!(f, "variant applied {track} {from} -> v{} {reason:?}", to_variant.0)
+            }
+            Self::RenditionApplied { track, from, to } => {
+                let name = |id: &Option<RenditionId>| id.map_or_else(|| "none".into(), |id| format!("a{}", id.0));
+                write!(f, "rendition applied {track} {} -> {}", name(from), name(to))
+            }
+            Self::PathwayApplied { from, to } => {
+                write!(f, "pathway applied {} -> {to}", from.as_deref().unwrap_or("none"))
             }
             Self::SegmentStart { variant, segment_index, byte_offset, .. } => {
                 write!(f, "segment start {variant} #{segment_index} at {byte_offset:?}")

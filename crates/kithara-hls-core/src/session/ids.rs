@@ -36,6 +36,8 @@ pub enum PlaylistId {
     Primary,
     /// The media playlist of a variant or rendition.
     Media(MediaId),
+    /// The manifest of the steering server (RFC 8216bis section 7).
+    Steering,
 }
 
 /// Which unit of a media stream: where it stands, not where it is fetched from.
@@ -135,6 +137,7 @@ impl fmt::Display for PlaylistId {
         match self {
             Self::Primary => f.write_str("primary"),
             Self::Media(media) => media.fmt(f),
+            Self::Steering => f.write_str("steering"),
         }
     }
 }

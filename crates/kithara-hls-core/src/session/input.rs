@@ -170,8 +170,10 @@ pub enum Command {
     Seek(Duration),
     /// Play this variant until told otherwise, or let adaptation choose again with `None`.
     SelectVariant(Option<VariantId>),
-    /// Play this audio rendition.
+    /// Play this audio rendition, and what goes on with it in other groups.
     SelectAudio(crate::playlist::RenditionId),
+    /// Show these subtitles, or none.
+    SelectSubtitles(Option<crate::playlist::RenditionId>),
     /// The application answered where a resource is to be fetched from now on.
     Resolved(Result<Url, FetchFailure>),
 }

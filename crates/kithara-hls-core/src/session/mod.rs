@@ -18,6 +18,7 @@ mod adaptation;
 mod catalog;
 mod delivery;
 mod event;
+mod failover;
 mod failure;
 mod ids;
 mod input;
@@ -27,7 +28,9 @@ mod options;
 mod planning;
 mod readers;
 mod reading;
+mod selecting;
 mod status;
+mod steering;
 mod units;
 
 use std::{
@@ -46,9 +49,12 @@ pub use self::{
     options::{MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, SessionOptions, VariantChoice},
     status::{RenditionStatus, Status, VariantStatus},
 };
-use self::{adaptation::Adaptation, catalog::Primary, keys::Keys, media::Media, readers::Reader, units::Units};
+use self::{
+    adaptation::Adaptation, catalog::Primary, keys::Keys, media::Media, readers::Reader, selecting::Selecting,
+    steering::SteeringState, units::Units,
+};
 use crate::{
-    playlist::{DiscontinuitySequence, MultivariantPlaylist, RenditionId, VariantId},
+    playlist::{DiscontinuitySequence, MultivariantPlaylist, VariantId},
     time::{Now, Tick},
 };
 
@@ -64,8 +70,8 @@ pub struct Session {
     medias: BTreeMap<MediaId, Media>,
     /// The variant units of the main track are planned from.
     variant: Option<VariantId>,
-    /// The audio rendition the application chose; else the playlist's default counts.
-    chosen_audio: Option<RenditionId>,
+    selecting: Selecting,
+    steering: SteeringState,
     readers: BTreeMap<ReaderId, Reader>,
     units: Units,
     keys: Keys,
@@ -87,7 +93,8 @@ impl Session {
             offered: Default::default(),
             medias: BTreeMap::new(),
             variant: None,
-            chosen_audio: None,
+            selecting: Selecting::default(),
+            steering: SteeringState::default(),
             readers: BTreeMap::new(),
             units: Units::default(),
             keys: Keys::default(),

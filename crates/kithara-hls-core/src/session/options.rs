@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{abr::AbrOptions, playlist::VariantId};
+use crate::{
+    abr::AbrOptions,
+    playlist::VariantId,
+    selection::{Caps, RenditionPreference, SubtitlePreference},
+};
 
 /// Everything that shapes a session's decisions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,15 @@ pub struct PlaybackOptions {
     pub selection: MediaSelection,
     /// Which variant to open. Default: [`VariantChoice::Auto`].
     pub variant: VariantChoice,
+    /// Which audio rendition to play. Default: no wish, so the playlist decides.
+    #[serde(default)]
+    pub audio: RenditionPreference,
+    /// Which subtitles to show to whoever reads them. Default: what the playlist offers first.
+    #[serde(default)]
+    pub subtitles: SubtitlePreference,
+    /// What can be decoded and shown at all. Default: everything.
+    #[serde(default)]
+    pub caps: Caps,
 }
 
 impl Default for PlaybackOptions {
@@ -65,6 +78,9 @@ impl Default for PlaybackOptions {
             on_missing: OnMissing::Fail,
             selection: MediaSelection::All,
             variant: VariantChoice::Auto,
+            audio: RenditionPreference::default(),
+            subtitles: SubtitlePreference::default(),
+            caps: Caps::default(),
         }
     }
 }

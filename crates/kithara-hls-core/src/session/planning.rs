@@ -118,9 +118,7 @@ impl Session {
         let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
         let Some(target) = adaptive.switching_to else { return };
         if self.medias.get(&target).is_some_and(|media| media.timeline.is_some()) {
-            adaptive.media = Some(target);
-            adaptive.switching_to = None;
-            self.act(Action::Attach { reader: id, media: target });
+            self.attach_adaptive(id, target);
         } else {
             self.load_media(target);
         }

@@ -79,6 +79,8 @@ pub(super) struct Adaptive {
     abandoned: (Duration, u32),
     /// The next unit comes from the stream in force, whatever adaptation thinks.
     pub(super) held: bool,
+    /// Whether the change to `switching_to` should be heard soon, not only behind what is buffered.
+    pub(super) soon: bool,
     runs: u64,
 }
 
@@ -164,6 +166,47 @@ impl Adaptive {
         self.restart.get_or_insert(Restart { reason: RunReason::Switch, at, exact: true });
         self.media = None;
         self.switching_to = next;
+    }
+
+    /// Goes on with `media`. A change the user waits for takes the place of what is planned but not there yet, and of what
+    /// is there but far ahead; `is_there` says which units are.
+    pub(super) fn attach(&mut self, media: MediaId, is_there: impl Fn(UnitKey) -> bool) {
+        self.media = Some(media);
+        self.switching_to = None;
+        if !std::mem::take(&mut self.soon) {
+            return;
+        }
+        let near = self.position.saturating_add(SWITCH_LEAD);
+        let stays = |entry: &Entry| is_there(entry.unit) && entry.start < near;
+        if let Some(idx) = self.planned.iter().position(|entry| !stays(entry)) {
+            let at = self.planned[idx].start;
+            self.planned.truncate(idx);
+            self.restart = Some(Restart { reason: RunReason::Switch, at, exact: true });
+        }
+    }
+
+    /// Stops: nothing more is planned until another stream is attached.
+    pub(super) fn halt(&mut self) {
+        self.planned.clear();
+        self.media = None;
+        self.switching_to = None;
+        let at = self.entered.back().map_or(self.position, |entry| entry.start.saturating_add(entry.duration));
+        self.restart = Some(Restart { reason: RunReason::Switch, at, exact: true });
+    }
+
+    /// A reader that has no stream yet begins where the others are.
+    pub(super) fn join(&mut self, at: Duration) {
+        let Some(restart) = self.restart else {
+            if self.tail.is_none() && at > self.position {
+                self.position = at;
+                self.restart = Some(Restart { reason: RunReason::Start, at, exact: true });
+            }
+            return;
+        };
+        if restart.reason == RunReason::Switch && at > restart.at {
+            self.position = self.position.max(at);
+            self.restart = Some(Restart { at, ..restart });
+        }
     }
 
     /// Drops one planned unit that cannot be had; the one after it begins a run.
@@ -305,5 +348,8 @@ impl Found {
     }
 }
 
-/// Less than this at the end of a segment is rounding between variants, not media.
-const SLIVER: Duration = Duration::from_millis(50);
+/// Less than this at the end of a segment is rounding between playlists, not media: an audio frame is longer.
+const SLIVER: Duration = Duration::from_millis(5);
+
+/// Media that stays when the user chooses another rendition: so much time there is to fetch the first of its segments.
+const SWITCH_LEAD: Duration = Duration::from_secs(3);

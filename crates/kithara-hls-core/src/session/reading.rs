@@ -7,11 +7,7 @@ use super::{
     readers::{Adaptive, Flat, Reader, ReaderState},
     units::UnitState,
 };
-use crate::{
-    abr::AbrReason,
-    layout::Located,
-    playlist::{MediaSequence, VariantId},
-};
+use crate::{layout::Located, playlist::MediaSequence};
 
 /// A reader that jumped is given read-ahead once it has read this many bytes in sequence: one that looks here and there
 /// costs one unit a look.
@@ -44,43 +40,13 @@ impl Session {
             Command::Seek(at) => self.each_adaptive(|_, adaptive| adaptive.seek(at)),
             Command::SelectVariant(None) => self.adaptation.release(),
             Command::SelectVariant(Some(id)) => self.select_variant(id),
-            Command::SelectAudio(id) => {
-                self.chosen_audio = Some(id);
-                let media = self.media_for(Track::Audio);
-                self.each_adaptive(|track, adaptive| {
-                    if track == Track::Audio && adaptive.media != media {
-                        adaptive.switching_to = media;
-                    }
-                });
-            }
+            Command::SelectAudio(id) => self.select_rendition(Track::Audio, Some(id)),
+            Command::SelectSubtitles(id) => self.select_rendition(Track::Subtitles, id),
             Command::Resolved(result) => self.handle_resolved(result),
         }
     }
 
-    fn select_variant(&mut self, id: VariantId) {
-        if self.variant_named(id).is_none() {
-            let error = Failure::session(FailureKind::NoMedia);
-            return self.tell(HlsEvent::Error { error, recoverable: true });
-        }
-        self.adaptation.hold(id);
-        self.switch_to(id, AbrReason::Manual);
-    }
-
-    /// Lets adaptive readers of the main track change to another variant as soon as its playlist is there.
-    pub(super) fn switch_to(&mut self, id: VariantId, reason: AbrReason) {
-        if self.variant == Some(id) {
-            return;
-        }
-        self.apply_variant(id, reason);
-        let media = MediaId::Variant(id);
-        self.each_adaptive(|track, adaptive| {
-            if track == Track::Main {
-                adaptive.switching_to = (adaptive.media != Some(media)).then_some(media);
-            }
-        });
-    }
-
-    fn each_adaptive(&mut self, mut act: impl FnMut(Track, &mut Adaptive)) {
+    pub(super) fn each_adaptive(&mut self, mut act: impl FnMut(Track, &mut Adaptive)) {
         for reader in self.readers.values_mut() {
             if let ReaderState::Adaptive(adaptive) = &mut reader.state {
                 act(reader.track, adaptive);
@@ -117,9 +83,15 @@ impl Session {
             },
         };
         let Some(media) = wanted else {
+            if self.is_off(track) {
+                return;
+            }
             return self.refuse(id, FailureKind::NoMedia);
         };
         if self.medias.get(&media).is_none_or(|media| media.timeline.is_none()) {
+            if self.is_given_up(media) {
+                return self.refuse(id, FailureKind::NoMedia);
+            }
             return self.load_media(media);
         }
         match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
@@ -129,10 +101,7 @@ impl Session {
                     media.make_flat();
                 }
             }
-            Some(ReaderState::Adaptive(adaptive)) => {
-                adaptive.media = Some(media);
-                adaptive.switching_to = None;
-            }
+            Some(ReaderState::Adaptive(_)) => return self.attach_adaptive(id, media),
             None => return,
         }
         self.act(Action::Attach { reader: id, media });
@@ -281,8 +250,9 @@ impl Session {
 
     /// Readers of a stream that was given up look for another one, from the unit `from` on.
     pub(super) fn leave_media(&mut self, media: MediaId, from: Option<super::UnitKey>) {
-        let now = self.variant.map(MediaId::Variant);
-        for reader in self.readers.values_mut() {
+        let now: Vec<Option<MediaId>> =
+            self.readers.values().map(|reader| self.media_for(reader.track).filter(|it| *it != media)).collect();
+        for (reader, now) in self.readers.values_mut().zip(now) {
             match &mut reader.state {
                 ReaderState::Flat(flat) if flat.media == Some(media) => {
                     flat.media = None;

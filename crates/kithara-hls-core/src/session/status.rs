@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::{MediaId, ReaderId, Session, readers::ReaderState, units::UnitState};
 use crate::{
     BitRate,
-    playlist::{MultivariantPlaylist, RenditionId, RenditionKind, VariantId},
+    playlist::{Characteristics, MultivariantPlaylist, Rendition, RenditionId, RenditionKind, VariantId},
+    selection::Lineup,
     timeline::Timeline,
 };
 
@@ -17,8 +18,14 @@ pub struct Status {
     pub variant: Option<VariantId>,
     /// All variants, in playlist order; empty until the multivariant playlist is there, or when there is none.
     pub variants: Arc<[VariantStatus]>,
-    /// All audio and subtitle renditions with a playlist of their own.
+    /// All audio and subtitle renditions, of all groups.
     pub renditions: Arc<[RenditionStatus]>,
+    /// The audio rendition that is selected; `None` when the variant in force has none.
+    pub audio: Option<RenditionId>,
+    /// The subtitle rendition that is selected.
+    pub subtitles: Option<RenditionId>,
+    /// The pathway variants are chosen from.
+    pub pathway: Option<Arc<str>>,
     /// Length of the stream; `None` while it grows or is not known.
     pub duration: Option<Duration>,
     /// Presentation times that can be sought.
@@ -43,6 +50,13 @@ pub struct VariantStatus {
     pub codecs: Option<String>,
     /// RESOLUTION, width and height.
     pub resolution: Option<(u32, u32)>,
+    /// The group of its audio renditions.
+    pub audio_group: Option<String>,
+    /// The group of its subtitle renditions.
+    pub subtitle_group: Option<String>,
+    /// The pathway it stands on; redundant streams stand on `.~1`, `.~2`, ... `None` for a variant that is never chosen,
+    /// because the player cannot play it or because another one does the same better.
+    pub pathway: Option<String>,
 }
 
 /// What is known of a rendition.
@@ -57,6 +71,20 @@ pub struct RenditionStatus {
     pub name: String,
     /// LANGUAGE.
     pub language: Option<String>,
+    /// ASSOC-LANGUAGE.
+    pub assoc_language: Option<String>,
+    /// GROUP-ID.
+    pub group: String,
+    /// CHARACTERISTICS.
+    pub characteristics: Vec<String>,
+    /// CHANNELS, as written.
+    pub channels: Option<String>,
+    /// DEFAULT.
+    pub default: bool,
+    /// AUTOSELECT.
+    pub autoselect: bool,
+    /// FORCED.
+    pub forced: bool,
 }
 
 impl Session {
@@ -68,6 +96,9 @@ impl Session {
             variant: self.variant,
             variants: Arc::clone(&self.offered.0),
             renditions: Arc::clone(&self.offered.1),
+            audio: self.selecting.audio,
+            subtitles: self.selecting.subtitles,
+            pathway: self.steering.pathways.current().cloned(),
             duration: timeline.filter(|timeline| timeline.ended()).map(Timeline::end),
             window: timeline.map(|timeline| (timeline.start(), timeline.end())),
             buffered,
@@ -97,19 +128,37 @@ impl Session {
 }
 
 /// What a multivariant playlist offers, for the status.
-pub(super) fn offered(playlist: &MultivariantPlaylist) -> (Arc<[VariantStatus]>, Arc<[RenditionStatus]>) {
+pub(super) fn offered(
+    playlist: &MultivariantPlaylist,
+    lineup: &Lineup,
+) -> (Arc<[VariantStatus]>, Arc<[RenditionStatus]>) {
+    let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let variants = playlist.variants.iter().map(|variant| VariantStatus {
         id: variant.id,
         bandwidth: variant.bandwidth,
         codecs: variant.codecs.as_ref().map(|codecs| codecs.as_str().to_owned()),
         resolution: variant.resolution.map(|resolution| (resolution.width, resolution.height)),
+        audio_group: owned(&variant.audio),
+        subtitle_group: owned(&variant.subtitles),
+        pathway: lineup.pathway_of(variant.id).map(|id| id.to_string()),
     });
-    let renditions = playlist.renditions.iter().filter(|rendition| rendition.uri.is_some());
-    let renditions = renditions.map(|rendition| RenditionStatus {
+    let selectable = |it: &&Rendition| match it.kind {
+        RenditionKind::Audio => true,
+        RenditionKind::Subtitles => it.uri.is_some(),
+        RenditionKind::Video | RenditionKind::ClosedCaptions => false,
+    };
+    let renditions = playlist.renditions.iter().filter(selectable).map(|rendition| RenditionStatus {
         id: rendition.id,
         kind: rendition.kind,
         name: rendition.name.to_string(),
-        language: rendition.language.as_deref().map(str::to_owned),
+        language: owned(&rendition.language),
+        assoc_language: owned(&rendition.assoc_language),
+        group: rendition.group_id.to_string(),
+        characteristics: rendition.characteristics.iter().flat_map(Characteristics::iter).map(str::to_owned).collect(),
+        channels: rendition.channels.as_ref().map(|channels| channels.as_str().to_owned()),
+        default: rendition.default,
+        autoselect: rendition.autoselect,
+        forced: rendition.forced,
     });
     (variants.collect(), renditions.collect())
 }

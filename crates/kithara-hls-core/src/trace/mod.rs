@@ -19,7 +19,7 @@ pub use self::{
     replay::{Divergence, Replayed, Trace, TraceError},
 };
 use crate::{
-    session::{Action, FetchFailure, HlsEvent, Input, PlaylistText, Session, SessionOptions},
+    session::{Action, FetchFailure, HlsEvent, Input, PlaylistId, PlaylistText, Session, SessionOptions},
     time::Now,
 };
 
@@ -105,7 +105,10 @@ impl Recorder {
             Input::Playlist { id, result } => {
                 let clean = |text: &PlaylistText| PlaylistText {
                     url: self.redactor.url(&text.url),
-                    text: self.redactor.playlist(&text.text),
+                    text: match id {
+                        PlaylistId::Steering => self.redactor.steering(&text.text),
+                        PlaylistId::Primary | PlaylistId::Media(_) => self.redactor.playlist(&text.text),
+                    },
                     from_store: text.from_store,
                     age: text.age,
                 };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
 use url::Url;
 
 /// Replaces what may be secret by a salted hash: the same secret becomes the same hash, so that what belonged together
@@ -51,6 +52,35 @@ impl Redactor {
             clean.push_str(&line[body.len()..]);
         }
         clean
+    }
+
+    /// The steering manifest with every text in it cleaned; nothing of what is no JSON.
+    pub fn steering(&self, text: &str) -> String {
+        serde_json::from_str(text).map(|json| self.json(None, json).to_string()).unwrap_or_default()
+    }
+
+    fn json(&self, name: Option<&str>, value: Value) -> Value {
+        match value {
+            // Query parameters, each by its name.
+            Value::Object(params) if name == Some("PARAMS") => {
+                let clean = |(name, value): (String, Value)| match value {
+                    Value::String(value) => (name, Value::String(self.hash(&value))),
+                    other => (name, other),
+                };
+                Value::Object(params.into_iter().map(clean).collect())
+            }
+            Value::Object(members) => {
+                let clean = |(name, value): (String, Value)| {
+                    let value = self.json(Some(&name), value);
+                    (name, value)
+                };
+                Value::Object(members.into_iter().map(clean).collect())
+            }
+            Value::Array(values) => Value::Array(values.into_iter().map(|it| self.json(name, it)).collect()),
+            // Names of pathways, which lead from the manifest to the playlist, are as a playlist's are.
+            Value::String(text) => Value::String(self.reference(&text)),
+            other => other,
+        }
     }
 
     fn tag(&self, tag: &str, clean: &mut String) {
@@ -160,6 +190,21 @@ mod tests {
         check("/s/Zk3jQ9x0aB7cD1eF/1700000000/seg_0001.ts\n", &["Zk3jQ9x0aB7cD1eF"], &["seg_0001.ts"]);
         check("#EXT-X-KEY:METHOD=AES-128,URI=\"key.bin?token=hunter2\"\n", &["hunter2"], &["key.bin?token=~"]);
         check("# made for alice\n", &["alice"], &["#"]);
+    }
+
+    #[test]
+    fn a_steering_manifest_loses_its_secrets_and_keeps_its_names() {
+        let json = "{\"VERSION\":1,\"RELOAD-URI\":\"s?session=hunter2\",\"PATHWAY-PRIORITY\":[\"CDN-A\"],\
+            \"PATHWAY-CLONES\":[{\"BASE-ID\":\"CDN-A\",\"ID\":\"B\",\"URI-REPLACEMENT\":{\"HOST\":\"b.test\",\
+            \"PARAMS\":{\"token\":\"swordfish\"},\"PER-VARIANT-URIS\":{\"v\":\"https://u:pw@c/v?k=sesame\"}}}]}";
+        let clean = Redactor::new(1).steering(json);
+        for secret in ["hunter2", "swordfish", "sesame", "pw"] {
+            assert!(!clean.contains(secret), "{secret} stands in {clean}");
+        }
+        for kept in ["\"VERSION\":1", "CDN-A", "b.test", "token", "https://c/v?k=~"] {
+            assert!(clean.contains(kept), "{kept} is missing in {clean}");
+        }
+        assert_eq!(Redactor::new(1).steering("<html>hunter2"), "");
     }
 
     #[test]
