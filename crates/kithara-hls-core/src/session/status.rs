@@ -140,7 +140,7 @@ pub(super) fn offered(
         resolution: variant.resolution.map(|resolution| (resolution.width, resolution.height)),
         audio_group: owned(&variant.audio),
         subtitle_group: owned(&variant.subtitles),
-        pathway: lineup.pathway_of(variant.id).map(|id| id.to_string()),
+        pathway: lineup.pathway_of(variant.id).map(ToString::to_string),
     });
     let selectable = |it: &&Rendition| match it.kind {
         RenditionKind::Audio => true,
