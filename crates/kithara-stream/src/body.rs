@@ -65,6 +65,8 @@ struct Inner {
     len: u64,
     state: State,
     waiters: Waiters,
+    /// Whoever waits for readers to let bytes go.
+    room: Option<Waker>,
 }
 
 struct Chunk {
@@ -89,6 +91,7 @@ impl UnitBody {
                 len: 0,
                 state: State::Growing,
                 waiters: Waiters::default(),
+                room: None,
             }),
         });
         (UnitWriter { shared: Arc::clone(&shared) }, Self { shared })
@@ -122,7 +125,17 @@ impl UnitBody {
     #[must_use]
     pub fn held(&self) -> u64 {
         let inner = self.shared.lock();
-        inner.chunks.front().map_or(0, |first| inner.len - first.start)
+        inner.held()
+    }
+
+    /// Waits until less than `limit` bytes are held. One waits at a time: whoever asks last is woken.
+    pub fn poll_held_below(&self, cx: &mut Context<'_>, limit: u64) -> Poll<()> {
+        let mut inner = self.shared.lock();
+        if inner.held() < limit {
+            return Poll::Ready(());
+        }
+        inner.room = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Whether the last byte has arrived and the writer said so.
@@ -140,7 +153,9 @@ impl UnitBody {
         while inner.chunks.front().is_some_and(|first| first.end() <= inner.released) {
             dropped.extend(inner.chunks.pop_front());
         }
+        let room = inner.room.take_if(|_| !dropped.is_empty());
         drop(inner);
+        room.into_iter().for_each(Waker::wake);
         // Freed here, outside the lock: a chunk may be megabytes that go back to the system.
         drop(dropped);
     }
@@ -270,6 +285,10 @@ impl Shared {
 }
 
 impl Inner {
+    fn held(&self) -> u64 {
+        self.chunks.front().map_or(0, |first| self.len - first.start)
+    }
+
     fn chunk_at(&self, offset: u64) -> io::Result<ChunkAt> {
         if offset < self.released {
             return Err(StreamError::Released.into());

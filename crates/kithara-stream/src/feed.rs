@@ -36,6 +36,10 @@ pub trait UnitFeed: Send {
     /// `poll_next`.
     fn seek(&mut self, time: Duration);
 
+    /// Tells how far playback has come, on the presentation timeline. A feed that measures what lies ready ahead measures
+    /// from there; the others need not know. Does not block. Default: nothing.
+    fn played_to(&mut self, _time: Duration) {}
+
     /// Blocks the thread for the next unit, at most `limit`; `None` for as long as it takes.
     ///
     /// # Errors
@@ -102,6 +106,8 @@ pub enum RunReason {
     InitSection,
     /// The run before was cut inside a unit, which is delivered again.
     Cut,
+    /// Units between the run before and this one are missing.
+    Gap,
 }
 
 /// The format of a unit (RFC 8216 section 3).
