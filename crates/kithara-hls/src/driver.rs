@@ -13,8 +13,8 @@ use kithara_demux::Container;
 use kithara_fetch::{Ask, AskReason, FetchError, UrlResolver, net::RedactedUrl, resolve_in_time};
 use kithara_hls_core::{
     session::{
-        Action, Command, Delivered, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId, PlaylistId,
-        PlaylistText, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
+        Action, Command, Delivered, Demand, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId,
+        PlaylistId, PlaylistText, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
     },
     time::{MediaTime, Now, Tick, WallTime},
 };
@@ -34,7 +34,7 @@ use crate::{
     keys::{KeyBytes, KeyManager, fetch_key},
     playlists::load_playlist,
     requests::Requests,
-    segments::Item,
+    segments::{Handed, Item},
     shelf::Shelf,
     sizes::size_of,
     trace_file::TraceFile,
@@ -81,7 +81,7 @@ pub(crate) enum Order {
     /// A reader of units: where its units go.
     Feed {
         reader: ReaderId,
-        items: mpsc::Sender<Item>,
+        items: mpsc::Sender<Handed>,
     },
     /// End, and say when it is done.
     Close {
@@ -117,7 +117,9 @@ pub(crate) struct Driver {
     keys: KeyManager,
     shelved: HashMap<UnitKey, Shelved>,
     running: HashMap<FetchId, CancellationToken>,
-    feeds: HashMap<ReaderId, mpsc::Sender<Item>>,
+    feeds: HashMap<ReaderId, mpsc::Sender<Handed>>,
+    /// How often readers of units have sought.
+    seeks: HashMap<ReaderId, u64>,
     /// Where playlists were last loaded from, for errors.
     playlists: HashMap<PlaylistId, RedactedUrl>,
     reports: mpsc::Sender<Report>,
@@ -145,6 +147,7 @@ impl Driver {
             shelved: HashMap::new(),
             running: HashMap::new(),
             feeds: HashMap::new(),
+            seeks: HashMap::new(),
             playlists: HashMap::new(),
             reports,
             inbox,
@@ -224,8 +227,17 @@ impl Driver {
             self.feed(Input::Dropped { unit });
         }
         for (reader, demand) in demands {
-            if demand == kithara_hls_core::session::Demand::Close {
-                self.feeds.remove(&reader);
+            match demand {
+                Demand::Close => {
+                    self.feeds.remove(&reader);
+                    self.seeks.remove(&reader);
+                }
+                Demand::Seek { number, .. } => {
+                    // What the session said before this is about the place that is left.
+                    self.settle();
+                    self.seeks.insert(reader, number);
+                }
+                _ => {}
             }
             self.feed(Input::Demand { reader, demand });
         }
@@ -427,7 +439,8 @@ impl Driver {
     fn hand_over(&mut self, reader: ReaderId, item: Item) {
         // A reader asks for one unit at a time, so there is room; one that is gone needs nothing.
         if let Some(feed) = self.feeds.get(&reader) {
-            let _ = feed.try_send(item);
+            let seek = self.seeks.get(&reader).copied().unwrap_or(0);
+            let _ = feed.try_send(Handed { seek, item });
         }
     }
 

@@ -249,6 +249,26 @@ impl From<std::io::Error> for HlsError {
     }
 }
 
+impl HlsError {
+    /// The session's own error among the causes of another one: what a decoder or an IO error carries inside.
+    #[must_use]
+    pub fn within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            // An IO error hides what it carries from `source`.
+            let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            if let Some(found) = carried.and_then(|inner| inner.downcast_ref()) {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
 impl From<HlsError> for std::io::Error {
     fn from(error: HlsError) -> Self {
         let kind = match error {

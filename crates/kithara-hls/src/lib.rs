@@ -42,6 +42,7 @@ mod decrypt;
 mod delivery;
 mod driver;
 mod error;
+mod feed;
 mod hls;
 mod keys;
 mod options;
@@ -57,6 +58,7 @@ mod trace_file;
 mod unit_task;
 
 pub use error::{HlsError, HlsResult, StorageError};
+pub use feed::HlsFeed;
 pub use hls::Hls;
 pub use options::{
     CacheOptions, DeliveredKey, HlsOptions, HlsParams, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions,

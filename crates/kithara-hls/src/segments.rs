@@ -1,6 +1,16 @@
 //! The adaptive view: units in presentation order, from whatever variant suits.
 
-use std::{collections::BTreeMap, fmt, future::poll_fn, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::poll_fn,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use kithara_demux::{Container, FirstTimestamp, first_timestamp};
@@ -19,7 +29,14 @@ const TIMESTAMP_WITHIN: usize = 256 << 10;
 
 const NANOS: NonZeroU32 = NonZeroU32::new(1_000_000_000).expect("a billion is not zero");
 
-/// What the driver hands to a reader of units.
+/// What the driver hands to a reader of units, and how often that reader had sought by then.
+#[derive(Clone)]
+pub(crate) struct Handed {
+    pub(crate) seek: u64,
+    pub(crate) item: Item,
+}
+
+#[derive(Clone)]
 pub(crate) enum Item {
     Unit { entry: Box<Entry>, init: Option<UnitBody>, body: UnitBody, container: watch::Receiver<Option<Container>> },
     End,
@@ -79,29 +96,46 @@ impl fmt::Debug for MediaSegment {
 /// Handing over a segment does not wait for its end: its body grows while it is read. How far playback has come is told
 /// with [`Segments::played_to`]; without it a segment counts as played when the next one is asked for.
 pub struct Segments {
-    shared: Arc<Shared>,
-    reader: ReaderId,
-    items: mpsc::Receiver<Item>,
+    seat: Arc<Seat>,
+    items: mpsc::Receiver<Handed>,
     timestamps: watch::Receiver<BTreeMap<u64, i64>>,
     /// The initialization section of the run, once it is whole.
     init: Option<(UnitKey, Bytes)>,
+    /// Handed over, and not given on yet.
+    held: Option<Handed>,
     asked: bool,
+}
+
+/// A place among the session's readers, given back on drop.
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+    reader: ReaderId,
+    /// How often the reader has sought. Counted by whoever seeks, read by the one that takes segments.
+    seeks: AtomicU64,
 }
 
 impl fmt::Debug for Segments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Segments").field(&self.reader).finish()
+        f.debug_tuple("Segments").field(&self.seat.reader).finish()
     }
 }
 
 impl Segments {
-    pub(crate) async fn open(shared: Arc<Shared>, track: Track) -> Result<Self, HlsError> {
+    pub(crate) async fn open(shared: Arc<Shared>, track: Track, start: Option<Duration>) -> Result<Self, HlsError> {
         // One unit is asked for at a time; an end or an error may follow it.
         let (sender, items) = mpsc::channel(4);
         let reader = shared.shelf.register(Demand::Open { view: View::Adaptive, track });
         let timestamps = shared.timestamps.clone();
-        shared.order(Order::Feed { reader, items: sender }).await?;
-        Ok(Self { shared, reader, items, timestamps, init: None, asked: false })
+        let seat = Arc::new(Seat { shared, reader, seeks: AtomicU64::new(0) });
+        if let Some(start) = start {
+            seat.seek(start);
+        }
+        seat.shared.order(Order::Feed { reader, items: sender }).await?;
+        Ok(Self { seat, items, timestamps, init: None, held: None, asked: false })
+    }
+
+    pub(crate) fn seat(&self) -> Arc<Seat> {
+        Arc::clone(&self.seat)
     }
 
     /// The next segment, or `None` at the end. May be dropped and called again; nothing is lost.
@@ -110,30 +144,53 @@ impl Segments {
     /// The stream cannot go on.
     pub async fn next(&mut self) -> Result<Option<MediaSegment>, HlsError> {
         loop {
-            if !self.asked {
-                self.asked = true;
-                self.shared.shelf.say(self.reader, Demand::Next);
-            }
-            let Some(item) = self.items.recv().await else {
-                return Err(self.shared.shelf.over().unwrap_or(HlsError::Closed));
-            };
-            self.asked = false;
-            match item {
-                Item::End => return Ok(None),
-                Item::Failed(error) => return Err(error),
-                Item::Unit { entry, init, body, container } => {
-                    if let Some(segment) = self.segment(*entry, init, body, container).await? {
-                        return Ok(Some(segment));
-                    }
-                    // Cut before anything was known of it: the same time comes again in another run.
+            let Handed { seek, item } = self.handed().await?;
+            let segment = match item {
+                _ if seek != self.seat.seeks() => Ok(None),
+                Item::Unit { entry, init, body, container } => self.segment(*entry, init, body, container).await,
+                Item::End => {
+                    self.held = None;
+                    return Ok(None);
                 }
+                Item::Failed(error) => Err(error),
+            };
+            self.held = None;
+            // What became of a segment that was left by a seek meanwhile concerns nobody.
+            if seek == self.seat.seeks()
+                && let Some(segment) = segment?
+            {
+                return Ok(Some(segment));
             }
+            // Cut before anything was known of it: the same time comes again in another run.
         }
+    }
+
+    /// Goes on at `time`: the next segment is the one that holds it, and begins a run. What was handed over before and is
+    /// still being read may end with an error.
+    pub fn seek(&self, time: Duration) {
+        self.seat.seek(time);
     }
 
     /// Tells how far playback has come, so that the buffer is measured from there.
     pub fn played_to(&self, at: Duration) {
-        self.shared.shelf.say(self.reader, Demand::Position { at });
+        self.seat.played_to(at);
+    }
+
+    /// What comes next, from the driver or kept from a call that was dropped.
+    async fn handed(&mut self) -> Result<Handed, HlsError> {
+        if let Some(held) = &self.held {
+            return Ok(held.clone());
+        }
+        if !self.asked {
+            self.asked = true;
+            self.seat.shared.shelf.say(self.seat.reader, Demand::Next);
+        }
+        let Some(handed) = self.items.recv().await else {
+            return Err(self.seat.shared.shelf.over().unwrap_or(HlsError::Closed));
+        };
+        self.asked = false;
+        self.held = Some(handed.clone());
+        Ok(handed)
     }
 
     async fn segment(
@@ -195,14 +252,41 @@ impl Segments {
             return Ok(Some(*offset));
         }
         let Some(time) = first_media_time(container, init, body).await? else { return Ok(None) };
-        self.shared.order(Order::MediaTime { unit: entry.unit, time }).await?;
+        self.seat.shared.order(Order::MediaTime { unit: entry.unit, time }).await?;
         let dsn = entry.dsn.0;
         let map = self.timestamps.wait_for(|map| map.contains_key(&dsn)).await.map_err(|_| HlsError::Closed)?;
         Ok(map.get(&dsn).copied())
     }
 }
 
-impl Drop for Segments {
+impl Seat {
+    pub(crate) fn seek(&self, at: Duration) {
+        let number = self.seeks.fetch_add(1, Ordering::AcqRel) + 1;
+        self.shared.shelf.say(self.reader, Demand::Seek { at, number });
+    }
+
+    pub(crate) fn played_to(&self, at: Duration) {
+        self.shared.shelf.say(self.reader, Demand::Position { at });
+    }
+
+    /// The codecs of a variant, as the playlist declares them.
+    pub(crate) fn codecs_of(&self, media: MediaId) -> Option<Arc<str>> {
+        let MediaId::Variant(id) = media else { return None };
+        let status = self.shared.status.borrow();
+        status.variants.iter().find(|variant| variant.id == id)?.codecs.as_deref().map(Arc::from)
+    }
+
+    /// Waits until the reader has a stream whose playlist is there.
+    pub(crate) async fn attached(&self) -> Result<MediaId, HlsError> {
+        poll_fn(|cx| self.shared.shelf.poll_attached(self.reader, cx)).await
+    }
+
+    fn seeks(&self) -> u64 {
+        self.seeks.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
         self.shared.shelf.unregister(self.reader);
     }

@@ -14,7 +14,7 @@ use kithara_hls_core::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{HlsEvent, driver::Order, error::HlsError, segments::Segments, shelf::Shelf};
+use crate::{HlsEvent, HlsFeed, driver::Order, error::HlsError, segments::Segments, shelf::Shelf};
 
 /// What all handles of a session share.
 pub(crate) struct Shared {
@@ -144,7 +144,16 @@ impl HlsSession {
     /// # Errors
     /// The session is over.
     pub async fn segments(&self, track: Track) -> Result<Segments, HlsError> {
-        Segments::open(Arc::clone(&self.0), track).await
+        Segments::open(Arc::clone(&self.0), track, None).await
+    }
+
+    /// The segments of a track as a decoder takes them, from `start` on if that is stated. Waits until the stream is
+    /// known: its variant or rendition chosen and its media playlist loaded.
+    ///
+    /// # Errors
+    /// The stream cannot be opened, or the session is over.
+    pub async fn feed(&self, track: Track, start: Option<Duration>) -> Result<HlsFeed, HlsError> {
+        HlsFeed::open(Segments::open(Arc::clone(&self.0), track, start).await?).await
     }
 
     /// Ends the session and waits until its transfers have ended and its store has what was fetched. Readers get

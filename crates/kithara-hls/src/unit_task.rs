@@ -1,6 +1,7 @@
 //! The task that fetches one unit.
 
 use std::{
+    future::poll_fn,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -121,7 +122,11 @@ impl UnitTask {
             if self.body.held() < HOLD || self.shelf.is_shared(self.unit) {
                 return;
             }
-            room.await;
+            // Readers of bytes let go through the shelf, readers of units by themselves.
+            tokio::select! {
+                () = room => {}
+                () = poll_fn(|cx| self.body.poll_held_below(cx, HOLD)) => {}
+            }
         }
     }
 

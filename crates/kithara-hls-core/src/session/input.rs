@@ -143,6 +143,13 @@ pub enum Demand {
     Length,
     /// An adaptive reader wants its next unit.
     Next,
+    /// An adaptive reader goes on at another time. What it entered before is let go.
+    Seek {
+        /// Presentation time of what it wants next.
+        at: Duration,
+        /// How often this reader has sought, this time included: whoever hands it units can tell those of before.
+        number: u64,
+    },
     /// An adaptive reader's playback has come this far.
     Position {
         /// Presentation time of what is heard or seen.

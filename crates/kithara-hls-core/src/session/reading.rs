@@ -26,6 +26,7 @@ impl Session {
             Demand::Close => {
                 self.readers.remove(&id);
             }
+            Demand::Seek { at, .. } => self.seek_reader(id, at),
             demand => match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
                 Some(ReaderState::Flat(flat)) => flat_demand(flat, &demand),
                 Some(ReaderState::Adaptive(adaptive)) => adaptive_demand(adaptive, &demand),
@@ -37,12 +38,34 @@ impl Session {
 
     pub(super) fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Seek(at) => self.each_adaptive(|_, adaptive| adaptive.seek(at)),
+            Command::Seek(at) => {
+                let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
+                readers.into_iter().for_each(|id| self.seek_reader(id, at));
+            }
             Command::SelectVariant(None) => self.adaptation.release(),
             Command::SelectVariant(Some(id)) => self.select_variant(id),
             Command::SelectAudio(id) => self.select_rendition(Track::Audio, Some(id)),
             Command::SelectSubtitles(id) => self.select_rendition(Track::Subtitles, id),
             Command::Resolved(result) => self.handle_resolved(result),
+        }
+    }
+
+    /// Moves an adaptive reader. Units it has entered may have been let go behind it byte by byte, so none of them can be
+    /// entered again as it is.
+    fn seek_reader(&mut self, id: ReaderId, at: Duration) {
+        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
+            return;
+        };
+        let left: Vec<UnitKey> = adaptive.entered.iter().map(|entry| entry.unit).collect();
+        adaptive.seek(at);
+        for unit in left {
+            let is_shared = self.readers.values().any(|reader| match &reader.state {
+                ReaderState::Adaptive(other) => other.entered.iter().any(|entry| entry.unit == unit),
+                ReaderState::Flat(_) => false,
+            });
+            if !is_shared {
+                self.handle_dropped(unit);
+            }
         }
     }
 
@@ -282,7 +305,7 @@ fn flat_demand(flat: &mut Flat, demand: &Demand) {
         }
         Demand::Length => flat.wants_length = true,
         // Words of the other view.
-        Demand::Next | Demand::Position { .. } | Demand::Open { .. } | Demand::Close => {}
+        Demand::Next | Demand::Seek { .. } | Demand::Position { .. } | Demand::Open { .. } | Demand::Close => {}
     }
 }
 
@@ -290,8 +313,8 @@ fn adaptive_demand(adaptive: &mut Adaptive, demand: &Demand) {
     match *demand {
         Demand::Next => adaptive.asks = true,
         Demand::Position { at } => adaptive.position = adaptive.position.max(at),
-        // Words of the other view.
-        Demand::At { .. } | Demand::Length | Demand::Open { .. } | Demand::Close => {}
+        // Words of the other view, and what is handled before.
+        Demand::At { .. } | Demand::Length | Demand::Seek { .. } | Demand::Open { .. } | Demand::Close => {}
     }
 }
 
