@@ -96,6 +96,11 @@ impl Decoder {
         self.is_over = false;
     }
 
+    /// Playback has come this far.
+    pub(crate) fn played_to(&mut self, time: Duration) {
+        self.gate.input().played_to(time);
+    }
+
     /// The next piece of sound, `None` at the end.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, DecodeError>> {
         loop {

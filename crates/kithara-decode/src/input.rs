@@ -63,6 +63,13 @@ impl Input {
         }
     }
 
+    /// Playback has come this far.
+    pub(crate) fn played_to(&mut self, time: Duration) {
+        if let Self::Units(units) = self {
+            units.played_to(time);
+        }
+    }
+
     /// How long the whole presentation lasts, where the input itself says so.
     pub(crate) fn duration(&self) -> Option<Duration> {
         match self {

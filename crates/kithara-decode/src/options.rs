@@ -28,6 +28,9 @@ pub enum Output {
     /// front of the first sample.
     #[default]
     Stream,
+    /// Whatever the stream begins with; where that changes, it is mixed and resampled to how it began. The reader meets one
+    /// boundary, in front of the first sample.
+    First,
     /// Always this one: other sound is mixed and resampled, and there are no boundaries.
     Fixed(PcmSpec),
 }

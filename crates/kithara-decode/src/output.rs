@@ -108,6 +108,9 @@ impl Finisher {
         if self.input.replace(spec) == Some(spec) {
             return Ok(());
         }
+        if self.output == Output::First {
+            self.output = Output::Fixed(spec);
+        }
         let Output::Fixed(fixed) = self.output else { return Ok(()) };
         self.mixer = Mixer::new(spec, fixed.channels);
         self.resampler = if spec.sample_rate == fixed.sample_rate {
@@ -122,7 +125,7 @@ impl Finisher {
     fn piece(&mut self, start: usize) {
         let spec = match self.output {
             Output::Fixed(spec) => Some(spec),
-            Output::Stream => self.input,
+            Output::Stream | Output::First => self.input,
         };
         let samples = start..self.samples.len();
         if let Some(spec) = spec.filter(|_| !samples.is_empty()) {

@@ -68,7 +68,7 @@ impl Player {
                 return Err(DecodeError::new(DecodeErrorKind::Output));
             }
             Output::Fixed(spec) => Some(spec),
-            Output::Stream => None,
+            Output::Stream | Output::First => None,
         };
         let (writer, reader) = ring(ring_capacity(spec, options.buffer));
         let shared = Arc::new(Shared::new(spec));

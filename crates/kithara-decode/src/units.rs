@@ -87,6 +87,11 @@ impl UnitInput {
         self.found.clear();
     }
 
+    /// Playback has come this far.
+    pub(crate) fn played_to(&mut self, time: Duration) {
+        self.feed.played_to(time);
+    }
+
     fn take(&mut self, output: Output) {
         match output {
             Output::Tracks(tracks) => self.take_tracks(&tracks),

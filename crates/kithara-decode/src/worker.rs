@@ -148,7 +148,9 @@ impl Worker {
         if is_first || filled >= self.ring.capacity() / 4 {
             self.shared.news.publish();
         }
-        if *written < samples.len() {
+        let is_written = *written == samples.len();
+        self.decoder.played_to(self.shared.position());
+        if !is_written {
             return self.want_room(|ring| ring.filled() <= ring.capacity() / 2);
         }
         self.piece = None;
