@@ -64,6 +64,8 @@
 //! Apps without tokio find blocking doors in [`blocking`].
 
 pub mod blocking;
+mod open;
+mod player;
 
 pub use kithara_hls::{
     Hls, HlsError, HlsEvent, HlsOptions, HlsParams, HlsResult, HlsSession, HlsSource, MediaSegment, Segments,
@@ -71,6 +73,17 @@ pub use kithara_hls::{
 pub use kithara_stream::{
     AsyncReader, ChunkAt, ReadAt, Source, SourceFactory, StreamError, StreamSource, SyncReader, UnitBody,
 };
+
+pub use kithara_decode::{Pcm, PcmReader};
+pub use open::{OpenError, OpenParams, open};
+pub use player::{Player, PlayerEvent, PlayerEvents, PlayerStats};
+
+/// Sound: formats, how it is decoded and handed over, what can go wrong with it.
+pub mod sound {
+    pub use kithara_decode::{
+        DecodeError, DecodeErrorKind, DecodeOptions, Event, Fill, FillState, Output, PcmSpec, SoundCodec, Stats, pcm,
+    };
+}
 
 /// Resources brought once, from the store or the network: what sessions stand on, for apps that share a client or a
 /// store between them, or fetch other things with the same care.

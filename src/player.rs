@@ -1,0 +1,195 @@
+//! Control of what plays.
+
+use std::{fmt, time::Duration};
+
+use kithara_decode::{PcmSpec, Stats as SoundStats};
+use kithara_hls::{
+    HlsError, HlsEvent, HlsSession,
+    hls_core::{
+        playlist::{RenditionId, VariantId},
+        session::Status,
+    },
+};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// The control half of what [`open`](crate::open()) opened. Clones control the same stream.
+///
+/// Nothing here waits for the network or the decoder. The session lives as long as a player or the reader.
+#[derive(Clone)]
+pub struct Player {
+    sound: kithara_decode::Player,
+    stream: Stream,
+}
+
+/// Where the sound comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Stream {
+    Hls(HlsSession),
+}
+
+/// How playback fares: a copy.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlayerStats {
+    /// The decoder and the buffer of samples.
+    pub sound: SoundStats,
+    /// The session: variant, media ready ahead, link. `None` where one file is played.
+    pub stream: Option<Status>,
+}
+
+/// Something that happened. Reports only: nothing waits for a listener.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PlayerEvent {
+    /// In the session: variants, segments, keys, the link, recoveries.
+    Stream(HlsEvent),
+    /// In the decoder: formats, seeks, damage, starvation, the end.
+    Sound(kithara_decode::Event),
+    /// So many events were missed here: the listener was too slow.
+    Missed(u64),
+}
+
+/// What happens from the call of [`Player::events`] on, and, for the first listener, since opening.
+#[derive(Debug)]
+pub struct PlayerEvents {
+    stream: Option<broadcast::Receiver<HlsEvent>>,
+    sound: Option<broadcast::Receiver<kithara_decode::Event>>,
+}
+
+impl Player {
+    pub(crate) fn new(sound: kithara_decode::Player, stream: Stream) -> Self {
+        Self { sound, stream }
+    }
+
+    /// Goes to `time`: the next sample the reader gets is the one presented then, exact to the sample. Does not block;
+    /// beyond the end the stream ends.
+    pub fn seek(&self, time: Duration) {
+        self.sound.seek(time);
+    }
+
+    /// Lets the reader give silence ([`fill`](kithara_decode::PcmReader::fill)) or block
+    /// ([`read`](kithara_decode::PcmReader::read)) until [`resume`](Player::resume). What is ready stays ready.
+    pub fn pause(&self) {
+        self.sound.pause();
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) {
+        self.sound.resume();
+    }
+
+    /// Whether playback is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.sound.is_paused()
+    }
+
+    /// Presentation time of the next sample the reader gets; after a seek, its target.
+    #[must_use]
+    pub fn position(&self) -> Duration {
+        self.sound.position()
+    }
+
+    /// How long the presentation is; `None` while it grows or is not known.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        match &self.stream {
+            Stream::Hls(session) => session.status().duration,
+        }
+    }
+
+    /// The format of the samples that come out; `None` until the first one, unless it is fixed.
+    #[must_use]
+    pub fn spec(&self) -> Option<PcmSpec> {
+        self.sound.spec()
+    }
+
+    /// Plays this variant until told otherwise; `None` lets adaptation choose again. What is ready is still played; the
+    /// change is heard after it, without a gap.
+    ///
+    /// # Errors
+    /// There is no such variant, or the session is over.
+    pub async fn select_variant(&self, variant: Option<VariantId>) -> Result<(), HlsError> {
+        match &self.stream {
+            Stream::Hls(session) => session.select_variant(variant).await,
+        }
+    }
+
+    /// Plays this audio rendition.
+    ///
+    /// # Errors
+    /// There is no such rendition, or the session is over.
+    pub async fn select_audio(&self, rendition: RenditionId) -> Result<(), HlsError> {
+        match &self.stream {
+            Stream::Hls(session) => session.select_audio(rendition).await,
+        }
+    }
+
+    /// What happens from now on; the first listener also gets what happened in the session since opening.
+    #[must_use]
+    pub fn events(&self) -> PlayerEvents {
+        let stream = match &self.stream {
+            Stream::Hls(session) => Some(session.events()),
+        };
+        PlayerEvents { stream, sound: Some(self.sound.events()) }
+    }
+
+    /// How playback fares right now.
+    #[must_use]
+    pub fn stats(&self) -> PlayerStats {
+        let stream = match &self.stream {
+            Stream::Hls(session) => Some(session.status()),
+        };
+        PlayerStats { sound: self.sound.stats(), stream }
+    }
+
+    /// The session behind it, for what this handle does not offer; `None` where one file is played.
+    #[must_use]
+    pub fn session(&self) -> Option<&HlsSession> {
+        match &self.stream {
+            Stream::Hls(session) => Some(session),
+        }
+    }
+
+    /// Ends playback and waits until transfers have ended and the store has what was fetched. The reader gives what was
+    /// decoded, then an error.
+    pub async fn close(&self) {
+        match &self.stream {
+            Stream::Hls(session) => session.close().await,
+        }
+    }
+}
+
+impl PlayerEvents {
+    /// The next event; `None` when the stream is over and its decoder gone. May be dropped and called again.
+    pub async fn next(&mut self) -> Option<PlayerEvent> {
+        while self.stream.is_some() || self.sound.is_some() {
+            let event = tokio::select! {
+                event = receive(&mut self.stream) => event.map(PlayerEvent::Stream),
+                event = receive(&mut self.sound) => event.map(PlayerEvent::Sound),
+            };
+            match event {
+                Ok(event) => return Some(event),
+                Err(RecvError::Lagged(missed)) => return Some(PlayerEvent::Missed(missed)),
+                Err(RecvError::Closed) => {}
+            }
+        }
+        None
+    }
+}
+
+/// The next event of one side; a side that is closed is put away and never ready again.
+async fn receive<T: Clone>(side: &mut Option<broadcast::Receiver<T>>) -> Result<T, RecvError> {
+    let Some(events) = side else { return std::future::pending().await };
+    let event = events.recv().await;
+    if matches!(event, Err(RecvError::Closed)) {
+        *side = None;
+    }
+    event
+}
+
+impl fmt::Debug for Player {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Player").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
