@@ -4,11 +4,11 @@ use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::probe::ProbeArgs;
+use crate::{play::PlayArgs, probe::ProbeArgs};
 
 /// Plays HTTP Live Streams.
 ///
-/// Saves streams as one file, shows what is in a playlist, and replays traces of sessions.
+/// Plays streams, saves them as one file, shows what is in a playlist, and replays traces of sessions.
 #[derive(Debug, Parser)]
 #[command(name = "kithara", version, after_help = SHORT_EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -25,6 +25,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Play(PlayArgs),
     Save(SaveArgs),
     Probe(ProbeArgs),
     Replay(ReplayArgs),
@@ -168,12 +169,18 @@ impl FromStr for VariantArg {
 
 const SHORT_EXAMPLES: &str = "\
 Examples:
-  kithara save demo demo.mp4                    the built-in stream, as one file
+  kithara play demo                             the built-in stream
+  kithara play demo --output wav:demo.wav       its sound, as a WAV file
+  kithara save demo demo.mp4                    its bytes, as one file
   kithara probe https://example.com/live.m3u8   what is in a playlist
 Try `kithara --help` for more, and `kithara COMMAND --help` for each command.";
 
 const EXAMPLES: &str = "\
 Examples:
+  kithara play https://example.com/master.m3u8
+      Decoded while it arrives; a line shows time, buffer, variant and link.
+  kithara play https://example.com/master.m3u8 --output wav:talk.wav --start 60 --for 30
+      Half a minute of its sound as a WAV file, as fast as it comes.
   kithara save demo demo.mp4
       The built-in stream (twenty seconds of music, AES-128), as one file.
   kithara save https://example.com/master.m3u8 - | ffplay -

@@ -9,12 +9,13 @@ use std::{
 };
 
 use kithara::{
-    HlsError,
+    HlsError, OpenError,
     error::FailureKind,
     fetch::{
         FetchError, FetchErrorKind,
         net::{ErrorKind, NetError},
     },
+    sound::{DecodeError, DecodeErrorKind},
 };
 
 /// The class of a failure: what scripts decide by. The numbers stand in `kithara --help`.
@@ -138,6 +139,32 @@ impl From<HlsError> for Failure {
     fn from(error: HlsError) -> Self {
         let (class, hint) = classify(&error);
         Self { class, message: story(&error), hint }
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        if let Some(error) = HlsError::within(&error) {
+            return error.clone().into();
+        }
+        let (class, hint) = match error.kind() {
+            DecodeErrorKind::Container | DecodeErrorKind::NoSound => (Class::Media, None),
+            DecodeErrorKind::UnsupportedCodec => (Class::Media, Some("another variant or rendition may be playable")),
+            DecodeErrorKind::Encrypted => (Class::Media, Some(KEYS)),
+            DecodeErrorKind::Output => (Class::Usage, Some("choose another --rate or --channels")),
+            _ => (Class::Other, None),
+        };
+        Self { class, message: story(&error), hint }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Hls(error) => error.into(),
+            OpenError::Decode(error) => error.into(),
+            other => Self::new(Class::Other, story(&other)),
+        }
     }
 }
 

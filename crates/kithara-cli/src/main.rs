@@ -8,6 +8,8 @@ mod failure;
 mod interrupt;
 mod logging;
 mod meter;
+mod output;
+mod play;
 mod probe;
 mod replay;
 mod requests;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     };
     logging::start(cli.verbose);
     let result = match &cli.command {
+        Command::Play(args) => play::run(args, cli.verbose),
         Command::Save(args) => save::run(args, cli.verbose),
         Command::Probe(args) => probe::run(args),
         Command::Replay(args) => replay::run(args),

@@ -17,6 +17,7 @@ use url::Url;
 pub(crate) struct Meter {
     requests: AtomicU64,
     failed: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Meter {
@@ -40,6 +41,11 @@ impl Meter {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Bytes of bodies that arrived.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     fn fail(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -61,10 +67,11 @@ impl Transport for Metered {
             if response.status.is_client_error() || response.status.is_server_error() {
                 meter.fail();
             }
-            let watched = response.body.inspect(move |chunk| {
-                if chunk.is_err() {
-                    meter.fail();
+            let watched = response.body.inspect(move |chunk| match chunk {
+                Ok(bytes) => {
+                    meter.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 }
+                Err(_) => meter.fail(),
             });
             response.body = watched.boxed();
             Ok(response)

@@ -1,7 +1,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// A file appears under its name when it is kept, and takes the place of one that was there; until then it has a name of
 /// its own beside it, and is removed when it is dropped. Standard output and devices are written as they are.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(crate) struct Output {
     file: File,
     /// For messages.
     shown: PathBuf,
@@ -30,7 +30,7 @@ struct Partial {
 
 impl Output {
     /// Opens `path`, where `-` is standard output.
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let shown = path.to_owned();
         if path.as_os_str() == "-" {
             let shown = PathBuf::from("standard output");
@@ -54,23 +54,41 @@ impl Output {
     }
 
     /// Whether a write never waits for another program.
-    pub(super) fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         self.partial.is_some()
     }
 
     /// Bytes written so far.
-    pub(super) fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(bytes).map_err(|error| Failure::disk("cannot write", &self.shown, &error))?;
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.try_write(bytes).map_err(|error| Failure::disk("cannot write", &self.shown, &error))
+    }
+
+    /// As [`Output::write`], for whoever has a use for the reason.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
         self.written += bytes.len() as u64;
         Ok(())
     }
 
+    /// How it is called in messages.
+    pub(crate) fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Replaces bytes that were written, in a file; what is written next still goes to the end.
+    pub(crate) fn patch(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+        let Self { file, .. } = self;
+        let patched = file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(bytes));
+        let patched = patched.and_then(|()| file.seek(SeekFrom::End(0)));
+        patched.map(|_| ()).map_err(|error| Failure::disk("cannot write", &self.shown, &error))
+    }
+
     /// Gives the file its name.
-    pub(super) fn keep(self) -> Result<(), Failure> {
+    pub(crate) fn keep(self) -> Result<(), Failure> {
         let Self { file, shown, partial, .. } = self;
         // Closed first: some systems do not rename open files.
         drop(file);

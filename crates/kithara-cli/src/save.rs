@@ -4,7 +4,6 @@
 //! is written while it is still in that core's cache; only when the output is not a file, and a write may wait for
 //! another program, writing has a thread of its own, so that the session goes on meanwhile.
 
-mod output;
 mod progress;
 mod recording;
 mod summary;
@@ -33,9 +32,9 @@ use crate::{
     failure::{Class, Failure},
     interrupt::Interrupt,
     meter::Meter,
+    output::Output,
     requests,
     save::{
-        output::Output,
         progress::Progress,
         recording::{Ended, Recording},
         summary::{Chosen, Summary},

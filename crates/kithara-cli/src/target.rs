@@ -25,6 +25,11 @@ impl Target {
         Ok(Self { url: origin.url("/master.m3u8"), demo: Some(origin) })
     }
 
+    /// Whether it is the built-in stream.
+    pub(crate) fn is_demo(&self) -> bool {
+        self.demo.is_some()
+    }
+
     /// Where it is.
     pub(crate) fn url(&self) -> &str {
         &self.url

@@ -5,7 +5,8 @@ use kithara::{ChunkAt, HlsError, HlsSource, Source};
 use crate::{
     failure::{Class, Failure},
     interrupt::Interrupt,
-    save::{output::Output, progress::Progress},
+    output::Output,
+    save::progress::Progress,
 };
 
 /// A stream on its way into a file.

@@ -1,0 +1,185 @@
+//! The command line of `kithara play`.
+
+use std::{num::NonZeroU16, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    args::{OnMissingArg, RequestArgs, VariantArg},
+    play::encode::SampleFormat,
+};
+
+/// Play a stream: its sound, decoded while it arrives
+///
+/// A line on standard error shows time, buffer, variant and link while it plays; a sentence at the end says how it went.
+/// Files and pipes are written as fast as the stream comes, and in the variant of highest bandwidth; playback in real time
+/// adapts to the link.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct PlayArgs {
+    /// The stream: the URL of a playlist, or `demo` for the built-in stream
+    #[arg(value_name = "URL|demo")]
+    pub(crate) url: String,
+
+    /// Where sound goes: `device`, `null` (decoded and dropped), `wav:FILE`, `raw:FILE`; `-` as a file is standard output
+    ///
+    /// Without a sound device, or in a build without the feature `device`, `device` plays in real time to nothing. All
+    /// others go as fast as the stream comes.
+    #[arg(short, long, value_name = "WHERE", default_value = "device")]
+    pub(crate) output: OutputArg,
+
+    /// How samples are written to `wav:` and `raw:`
+    #[arg(long, value_enum, default_value_t = SampleFormat::S16le)]
+    pub(crate) format: SampleFormat,
+
+    /// Frames per second; other sound is resampled [default: as the stream begins; 48000 with --channels]
+    #[arg(long, value_name = "HZ")]
+    pub(crate) rate: Option<NonZeroU32>,
+
+    /// Channels; other sound is mixed [default: as the stream begins; 2 with --rate]
+    #[arg(long, value_name = "N")]
+    pub(crate) channels: Option<NonZeroU16>,
+
+    /// Begin at this time, exact to the sample
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) start: Option<Seconds>,
+
+    /// Stop after so much sound
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub(crate) limit: Option<Seconds>,
+
+    /// Which variant: `auto` adapts to the link, the others hold one: `best`, `worst`, its number in `kithara probe` (from
+    /// 0), or the best one up to a bit rate (`96k`) [default: auto for `device`, best for files]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) variant: Option<PlayVariantArg>,
+
+    /// Which audio rendition: its language or its name
+    #[arg(long, value_name = "LANGUAGE|NAME")]
+    pub(crate) audio: Option<String>,
+
+    /// Keep what is downloaded in this folder, and take from it what is there already [default: the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// Keep nothing on disk
+    #[arg(long, conflicts_with = "cache")]
+    pub(crate) no_cache: bool,
+
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+
+    /// What to do with a segment that cannot be had
+    #[arg(long, value_enum, default_value_t = OnMissingArg::Fail)]
+    pub(crate) on_missing: OnMissingArg,
+
+    /// How long to keep trying for what does not come, in seconds [default: 20]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) patience: Option<u32>,
+
+    /// Write what the session was told and what it decided to this file, without secrets; see `kithara replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Print one JSON object as the last line of standard output (of standard error when sound goes there)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where sound goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OutputArg {
+    Device,
+    Null,
+    Wav(PathBuf),
+    Raw(PathBuf),
+}
+
+impl OutputArg {
+    /// Whether standard output is taken by sound.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self, Self::Wav(path) | Self::Raw(path) if path.as_os_str() == "-")
+    }
+}
+
+impl FromStr for OutputArg {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "device" => Ok(Self::Device),
+            None if text == "null" => Ok(Self::Null),
+            Some(("wav", path)) if !path.is_empty() => Ok(Self::Wav(path.into())),
+            Some(("raw", path)) if !path.is_empty() => Ok(Self::Raw(path.into())),
+            _ => Err("`device`, `null`, `wav:FILE` or `raw:FILE`"),
+        }
+    }
+}
+
+/// Which variant is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlayVariantArg {
+    Auto,
+    Held(VariantArg),
+}
+
+impl FromStr for PlayVariantArg {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            text => text.parse().map(Self::Held),
+        }
+    }
+}
+
+/// A time of at most a century, in seconds and parts of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl FromStr for Seconds {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const CENTURY: f64 = 3.2e9;
+        let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..CENTURY).contains(seconds));
+        seconds.map(Duration::from_secs_f64).map(Self).ok_or("a number of seconds, such as 90 or 12.5")
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kithara play demo
+  kithara play https://example.com/master.m3u8 --start 90 --variant 96k
+  kithara play https://example.com/master.m3u8 --output wav:talk.wav
+  kithara play https://example.com/master.m3u8 --output raw:- --format s16le --rate 48000 --channels 2 | aplay -f dat
+  kithara play https://example.com/live.m3u8 --output wav:radio.wav --for 3600
+  kithara play https://example.com/film.m3u8 --audio fr
+  kithara play demo --output null --json | tail -n 1 | jq .first_sample_seconds
+
+A WAV file beyond 4 GiB is written as RF64. Ctrl-C ends playback; what was written is kept and whole. The exit status is
+explained in `kithara --help`.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_named_in_four_ways() {
+        assert_eq!("device".parse(), Ok(OutputArg::Device));
+        assert_eq!("null".parse(), Ok(OutputArg::Null));
+        assert_eq!("wav:a:b.wav".parse(), Ok(OutputArg::Wav("a:b.wav".into())));
+        assert_eq!("raw:-".parse(), Ok(OutputArg::Raw("-".into())));
+        for text in ["", "wav", "wav:", "raw:", "null:x", "mp3:x", "/tmp/x"] {
+            assert!(text.parse::<OutputArg>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_numbers_of_seconds() {
+        assert_eq!("12.5".parse(), Ok(Seconds(Duration::from_millis(12_500))));
+        for text in ["-1", "nan", "inf", "1:30", "1e300", ""] {
+            assert!(text.parse::<Seconds>().is_err(), "{text}");
+        }
+    }
+}

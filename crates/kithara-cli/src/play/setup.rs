@@ -1,0 +1,142 @@
+//! What the command line says, as the library takes it.
+
+use std::{env, fs::File, io::Write, path::PathBuf, sync::Arc, time::Duration};
+
+use kithara::{
+    HlsError, HlsOptions, HlsParams, OpenParams, Player,
+    abr::{AbrOptions, AbrStrategy},
+    event::Status,
+    fetch::assets::{AssetStore, DiskOptions},
+    options::{BitRate, OnMissing, PlaybackOptions, VariantChoice},
+    playlist::{RenditionId, RenditionKind, VariantId},
+    sound::{DecodeOptions, Output, PcmSpec},
+};
+
+use crate::{
+    args::{OnMissingArg, VariantArg},
+    failure::Failure,
+    meter::Meter,
+    play::{
+        PlayArgs,
+        args::{OutputArg, PlayVariantArg},
+        status_line::StatusLine,
+    },
+    requests,
+};
+
+/// What is taken for granted where only one of rate and channels is asked for.
+const USUAL: PcmSpec = PcmSpec { sample_rate: 48_000, channels: 2 };
+/// A link is taken for fast until it is measured, where nobody listens: no stall can be heard.
+const FAST: BitRate = BitRate(1_000_000_000);
+
+pub(super) fn params(
+    args: &PlayArgs,
+    meter: &Arc<Meter>,
+    line: &StatusLine,
+    is_demo: bool,
+) -> Result<OpenParams, Failure> {
+    let options = options(args)?;
+    let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
+    let trace =
+        args.trace.as_ref().map(|path| File::create(path).map_err(|error| Failure::disk("cannot write", path, &error)));
+    let trace = trace.transpose()?.map(|file| Box::new(file) as Box<dyn Write + Send>);
+    let store = store(args, line, is_demo)?;
+    let hls = HlsParams { client: Some(client), store, trace, ..HlsParams::from(options) };
+    let output = match (args.rate, args.channels) {
+        (None, None) => Output::First,
+        (rate, channels) => Output::Fixed(PcmSpec {
+            sample_rate: rate.map_or(USUAL.sample_rate, Into::into),
+            channels: channels.map_or(USUAL.channels, Into::into),
+        }),
+    };
+    let sound = DecodeOptions { output, start: args.start.map(|start| start.0), ..DecodeOptions::default() };
+    Ok(OpenParams { hls, sound })
+}
+
+/// The store on disk: where the user says, else in the user's cache folder. The built-in stream is as near as a cache, and
+/// needs none.
+fn store(args: &PlayArgs, line: &StatusLine, is_demo: bool) -> Result<Option<AssetStore>, Failure> {
+    if args.no_cache {
+        return Ok(None);
+    }
+    if let Some(dir) = &args.cache {
+        let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
+        return AssetStore::open(dir, DiskOptions::default()).map(Some).map_err(cannot);
+    }
+    let Some(dir) = cache_dir().filter(|_| !is_demo) else { return Ok(None) };
+    // A cache that nobody asked for does not keep anybody from listening.
+    let opened = AssetStore::open(&dir, DiskOptions::default());
+    Ok(opened.inspect_err(|error| line.note(&format!("playing without a cache: {}: {error}", dir.display()))).ok())
+}
+
+/// Where programs of this system keep what they can fetch again.
+fn cache_dir() -> Option<PathBuf> {
+    let var = |name| env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    let base = if cfg!(windows) {
+        var("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        var("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")))
+    };
+    base.map(|base| base.join("kithara"))
+}
+
+fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {
+    let is_heard = args.output == OutputArg::Device;
+    let default = if is_heard { PlayVariantArg::Auto } else { PlayVariantArg::Held(VariantArg::Best) };
+    let (variant, strategy) = match args.variant.unwrap_or(default) {
+        PlayVariantArg::Auto => (VariantChoice::Auto, AbrStrategy::Auto),
+        PlayVariantArg::Held(VariantArg::Best) => (VariantChoice::Best, AbrStrategy::Auto),
+        PlayVariantArg::Held(VariantArg::Worst) => (VariantChoice::Worst, AbrStrategy::Auto),
+        PlayVariantArg::Held(VariantArg::Number(number)) => (VariantChoice::Id(VariantId(number)), AbrStrategy::Auto),
+        PlayVariantArg::Held(VariantArg::Rate(rate)) => (VariantChoice::Auto, AbrStrategy::Fixed(BitRate(rate))),
+    };
+    let mut request = requests::options(&args.request)?;
+    let mut playback = PlaybackOptions { variant, ..PlaybackOptions::default() };
+    playback.on_missing = match args.on_missing {
+        OnMissingArg::Fail => OnMissing::Fail,
+        OnMissingArg::Skip => OnMissing::Skip,
+    };
+    if let Some(seconds) = args.patience {
+        let patience = Duration::from_secs(seconds.into());
+        request.patience.max_elapsed = patience;
+        playback.patience = patience;
+        playback.ready_timeout = patience.min(playback.ready_timeout);
+    }
+    let initial_throughput = (!is_heard).then_some(FAST);
+    let abr = AbrOptions { strategy, ..AbrOptions::default() };
+    let abr = if is_heard { abr } else { AbrOptions { initial_throughput, ..abr } };
+    Ok(HlsOptions { playback, abr, request, ..HlsOptions::default() })
+}
+
+/// Changes to the rendition that was asked for.
+pub(super) async fn select_audio(player: &Player, args: &PlayArgs) -> Result<(), Failure> {
+    let (Some(wanted), Some(session)) = (&args.audio, player.session()) else { return Ok(()) };
+    let status = session.status();
+    let found = find_audio(&status, wanted).ok_or_else(|| {
+        let offered: Vec<String> = status
+            .renditions
+            .iter()
+            .filter(|it| it.kind == RenditionKind::Audio)
+            .map(|it| {
+                it.language.as_ref().map_or_else(|| it.name.clone(), |language| format!("{} ({language})", it.name))
+            })
+            .collect();
+        let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+        Failure::usage(format!("there is no audio rendition {wanted}; there are: {offered}"))
+    })?;
+    player.select_audio(found).await.map_err(Failure::from)
+}
+
+/// By name, else by language, of which the first part is enough.
+fn find_audio(status: &Status, wanted: &str) -> Option<RenditionId> {
+    let audio = || status.renditions.iter().filter(|rendition| rendition.kind == RenditionKind::Audio);
+    let speaks = |language: &str| {
+        let primary = language.split('-').next().unwrap_or(language);
+        language.eq_ignore_ascii_case(wanted) || primary.eq_ignore_ascii_case(wanted)
+    };
+    let named = audio().find(|rendition| rendition.name == wanted);
+    let spoken = || audio().find(|rendition| rendition.language.as_deref().is_some_and(speaks));
+    named.or_else(spoken).map(|rendition| rendition.id)
+}

@@ -1,0 +1,150 @@
+//! Where samples go.
+
+use std::{
+    io, thread,
+    time::{Duration, Instant},
+};
+
+use kithara::sound::PcmSpec;
+
+use crate::{
+    failure::Failure,
+    output::Output,
+    play::{args::OutputArg, encode::SampleFormat, wav},
+};
+
+/// What takes samples.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// Nothing, as fast as they come.
+    Null,
+    /// Nothing, at the time they would be heard.
+    Clock(Clock),
+    /// A file or a pipe.
+    File(FileSink),
+}
+
+/// Whether more samples are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    More,
+    /// Whoever read them is gone.
+    NoMore,
+}
+
+impl Sink {
+    pub(super) fn open(output: &OutputArg, format: SampleFormat) -> Result<Self, Failure> {
+        Ok(match output {
+            OutputArg::Null => Self::Null,
+            OutputArg::Device => Self::Clock(Clock::default()),
+            OutputArg::Wav(path) => Self::File(FileSink::new(Output::create(path)?, format, true)),
+            OutputArg::Raw(path) => Self::File(FileSink::new(Output::create(path)?, format, false)),
+        })
+    }
+
+    /// Takes whole frames of the one format that comes out.
+    pub(super) fn write(&mut self, spec: PcmSpec, samples: &[f32]) -> Result<Wants, Failure> {
+        match self {
+            Self::Null => Ok(Wants::More),
+            Self::Clock(clock) => {
+                clock.pass(spec, samples.len());
+                Ok(Wants::More)
+            }
+            Self::File(file) => file.write(spec, samples),
+        }
+    }
+
+    /// What was written is whole. Answers how many bytes there are.
+    pub(super) fn finish(self) -> Result<u64, Failure> {
+        match self {
+            Self::Null | Self::Clock(_) => Ok(0),
+            Self::File(file) => file.finish(),
+        }
+    }
+
+    /// How often sound was interrupted, and for how long.
+    pub(super) fn stalls(&self) -> (u64, Duration) {
+        match self {
+            Self::Clock(clock) => clock.stalls,
+            Self::Null | Self::File(_) => (0, Duration::ZERO),
+        }
+    }
+}
+
+/// Real time, for playing without a device.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// When the sound that was passed on ends.
+    heard_until: Option<Instant>,
+    stalls: (u64, Duration),
+}
+
+/// A device holds this much, so that sound that comes this late does not interrupt it.
+const HELD: Duration = Duration::from_millis(100);
+
+impl Clock {
+    /// Waits until there would be room for these samples in a device.
+    fn pass(&mut self, spec: PcmSpec, samples: usize) {
+        let now = Instant::now();
+        let mut until = self.heard_until.unwrap_or(now);
+        if let Some(late) = now.checked_duration_since(until).filter(|late| !late.is_zero()) {
+            if self.heard_until.is_some() {
+                self.stalls.0 += 1;
+                self.stalls.1 += late;
+            }
+            until = now;
+        }
+        until += spec.duration_of(samples as u64 / u64::from(spec.channels.max(1)));
+        self.heard_until = Some(until);
+        if let Some(ahead) = until.checked_duration_since(now + HELD) {
+            thread::sleep(ahead);
+        }
+    }
+}
+
+/// Samples as bytes, with a header or without.
+#[derive(Debug)]
+pub(super) struct FileSink {
+    output: Output,
+    format: SampleFormat,
+    is_wav: bool,
+    spec: Option<PcmSpec>,
+    bytes: Vec<u8>,
+}
+
+impl FileSink {
+    fn new(output: Output, format: SampleFormat, is_wav: bool) -> Self {
+        Self { output, format, is_wav, spec: None, bytes: Vec::new() }
+    }
+
+    fn write(&mut self, spec: PcmSpec, samples: &[f32]) -> Result<Wants, Failure> {
+        self.bytes.clear();
+        if self.spec.replace(spec).is_none() && self.is_wav {
+            self.bytes = wav::header(spec, self.format, None);
+        }
+        self.format.append(samples, &mut self.bytes);
+        match self.output.try_write(&self.bytes) {
+            Ok(()) => Ok(Wants::More),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Wants::NoMore),
+            Err(error) => Err(Failure::disk("cannot write", self.output.shown(), &error)),
+        }
+    }
+
+    fn finish(mut self) -> Result<u64, Failure> {
+        if self.is_wav && self.output.is_file() {
+            // A stream without a sample is a file without one, which needs a format all the same.
+            let spec = self.spec.unwrap_or(PcmSpec { sample_rate: 48_000, channels: 2 });
+            if self.spec.is_none() {
+                self.output.write(&wav::header(spec, self.format, None))?;
+            }
+            let data = self.output.written().saturating_sub(wav::HEADER);
+            if data % 2 == 1 {
+                self.output.write(&[0])?;
+            }
+            self.output.patch(0, &wav::header(spec, self.format, Some(data)))?;
+        }
+        let written = self.output.written();
+        self.output.keep()?;
+        Ok(written)
+    }
+}
