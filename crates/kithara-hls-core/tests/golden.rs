@@ -9,13 +9,14 @@ use std::{fs, path::Path, time::Duration};
 
 use kithara_hls_core::{
     BitRate,
-    session::{FailureKind, OnMissing, PlaybackOptions, SessionOptions},
-    sim::{Bandwidth, Simulation, World},
+    playlist::RenditionId,
+    session::{Command, FailureKind, Input, OnMissing, PlaybackOptions, SessionOptions, Track},
+    sim::{Answer, Bandwidth, Simulation, World},
     time::Tick,
 };
 
 mod worlds;
-use worlds::{fault, ladder, url};
+use worlds::{fault, ladder, pathways, renditions, steering, url};
 
 #[track_caller]
 fn check(name: &str, mut simulation: Simulation) {
@@ -88,4 +89,43 @@ fn a_segment_that_is_nowhere() {
 #[test]
 fn a_playlist_that_does_not_exist() {
     check("no_playlist.txt", simulation(World::new(), SessionOptions::default()));
+}
+
+#[test]
+fn a_switch_of_the_audio_rendition() {
+    let mut simulation = simulation(renditions(World::new()), SessionOptions::default()).with_track(Track::Audio);
+    simulation.at(Tick::from_millis(20_500), Input::Command(Command::SelectAudio(RenditionId(1))));
+    check("audio_switch.txt", simulation);
+}
+
+#[test]
+fn a_server_that_steers_to_another_pathway() {
+    let steer = |now: Tick| steering(20, if now.as_nanos() < 15_000_000_000 { "\"A\",\"B\"" } else { "\"B\",\"A\"" });
+    let world = pathways(World::new()).with("/steer", Answer::Live(std::sync::Arc::new(steer)));
+    check("steering.txt", simulation(world, SessionOptions::default()).with_track(Track::Audio));
+}
+
+#[test]
+fn a_pathway_that_fails_and_recovers() {
+    let world = pathways(World::new()).with_text("/steer", &steering(300, "\"A\",\"B\"")).with_fault(fault(
+        "a.test/high/seg12",
+        0,
+        9,
+        FailureKind::Unreachable,
+        Some(503),
+    ));
+    check("steering_failover.txt", simulation(world, SessionOptions::default()).with_track(Track::Audio));
+}
+
+#[test]
+fn a_redundant_stream_that_takes_over() {
+    let world = ladder(World::new()).with_text(
+        "/main.m3u8",
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=128000\nhttp://a.test/mid/index.m3u8\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=128000\nhttp://b.test/mid/index.m3u8\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=64000\nhttp://a.test/low/index.m3u8\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=64000\nhttp://b.test/low/index.m3u8\n",
+    );
+    let world = world.with_fault(fault("a.test/mid/seg12", 0, 9, FailureKind::NotFound, Some(404)));
+    check("redundant.txt", simulation(world, SessionOptions::default()));
 }

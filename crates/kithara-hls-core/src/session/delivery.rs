@@ -5,8 +5,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::{
-    Action, Delivered, Failure, FailureKind, FetchFailure, Head, HlsEvent, KeyId, MediaId, Place, PlaylistId, ReaderId,
-    Remedy, Session, Subject, UnitKey,
+    Action, Delivered, Failure, FailureKind, FetchFailure, Head, HlsEvent, KeyId, MediaId, OnMissing, Place,
+    PlaylistId, ReaderId, Remedy, Session, Subject, UnitKey,
     ids::FetchId,
     readers::ReaderState,
     reading::share,
@@ -238,7 +238,8 @@ impl Session {
         }
         let has_other_variant = self.other_for(unit.media).is_some();
         let playback = &self.options.playback;
-        let on_missing = playback.on_missing;
+        // A hole among subtitles is better than an end.
+        let on_missing = if self.is_dispensable(unit.media) { OnMissing::Skip } else { playback.on_missing };
         let options = fallback::Options {
             refetches: playback.refetches,
             patience: playback.patience,
@@ -315,7 +316,7 @@ impl Session {
         for reader in self.readers.values_mut() {
             let ReaderState::Adaptive(adaptive) = &mut reader.state else { continue };
             let Some(idx) = adaptive.entered.iter().position(|entry| entry.unit == unit) else { continue };
-            let at = adaptive.entered[idx].start;
+            let at = adaptive.heard_from(&adaptive.entered[idx]);
             adaptive.entered.truncate(idx);
             adaptive.restart(super::RunReason::Cut, at);
             cut = true;

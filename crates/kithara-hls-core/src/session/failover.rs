@@ -117,7 +117,7 @@ impl Session {
     }
 
     /// Whether the session goes on without a stream: subtitles.
-    fn is_dispensable(&self, id: MediaId) -> bool {
+    pub(super) fn is_dispensable(&self, id: MediaId) -> bool {
         self.kind_of_media(id) == Some(RenditionKind::Subtitles)
     }
 

@@ -28,6 +28,8 @@ const PARALLEL_SIZES: usize = 8;
 struct Wanted {
     unit: UnitKey,
     urgency: Urgency,
+    /// Media between the reader and it.
+    ahead: Duration,
     /// Its place in the flat view, when a flat reader wants it.
     idx: Option<usize>,
 }
@@ -205,14 +207,19 @@ impl Session {
                     let entered = adaptive.entered.iter().map(|entry| (entry, Urgency::Demand));
                     let planned = adaptive.planned.iter().map(|entry| (entry, Urgency::Playback));
                     for (entry, urgency) in entered.chain(planned) {
-                        wanted.extend(entry.init.map(|unit| Wanted { unit, urgency, idx: None }));
-                        wanted.push(Wanted { unit: entry.unit, urgency, idx: None });
+                        let ahead = entry.start.saturating_sub(adaptive.position);
+                        wanted.extend(entry.init.map(|unit| Wanted { unit, urgency, ahead, idx: None }));
+                        wanted.push(Wanted { unit: entry.unit, urgency, ahead, idx: None });
                     }
                 }
             }
         }
-        // Stable: readers keep their own order.
-        wanted.sort_by_key(|wanted| wanted.urgency);
+        // Whoever has least comes first, so that no track starves behind another; of equals a rendition, which is the
+        // smaller one. Stable: readers keep their own order.
+        wanted.sort_by_key(|wanted| {
+            let is_variant = matches!(wanted.unit.media, MediaId::Variant(_));
+            (wanted.urgency, wanted.ahead, is_variant)
+        });
         wanted
     }
 
@@ -230,8 +237,8 @@ impl Session {
             if idx > cursor && !(flat.reads_on && (fits || stays)) {
                 return;
             }
+            wanted.push(Wanted { unit: piece.unit, urgency, ahead: time, idx: Some(idx) });
             time = time.saturating_add(piece.duration);
-            wanted.push(Wanted { unit: piece.unit, urgency, idx: Some(idx) });
             if piece.unit.msn().is_some() {
                 // An initialization section alone serves nobody: the segment after it is as urgent.
                 urgency = Urgency::Playback;
@@ -403,7 +410,10 @@ impl Session {
                 .take(room)
                 .collect();
             for unit in unknown {
-                self.start_fetch(Wanted { unit, urgency: Urgency::Demand, idx: None }, Purpose::Size);
+                self.start_fetch(
+                    Wanted { unit, urgency: Urgency::Demand, ahead: Duration::ZERO, idx: None },
+                    Purpose::Size,
+                );
             }
         }
     }

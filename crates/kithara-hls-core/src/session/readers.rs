@@ -149,6 +149,26 @@ impl Adaptive {
         self.held = true;
     }
 
+    /// Drops planned units from one on; what is planned next begins where that one would have been heard. A reader that
+    /// has moved and not arrived yet still has to hear that it did.
+    fn plan_anew_from(&mut self, idx: usize) {
+        let Some(first) = self.planned.get(idx) else { return };
+        let at = self.heard_from(first);
+        let reason = match first.run_start.as_ref().map(|start| start.reason) {
+            Some(reason @ (RunReason::Start | RunReason::Seek | RunReason::Cut)) => reason,
+            _ => RunReason::Switch,
+        };
+        self.planned.truncate(idx);
+        self.restart = Some(Restart { reason, at, exact: true });
+    }
+
+    /// Presentation time from which on an entered or planned unit is heard: its run may begin inside it.
+    pub(super) fn heard_from(&self, entry: &Entry) -> Duration {
+        let run = self.entered.iter().chain(&self.planned).filter(|it| it.run == entry.run);
+        let start = run.filter_map(|it| it.run_start.as_ref()).map(|start| start.discard_until).next();
+        start.map_or(entry.start, |start| start.max(entry.start))
+    }
+
     /// Leaves what was entered, too: nobody will read it to its end.
     pub(super) fn seek(&mut self, at: Duration) {
         self.entered.clear();
@@ -160,10 +180,14 @@ impl Adaptive {
     /// planned. What is planned before stays. Nothing more is planned from the old stream.
     pub(super) fn leave(&mut self, from: Option<UnitKey>, next: Option<MediaId>) {
         let idx = from.and_then(|unit| self.planned.iter().position(|entry| entry.unit == unit));
-        let at = idx.map_or_else(|| self.planned_until(), |idx| self.planned[idx].start);
-        self.planned.truncate(idx.unwrap_or(self.planned.len()));
-        // A seek or a cut that is not carried out yet is the better reason.
-        self.restart.get_or_insert(Restart { reason: RunReason::Switch, at, exact: true });
+        match idx {
+            Some(idx) => self.plan_anew_from(idx),
+            // A seek or a cut that is not carried out yet is the better reason.
+            None => {
+                let at = self.planned_until();
+                self.restart.get_or_insert(Restart { reason: RunReason::Switch, at, exact: true });
+            }
+        }
         self.media = None;
         self.switching_to = next;
     }
@@ -179,9 +203,7 @@ impl Adaptive {
         let near = self.position.saturating_add(SWITCH_LEAD);
         let stays = |entry: &Entry| is_there(entry.unit) && entry.start < near;
         if let Some(idx) = self.planned.iter().position(|entry| !stays(entry)) {
-            let at = self.planned[idx].start;
-            self.planned.truncate(idx);
-            self.restart = Some(Restart { reason: RunReason::Switch, at, exact: true });
+            self.plan_anew_from(idx);
         }
     }
 

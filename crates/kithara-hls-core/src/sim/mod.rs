@@ -11,7 +11,7 @@ mod world;
 
 pub use self::{
     link::Bandwidth,
-    player::{Player, PlayerReport},
+    player::{Played, Player, PlayerReport},
     run::{Simulation, Transcript},
     world::{Answer, Fault, World},
 };

@@ -16,7 +16,26 @@ pub struct Player {
     playing: Option<(Entry, Tick)>,
     ended: bool,
     idle_since: Option<Tick>,
+    /// It does not play before.
+    from: Tick,
+    /// What the run in force presents before this was presented before.
+    floor: Duration,
+    /// The reader moved, and has played nothing since.
+    moved: bool,
     report: PlayerReport,
+}
+
+/// One unit that was played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// The unit.
+    pub unit: UnitKey,
+    /// Presentation time from which on it was presented.
+    pub start: Duration,
+    /// Presentation time of its end.
+    pub end: Duration,
+    /// Whether the reader moved there.
+    pub moved: bool,
 }
 
 /// What a player saw.
@@ -32,11 +51,17 @@ pub struct PlayerReport {
     pub stalls: u32,
     /// Units played, in order.
     pub units: Vec<UnitKey>,
+    /// The same with their times.
+    pub played_units: Vec<Played>,
     /// Whether the end was reached.
     pub ended: bool,
 }
 
 impl Player {
+    pub(super) fn waiting_until(at: Tick) -> Self {
+        Self { from: at, ..Self::default() }
+    }
+
     /// What it saw so far.
     pub fn report(&self) -> &PlayerReport {
         &self.report
@@ -64,6 +89,7 @@ impl Player {
         self.playing = None;
         self.ended = false;
         self.asked = false;
+        self.moved = true;
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -77,6 +103,9 @@ impl Player {
 
     /// Plays on, and says what it wants.
     pub(super) fn advance(&mut self, now: Tick) -> Option<Demand> {
+        if now < self.from {
+            return None;
+        }
         if let Some((entry, _)) = self.playing.take_if(|(entry, began)| began.saturating_add(entry.duration) <= now) {
             self.report.played += entry.duration;
             self.idle_since = Some(now);
@@ -106,6 +135,14 @@ impl Player {
         }
         self.report.started.get_or_insert(now);
         self.report.units.push(entry.unit);
-        self.playing = Some((entry, now));
+        let end = entry.start.saturating_add(entry.duration);
+        if let Some(start) = &entry.run_start {
+            self.floor = start.discard_until;
+        }
+        // What is dropped takes no time.
+        let start = entry.start.max(self.floor).min(end);
+        let moved = std::mem::take(&mut self.moved);
+        self.report.played_units.push(Played { unit: entry.unit, start, end, moved });
+        self.playing = Some((Entry { start, duration: end - start, ..entry }, now));
     }
 }

@@ -51,15 +51,12 @@ pub struct Simulation {
     under_way: BTreeMap<FetchId, (UnitKey, u64)>,
     /// Units that are there as a whole and not released.
     ready: BTreeSet<UnitKey>,
-    player: Player,
+    players: BTreeMap<ReaderId, (Track, Player)>,
     next_progress: Tick,
     transcript: Transcript,
     recorder: Option<Recorder>,
     failed: bool,
 }
-
-/// The only reader of a simulation.
-const PLAYER: ReaderId = ReaderId(0);
 
 impl Simulation {
     /// A player that plays `url` in `world`.
@@ -75,15 +72,28 @@ impl Simulation {
             sequence: 0,
             under_way: BTreeMap::new(),
             ready: BTreeSet::new(),
-            player: Player::default(),
+            players: BTreeMap::new(),
             next_progress: Tick::ZERO,
             transcript: Transcript::default(),
             recorder: None,
             failed: false,
         };
-        let open = Demand::Open { view: View::Adaptive, track: Track::Main };
-        simulation.at(Tick::ZERO, Input::Demand { reader: PLAYER, demand: open });
+        simulation.join_at(Tick::ZERO, Track::Main);
         simulation
+    }
+
+    /// Plays `track` beside the others from the beginning.
+    #[must_use]
+    pub fn with_track(mut self, track: Track) -> Self {
+        self.join_at(Tick::ZERO, track);
+        self
+    }
+
+    /// Plays `track` beside the others from a time to come.
+    pub fn join_at(&mut self, at: Tick, track: Track) {
+        let reader = ReaderId(self.players.len() as u64);
+        self.players.insert(reader, (track, Player::waiting_until(at)));
+        self.at(at, Input::Demand { reader, demand: Demand::Open { view: View::Adaptive, track } });
     }
 
     /// Records all inputs and outputs from now on.
@@ -107,16 +117,21 @@ impl Simulation {
     /// Runs until the player is done, the session is over, or `limit` is reached.
     pub fn run(&mut self, limit: Tick) -> &mut Self {
         self.drain();
-        while self.now < limit && !self.failed && !self.player.is_done() {
+        while self.now < limit && !self.failed && !self.players.values().all(|(_, player)| player.is_done()) {
             let Some(next) = self.next_time() else { break };
             self.step(next.min(limit));
         }
         self
     }
 
-    /// What the player saw.
+    /// What the player of the main track saw.
     pub fn player(&self) -> &Player {
-        &self.player
+        self.player_of(Track::Main).expect("the main track is played from the beginning")
+    }
+
+    /// What the first player of a track saw, if anybody plays it.
+    pub fn player_of(&self, track: Track) -> Option<&Player> {
+        self.players.values().find(|(played, _)| *played == track).map(|(_, player)| player)
     }
 
     /// What happened.
@@ -142,7 +157,8 @@ impl Simulation {
     fn next_time(&self) -> Option<Tick> {
         let queued = self.queue.keys().next().map(|(at, _)| *at);
         let progress = (!self.under_way.is_empty()).then_some(self.next_progress);
-        [queued, self.link.next(), self.session.poll_timeout(), self.player.next(), progress]
+        let players = self.players.values().filter_map(|(_, player)| player.next()).min();
+        [queued, self.link.next(), self.session.poll_timeout(), players, progress]
             .into_iter()
             .flatten()
             .min()
@@ -155,7 +171,7 @@ impl Simulation {
         for fetch in done {
             let Some((unit, bytes)) = self.under_way.remove(&fetch) else { continue };
             self.ready.insert(unit);
-            self.player.completed(unit);
+            self.players.values_mut().for_each(|(_, player)| player.completed(unit));
             let delivered = Delivered { len: bytes, wire_len: bytes, from_store: false };
             self.feed(Input::Progress { fetch, bytes });
             self.feed(Input::Fetched { fetch, result: Ok(delivered) });
@@ -164,15 +180,18 @@ impl Simulation {
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= to) {
             let input = entry.remove();
             if matches!(input, Input::Command(Command::Seek(_))) {
-                self.player.sought();
+                self.players.values_mut().for_each(|(_, player)| player.sought());
             }
             self.feed(input);
         }
         if self.session.poll_timeout().is_some_and(|due| due <= to) {
             self.feed(Input::Timeout);
         }
-        while let Some(demand) = self.player.advance(to) {
-            self.feed(Input::Demand { reader: PLAYER, demand });
+        let readers: Vec<ReaderId> = self.players.keys().copied().collect();
+        for reader in readers {
+            while let Some(demand) = self.players.get_mut(&reader).and_then(|(_, player)| player.advance(to)) {
+                self.feed(Input::Demand { reader, demand });
+            }
         }
     }
 
@@ -262,16 +281,29 @@ impl Simulation {
                 };
                 self.at(first_byte, Input::Key { key, result });
             }
-            Action::Enter { entry, .. } => {
+            Action::Enter { reader, entry } => {
                 let complete = self.ready.contains(&entry.unit);
-                self.player.enter(entry, complete);
+                if let Some((_, player)) = self.players.get_mut(&reader) {
+                    player.enter(entry, complete);
+                }
             }
             Action::Release { unit } => {
                 self.ready.remove(&unit);
             }
-            Action::Abandon { unit, .. } | Action::Cut { unit } => self.player.abandoned(unit),
-            Action::EndOfStream { .. } => self.player.end(),
-            Action::Fail { .. } | Action::Refuse { .. } => self.failed = true,
+            Action::Abandon { unit, .. } | Action::Cut { unit } => {
+                self.players.values_mut().for_each(|(_, player)| player.abandoned(unit));
+            }
+            Action::EndOfStream { reader } => {
+                if let Some((_, player)) = self.players.get_mut(&reader) {
+                    player.end();
+                }
+            }
+            Action::Refuse { reader, .. } => match self.players.get_mut(&reader) {
+                // Whoever plays something beside the main track gives up alone.
+                Some((track, player)) if *track != Track::Main => player.end(),
+                _ => self.failed = true,
+            },
+            Action::Fail { .. } => self.failed = true,
             Action::Resolve { .. } => {
                 let result = Err(FetchFailure::new(FailureKind::NotFound));
                 self.at(first_byte, Input::Command(Command::Resolved(result)));

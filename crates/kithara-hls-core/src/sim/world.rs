@@ -31,7 +31,7 @@ impl fmt::Debug for Answer {
 /// Something that goes wrong with a request.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// In URLs whose path contains this.
+    /// In URLs whose host and path contain this.
     pub path: String,
     /// From this request for the URL on, counted from 0.
     pub from: u32,
@@ -95,7 +95,7 @@ impl World {
         self
     }
 
-    /// Puts something at a URL path.
+    /// Puts something at a URL path, on every host; at `host/path` on that one.
     #[must_use]
     pub fn with(mut self, path: &str, answer: Answer) -> Self {
         self.answers.insert(path.to_owned(), answer);
@@ -132,16 +132,17 @@ impl World {
 
     pub(super) fn ask(&mut self, url: &Url, now: Tick) -> Outcome {
         let path = url.path().to_owned();
+        let named = format!("{}{path}", url.host_str().unwrap_or_default());
         let count = self.asked.entry(path.clone()).or_default();
         let nth = *count;
         *count += 1;
         let hit = |fault: &&Fault| {
-            path.contains(&fault.path) && nth >= fault.from && nth < fault.from.saturating_add(fault.times)
+            named.contains(&fault.path) && nth >= fault.from && nth < fault.from.saturating_add(fault.times)
         };
         if let Some(fault) = self.faults.iter().find(hit) {
             return Outcome::Fault { kind: fault.kind, status: fault.status, after: fault.after };
         }
-        match self.answers.get(&path) {
+        match self.answers.get(&named).or_else(|| self.answers.get(&path)) {
             Some(Answer::Text(text)) => Outcome::Text(Arc::clone(text)),
             Some(Answer::Live(text)) => Outcome::Text(text(now).into()),
             Some(Answer::Bytes(bytes)) => Outcome::Bytes(*bytes),
