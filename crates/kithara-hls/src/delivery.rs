@@ -73,6 +73,8 @@ pub(crate) struct Attempt<'a> {
     slot: &'a mut Slot,
     cipher: Option<CbcStream>,
     encrypted: bool,
+    /// Its container does not end where it ends.
+    excerpt: bool,
     /// First bytes, held back until they are recognised.
     head: Vec<u8>,
     check: Option<SegmentCheck>,
@@ -84,9 +86,10 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(crate) fn new(slot: &'a mut Slot, cipher: Option<CbcStream>) -> Self {
+    pub(crate) fn new(slot: &'a mut Slot, cipher: Option<CbcStream>, excerpt: bool) -> Self {
         Self {
             slot,
+            excerpt,
             encrypted: cipher.is_some(),
             cipher,
             head: Vec::new(),
@@ -117,7 +120,10 @@ impl<'a> Attempt<'a> {
         let Some(check) = self.check.take() else {
             return Err(Bad::new(FailureKind::NotMedia, "nothing was delivered"));
         };
-        check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
+        // The network layer has seen to it that the range is whole.
+        if !self.excerpt {
+            check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
+        }
         if self.len < self.slot.published {
             return Err(Bad::new(FailureKind::Changed, "a second delivery ends before the first"));
         }
@@ -199,7 +205,7 @@ mod tests {
     }
 
     fn attempt(slot: &mut Slot, bytes: &[u8], chunk: usize) -> Result<Delivered, Bad> {
-        let mut attempt = Attempt::new(slot, None);
+        let mut attempt = Attempt::new(slot, None, false);
         for chunk in bytes.chunks(chunk) {
             attempt.push(Bytes::copy_from_slice(chunk))?;
         }
@@ -222,6 +228,16 @@ mod tests {
         let bad = attempt(&mut slot, b"<html><body>Please log in</body></html>", 7).unwrap_err();
         assert_eq!(bad.kind, FailureKind::NotMedia);
         assert_eq!(body.len(), 0);
+    }
+
+    #[test]
+    fn an_excerpt_may_end_inside_its_container() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let mut attempt = Attempt::new(&mut slot, None, true);
+        attempt.push(Bytes::from(packets(10)).slice(..1_000)).unwrap();
+        assert_eq!(attempt.finish(false).unwrap().len, 1_000);
+        assert!(body.is_finished());
     }
 
     #[test]

@@ -73,7 +73,11 @@ pub(crate) enum Report {
 
 /// What handles tell the driver.
 pub(crate) enum Order {
-    Command(Command),
+    /// And say when it is done.
+    Command {
+        command: Command,
+        done: oneshot::Sender<()>,
+    },
     MediaTime {
         unit: UnitKey,
         time: MediaTime,
@@ -208,7 +212,14 @@ impl Driver {
 
     fn handle_order(&mut self, order: Order) {
         match order {
-            Order::Command(command) => self.feed(Input::Command(command)),
+            Order::Command { command, done } => {
+                // What readers said before it comes before it, so that one that was opened is moved by a seek; what they
+                // say after it waits until it is done.
+                self.handle_demands();
+                self.feed(Input::Command(command));
+                // Whoever gave it may have stopped waiting.
+                let _ = done.send(());
+            }
             Order::MediaTime { unit, time } => self.feed(Input::MediaTime { unit, time }),
             Order::Feed { reader, items } => {
                 // A feed that nothing will fill is closed, and its reader finds the reason on the shelf.

@@ -122,9 +122,36 @@ impl fmt::Debug for Segments {
 
 impl Segments {
     pub(crate) async fn open(shared: Arc<Shared>, track: Track, start: Option<Duration>) -> Result<Self, HlsError> {
+        Self::open_view(shared, track, View::Adaptive, start).await
+    }
+
+    /// The segment of `track` that holds `time`, when it is whole.
+    pub(crate) async fn single(
+        shared: Arc<Shared>,
+        track: Track,
+        time: Duration,
+    ) -> Result<Option<MediaSegment>, HlsError> {
+        let mut segments = Self::open_view(shared, track, View::Single, Some(time)).await?;
+        loop {
+            let Some(segment) = segments.next().await? else { return Ok(None) };
+            match poll_fn(|cx| segment.body.poll_len(cx)).await {
+                Ok(_) => return Ok(Some(segment)),
+                // It comes again, from elsewhere.
+                Err(error) if StreamError::of(&error) == Some(StreamError::Cut) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn open_view(
+        shared: Arc<Shared>,
+        track: Track,
+        view: View,
+        start: Option<Duration>,
+    ) -> Result<Self, HlsError> {
         // One unit is asked for at a time; an end or an error may follow it.
         let (sender, items) = mpsc::channel(4);
-        let reader = shared.shelf.register(Demand::Open { view: View::Adaptive, track });
+        let reader = shared.shelf.register(Demand::Open { view, track });
         let timestamps = shared.timestamps.clone();
         let seat = Arc::new(Seat { shared, reader, seeks: AtomicU64::new(0) });
         if let Some(start) = start {

@@ -14,7 +14,13 @@ use kithara_hls_core::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{HlsEvent, HlsFeed, driver::Order, error::HlsError, segments::Segments, shelf::Shelf};
+use crate::{
+    HlsEvent, HlsFeed,
+    driver::Order,
+    error::HlsError,
+    segments::{MediaSegment, Segments},
+    shelf::Shelf,
+};
 
 /// What all handles of a session share.
 pub(crate) struct Shared {
@@ -156,6 +162,17 @@ impl HlsSession {
         HlsFeed::open(Segments::open(Arc::clone(&self.0), track, start).await?).await
     }
 
+    /// The picture that is shown at `time` in a stream of single pictures (EXT-X-I-FRAME-STREAM-INF, RFC 8216 section
+    /// 4.3.4.3), with its initialization section; `None` at and behind the end. It is whole, and costs one small request.
+    /// Neither what is played nor the seeks of others are touched. For pictures one after the other, read
+    /// [`segments`](Self::segments) of [`Track::IFrames`].
+    ///
+    /// # Errors
+    /// The session is over, offers no pictures, or they cannot be had.
+    pub async fn picture(&self, time: Duration) -> Result<Option<MediaSegment>, HlsError> {
+        Segments::single(Arc::clone(&self.0), Track::IFrames, time).await
+    }
+
     /// Ends the session and waits until its transfers have ended and its store has what was fetched. Readers get
     /// [`HlsError::Closed`] behind what they hold.
     pub async fn close(&self) {
@@ -167,6 +184,8 @@ impl HlsSession {
     }
 
     async fn command(&self, command: Command) -> Result<(), HlsError> {
-        self.0.order(Order::Command(command)).await
+        let (done, handled) = oneshot::channel();
+        self.0.order(Order::Command { command, done }).await?;
+        handled.await.map_err(|_| HlsError::Closed)
     }
 }

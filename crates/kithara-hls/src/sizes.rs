@@ -82,7 +82,7 @@ async fn ask(requests: &Requests, unit: &UnitRequest, key: Option<watch::Receive
 async fn fetched(requests: &Requests, request: FetchRequest, unit: &UnitRequest) -> Result<u64, Failed> {
     let (writer, body) = UnitBody::channel();
     let mut slot = Slot::new(writer);
-    let mut attempt = Attempt::new(&mut slot, None);
+    let mut attempt = Attempt::new(&mut slot, None, false);
     let mut delivery = requests.fetcher.fetch(request);
     let whole = loop {
         match delivery.chunk().await? {

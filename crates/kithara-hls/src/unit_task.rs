@@ -81,7 +81,7 @@ impl UnitTask {
             None => None,
         };
         let cipher = key.zip(self.request.encryption).map(|(key, how)| CbcStream::new(key.get(), &how.iv));
-        let mut attempt = Attempt::new(slot, cipher);
+        let mut attempt = Attempt::new(slot, cipher, self.request.is_excerpt);
         let bad = |bad: Bad| self.bad(bad);
         let (mut bytes, mut last) = (0_u64, None::<Instant>);
         while let Some(chunk) = delivery.chunk().await? {

@@ -67,6 +67,8 @@ pub(super) struct Played {
 impl Played {
     pub(super) fn of(media: MediaId, status: &Status) -> Self {
         match media {
+            // Pictures stand in no list of their own.
+            MediaId::IFrames(_) => Self { variant: None, rendition: None, bandwidth: None, name: None },
             MediaId::Variant(id) => {
                 let found = status.variants.iter().find(|variant| variant.id == id);
                 let bandwidth = found.map(|variant| variant.bandwidth.0);

@@ -81,6 +81,8 @@ impl Summary {
 impl Chosen {
     pub(super) fn of(media: MediaId, status: &Status) -> Self {
         match media {
+            // Pictures stand in no list of their own.
+            MediaId::IFrames(_) => Self::default(),
             MediaId::Variant(id) => {
                 let found = status.variants.iter().find(|variant| variant.id == id);
                 Self {

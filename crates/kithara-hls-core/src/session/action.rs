@@ -151,6 +151,10 @@ pub struct UnitRequest {
     pub attempt: u32,
     /// Who waits for it.
     pub urgency: Urgency,
+    /// Whether it is cut out of a segment, so that its container does not end where it ends: a single picture by byte
+    /// range (RFC 8216 section 4.3.3.6). It is whole when the range is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_excerpt: bool,
 }
 
 /// Who waits for a unit.

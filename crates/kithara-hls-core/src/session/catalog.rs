@@ -168,6 +168,9 @@ impl Session {
                 self.offer(MediaId::Rendition(rendition.id), uri.url(), None);
             }
         }
+        for variant in &playlist.iframe_variants {
+            self.offer(MediaId::IFrames(variant.id), variant.uri.url(), Some(variant.bandwidth));
+        }
     }
 
     fn offer(&mut self, id: MediaId, url: Url, bandwidth: Option<crate::BitRate>) {

@@ -142,9 +142,7 @@ impl Session {
     }
 
     fn tell_buffer(&mut self, track: super::Track) {
-        let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
-        let levels = readers.into_iter().filter_map(|id| self.level(id));
-        if let Some(level) = levels.min() {
+        if let Some(level) = self.least_level() {
             self.tell(HlsEvent::BufferLevel { track, level_seconds: level.as_secs_f64() });
         }
     }

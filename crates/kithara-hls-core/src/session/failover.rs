@@ -54,6 +54,7 @@ impl Session {
     }
 
     fn other_for_rendition(&self, media: MediaId) -> Option<VariantId> {
+        self.kind_of_media(media)?;
         let current = self.variant.and_then(|id| self.variant_named(id))?;
         let instead = |variant: &Variant| {
             let kind = self.kind_of_media(media)?;
@@ -116,14 +117,14 @@ impl Session {
         self.is_excluded(id) && self.is_dispensable(id)
     }
 
-    /// Whether the session goes on without a stream: subtitles.
+    /// Whether the session goes on without a stream: subtitles, single pictures.
     pub(super) fn is_dispensable(&self, id: MediaId) -> bool {
-        self.kind_of_media(id) == Some(RenditionKind::Subtitles)
+        matches!(id, MediaId::IFrames(_)) || self.kind_of_media(id) == Some(RenditionKind::Subtitles)
     }
 
     fn kind_of_media(&self, id: MediaId) -> Option<RenditionKind> {
         match id {
-            MediaId::Variant(_) => None,
+            MediaId::Variant(_) | MediaId::IFrames(_) => None,
             MediaId::Rendition(id) => self.rendition(id).map(|it| it.kind),
         }
     }

@@ -16,6 +16,8 @@ pub enum Track {
     Audio,
     /// A subtitle rendition (EXT-X-MEDIA, TYPE=SUBTITLES).
     Subtitles,
+    /// Single pictures for trick play (EXT-X-I-FRAME-STREAM-INF).
+    IFrames,
 }
 
 /// The stream that one media playlist describes.
@@ -26,6 +28,8 @@ pub enum MediaId {
     Variant(VariantId),
     /// An EXT-X-MEDIA entry that has a URI.
     Rendition(RenditionId),
+    /// An EXT-X-I-FRAME-STREAM-INF entry.
+    IFrames(VariantId),
 }
 
 /// A playlist the session wants loaded.
@@ -119,6 +123,7 @@ impl fmt::Display for Track {
             Self::Main => "main",
             Self::Audio => "audio",
             Self::Subtitles => "subtitles",
+            Self::IFrames => "iframes",
         })
     }
 }
@@ -128,6 +133,7 @@ impl fmt::Display for MediaId {
         match self {
             Self::Variant(id) => write!(f, "v{}", id.0),
             Self::Rendition(id) => write!(f, "a{}", id.0),
+            Self::IFrames(id) => write!(f, "i{}", id.0),
         }
     }
 }

@@ -167,6 +167,8 @@ pub enum View {
     Flat,
     /// Units in presentation order from whatever variant suits, forward with seeks by time.
     Adaptive,
+    /// The same without read-ahead: a unit is planned when it is asked for. For pictures here and there.
+    Single,
 }
 
 /// What an application asks of a running session.

@@ -74,7 +74,7 @@ impl Session {
             let ahead = adaptive.planned_until().saturating_sub(adaptive.position);
             let bytes = media.likely_bytes(ahead);
             let full = ahead >= self.options.playback.buffer_goal || bytes >= self.options.playback.buffer_bytes;
-            if full && !(adaptive.planned.is_empty() && adaptive.asks) {
+            if (full || adaptive.single) && !(adaptive.planned.is_empty() && adaptive.asks) {
                 return;
             }
             let media_id = media.id;
@@ -381,7 +381,14 @@ impl Session {
                 (Some(Encryption { key: id, iv }), ask.map(|ask| (id, ask)))
             }
         };
-        let request = UnitRequest { url: resource.uri.url(), range: resource.range, encryption, attempt, urgency };
+        let request = UnitRequest {
+            url: resource.uri.url(),
+            range: resource.range,
+            encryption,
+            attempt,
+            urgency,
+            is_excerpt: resource.is_excerpt,
+        };
         Ok(Prepared { request, key: encryption.map(|encryption| encryption.key), ask })
     }
 
@@ -425,21 +432,24 @@ struct Resource {
     range: Option<ByteRange>,
     keys: crate::playlist::SharedList<Key>,
     msn: crate::playlist::MediaSequence,
+    is_excerpt: bool,
 }
 
 impl Resource {
     fn of(media: &Media, unit: UnitKey) -> Option<Self> {
         match unit.place {
             Place::Segment(msn) => {
-                let segment = media.timeline.as_ref()?.segment(msn)?;
-                let keys = segment.keys.clone();
-                Some(Self { uri: segment.uri.clone(), range: segment.byte_range, keys, msn })
+                let timeline = media.timeline.as_ref()?;
+                let segment = timeline.segment(msn)?;
+                let is_excerpt = timeline.snapshot().iframes_only && segment.byte_range.is_some();
+                let (uri, keys) = (segment.uri.clone(), segment.keys.clone());
+                Some(Self { uri, range: segment.byte_range, keys, msn, is_excerpt })
             }
             Place::Init(init) => {
                 let init = media.init(init)?;
                 let msn = media.first_user_of(init);
                 let keys = init.keys.clone();
-                Some(Self { uri: init.uri.clone(), range: init.byte_range, keys, msn })
+                Some(Self { uri: init.uri.clone(), range: init.byte_range, keys, msn, is_excerpt: false })
             }
         }
     }

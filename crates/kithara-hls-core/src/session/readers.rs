@@ -27,6 +27,12 @@ pub(super) enum ReaderState {
 }
 
 impl Reader {
+    /// Whether what it reads is being played, so that it must not run dry.
+    pub(super) fn plays(&self) -> bool {
+        let single = matches!(&self.state, ReaderState::Adaptive(adaptive) if adaptive.single);
+        matches!(self.track, Track::Main | Track::Audio) && !single
+    }
+
     pub(super) fn media(&self) -> Option<MediaId> {
         match &self.state {
             ReaderState::Flat(flat) => flat.media,
@@ -79,6 +85,8 @@ pub(super) struct Adaptive {
     abandoned: (Duration, u32),
     /// The next unit comes from the stream in force, whatever adaptation thinks.
     pub(super) held: bool,
+    /// Whether nothing is planned before it is asked for.
+    pub(super) single: bool,
     /// Whether the change to `switching_to` should be heard soon, not only behind what is buffered.
     pub(super) soon: bool,
     runs: u64,
@@ -116,6 +124,11 @@ pub(super) enum Next {
 }
 
 impl Adaptive {
+    /// A reader that is given one unit when it asks for one.
+    pub(super) fn single() -> Self {
+        Self { single: true, ..Self::default() }
+    }
+
     /// Presentation time up to which units are planned or entered.
     pub(super) fn planned_until(&self) -> Duration {
         self.restart.map(|restart| restart.at).or(self.tail.map(|tail| tail.end)).unwrap_or(self.position)

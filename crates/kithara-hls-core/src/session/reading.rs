@@ -20,6 +20,7 @@ impl Session {
                 let state = match view {
                     View::Flat => ReaderState::Flat(Flat::default()),
                     View::Adaptive => ReaderState::Adaptive(Adaptive::default()),
+                    View::Single => ReaderState::Adaptive(Adaptive::single()),
                 };
                 self.readers.insert(id, Reader { track, state });
             }
@@ -39,7 +40,9 @@ impl Session {
     pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Seek(at) => {
-                let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
+                let moves = |reader: &Reader| !matches!(&reader.state, ReaderState::Adaptive(it) if it.single);
+                let readers = self.readers.iter().filter(|(_, reader)| moves(reader));
+                let readers: Vec<ReaderId> = readers.map(|(id, _)| *id).collect();
                 readers.into_iter().for_each(|id| self.seek_reader(id, at));
             }
             Command::SelectVariant(None) => self.adaptation.release(),

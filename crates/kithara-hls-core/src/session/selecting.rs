@@ -2,12 +2,12 @@
 
 use super::{
     Action, Failure, FailureKind, HlsEvent, MediaId, MediaSelection, ReaderId, Session, Track, VariantChoice,
-    readers::ReaderState, units::UnitState,
+    readers::ReaderState, steering::base, units::UnitState,
 };
 use crate::{
     abr::AbrReason,
-    playlist::{MultivariantPlaylist, Rendition, RenditionId, RenditionKind, Variant, VariantId},
-    selection::{Lineup, SubtitleMode, choose, choose_forced, continuation},
+    playlist::{Codecs, MultivariantPlaylist, Rendition, RenditionId, RenditionKind, Variant, VariantId},
+    selection::{DEFAULT_PATHWAY, Lineup, SubtitleMode, choose, choose_forced, continuation},
 };
 
 /// What is selected.
@@ -114,7 +114,7 @@ impl Session {
         match track {
             Track::Audio => self.selecting.wish_audio = wish,
             Track::Subtitles => self.selecting.wish_subtitles = wish,
-            Track::Main => return,
+            Track::Main | Track::IFrames => return,
         }
         self.select_and_follow(true);
     }
@@ -140,13 +140,15 @@ impl Session {
 
     /// Adaptive readers of renditions change to what is selected; `soon`: before they have played what is buffered.
     fn follow(&mut self, soon: bool) {
-        let wanted =
-            [Track::Main, Track::Audio, Track::Subtitles].map(|track| (self.media_for(track), self.is_off(track)));
+        let wanted = |track| (self.media_for(track), self.is_off(track));
+        let (main, audio, subtitles) = (wanted(Track::Main), wanted(Track::Audio), wanted(Track::Subtitles));
         self.each_adaptive(|track, adaptive| {
             let (want, off) = match track {
-                Track::Main => wanted[0],
-                Track::Audio => wanted[1],
-                Track::Subtitles => wanted[2],
+                Track::Main => main,
+                Track::Audio => audio,
+                Track::Subtitles => subtitles,
+                // One stream of pictures is as good as another: readers stay with theirs.
+                Track::IFrames => return,
             };
             if off {
                 return adaptive.halt();
@@ -164,11 +166,11 @@ impl Session {
 
     /// Gives an adaptive reader a stream whose playlist is there.
     pub(super) fn attach_adaptive(&mut self, id: ReaderId, media: MediaId) {
-        let elsewhere =
-            self.readers.iter().filter(|(other, _)| **other != id).filter_map(|(_, reader)| match &reader.state {
-                ReaderState::Adaptive(adaptive) => Some(adaptive.position),
-                ReaderState::Flat(_) => None,
-            });
+        let others = self.readers.iter().filter(|(other, _)| **other != id).map(|(_, reader)| reader);
+        let elsewhere = others.filter_map(|reader| match &reader.state {
+            ReaderState::Adaptive(adaptive) if reader.plays() => Some(adaptive.position),
+            ReaderState::Adaptive(_) | ReaderState::Flat(_) => None,
+        });
         let at = elsewhere.max();
         let units = &self.units;
         let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
@@ -242,7 +244,26 @@ impl Session {
             Track::Main => main,
             Track::Audio => audio,
             Track::Subtitles => self.selecting.subtitles.and_then(stream),
+            Track::IFrames => self.pictures(),
         }
+    }
+
+    /// The stream of single pictures: of those on the pathway in force that can be decoded, the largest that a quarter of
+    /// the link carries, else the smallest. What failed a short while ago is left out.
+    fn pictures(&self) -> Option<MediaId> {
+        let playlist = self.multivariant.as_deref()?;
+        let pathway = self.steering.pathways.current()?;
+        let here = |it: &&Variant| it.pathway_id.as_deref().unwrap_or(DEFAULT_PATHWAY) == base(pathway);
+        let caps = &self.options.playback.caps;
+        let decodable = |it: &&Variant| it.codecs.iter().flat_map(Codecs::iter).all(|it| caps.codecs.supports(it));
+        let open = |it: &&Variant| !self.is_excluded(MediaId::IFrames(it.id));
+        let offered = playlist.iframe_variants.iter().filter(here).filter(decodable).filter(open);
+        let room = self.adaptation.estimate().map_or(0, |estimate| estimate.0 / 4);
+        let rank = |it: &&Variant| match it.bandwidth.0 {
+            rate if rate <= room => (false, room - rate),
+            rate => (true, rate),
+        };
+        offered.min_by_key(rank).map(|it| MediaId::IFrames(it.id))
     }
 
     /// Whether there is something to read on `track`, but nothing is wanted.
@@ -258,7 +279,7 @@ impl Session {
 
 fn kind_of(track: Track) -> Option<RenditionKind> {
     match track {
-        Track::Main => None,
+        Track::Main | Track::IFrames => None,
         Track::Audio => Some(RenditionKind::Audio),
         Track::Subtitles => Some(RenditionKind::Subtitles),
     }

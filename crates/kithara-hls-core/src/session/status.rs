@@ -91,7 +91,7 @@ impl Session {
     /// A copy of what matters.
     pub fn status(&self) -> Status {
         let timeline = self.main_timeline();
-        let buffered = self.readers.keys().filter_map(|id| self.level(*id)).min().unwrap_or_default();
+        let buffered = self.least_level().unwrap_or_default();
         Status {
             variant: self.variant,
             variants: Arc::clone(&self.offered.0),
@@ -111,6 +111,12 @@ impl Session {
         let read = self.readers.values().find_map(super::readers::Reader::media);
         let media = read.or(self.variant.map(MediaId::Variant))?;
         self.medias.get(&media)?.timeline.as_ref()
+    }
+
+    /// Complete media ahead of the player that has least.
+    pub(super) fn least_level(&self) -> Option<Duration> {
+        let players = self.readers.iter().filter(|(_, reader)| reader.plays());
+        players.filter_map(|(id, _)| self.level(*id)).min()
     }
 
     /// Complete media ahead of one reader.

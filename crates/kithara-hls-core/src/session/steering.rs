@@ -155,6 +155,6 @@ impl Session {
 }
 
 /// What the server calls a pathway, whose backups are ours.
-fn base(pathway: &str) -> &str {
+pub(super) fn base(pathway: &str) -> &str {
     pathway.split('~').next().unwrap_or(pathway)
 }
