@@ -102,6 +102,12 @@ impl FetchError {
     }
 }
 
+impl From<FetchErrorKind> for FetchError {
+    fn from(kind: FetchErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
 impl From<NetError> for FetchError {
     fn from(error: NetError) -> Self {
         let kind = match error.kind() {

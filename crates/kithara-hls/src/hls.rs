@@ -29,7 +29,6 @@ use crate::{
     error::HlsError,
     options::{HlsParams, parse_url},
     requests::Requests,
-    runtime,
     session::{HlsSession, Shared},
     shelf::Shelf,
     source::HlsSource,
@@ -52,7 +51,7 @@ impl Hls {
     /// The URL cannot be one of a stream, or the session cannot be set up. Whether anything is there shows when the first
     /// segment is asked for.
     pub fn session(url: &str, params: HlsParams) -> Result<HlsSession, HlsError> {
-        let handle = runtime::handle()?;
+        let handle = kithara_fetch::runtime().map_err(|error| HlsError::Driver(error.to_string().into()))?;
         let url = parse_url(url)?;
         let HlsParams { options, client, store, fetcher, no_store, resolver, trace } = params;
         let options = Arc::new(options);

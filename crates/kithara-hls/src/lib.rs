@@ -48,7 +48,6 @@ mod keys;
 mod options;
 mod playlists;
 mod requests;
-mod runtime;
 mod segments;
 mod session;
 mod shelf;

@@ -1,0 +1,248 @@
+//! What a reader and its driver share: the bytes in memory, where the reader is, and how the file ended.
+
+use std::{
+    io,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use kithara_stream::{ReadAt, Waiters};
+use tokio::sync::Notify;
+
+use crate::{FileError, held::Held, options::ReadAhead, plan::Cursor};
+
+/// Bytes a reader goes on before the driver is told.
+const STEP: u64 = 64 << 10;
+
+/// Places that failed, at most; with more, the whole file is taken to have failed.
+const FAILURES: usize = 16;
+
+/// Written by the driver (bytes, length, failures) and by readers (cursor, waiters), for a few instructions each.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    rules: ReadAhead,
+    /// Rung for the driver: the reader wants something, or made room.
+    pub(crate) wanted: Notify,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    held: Held,
+    cursor: Cursor,
+    len: Option<u64>,
+    failures: Failures,
+    waiters: Waiters,
+    /// Whether a byte was handed to a reader, which another version would contradict.
+    touched: bool,
+    /// Where the cursor was when the driver was told last.
+    told: u64,
+}
+
+/// What cannot be had.
+#[derive(Debug, Default)]
+struct Failures {
+    /// From each offset to the one that was waited for.
+    places: Vec<(Range<u64>, FileError)>,
+    /// Nothing more, wherever.
+    all: Option<FileError>,
+}
+
+/// What the driver goes by.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) cursor: Cursor,
+    pub(crate) held: Vec<Range<u64>>,
+    pub(crate) len: Option<u64>,
+    pub(crate) touched: bool,
+}
+
+impl Shelf {
+    pub(crate) fn new(rules: ReadAhead, len: Option<u64>) -> Self {
+        Self { rules, wanted: Notify::new(), inner: Mutex::new(Inner { len, ..Inner::default() }) }
+    }
+
+    // The side of readers.
+
+    pub(crate) fn len(&self) -> Option<u64> {
+        self.lock().len
+    }
+
+    pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadAt> {
+        if buf.is_empty() {
+            return Ok(ReadAt::Bytes(0));
+        }
+        let mut filled = 0;
+        while filled < buf.len() {
+            // The lock is taken per chunk and never held over a copy, so a large read does not stop the driver.
+            match self.take(offset.saturating_add(filled as u64), buf.len() - filled) {
+                Ok(Taken::Bytes(bytes)) => {
+                    buf[filled..filled + bytes.len()].copy_from_slice(&bytes);
+                    filled += bytes.len();
+                }
+                // What was copied is reported first; the reason to stop comes with the next read.
+                _ if filled > 0 => break,
+                Ok(Taken::End) => return Ok(ReadAt::End),
+                Ok(Taken::Pending) => return Ok(ReadAt::Pending),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(ReadAt::Bytes(filled))
+    }
+
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>, range: &Range<u64>) -> Poll<io::Result<()>> {
+        let mut inner = self.lock();
+        if range.is_empty() || inner.answers(range.start) {
+            return Poll::Ready(Ok(()));
+        }
+        inner.waiters.register(range.start, cx.waker());
+        inner.demand(range.start, &self.rules);
+        drop(inner);
+        self.wanted.notify_one();
+        Poll::Pending
+    }
+
+    /// The bytes at `offset`, at most `max`.
+    fn take(&self, offset: u64, max: usize) -> Result<Taken, FileError> {
+        let mut inner = self.lock();
+        if let Some(mut bytes) = inner.held.at(offset) {
+            bytes.truncate(max);
+            let jumped = inner.cursor.at != offset;
+            inner.cursor = inner.cursor.moved_to(offset, &self.rules);
+            inner.cursor.at += bytes.len() as u64;
+            inner.touched = true;
+            let tells = jumped || inner.cursor.at.abs_diff(inner.told) >= STEP || inner.len == Some(inner.cursor.at);
+            if tells {
+                inner.told = inner.cursor.at;
+            }
+            drop(inner);
+            if tells {
+                self.wanted.notify_one();
+            }
+            return Ok(Taken::Bytes(bytes));
+        }
+        if inner.len.is_some_and(|len| offset >= len) {
+            return Ok(Taken::End);
+        }
+        if let Some(error) = inner.failures.at(offset) {
+            return Err(error.clone());
+        }
+        // Waiting for nothing, it is not woken, but what it wants is fetched.
+        inner.demand(offset, &self.rules);
+        drop(inner);
+        self.wanted.notify_one();
+        Ok(Taken::Pending)
+    }
+
+    // The side of the driver.
+
+    pub(crate) fn wanted(&self) -> Wanted {
+        let inner = self.lock();
+        Wanted { cursor: inner.cursor, held: inner.held.ranges(), len: inner.len, touched: inner.touched }
+    }
+
+    /// Adds bytes, and wakes those who wait for one of them.
+    pub(crate) fn push(&self, offset: u64, bytes: Bytes) {
+        let mut inner = self.lock();
+        inner.held.insert(offset, bytes);
+        let woken = inner.take_answered();
+        drop(inner);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Lets go of bytes outside `kept`.
+    pub(crate) fn retain(&self, kept: &[Range<u64>]) {
+        let gone = self.lock().held.retain(kept);
+        // Freed here, outside the lock.
+        drop(gone);
+    }
+
+    /// The length is known. The first word stands.
+    pub(crate) fn set_len(&self, len: u64) {
+        let mut inner = self.lock();
+        inner.len.get_or_insert(len);
+        let woken = inner.take_answered();
+        drop(inner);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// What is waited for cannot be had: reads from `from` up to that byte fail with `error`.
+    pub(crate) fn fail_wanted(&self, from: u64, error: FileError) {
+        let mut inner = self.lock();
+        let at = inner.cursor.at;
+        inner.cursor.waiting = false;
+        inner.failures.add(from.min(at)..at.saturating_add(1), error);
+        let woken = inner.take_answered();
+        drop(inner);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Nothing more can be had; what is in memory can still be read. The first reason stands.
+    pub(crate) fn fail(&self, error: FileError) {
+        let mut inner = self.lock();
+        inner.failures.all.get_or_insert(error);
+        inner.cursor.waiting = false;
+        let woken = inner.waiters.take_all();
+        drop(inner);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Forgets bytes and length of a version that is no more, unless a reader has seen bytes of it. Says whether it did.
+    pub(crate) fn start_over(&self) -> bool {
+        let mut inner = self.lock();
+        if inner.touched {
+            return false;
+        }
+        inner.len = None;
+        let gone = inner.held.retain(&[]);
+        drop(inner);
+        drop(gone);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while the lock is held, and no change is left half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Taken {
+    Bytes(Bytes),
+    Pending,
+    End,
+}
+
+impl Inner {
+    /// Whether a read at `offset` has an answer now.
+    fn answers(&self, offset: u64) -> bool {
+        self.len.is_some_and(|len| offset >= len)
+            || self.held.at(offset).is_some()
+            || self.failures.at(offset).is_some()
+    }
+
+    fn demand(&mut self, offset: u64, rules: &ReadAhead) {
+        self.cursor = Cursor { waiting: true, ..self.cursor.moved_to(offset, rules) };
+    }
+
+    /// Everybody who waits, once the byte that was wanted last is answered: only one is remembered, the others ask again.
+    fn take_answered(&mut self) -> Vec<Waker> {
+        if self.answers(self.cursor.at) { self.waiters.take_all() } else { Vec::new() }
+    }
+}
+
+impl Failures {
+    fn at(&self, offset: u64) -> Option<&FileError> {
+        let place = self.places.iter().find(|(range, _)| range.contains(&offset));
+        place.map(|(_, error)| error).or(self.all.as_ref())
+    }
+
+    fn add(&mut self, range: Range<u64>, error: FileError) {
+        if self.places.len() == FAILURES {
+            self.all.get_or_insert_with(|| error.clone());
+        } else {
+            self.places.push((range, error));
+        }
+    }
+}
