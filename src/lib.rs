@@ -102,7 +102,7 @@ pub use kithara_hls::hls_core::trace;
 pub mod options {
     pub use kithara_hls::hls_core::{
         BitRate,
-        session::{MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, VariantChoice},
+        session::{LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, VariantChoice},
     };
     pub use kithara_hls::{
         CacheOptions, DeliveredKey, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions,
@@ -113,7 +113,7 @@ pub mod options {
 /// What events, segments and the status are made of.
 pub mod event {
     pub use kithara_hls::hls_core::session::{
-        MediaId, Remedy, RenditionStatus, RunId, RunReason, Status, Track, VariantStatus, WaitReason,
+        LiveEvent, MediaId, Remedy, RenditionStatus, RunId, RunReason, Status, Track, VariantStatus, WaitReason,
     };
 }
 

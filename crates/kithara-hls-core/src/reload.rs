@@ -1,4 +1,4 @@
-//! When a media playlist is loaded again (RFC 8216 section 6.3.4).
+//! When a media playlist is loaded again (RFC 8216bis section 6.3.4).
 
 use std::time::Duration;
 
@@ -18,20 +18,187 @@ pub enum Loaded {
     Failed(u32),
 }
 
-/// When to load the playlist again, or `None` if it never changes.
+/// When a playlist is to be loaded again, and what is known about when its segments appear.
 ///
-/// `started` is when the last load began. After a change the wait is the duration of the last segment, but at least the
-/// minimum; an unchanged playlist is asked for after half a target duration, and a failed load is repeated with
-/// doubling waits up to one target duration.
-pub fn next_load(playlist: &MediaPlaylist, last: Loaded, started: Tick) -> Option<Tick> {
-    if !playlist.is_live() {
-        return None;
+/// A segment appears when the encoder has finished it, so the *n*-th appears at some fixed moment plus the time at which
+/// it ends. Each load shows that all listed segments had appeared; the earliest such moment is the best guess, and a load
+/// is best timed a little after the next segment should have appeared: too early costs half a target duration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// The least of (time of a load minus end of what it listed), in nanoseconds.
+    appeared: Option<i128>,
+}
+
+/// How long after its likely appearance a segment is asked for: durations vary by a frame or two from segment to segment.
+pub const MARGIN: Duration = Duration::from_millis(60);
+
+impl Pace {
+    /// Learns from a load that began at `started` and listed segments up to `end` of presentation time.
+    pub fn learn(&mut self, started: Tick, end: Duration) {
+        let seen = i128::from(started.as_nanos()) - i128::try_from(end.as_nanos()).unwrap_or(i128::MAX);
+        self.appeared = Some(self.appeared.map_or(seen, |known| known.min(seen)));
     }
-    let target = playlist.target_duration;
-    let wait = match last {
-        Loaded::Changed => playlist.segments.last().map_or(target, |segment| segment.duration.min(target * 2)),
-        Loaded::Unchanged => target / 2,
-        Loaded::Failed(times) => MIN_INTERVAL.saturating_mul(1 << times.min(8)).min(target),
-    };
-    Some(started + wait.max(MIN_INTERVAL))
+
+    /// Learns from a load that began at `started` and did not list the segment that ends at `next` yet: it appears
+    /// later than that.
+    pub fn miss(&mut self, started: Tick, next: Duration) {
+        let seen = i128::from(started.as_nanos()) - i128::try_from(next.as_nanos()).unwrap_or(i128::MAX);
+        self.appeared = self.appeared.map(|known| known.max(seen));
+    }
+
+    /// Forgets what was learned: the encoder began anew, or the clock stood still.
+    pub fn forget(&mut self) {
+        self.appeared = None;
+    }
+
+    /// When something that ends at `end` should have appeared.
+    #[must_use]
+    pub fn appears(&self, end: Duration) -> Option<Tick> {
+        let nanos = self.appeared?.checked_add(i128::try_from(end.as_nanos()).ok()?)?;
+        u64::try_from(nanos.max(0)).ok().map(Tick::from_nanos)
+    }
+
+    /// When to load `playlist` again, or `None` if it never changes. It ends at `end`, and its last load began at
+    /// `started`. `jitter`, from 0 to 1, spreads the repeats of many clients after errors.
+    ///
+    /// After a change the wait is the duration of the last segment, or a little longer if the next one should appear a
+    /// little later. An unchanged playlist is asked for after half a target duration; a failed load is repeated with
+    /// doubling waits up to one target duration.
+    #[must_use]
+    pub fn next_load(
+        &self,
+        playlist: &MediaPlaylist,
+        end: Duration,
+        last: Loaded,
+        started: Tick,
+        jitter: f64,
+    ) -> Option<Tick> {
+        if !playlist.is_live() {
+            return None;
+        }
+        let target = playlist.target_duration;
+        let due = match last {
+            Loaded::Changed => {
+                let duration = playlist.segments.last().map_or(target, |segment| segment.duration.min(target * 2));
+                let wait = started + duration;
+                let likely = self.appears(end.saturating_add(duration)).map(|at| at + MARGIN);
+                // A guess that lies further off is none.
+                let soon = likely.filter(|at| at.since(wait) <= target / 4);
+                soon.map_or(wait, |at| at.max(wait))
+            }
+            Loaded::Unchanged => started + target / 2,
+            Loaded::Failed(times) => {
+                let most = MIN_INTERVAL.saturating_mul(1 << times.min(8)).min(target);
+                started + most.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+            }
+        };
+        Some(due.max(started + MIN_INTERVAL))
+    }
+}
+
+/// How a playlist that should have changed counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Freshness {
+    /// It has changed as it should.
+    Fresh,
+    /// It has not changed for 1.5 target durations (RFC 8216bis section 6.3.4).
+    Late,
+    /// It has not changed for 3 target durations: something else is tried.
+    Frozen,
+}
+
+impl Freshness {
+    /// How `playlist` counts that last changed at `changed`.
+    #[must_use]
+    pub fn of(playlist: &MediaPlaylist, changed: Tick, now: Tick) -> Self {
+        match now.since(changed) {
+            _ if !playlist.is_live() => Self::Fresh,
+            time if time >= Self::limit(playlist, Self::Frozen) => Self::Frozen,
+            time if time >= Self::limit(playlist, Self::Late) => Self::Late,
+            _ => Self::Fresh,
+        }
+    }
+
+    /// After how long without a change it counts so.
+    #[must_use]
+    pub fn limit(playlist: &MediaPlaylist, freshness: Self) -> Duration {
+        // A new segment may be as long as the target duration, and is seen at the next load after it appeared.
+        let target = playlist.target_duration;
+        match freshness {
+            Self::Fresh => Duration::ZERO,
+            Self::Late => target.mul_f64(1.5),
+            Self::Frozen => target.saturating_mul(3),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+    use crate::playlist::{ParseOptions, Playlist, parse};
+
+    fn playlist(durations: &[&str]) -> MediaPlaylist {
+        let segments: String = durations.iter().map(|it| format!("#EXTINF:{it},\nseg\n")).collect();
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{segments}");
+        let url = Url::parse("http://origin.test/live.m3u8").unwrap();
+        match parse(text.as_bytes(), &url, &ParseOptions::default()).unwrap() {
+            Playlist::Media(playlist) => playlist,
+            Playlist::Multivariant(_) => panic!("segments are listed"),
+        }
+    }
+
+    #[track_caller]
+    fn check(durations: &[&str], last: Loaded, jitter: f64, want_ms: u64) {
+        let started = Tick::from_millis(10_000);
+        let playlist = playlist(durations);
+        let due = Pace::default().next_load(&playlist, Duration::from_secs(8), last, started, jitter);
+        assert_eq!(due, Some(Tick::from_millis(10_000 + want_ms)));
+    }
+
+    #[test]
+    fn waits_are_measured_from_the_start_of_the_last_load() {
+        check(&["4", "4"], Loaded::Changed, 0.0, 4_000);
+        check(&["4", "1.5"], Loaded::Changed, 0.0, 1_500);
+        check(&["4", "0.1"], Loaded::Changed, 0.0, 250);
+        check(&["4", "4"], Loaded::Unchanged, 0.0, 2_000);
+    }
+
+    #[test]
+    fn errors_are_followed_by_longer_waits_up_to_a_target_duration_and_never_by_less_than_250_ms() {
+        check(&["4"], Loaded::Failed(1), 0.0, 250);
+        check(&["4"], Loaded::Failed(1), 1.0, 500);
+        check(&["4"], Loaded::Failed(3), 0.5, 1_500);
+        check(&["4"], Loaded::Failed(u32::MAX), 1.0, 4_000);
+    }
+
+    #[test]
+    fn the_next_segment_is_asked_for_a_little_after_it_appears() {
+        let playlist = playlist(&["4", "4"]);
+        let mut pace = Pace::default();
+        let at = |ms| Tick::from_millis(ms);
+        let load = |pace: &Pace, end, ms| {
+            pace.next_load(&playlist, Duration::from_secs(end), Loaded::Changed, at(ms), 0.0).map(Tick::as_nanos)
+        };
+        pace.learn(at(10_000), Duration::from_secs(8));
+        assert_eq!(load(&pace, 8, 10_000), Some(at(14_060).as_nanos()));
+        // A load that was late does not make the next ones later.
+        pace.learn(at(14_500), Duration::from_secs(12));
+        assert_eq!(load(&pace, 12, 14_500), Some(at(18_500).as_nanos()), "not before a segment has passed");
+        pace.learn(at(18_010), Duration::from_secs(16));
+        assert_eq!(load(&pace, 16, 18_010), Some(at(22_060).as_nanos()));
+    }
+
+    #[test]
+    fn a_playlist_that_ended_is_not_loaded_again() {
+        let ended = MediaPlaylist { ended: true, ..playlist(&["4"]) };
+        assert_eq!(Pace::default().next_load(&ended, Duration::ZERO, Loaded::Changed, Tick::ZERO, 0.0), None);
+    }
+
+    #[test]
+    fn a_playlist_that_does_not_change_is_late_and_then_frozen() {
+        let of = |ms| Freshness::of(&playlist(&["4"]), Tick::ZERO, Tick::from_millis(ms));
+        assert_eq!([of(5_999), of(6_000), of(12_000)], [Freshness::Fresh, Freshness::Late, Freshness::Frozen]);
+    }
 }

@@ -32,7 +32,7 @@ use crate::{
     delivery::Slot,
     error::HlsError,
     keys::{KeyBytes, KeyManager, fetch_key},
-    playlists::load_playlist,
+    playlists::{Known, load_playlist},
     requests::Requests,
     segments::{Handed, Item},
     shelf::Shelf,
@@ -126,6 +126,8 @@ pub(crate) struct Driver {
     seeks: HashMap<ReaderId, u64>,
     /// Where playlists were last loaded from, for errors.
     playlists: HashMap<PlaylistId, RedactedUrl>,
+    /// What was loaded last of each, so that the origin need not send it again.
+    known: HashMap<PlaylistId, Known>,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
     /// Full errors by the number the session knows them by; the oldest go first.
@@ -153,6 +155,7 @@ impl Driver {
             feeds: HashMap::new(),
             seeks: HashMap::new(),
             playlists: HashMap::new(),
+            known: HashMap::new(),
             reports,
             inbox,
             errors: BTreeMap::new(),
@@ -336,7 +339,7 @@ impl Driver {
     fn carry_out(&mut self, action: Action) {
         let shelf = Arc::clone(&self.parts.shelf);
         match action {
-            Action::LoadPlaylist { id, url, again } => self.load_playlist(id, url, again),
+            Action::LoadPlaylist { id, url, again, limit } => self.load_playlist(id, url, again, limit),
             Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, request),
             Action::Size { fetch, request, .. } => self.size(fetch, request),
             Action::Cancel { fetch } => {
@@ -381,11 +384,12 @@ impl Driver {
         }
     }
 
-    fn load_playlist(&mut self, id: PlaylistId, url: Url, again: bool) {
+    fn load_playlist(&mut self, id: PlaylistId, url: Url, again: bool, limit: Option<Duration>) {
         self.playlists.insert(id, RedactedUrl::new(&url));
         let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        let known = self.known.entry(id).or_default().clone();
         self.spawn(self.parts.cancel.clone(), async move {
-            let result = load_playlist(requests, id, url, again).await;
+            let result = load_playlist(requests, id, url, again, limit, known).await;
             let _ = reports.send(Report::Playlist { id, result }).await;
         });
     }

@@ -1,6 +1,12 @@
 //! What an application can choose, in one place.
 
-use std::{fmt, io::Write, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    io::Write,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kithara_fetch::{
@@ -10,7 +16,7 @@ use kithara_fetch::{
 };
 use kithara_hls_core::{
     abr::AbrOptions,
-    session::{PlaybackOptions, ReaderOptions, SessionOptions},
+    session::{LiveOptions, PlaybackOptions, ReaderOptions, SessionOptions},
 };
 use url::Url;
 
@@ -23,6 +29,8 @@ pub struct HlsOptions {
     pub abr: AbrOptions,
     /// What is played, how much is kept ready, and what is done when something cannot be had.
     pub playback: PlaybackOptions,
+    /// How live streams are played: where to begin, how much of the past stays reachable, latency.
+    pub live: LiveOptions,
     /// What readers of bytes may do.
     pub reader: ReaderOptions,
     /// How the network is used, when the session makes its own client ([`HlsParams::client`] is `None`).
@@ -41,8 +49,10 @@ impl HlsOptions {
             playback: self.playback.clone(),
             reader: self.reader,
             abr: self.abr.clone(),
+            live: self.live,
             has_resolver,
-            seed: 0,
+            // Clients that fail together should not come back together.
+            seed: RandomState::new().hash_one(0_u8),
         }
     }
 }

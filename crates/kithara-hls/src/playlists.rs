@@ -1,26 +1,60 @@
-//! Playlist manager: text in, nothing kept.
+//! Playlist manager: text in. What a playlist said last is kept, so that an unchanged one need not travel again.
 
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kithara_fetch::net::Validators;
 use kithara_hls_core::session::{PlaylistId, PlaylistText};
 use url::Url;
 
 use crate::{error::HlsError, requests::Requests};
 
-/// Loads a playlist: from the store where that is still fresh, from the origin when it was loaded before.
+/// What was loaded last. The task that loads a playlist reads and writes it; there is one at a time for each.
+pub(crate) type Known = Arc<Mutex<Option<Loaded>>>;
+
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    asked: Url,
+    validators: Validators,
+    url: Url,
+    text: Arc<str>,
+}
+
+/// Loads a playlist: from the store where that is still fresh, from the origin when it was loaded before, unless that
+/// still has what we have.
 pub(crate) async fn load_playlist(
     requests: Requests,
     id: PlaylistId,
-    url: Url,
+    asked: Url,
     again: bool,
+    limit: Option<Duration>,
+    known: Known,
 ) -> Result<PlaylistText, HlsError> {
-    let request = match id {
-        PlaylistId::Steering => requests.steering(&url),
-        PlaylistId::Primary | PlaylistId::Media(_) => requests.playlist(&url, again),
+    let mut request = match id {
+        PlaylistId::Steering => requests.steering(&asked),
+        PlaylistId::Primary | PlaylistId::Media(_) => requests.playlist(&asked, again, limit),
     };
+    request.unless =
+        lock(&known).as_ref().filter(|last| again && last.asked == asked).map(|last| last.validators.clone());
     let whole = requests.fetcher.fetch_whole(request).await?;
-    Ok(PlaylistText {
-        url: whole.head.url.clone(),
-        text: String::from_utf8_lossy(whole.bytes.as_deref().unwrap_or_default()).into_owned(),
-        from_store: whole.head.from_cache(),
-        age: whole.head.age,
-    })
+    let (from_store, age) = (whole.head.from_cache(), whole.head.age);
+    let Some(bytes) = whole.bytes else {
+        let known = lock(&known);
+        let last =
+            known.as_ref().ok_or_else(|| HlsError::Driver("nothing is known of an unchanged playlist".into()))?;
+        return Ok(PlaylistText { url: last.url.clone(), text: last.text.to_string(), from_store, age });
+    };
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (url, validators) = (whole.head.url.clone(), whole.head.validators.clone());
+    // A date alone tells versions apart that are a second or more apart, and live playlists change faster.
+    *lock(&known) =
+        validators.etag.is_some().then(|| Loaded { asked, validators, url: url.clone(), text: text.as_str().into() });
+    Ok(PlaylistText { url, text, from_store, age })
+}
+
+fn lock(known: &Known) -> std::sync::MutexGuard<'_, Option<Loaded>> {
+    // Nothing panics while the lock is held.
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! How a session's requests look: names, headers, limits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kithara_fetch::{
     CacheUse, FetchRequest, Fetcher, Priority, WholeRequest,
@@ -46,12 +46,14 @@ impl Requests {
     }
 
     /// A playlist; `again` when a stored copy is no use.
-    pub(crate) fn playlist(&self, url: &Url, again: bool) -> WholeRequest {
+    pub(crate) fn playlist(&self, url: &Url, again: bool, limit: Option<Duration>) -> WholeRequest {
         let request = self.base(url, self.options.request.query.as_deref());
         let request = FetchRequest {
             class: Priority::Demand,
             max_len: MAX_PLAYLIST,
-            deadline: Some(self.options.request.deadline),
+            deadline: Some(
+                limit.map_or(self.options.request.deadline, |limit| limit.min(self.options.request.deadline)),
+            ),
             cache: if again && self.cache == CacheUse::ReadWrite { CacheUse::WriteOnly } else { self.cache },
             ..request
         };

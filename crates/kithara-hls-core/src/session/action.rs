@@ -27,6 +27,10 @@ pub enum Action {
         url: Url,
         /// Whether it was loaded before: then the origin must be asked, a stored copy is what we have already.
         again: bool,
+        /// How long it may take; `None` for as long as the driver grants playlists. A live playlist that does not come
+        /// is asked for again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<Duration>,
     },
     /// Fetch a unit and make its bytes readable while they arrive.
     Fetch {
@@ -197,9 +201,9 @@ pub struct Entry {
     pub start: Duration,
     /// Its duration, from EXTINF.
     pub duration: Duration,
-    /// Its media sequence number.
+    /// Its media sequence number; it goes on counting when an encoder begins anew.
     pub msn: MediaSequence,
-    /// Its discontinuity sequence number.
+    /// Its discontinuity sequence number; it goes on counting when an encoder begins anew.
     pub dsn: DiscontinuitySequence,
     /// Wall-clock time of its start, stated or carried forward.
     pub program_date_time: Option<WallTime>,

@@ -15,7 +15,7 @@ use crate::{
     playlist::{
         self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Variant, VariantId,
     },
-    reload::{self, Loaded, MIN_INTERVAL},
+    reload::MIN_INTERVAL,
     time::Tick,
     timeline::Merge,
 };
@@ -53,7 +53,8 @@ impl Session {
         self.primary.load = Load::Loading { started: now };
         let url = self.primary.url.clone();
         let again = self.primary.loaded;
-        self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url, again });
+        let limit = self.medias.get(&ONLY).and_then(super::live::load_limit);
+        self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url, again, limit });
     }
 
     /// Loads the playlist of `media`, unless that is under way.
@@ -68,8 +69,8 @@ impl Session {
         }
         let Some(media) = self.medias.get_mut(&id).filter(|media| !media.is_loading()) else { return };
         media.load = Load::Loading { started: now };
-        let (url, again) = (media.url.clone(), media.timeline.is_some());
-        self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again });
+        let (url, again, limit) = (media.url.clone(), media.timeline.is_some(), super::live::load_limit(media));
+        self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again, limit });
     }
 
     pub(super) fn handle_playlist(&mut self, id: PlaylistId, result: Result<PlaylistText, FetchFailure>) {
@@ -261,13 +262,12 @@ impl Session {
     }
 
     fn take_media(&mut self, id: MediaId, playlist: MediaPlaylist, started: Tick, from_store: bool) {
-        let origin = self.origin_for(&playlist);
+        let playlist = Arc::new(playlist);
+        let merge = self.take_snapshot(id, &playlist);
         let Some(media) = self.medias.get_mut(&id) else { return };
-        let first = media.timeline.is_none();
-        let merge = media.take_snapshot(Arc::new(playlist), origin);
         media.load_failures = 0;
         let Some(timeline) = &media.timeline else { return };
-        let due = reload::next_load(timeline.snapshot(), Media::loaded(merge), started);
+        let due = media.following.next_load(timeline, merge, started);
         // A stored copy of a playlist that changes is good for nothing but its address.
         let due = due.map(|due| if from_store { started } else { due });
         media.load = Load::Idle { due };
@@ -281,40 +281,22 @@ impl Session {
             window_end: timeline.end(),
             ended: timeline.ended(),
         };
-        if first || merge != Merge::Unchanged {
+        if !matches!(merge, Some(Merge::Unchanged | Merge::Behind)) {
             self.tell(event);
         }
         self.wake_units(self.playlist_of(id));
     }
 
-    /// Where a newly loaded stream begins on the presentation timeline: at the date it shares with a stream that is
-    /// placed already, else at zero.
-    fn origin_for(&self, playlist: &MediaPlaylist) -> Duration {
-        let date = playlist.date_of(0);
-        let placed = self.medias.values().filter_map(|media| media.timeline.as_ref());
-        let shared = placed.filter_map(|timeline| {
-            let their = timeline.snapshot().date_of(0)?;
-            let ahead = date?.as_millis().checked_sub(their.as_millis())?;
-            let start = i64::try_from(timeline.start().as_millis()).ok()?;
-            u64::try_from(start.checked_add(ahead)?).ok().map(Duration::from_millis)
-        });
-        if playlist.is_live() { shared.into_iter().next().unwrap_or_default() } else { Duration::ZERO }
-    }
-
     fn media_failed(&mut self, id: MediaId, cause: FetchFailure) {
         let now = self.tick();
         let Some(media) = self.medias.get_mut(&id) else { return };
-        let started = match media.load {
-            Load::Loading { started } => started,
-            Load::Idle { .. } => now,
-        };
         media.load = Load::Idle { due: None };
         media.load_failures += 1;
         let failure = Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause };
         let Some(timeline) = &media.timeline else {
             return self.media_unusable(id, failure);
         };
-        let due = reload::next_load(timeline.snapshot(), Loaded::Failed(media.load_failures), started.max(now));
+        let due = media.following.next_try(timeline, media.load_failures, now, self.chance.next());
         media.load = Load::Idle { due };
         self.tell(HlsEvent::Error { error: failure, recoverable: true });
         self.wake_units(self.playlist_of(id));

@@ -24,6 +24,12 @@ const REST: Duration = Duration::from_secs(2);
 /// The longest wait before a missing or broken unit is fetched again.
 const LONGEST_REST: Duration = Duration::from_secs(4);
 
+/// Media timelines remembered; a stream that breaks all the time has one for each segment.
+const TIMELINES: usize = 256;
+
+/// The longest wait before a segment at the live edge is asked for again.
+const EDGE_REST: Duration = Duration::from_millis(500);
+
 impl Session {
     pub(super) fn handle_head(&mut self, id: FetchId, head: Head) {
         let now = self.tick();
@@ -203,13 +209,17 @@ impl Session {
 
     pub(super) fn handle_media_time(&mut self, unit: UnitKey, time: MediaTime) {
         let Some(timeline) = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref()) else { return };
-        let Some((msn, segment)) = unit.msn().and_then(|msn| Some((msn, timeline.segment(msn)?))) else { return };
+        let Some((msn, dsn)) = unit.msn().and_then(|msn| Some((msn, timeline.dsn_of(msn)?))) else { return };
         let Some(start) = timeline.start_of(msn).and_then(|start| i64::try_from(start.as_nanos()).ok()) else { return };
-        let (dsn, offset) = (segment.dsn, start.saturating_sub(time.as_nanos()));
-        if self.timestamps.contains_key(&dsn) {
-            return;
+        if let Some(offset) = self.timestamps.get(&dsn) {
+            let truth = time.as_nanos().saturating_add(*offset);
+            return self.realign(unit.media, start, truth);
         }
+        let offset = start.saturating_sub(time.as_nanos());
         self.timestamps.insert(dsn, offset);
+        while self.timestamps.len() > TIMELINES {
+            self.timestamps.pop_first();
+        }
         self.act(Action::MapTimestamps { dsn, offset });
     }
 
@@ -236,8 +246,9 @@ impl Session {
         }
         let has_other_variant = self.other_for(unit.media).is_some();
         let playback = &self.options.playback;
-        // A hole among subtitles is better than an end.
-        let on_missing = if self.is_dispensable(unit.media) { OnMissing::Skip } else { playback.on_missing };
+        // A live stream does not wait for anybody, and a hole among subtitles is better than an end.
+        let is_left_out = self.is_live(unit.media) || self.is_dispensable(unit.media);
+        let on_missing = if is_left_out { OnMissing::Skip } else { playback.on_missing };
         let options = fallback::Options {
             refetches: playback.refetches,
             patience: playback.patience,
@@ -255,6 +266,11 @@ impl Session {
             resolved: trouble.asked > 0,
             waited: now.since(*trouble.since.get_or_insert(now)),
         };
+        let not_yet = matches!(cause.kind, FailureKind::NotFound | FailureKind::NotReady);
+        if not_yet && tried.waited < self.edge_patience(unit.media) && self.is_at_edge(unit) {
+            // It was announced before it was there.
+            return self.begin_remedy(unit, cause, Remedy::Refetch);
+        }
         let remedy = fallback::remedy(cause.kind, tried, options);
         let waits = cause.kind == FailureKind::Unreachable && matches!(remedy, Remedy::Fail | Remedy::Skip);
         if waits && !self.is_stood_at(unit) {
@@ -273,10 +289,11 @@ impl Session {
             self.tell(HlsEvent::Recovering { error: failure.clone(), remedy });
         }
         let backoff = self.options.playback.refetch_backoff;
+        let longest = if self.is_at_edge(unit) { EDGE_REST } else { LONGEST_REST };
         let Some(trouble) = self.units.trouble(unit) else { return };
         match remedy {
             Remedy::Refetch => {
-                let wait = backoff.saturating_mul(1 << trouble.rests.min(16)).min(LONGEST_REST);
+                let wait = backoff.saturating_mul(1 << trouble.rests.min(16)).min(longest);
                 trouble.rests += 1;
                 let wait = cause.retry_after.unwrap_or_default().max(wait);
                 self.units.set(unit, UnitState::Resting { until: now + wait });

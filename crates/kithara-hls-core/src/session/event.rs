@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     failure::Failure,
     ids::{MediaId, Track},
+    live_event::LiveEvent,
 };
 use crate::{
     abr::AbrReason,
@@ -137,6 +138,12 @@ pub enum HlsEvent<E = Failure> {
         /// Whether it will not change any more.
         ended: bool,
     },
+    /// Something happened to a live stream.
+    #[non_exhaustive]
+    Live {
+        /// What.
+        event: LiveEvent,
+    },
     /// Nothing can be done but wait.
     #[non_exhaustive]
     Waiting {
@@ -240,6 +247,7 @@ impl<E> HlsEvent<E> {
                 H::PlaylistUpdated { media, segments, window_start, window_end, ended }
             }
             H::Waiting { reason } => H::Waiting { reason },
+            H::Live { event } => H::Live { event },
             H::SegmentSkipped { track, variant, segment_index, start, duration } => {
                 H::SegmentSkipped { track, variant, segment_index, start, duration }
             }
@@ -286,6 +294,7 @@ impl<E: fmt::Display> fmt::Display for HlsEvent<E> {
                 window_start.as_secs_f64(),
                 window_end.as_secs_f64()
             ),
+            Self::Live { event } => write!(f, "live {event}"),
             Self::Waiting { reason } => write!(f, "waiting {reason:?}"),
             Self::Recovering { error, remedy } => write!(f, "recovering {error} by {remedy:?}"),
             Self::SegmentSkipped { variant, segment_index, start, duration, .. } => write!(

@@ -85,7 +85,7 @@ impl Session {
     }
 
     /// Plays `other` because `failed` cannot be had: a change of pathway gives up the one in force for a time.
-    fn go_over(&mut self, failed: MediaId, other: VariantId) {
+    pub(super) fn go_over(&mut self, failed: MediaId, other: VariantId) {
         let until = self.tick() + self.options.playback.exclusion;
         self.adaptation.exclude(failed, until);
         if !self.selecting.ladder.contains(&other)

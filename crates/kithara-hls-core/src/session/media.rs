@@ -8,13 +8,14 @@ use super::{
     action::Action,
     failure::{FailureKind, FetchFailure},
     ids::{MediaId, UnitKey},
+    live::Following,
 };
 use crate::{
     BitRate,
     key::{Protection, protection},
     layout::{Layout, Piece},
     playlist::{InitSection, MediaPlaylist, MediaSequence, Segment},
-    reload::Loaded,
+    reload::Pace,
     time::Tick,
     timeline::{Merge, Timeline},
 };
@@ -43,10 +44,12 @@ pub(super) struct Media {
     pub(super) load_failures: u32,
     /// Left out until then, after it failed.
     pub(super) excluded_until: Option<Tick>,
+    /// What following it, while it is live, has taught.
+    pub(super) following: Following,
     /// Distinct initialization sections, in the order they were met.
     inits: Vec<Arc<InitSection>>,
-    /// Whether a flat reader needs the layout.
-    flat: bool,
+    /// The first segment of the flat view, once a flat reader needs it.
+    flat: Option<MediaSequence>,
     /// Pieces whose place was told.
     told: BTreeSet<usize>,
     told_len: bool,
@@ -65,8 +68,9 @@ impl Media {
             load: Load::Idle { due: None },
             load_failures: 0,
             excluded_until: None,
+            following: Following::default(),
             inits: Vec::new(),
-            flat: false,
+            flat: None,
             told: BTreeSet::new(),
             told_len: false,
             delivered: (0, Duration::ZERO),
@@ -86,50 +90,57 @@ impl Media {
         self.excluded_until.is_some_and(|until| now < until)
     }
 
-    /// Takes a loaded snapshot, first or newer, and says what it brought.
-    pub(super) fn take_snapshot(&mut self, snapshot: Arc<MediaPlaylist>, origin: Duration) -> Merge {
-        let merge = match &mut self.timeline {
-            None => {
-                self.timeline = Some(Timeline::new(Arc::clone(&snapshot), origin));
-                Merge::Grown
-            }
-            Some(timeline) => {
-                rebind_inits(&mut self.inits, timeline.snapshot(), &snapshot);
-                timeline.merge(Arc::clone(&snapshot))
-            }
-        };
+    /// Takes the first snapshot, placed in presentation time.
+    pub(super) fn take_first(&mut self, timeline: Timeline) {
+        let snapshot = Arc::clone(timeline.snapshot());
+        self.timeline = Some(timeline);
+        self.meet_inits(&snapshot);
+    }
+
+    /// Takes a newer snapshot and says what it brought.
+    pub(super) fn take_newer(&mut self, snapshot: Arc<MediaPlaylist>, now: Tick) -> Option<Merge> {
+        let timeline = self.timeline.as_mut()?;
+        let old = Arc::clone(timeline.snapshot());
+        let merge = timeline.merge(Arc::clone(&snapshot), now);
+        match merge {
+            Merge::Behind => return Some(merge),
+            Merge::Unchanged | Merge::Grown | Merge::Jumped { .. } => rebind_inits(&mut self.inits, &old, &snapshot),
+            // Its numbers mean other segments.
+            Merge::Restarted => self.following.pace = Pace::default(),
+        }
+        self.meet_inits(&snapshot);
+        if self.flat.is_some() {
+            self.extend_layout();
+        }
+        Some(merge)
+    }
+
+    fn meet_inits(&mut self, snapshot: &MediaPlaylist) {
         let mut last: Option<&Arc<InitSection>> = None;
-        for init in snapshot.segments.iter().filter_map(|segment| segment.init.as_ref()) {
+        let incomplete = snapshot.incomplete.iter().filter_map(|segment| segment.init.as_ref());
+        for init in snapshot.segments.iter().filter_map(|segment| segment.init.as_ref()).chain(incomplete) {
             if last.is_none_or(|last| !Arc::ptr_eq(last, init)) && !self.inits.contains(init) {
                 self.inits.push(Arc::clone(init));
             }
             last = Some(init);
         }
-        if self.flat {
-            self.extend_layout();
-        }
-        merge
     }
 
-    /// What a load brought, for the reload timing.
-    pub(super) fn loaded(merge: Merge) -> Loaded {
-        match merge {
-            Merge::Unchanged => Loaded::Unchanged,
-            Merge::Grown | Merge::Jumped { .. } | Merge::Restarted => Loaded::Changed,
-        }
-    }
-
-    /// Builds the flat view, now and whenever the playlist grows.
-    pub(super) fn make_flat(&mut self) {
-        if !self.flat {
-            self.flat = true;
+    /// Builds the flat view from segment `from` on, now and whenever the playlist grows.
+    pub(super) fn make_flat(&mut self, from: MediaSequence) {
+        if self.flat.is_none() {
+            self.flat = Some(from);
             self.extend_layout();
         }
     }
 
     /// The name of a segment's initialization section.
     pub(super) fn init_of(&self, segment: &Segment) -> Option<UnitKey> {
-        let init = segment.init.as_ref()?;
+        self.init_named(segment.init.as_ref()?)
+    }
+
+    /// The name of an initialization section.
+    pub(super) fn init_named(&self, init: &Arc<InitSection>) -> Option<UnitKey> {
         let known = |have: &Arc<InitSection>| Arc::ptr_eq(have, init) || have == init;
         // Sections are met in playlist order, so the one in force is usually the newest.
         let idx = self.inits.iter().rposition(known)?;
@@ -197,25 +208,22 @@ impl Media {
     }
 
     fn extend_layout(&mut self) {
-        let Some(timeline) = &self.timeline else { return };
-        let snapshot = Arc::clone(timeline.snapshot());
+        let (Some(timeline), Some(first)) = (&self.timeline, self.flat) else { return };
         let last = self.layout.last().and_then(|piece| piece.unit.msn());
         let mut in_force = last.and_then(|last| timeline.segment(last)).and_then(|segment| self.init_of(segment));
-        let origin = timeline.start();
-        let newer = |segment: &Segment| last.is_none_or(|last| segment.msn > last) && !segment.gap;
-        for (start, segment) in snapshot.segments.iter_timed().filter(|(_, segment)| newer(segment)) {
-            let start = origin.saturating_add(start);
+        let from = last.map_or(first, MediaSequence::next);
+        for (msn, start, segment) in timeline.from(from).filter(|(.., segment)| !segment.gap) {
             let init = self.init_of(segment);
             if let Some(unit) = init.filter(|_| init != in_force) {
                 let len = segment.init.as_ref().and_then(|init| plain_len(init.byte_range, &init.keys));
                 self.layout.push(Piece { unit, start, duration: Duration::ZERO }, len);
             }
             in_force = init;
-            let unit = UnitKey::segment(self.id, segment.msn);
+            let unit = UnitKey::segment(self.id, msn);
             let len = plain_len(segment.byte_range, &segment.keys);
             self.layout.push(Piece { unit, start, duration: segment.duration }, len);
         }
-        if snapshot.ended {
+        if timeline.ended() {
             self.layout.end();
         }
     }

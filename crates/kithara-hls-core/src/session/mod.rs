@@ -16,6 +16,7 @@
 mod action;
 mod adaptation;
 mod catalog;
+mod chance;
 mod delivery;
 mod event;
 mod failover;
@@ -23,6 +24,8 @@ mod failure;
 mod ids;
 mod input;
 mod keys;
+mod live;
+mod live_event;
 mod media;
 mod options;
 mod planning;
@@ -46,12 +49,16 @@ pub use self::{
     failure::{Failure, FailureKind, FetchFailure, Subject},
     ids::{FetchId, KeyId, MediaId, Place, PlaylistId, ReaderId, RunId, Track, UnitKey},
     input::{Command, Delivered, Demand, Head, Input, PlaylistText, View},
-    options::{MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, SessionOptions, VariantChoice},
+    live_event::LiveEvent,
+    options::{
+        LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, SessionOptions,
+        VariantChoice,
+    },
     status::{RenditionStatus, Status, VariantStatus},
 };
 use self::{
-    adaptation::Adaptation, catalog::Primary, keys::Keys, media::Media, readers::Reader, selecting::Selecting,
-    steering::SteeringState, units::Units,
+    adaptation::Adaptation, catalog::Primary, chance::Chance, keys::Keys, media::Media, readers::Reader,
+    selecting::Selecting, steering::SteeringState, units::Units,
 };
 use crate::{
     playlist::{DiscontinuitySequence, MultivariantPlaylist, VariantId},
@@ -76,6 +83,7 @@ pub struct Session {
     units: Units,
     keys: Keys,
     adaptation: Adaptation,
+    chance: Chance,
     /// Nanoseconds to add to media time, by discontinuity sequence number; set once.
     timestamps: BTreeMap<DiscontinuitySequence, i64>,
     actions: VecDeque<Action>,
@@ -99,6 +107,7 @@ impl Session {
             units: Units::default(),
             keys: Keys::default(),
             adaptation: Adaptation::new(&options),
+            chance: Chance::new(options.seed),
             timestamps: BTreeMap::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -111,10 +120,12 @@ impl Session {
 
     /// Takes one input. Time never goes back: an input that is older than the one before counts as that old.
     pub fn handle(&mut self, now: Now, input: Input) {
+        let (before, due) = (self.now, self.poll_timeout());
         self.now = Now { at: now.at.max(self.now.at), wall: now.wall.or(self.now.wall) };
         if self.over.is_some() {
             return;
         }
+        self.watch_clocks(before, now.wall, due);
         match input {
             Input::Playlist { id, result } => self.handle_playlist(id, result),
             Input::Head { fetch, head } => self.handle_head(fetch, head),
@@ -129,6 +140,7 @@ impl Session {
             Input::Timeout => {}
         }
         if self.over.is_none() {
+            self.watch_playlists();
             self.load_due_playlists();
             self.settle_readers();
             self.plan_units();
@@ -150,7 +162,7 @@ impl Session {
         if self.over.is_some() {
             return None;
         }
-        [self.units.next_wake(self.now.at), self.next_playlist_load()].into_iter().flatten().min()
+        [self.units.next_wake(self.now.at), self.next_playlist_load(), self.next_watch()].into_iter().flatten().min()
     }
 
     /// Why the session is over, if it is.

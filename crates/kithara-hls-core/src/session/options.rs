@@ -19,6 +19,9 @@ pub struct SessionOptions {
     pub reader: ReaderOptions,
     /// How adaptation chooses.
     pub abr: AbrOptions,
+    /// How live streams are played.
+    #[serde(default)]
+    pub live: LiveOptions,
     /// Whether the application can be asked for new URLs. Default: no.
     pub has_resolver: bool,
     /// Seed of all chance in the session. Default: 0.
@@ -91,6 +94,44 @@ pub struct ReaderOptions {
     /// Let readers jump beyond what is known of the sizes, and to the end, at the price of one small ranged request for
     /// each segment whose length is not known yet. Default: no.
     pub resolve_sizes: bool,
+}
+
+/// How live streams are played.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LiveOptions {
+    /// Where to begin. Default: [`LiveStart::Auto`].
+    pub start: LiveStart,
+    /// How much of a sliding window's past stays reachable after it left the window, by seeking or by pausing, in media
+    /// time. What readers have not come to yet is fetched into the store, where it costs disk at the rate of the stream.
+    /// Default: zero, which keeps what the server has to keep.
+    pub time_shift: Duration,
+    /// Whether partial segments are played where the server offers them, for a latency of about a second. Default: yes.
+    pub low_latency: bool,
+    /// How far behind the live edge to play a low-latency stream. Default: `None`, as the server says (PART-HOLD-BACK).
+    pub target_latency: Option<Duration>,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self { start: LiveStart::Auto, time_shift: Duration::ZERO, low_latency: true, target_latency: None }
+    }
+}
+
+/// Where to begin a stream that is still growing. A stream that has ended begins at its beginning, or where its
+/// EXT-X-START says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveStart {
+    /// Where EXT-X-START says; else an EVENT playlist at its beginning, a sliding window at the live edge.
+    Auto,
+    /// At the first listed segment.
+    Beginning,
+    /// At the live edge: as far from the end as the server says (HOLD-BACK), else three target durations (RFC 8216
+    /// section 6.3.3).
+    Edge,
+    /// This far from the end of the list.
+    Behind(Duration),
 }
 
 /// What to do with a segment that cannot be had from anywhere.

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Action, FailureKind, FetchFailure, HlsEvent, KeyRequest, MediaId, Place, ReaderId, Session, Track, UnitKey,
-    UnitRequest, Urgency,
+    Action, FailureKind, FetchFailure, HlsEvent, KeyRequest, LiveEvent, MediaId, Place, ReaderId, Session, Track,
+    UnitKey, UnitRequest, Urgency, WaitReason,
     adaptation::Situation,
     ids::FetchId,
     media::Media,
@@ -79,9 +79,13 @@ impl Session {
             }
             let media_id = media.id;
             match adaptive.plan(track, media) {
-                Next::Unit(entry) => {
+                Next::Unit(entry, missed) => {
                     let (unit, start, duration) = (entry.unit, entry.start, entry.duration);
                     adaptive.planned.push_back(*entry);
+                    if !missed.is_zero() {
+                        self.events
+                            .push_back(HlsEvent::Live { event: LiveEvent::Rejoined { track, at: start, missed } });
+                    }
                     if self.units.state(unit) == Some(&UnitState::Missing) {
                         // It was given up before, and readers were told.
                         adaptive.skip(unit);
@@ -95,7 +99,14 @@ impl Session {
                     let event = HlsEvent::SegmentSkipped { track, variant: media_id, segment_index, start, duration };
                     self.tell(event);
                 }
-                Next::Playlist | Next::End => return,
+                Next::Playlist => {
+                    let waits = adaptive.asks && adaptive.planned.is_empty();
+                    if waits && !std::mem::replace(&mut adaptive.told_waiting, true) {
+                        self.tell(HlsEvent::Waiting { reason: WaitReason::LiveEdge });
+                    }
+                    return;
+                }
+                Next::End => return,
             }
         }
     }
@@ -442,8 +453,9 @@ impl Resource {
                 let timeline = media.timeline.as_ref()?;
                 let segment = timeline.segment(msn)?;
                 let is_excerpt = timeline.snapshot().iframes_only && segment.byte_range.is_some();
+                // An initialization vector that is not stated is the number the playlist gives.
                 let (uri, keys) = (segment.uri.clone(), segment.keys.clone());
-                Some(Self { uri, range: segment.byte_range, keys, msn, is_excerpt })
+                Some(Self { uri, range: segment.byte_range, keys, msn: segment.msn, is_excerpt })
             }
             Place::Init(init) => {
                 let init = media.init(init)?;

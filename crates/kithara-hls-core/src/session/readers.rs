@@ -89,6 +89,8 @@ pub(super) struct Adaptive {
     pub(super) single: bool,
     /// Whether the change to `switching_to` should be heard soon, not only behind what is buffered.
     pub(super) soon: bool,
+    /// Whether it was told that it waits at the live edge.
+    pub(super) told_waiting: bool,
     runs: u64,
 }
 
@@ -113,8 +115,8 @@ struct Restart {
 /// What comes next for an adaptive reader.
 #[derive(Debug, PartialEq)]
 pub(super) enum Next {
-    /// This unit.
-    Unit(Box<Entry>),
+    /// This unit, after so much media that could not be had any more.
+    Unit(Box<Entry>, Duration),
     /// A segment that is declared not to be there (EXT-X-GAP) was passed over.
     Gap { msn: MediaSequence, start: Duration, duration: Duration },
     /// The playlist must grow first.
@@ -139,6 +141,22 @@ impl Adaptive {
         self.planned.clear();
         self.restart = Some(Restart { reason, at, exact: true });
         self.ended = false;
+    }
+
+    /// Begins to read at `at`, unless it has begun already; with `exact`, media before that is dropped.
+    pub(super) fn begin(&mut self, at: Duration, exact: bool) {
+        if self.tail.is_none() && self.restart.is_none() {
+            self.position = at;
+            self.restart = Some(Restart { reason: RunReason::Start, at, exact });
+        }
+    }
+
+    /// The stream it reads was moved on presentation time by so many nanoseconds.
+    pub(super) fn realigned(&mut self, media: MediaId, by: i64) {
+        if let Some(tail) = self.tail.as_mut().filter(|tail| tail.media == media) {
+            let size = Duration::from_nanos(by.unsigned_abs());
+            tail.end = if by < 0 { tail.end.saturating_sub(size) } else { tail.end.saturating_add(size) };
+        }
     }
 
     /// Whether the unit can still be taken from elsewhere: it is planned, and nobody has seen a byte of it.
@@ -271,25 +289,29 @@ impl Adaptive {
             Found::NotYet => return Next::Playlist,
             Found::End => return Next::End,
         };
-        let (Some(segment), Some(start)) = (timeline.segment(msn), timeline.start_of(msn)) else {
+        let (Some(segment), Some(start), Some(dsn)) =
+            (timeline.segment(msn), timeline.start_of(msn), timeline.dsn_of(msn))
+        else {
             return Next::Playlist;
         };
         let init = media.init_of(segment);
         let end = start.saturating_add(segment.duration);
-        let tail = Tail { media: media.id, msn, dsn: segment.dsn, init, end };
+        let tail = Tail { media: media.id, msn, dsn, init, end };
         if segment.gap {
             self.tail = Some(tail);
             self.restart = Some(Restart { reason: RunReason::Gap, at: end, exact: false });
             return Next::Gap { msn, start, duration: segment.duration };
         }
         self.held = false;
+        self.told_waiting = false;
+        let missed = self.missed(&tail, start);
         let run_start = self.run_start(&tail, segment.discontinuity, start);
         if run_start.is_some() {
             self.runs += 1;
         }
         self.restart = None;
         self.tail = Some(tail);
-        Next::Unit(Box::new(Entry {
+        let entry = Entry {
             track,
             unit: UnitKey::segment(media.id, msn),
             init,
@@ -298,9 +320,18 @@ impl Adaptive {
             start,
             duration: segment.duration,
             msn,
-            dsn: segment.dsn,
-            program_date_time: segment.program_date_time,
-        }))
+            dsn,
+            program_date_time: timeline.date_at(start),
+        };
+        Next::Unit(Box::new(entry), missed)
+    }
+
+    /// Media between the last planned unit and the next one of the same stream that was never there for us, or is no
+    /// more.
+    fn missed(&self, next: &Tail, start: Duration) -> Duration {
+        let tail = self.tail.filter(|tail| self.restart.is_none() && tail.media == next.media);
+        let leaps = |tail: &Tail| next.msn > tail.msn.next();
+        tail.filter(leaps).map_or(Duration::ZERO, |tail| start.saturating_sub(tail.end))
     }
 
     /// Whether nothing follows what is planned.
@@ -334,6 +365,8 @@ impl Adaptive {
             RunReason::Discontinuity
         } else if tail.init != next.init {
             RunReason::Init
+        } else if next.msn > tail.msn.next() {
+            RunReason::Gap
         } else {
             return None;
         };
@@ -348,23 +381,19 @@ enum Found {
 }
 
 impl Found {
+    /// The segment numbered `msn`; the oldest there is when the window moved past it.
     fn msn(timeline: &Timeline, msn: u64) -> Self {
-        let listed = timeline.msns();
-        if msn < listed.start {
-            // The window moved past it: go on with the oldest segment there is.
-            return Self::Segment(MediaSequence(listed.start));
-        }
-        match msn < listed.end {
-            true => Self::Segment(MediaSequence(msn)),
-            false if timeline.ended() => Self::End,
-            false => Self::NotYet,
+        match timeline.next_from(MediaSequence(msn)) {
+            Some(msn) => Self::Segment(msn),
+            None if timeline.ended() => Self::End,
+            None => Self::NotYet,
         }
     }
 
     /// The segment that holds `time`.
     fn exactly(timeline: &Timeline, time: Duration) -> Self {
         match timeline.at(time) {
-            Some(segment) => Self::Segment(segment.msn),
+            Some((msn, _)) => Self::Segment(msn),
             None if timeline.ended() => Self::End,
             None => Self::NotYet,
         }
@@ -373,13 +402,13 @@ impl Found {
     /// The segment to go on with at `time`. Variants are cut at slightly different places: a sliver of a segment is not
     /// worth fetching it.
     fn time(timeline: &Timeline, time: Duration) -> Self {
-        let Some(segment) = timeline.at(time) else { return Self::exactly(timeline, time) };
-        let start = timeline.start_of(segment.msn).unwrap_or(time);
+        let Some((msn, segment)) = timeline.at(time) else { return Self::exactly(timeline, time) };
+        let start = timeline.start_of(msn).unwrap_or(time);
         let end = start.saturating_add(segment.duration);
         if end.saturating_sub(time) <= SLIVER.min(segment.duration / 4) && time > start {
-            return Self::msn(timeline, segment.msn.0.saturating_add(1));
+            return Self::msn(timeline, msn.0.saturating_add(1));
         }
-        Self::Segment(segment.msn)
+        Self::Segment(msn)
     }
 }
 

@@ -120,11 +120,16 @@ impl Session {
             }
             return self.load_media(media);
         }
+        let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
+        let begins = timeline.map(|timeline| (super::live::beginning(timeline, &self.options.live), timeline));
         match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
             Some(ReaderState::Flat(flat)) => {
                 flat.media = Some(media);
+                // What has ended is read as a whole.
+                let live = begins.filter(|(_, timeline)| timeline.snapshot().is_live());
+                let first = live.and_then(|((at, _), timeline)| timeline.at(at)).map(|(msn, _)| msn);
                 if let Some(media) = self.medias.get_mut(&media) {
-                    media.make_flat();
+                    media.make_flat(first.unwrap_or_default());
                 }
             }
             Some(ReaderState::Adaptive(_)) => return self.attach_adaptive(id, media),

@@ -172,12 +172,17 @@ impl Session {
             ReaderState::Adaptive(_) | ReaderState::Flat(_) => None,
         });
         let at = elsewhere.max();
+        let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
+        let beginning = timeline.map(|timeline| super::live::beginning(timeline, &self.options.live));
         let units = &self.units;
         let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
             return;
         };
         if let Some(at) = at.filter(|_| adaptive.media.is_none() && adaptive.switching_to.is_none()) {
             adaptive.join(at);
+        }
+        if let Some((at, exact)) = beginning {
+            adaptive.begin(at, exact);
         }
         adaptive.attach(media, |unit| matches!(units.state(unit), Some(UnitState::Ready { .. })));
         self.act(Action::Attach { reader: id, media });

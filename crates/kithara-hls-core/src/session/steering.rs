@@ -79,7 +79,7 @@ impl Session {
         if let Some(server) = self.steering.server.as_mut().filter(|server| server.due().is_some_and(|due| due <= now))
         {
             let url = server.ask(pathways.current().map(|id| base(id)), estimate);
-            self.act(Action::LoadPlaylist { id: PlaylistId::Steering, url, again: true });
+            self.act(Action::LoadPlaylist { id: PlaylistId::Steering, url, again: true, limit: None });
         }
         self.follow_pathway();
     }

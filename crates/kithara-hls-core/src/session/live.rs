@@ -1,0 +1,270 @@
+//! Following streams that grow: where to begin, what their playlists' changes mean, and what the clock may do.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    HlsEvent, LiveEvent, LiveOptions, LiveStart, MediaId, Session,
+    media::{Load, Media},
+};
+use crate::{
+    playlist::{MediaPlaylist, PlaylistType},
+    reload::{Freshness, Loaded, Pace},
+    time::{Now, Tick, WallTime},
+    timeline::{Alignment, Merge, Timeline, align},
+};
+
+/// What following a live stream has taught.
+#[derive(Debug, Default)]
+pub(super) struct Following {
+    pub(super) pace: Pace,
+    /// What was told of its playlist.
+    told: Option<Freshness>,
+    /// Whether its place in presentation time is a guess.
+    pub(super) guessed: bool,
+}
+
+impl Following {
+    /// When to load a playlist again that brought `merge`; `None` is the first.
+    pub(super) fn next_load(&mut self, timeline: &Timeline, merge: Option<Merge>, started: Tick) -> Option<Tick> {
+        let (snapshot, end) = (timeline.snapshot(), timeline.end());
+        let last = match merge {
+            Some(Merge::Unchanged | Merge::Behind) => {
+                let duration = snapshot.segments.last().map_or(snapshot.target_duration, |segment| segment.duration);
+                self.pace.miss(started, end.saturating_add(duration));
+                Loaded::Unchanged
+            }
+            None | Some(Merge::Grown | Merge::Jumped { .. } | Merge::Restarted) => {
+                self.pace.learn(started, end);
+                Loaded::Changed
+            }
+        };
+        self.pace.next_load(snapshot, end, last, started, 0.0)
+    }
+
+    /// When to load it again after so many failures in a row, the last one now.
+    pub(super) fn next_try(&self, timeline: &Timeline, failures: u32, now: Tick, jitter: f64) -> Option<Tick> {
+        self.pace.next_load(timeline.snapshot(), timeline.end(), Loaded::Failed(failures), now, jitter)
+    }
+}
+
+/// A clock that is off by more than this has jumped.
+const JUMP: Duration = Duration::from_secs(2);
+
+/// A session that is woken later than this has slept.
+const SLEPT: Duration = Duration::from_secs(10);
+
+/// How long a reload may take before it is given up and begun anew.
+pub(super) fn load_limit(media: &Media) -> Option<Duration> {
+    let snapshot = media.timeline.as_ref()?.snapshot();
+    snapshot.is_live().then(|| snapshot.target_duration.saturating_mul(3).max(Duration::from_secs(3)))
+}
+
+/// Where a reader that was not told where to begin begins, and whether media before that is to be dropped.
+pub(super) fn beginning(timeline: &Timeline, options: &LiveOptions) -> (Duration, bool) {
+    let snapshot = timeline.snapshot();
+    let (start, end) = (timeline.start(), timeline.end());
+    let latest = if snapshot.is_live() { end.saturating_sub(hold_back(snapshot)).max(start) } else { end };
+    let wanted = snapshot.start.map(|wanted| {
+        let offset = Duration::from_nanos(wanted.time_offset.as_nanos().unsigned_abs());
+        let at = if wanted.time_offset.as_nanos() < 0 { end.saturating_sub(offset) } else { start + offset };
+        (at.clamp(start, latest), wanted.precise)
+    });
+    let is_event = snapshot.playlist_type == Some(PlaylistType::Event);
+    match options.start {
+        LiveStart::Auto => {
+            wanted.unwrap_or(if is_event || !snapshot.is_live() { (start, false) } else { (latest, false) })
+        }
+        LiveStart::Beginning => (start, false),
+        LiveStart::Edge if snapshot.is_live() => (latest, false),
+        LiveStart::Edge => wanted.unwrap_or((start, false)),
+        LiveStart::Behind(time) if snapshot.is_live() => (end.saturating_sub(time).max(start), false),
+        LiveStart::Behind(_) => wanted.unwrap_or((start, false)),
+    }
+}
+
+/// How far from the end a client stays (RFC 8216bis section 4.4.3.8): as the server says, else three target durations.
+pub(super) fn hold_back(snapshot: &MediaPlaylist) -> Duration {
+    snapshot.server_control.hold_back.unwrap_or_else(|| snapshot.target_duration.saturating_mul(3))
+}
+
+impl Session {
+    /// Takes a snapshot of a stream, first or newer, and tells what it brought; `None` when it is the first.
+    pub(super) fn take_snapshot(&mut self, id: MediaId, playlist: &Arc<MediaPlaylist>) -> Option<Merge> {
+        let now = self.tick();
+        if self.medias.get(&id).is_some_and(|media| media.timeline.is_none()) {
+            self.follow_first(id, playlist);
+            return None;
+        }
+        let media = self.medias.get_mut(&id)?;
+        let merge = media.take_newer(Arc::clone(playlist), now)?;
+        let (start, told) = (media.timeline.as_ref().map_or(Duration::ZERO, Timeline::start), media.following.told);
+        if !matches!(merge, Merge::Unchanged | Merge::Behind) {
+            media.following.told = None;
+        }
+        match merge {
+            Merge::Unchanged => {}
+            Merge::Grown => {}
+            Merge::Behind => self.tell_live(LiveEvent::PlaylistBehind { media: id }),
+            Merge::Jumped { missed } => self.tell_live(LiveEvent::WindowJumped { media: id, missed }),
+            Merge::Restarted => self.tell_live(LiveEvent::EncoderRestarted { media: id, at: start }),
+        }
+        if told.is_some() && !matches!(merge, Merge::Unchanged | Merge::Behind) {
+            self.tell_live(LiveEvent::PlaylistRecovered { media: id });
+        }
+        Some(merge)
+    }
+
+    fn follow_first(&mut self, id: MediaId, playlist: &Arc<MediaPlaylist>) {
+        let now = self.tick();
+        let reference = self.reference(id);
+        let alignment = match reference {
+            Some(timeline) => align(timeline, playlist, now),
+            None => Alignment::Known(Duration::ZERO),
+        };
+        let mut timeline = Timeline::new(Arc::clone(playlist), alignment.origin(), now);
+        if let Some(reference) = reference {
+            timeline = timeline.beside(reference);
+        }
+        let timeline = timeline.keeping(self.options.live.time_shift);
+        let Some(media) = self.medias.get_mut(&id) else { return };
+        media.following.guessed = matches!(alignment, Alignment::Guessed(_));
+        media.take_first(timeline);
+    }
+
+    /// The stream that presentation time is counted by: the one that changed last.
+    fn reference(&self, id: MediaId) -> Option<&Timeline> {
+        let others = self.medias.values().filter(|media| media.id != id && !media.following.guessed);
+        others.filter_map(|media| media.timeline.as_ref()).max_by_key(|timeline| timeline.changed())
+    }
+
+    /// Looks after playlists that should have changed by now.
+    pub(super) fn watch_playlists(&mut self) {
+        let now = self.tick();
+        for id in self.read_medias() {
+            let Some(media) = self.medias.get_mut(&id) else { continue };
+            let Some(timeline) = &media.timeline else { continue };
+            let freshness = Freshness::of(timeline.snapshot(), timeline.changed(), now);
+            let unchanged = now.since(timeline.changed());
+            if freshness == Freshness::Fresh || media.following.told >= Some(freshness) {
+                continue;
+            }
+            media.following.told = Some(freshness);
+            match freshness {
+                Freshness::Fresh => {}
+                Freshness::Late => self.tell_live(LiveEvent::PlaylistLate { media: id, unchanged }),
+                Freshness::Frozen => self.playlist_frozen(id, unchanged),
+            }
+        }
+    }
+
+    /// When a playlist will count as late or frozen, if nothing changes.
+    pub(super) fn next_watch(&self) -> Option<Tick> {
+        let due = |media: &Media| {
+            let timeline = media.timeline.as_ref()?;
+            let next = match media.following.told {
+                None | Some(Freshness::Fresh) => Freshness::Late,
+                Some(Freshness::Late) => Freshness::Frozen,
+                Some(Freshness::Frozen) => return None,
+            };
+            let limit = Freshness::limit(timeline.snapshot(), next);
+            timeline.snapshot().is_live().then(|| timeline.changed() + limit)
+        };
+        self.read_medias().iter().filter_map(|id| due(self.medias.get(id)?)).min()
+    }
+
+    fn playlist_frozen(&mut self, id: MediaId, unchanged: Duration) {
+        let other = self.other_for(id);
+        self.tell_live(LiveEvent::PlaylistFrozen { media: id, unchanged, fails_over: other.is_some() });
+        let Some(other) = other else { return };
+        let until = self.tick() + self.options.playback.exclusion;
+        if let Some(media) = self.medias.get_mut(&id) {
+            media.excluded_until = Some(until);
+        }
+        self.go_over(id, other);
+        self.leave_media(id, None);
+    }
+
+    /// Compares the clocks with what they showed before.
+    pub(super) fn watch_clocks(&mut self, before: Now, wall: Option<WallTime>, due: Option<Tick>) {
+        let (earlier, passed) = (before.wall, self.now.at.since(before.at));
+        let jumped = earlier.zip(wall).map(|(earlier, wall)| {
+            let expected = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+            wall.as_millis().saturating_sub(earlier.as_millis()).saturating_sub(expected)
+        });
+        let jumped = jumped.filter(|by| u128::from(by.unsigned_abs()) >= JUMP.as_millis());
+        let slept = due.map(|due| self.now.at.since(due)).filter(|slept| *slept >= SLEPT);
+        if let Some(slept) = slept {
+            self.tell_live(LiveEvent::Woke { slept });
+        }
+        if let Some(by_millis) = jumped {
+            self.tell_live(LiveEvent::ClockJumped { by_millis });
+        }
+        if slept.is_some() || jumped.is_some_and(|by| by > 0) {
+            self.load_live_anew();
+        }
+    }
+
+    /// The world went on while the session did not: no playlist is late for that, and all are loaded at once.
+    fn load_live_anew(&mut self) {
+        let now = self.tick();
+        for media in self.medias.values_mut() {
+            let Some(timeline) = media.timeline.as_mut().filter(|timeline| timeline.snapshot().is_live()) else {
+                continue;
+            };
+            timeline.count_from(now);
+            media.following.pace.forget();
+            if let Load::Idle { due: Some(due) } = &mut media.load {
+                *due = now.min(*due);
+            }
+        }
+    }
+
+    /// Whether a unit is a segment so near the live edge that it may not be there yet.
+    pub(super) fn is_at_edge(&self, unit: super::UnitKey) -> bool {
+        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
+        let edge = timeline.filter(|timeline| timeline.snapshot().is_live() && !timeline.ended());
+        edge.zip(unit.msn()).is_some_and(|(timeline, msn)| msn.0.saturating_add(EDGE) >= timeline.msns().end)
+    }
+
+    /// Whether a stream is still growing.
+    pub(super) fn is_live(&self, id: MediaId) -> bool {
+        let timeline = self.medias.get(&id).and_then(|media| media.timeline.as_ref());
+        timeline.is_some_and(|timeline| timeline.snapshot().is_live())
+    }
+
+    /// How long a segment at the live edge is simply asked for again, when it is not there.
+    pub(super) fn edge_patience(&self, id: MediaId) -> Duration {
+        let timeline = self.medias.get(&id).and_then(|media| media.timeline.as_ref());
+        timeline.map_or(Duration::ZERO, |timeline| timeline.snapshot().target_duration.saturating_mul(3))
+    }
+
+    /// Moves a stream that was placed by a guess to where its timestamps say, given the place of its segment by the guess
+    /// and by its timestamps, in nanoseconds.
+    pub(super) fn realign(&mut self, id: MediaId, guess: i64, truth: i64) {
+        let Some(media) = self.medias.get_mut(&id).filter(|media| media.following.guessed) else { return };
+        media.following.guessed = false;
+        let by = truth.saturating_sub(guess);
+        if by.unsigned_abs() < ALIGNED {
+            return;
+        }
+        if let Some(timeline) = media.timeline.as_mut() {
+            timeline.correct(by);
+        }
+        self.tell_live(LiveEvent::Realigned { media: id, by });
+        for reader in self.readers.values_mut() {
+            if let super::readers::ReaderState::Adaptive(adaptive) = &mut reader.state {
+                adaptive.realigned(id, by);
+            }
+        }
+    }
+
+    pub(super) fn tell_live(&mut self, event: LiveEvent) {
+        self.tell(HlsEvent::Live { event });
+    }
+}
+
+/// Segments that count as the live edge.
+const EDGE: u64 = 3;
+
+/// Streams that differ by less, in nanoseconds, are aligned.
+const ALIGNED: u64 = 20_000_000;

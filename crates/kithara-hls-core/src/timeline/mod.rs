@@ -1,0 +1,373 @@
+//! Successive snapshots of a media playlist on one presentation timeline.
+//!
+//! A snapshot lists a window of segments. The timeline gives every segment a number and a presentation time that do not
+//! change when the window moves on: it is anchored at the first snapshot, and each later one is anchored at the last
+//! segment both have in common.
+//!
+//! Numbers here are those of the playlist until an encoder begins anew. Then the playlist counts from the start again,
+//! and the timeline goes on counting: its segments follow the ones it had. [`Segment::msn`] is always what the playlist
+//! said, because initialization vectors depend on it.
+
+mod align;
+mod dates;
+mod past;
+mod renewal;
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+pub use self::{
+    align::{Alignment, align},
+    dates::DateMap,
+};
+use self::{past::Past, renewal::Renewal};
+use crate::{
+    playlist::{DiscontinuitySequence, MediaPlaylist, MediaSequence, Segment},
+    time::{Tick, WallTime},
+};
+
+/// A media playlist placed in presentation time.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    snapshot: Arc<MediaPlaylist>,
+    /// Presentation time of the first listed segment.
+    origin: Duration,
+    /// What is added to the numbers the playlist gives.
+    shift: Shift,
+    first_seen: MediaSequence,
+    past: Past,
+    dates: Arc<DateMap>,
+    /// When a snapshot last brought something new.
+    changed: Tick,
+    /// Since when snapshots show an earlier state than the one in force.
+    behind_since: Option<Tick>,
+}
+
+/// What is added to numbers of the playlist. It grows when an encoder begins anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shift {
+    msn: u64,
+    dsn: u64,
+}
+
+/// What a new snapshot brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// Nothing new.
+    Unchanged,
+    /// New segments or parts, or an end.
+    Grown,
+    /// An earlier state of the playlist, from a cache or server that is behind. It is not taken over.
+    Behind,
+    /// The window moved on by more than its length: segments between the two were never listed to us.
+    Jumped {
+        /// Segments nobody told us of.
+        missed: u64,
+    },
+    /// The numbers went back, or made a leap that no encoder makes: it began anew. Its segments follow the ones we had.
+    Restarted,
+}
+
+impl Timeline {
+    /// The first snapshot, seen at `now`: its first segment is at `origin`.
+    #[must_use]
+    pub fn new(snapshot: Arc<MediaPlaylist>, origin: Duration, now: Tick) -> Self {
+        let mut timeline = Self {
+            first_seen: snapshot.media_sequence,
+            snapshot,
+            origin,
+            shift: Shift::default(),
+            past: Past::default(),
+            dates: Arc::default(),
+            changed: now,
+            behind_since: None,
+        };
+        timeline.map_dates();
+        timeline
+    }
+
+    /// Keeps segments that left the window for at least `time` of media. Without it they are kept for as long as the
+    /// window is, which is how long a server has to keep them (RFC 8216 section 6.2.2).
+    #[must_use]
+    pub fn keeping(mut self, time: Duration) -> Self {
+        self.past.keep(time);
+        self
+    }
+
+    /// Counts discontinuities as another rendition of the same presentation does.
+    #[must_use]
+    pub fn beside(mut self, other: &Self) -> Self {
+        self.shift.dsn = other.shift.dsn;
+        self
+    }
+
+    /// Takes a newer snapshot of the same playlist, seen at `now`.
+    pub fn merge(&mut self, newer: Arc<MediaPlaylist>, now: Tick) -> Merge {
+        let merge = match renewal::judge(&self.standing(now), &newer) {
+            Renewal::Same => {
+                self.snapshot = newer;
+                self.behind_since = None;
+                return Merge::Unchanged;
+            }
+            Renewal::Behind => {
+                self.behind_since.get_or_insert(now);
+                return Merge::Behind;
+            }
+            Renewal::Grown => {
+                self.go_on(newer);
+                Merge::Grown
+            }
+            Renewal::Jumped { missed, hole } => {
+                self.leap(newer, hole);
+                Merge::Jumped { missed }
+            }
+            Renewal::Restarted => {
+                self.begin_anew(newer);
+                Merge::Restarted
+            }
+        };
+        self.changed = now;
+        self.behind_since = None;
+        self.map_dates();
+        merge
+    }
+
+    fn standing(&self, now: Tick) -> renewal::Standing<'_> {
+        renewal::Standing {
+            snapshot: &self.snapshot,
+            shift: self.shift.msn,
+            since_change: now.since(self.changed),
+            behind_for: self.behind_since.map(|since| now.since(since)),
+        }
+    }
+
+    /// A window that overlaps the one before, or follows it without a gap.
+    fn go_on(&mut self, newer: Arc<MediaPlaylist>) {
+        let old = self.msns();
+        let first = newer.media_sequence.0.saturating_add(self.shift.msn);
+        let last_common = old.end.min(first.saturating_add(newer.segments.len() as u64)).checked_sub(1);
+        let anchor = last_common.filter(|last| *last >= first && *last >= old.start);
+        let origin = match anchor {
+            // What follows the last common segment begins where that ends, even when durations were corrected.
+            Some(anchor) => {
+                let start = self.start_of(MediaSequence(anchor)).unwrap_or(self.origin);
+                let before = usize::try_from(anchor - first).ok().and_then(|idx| newer.segments.start(idx));
+                start.saturating_sub(before.unwrap_or_default())
+            }
+            None => self.end(),
+        };
+        self.first_seen = self.first_seen.min(MediaSequence(first));
+        self.replace(newer, origin, self.shift);
+    }
+
+    /// A window that begins behind segments that were never listed.
+    fn leap(&mut self, newer: Arc<MediaPlaylist>, hole: Duration) {
+        let origin = self.end().saturating_add(hole);
+        self.replace(newer, origin, self.shift);
+    }
+
+    /// The window of an encoder that counts from the start again.
+    fn begin_anew(&mut self, newer: Arc<MediaPlaylist>) {
+        let (end, origin) = (self.msns().end, self.end());
+        let last = self.snapshot.segments.last().map_or(self.snapshot.discontinuity_sequence, |segment| segment.dsn);
+        let dsn = last.0.saturating_add(self.shift.dsn).saturating_add(1);
+        let first = newer.segments.first().map_or(newer.discontinuity_sequence, |segment| segment.dsn);
+        let shift = Shift { msn: end.wrapping_sub(newer.media_sequence.0), dsn: dsn.wrapping_sub(first.0) };
+        self.replace(newer, origin, shift);
+    }
+
+    fn replace(&mut self, newer: Arc<MediaPlaylist>, origin: Duration, shift: Shift) {
+        let first = newer.media_sequence.0.wrapping_add(shift.msn);
+        let window = self.snapshot.segments.duration();
+        let leaving = self.snapshot.segments.iter_timed();
+        for (start, segment) in leaving {
+            let msn = self.shift.msn_of(segment);
+            if msn.0 >= first {
+                break;
+            }
+            self.past.push(msn, self.shift.dsn_of(segment), self.origin.saturating_add(start), segment);
+        }
+        self.snapshot = newer;
+        self.origin = origin;
+        self.shift = shift;
+        self.past.trim(origin, window.saturating_add(self.snapshot.target_duration), first);
+    }
+
+    fn map_dates(&mut self) {
+        let past = self.past.iter().map(|it| (it.start, it.segment.duration, it.segment.program_date_time));
+        let listed =
+            self.snapshot.segments.iter_timed().map(|(start, segment)| {
+                (self.origin.saturating_add(start), segment.duration, segment.program_date_time)
+            });
+        self.dates = Arc::new(DateMap::of(past.chain(listed)));
+    }
+
+    /// The snapshot that is in force.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<MediaPlaylist> {
+        &self.snapshot
+    }
+
+    /// The first number that was ever listed.
+    #[must_use]
+    pub fn first_seen(&self) -> MediaSequence {
+        self.first_seen
+    }
+
+    /// When a snapshot last brought something new.
+    #[must_use]
+    pub fn changed(&self) -> Tick {
+        self.changed
+    }
+
+    /// Counts the time without change from `now` on: until then nobody looked.
+    pub fn count_from(&mut self, now: Tick) {
+        self.changed = self.changed.max(now);
+        self.behind_since = None;
+    }
+
+    /// Numbers listed now.
+    #[must_use]
+    pub fn msns(&self) -> Range<u64> {
+        let first = self.snapshot.media_sequence.0.wrapping_add(self.shift.msn);
+        first..first.saturating_add(self.snapshot.segments.len() as u64)
+    }
+
+    /// The number the playlist gives to what is `msn` here.
+    #[must_use]
+    pub fn listed_as(&self, msn: MediaSequence) -> MediaSequence {
+        MediaSequence(msn.0.wrapping_sub(self.shift.msn))
+    }
+
+    /// The number here of a listed segment.
+    #[must_use]
+    pub fn number_of(&self, segment: &Segment) -> MediaSequence {
+        self.shift.msn_of(segment)
+    }
+
+    /// Whether no segment will be added any more.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.snapshot.ended
+    }
+
+    /// The segment with this number: listed, or one that left the window and is still remembered.
+    #[must_use]
+    pub fn segment(&self, msn: MediaSequence) -> Option<&Segment> {
+        match self.idx_of(msn) {
+            Some(idx) => self.snapshot.segments.get(idx),
+            None => self.past.get(msn).map(|it| &it.segment),
+        }
+    }
+
+    /// The discontinuity sequence number of a segment. It grows over restarts of the encoder.
+    #[must_use]
+    pub fn dsn_of(&self, msn: MediaSequence) -> Option<DiscontinuitySequence> {
+        match self.idx_of(msn) {
+            Some(idx) => self.snapshot.segments.get(idx).map(|segment| self.shift.dsn_of(segment)),
+            None => self.past.get(msn).map(|it| it.dsn),
+        }
+    }
+
+    /// The first number from `msn` on that there is a segment for; `None` behind the last one.
+    #[must_use]
+    pub fn next_from(&self, msn: MediaSequence) -> Option<MediaSequence> {
+        let listed = self.msns();
+        if msn.0 >= listed.start {
+            return (msn.0 < listed.end).then_some(msn);
+        }
+        let past = self.past.next_from(msn);
+        past.or_else(|| (!listed.is_empty()).then_some(MediaSequence(listed.start)))
+    }
+
+    /// Presentation time of the start of a segment; of the end of the list for the number that comes next.
+    #[must_use]
+    pub fn start_of(&self, msn: MediaSequence) -> Option<Duration> {
+        if msn.0 == self.msns().end {
+            return Some(self.end());
+        }
+        match self.idx_of(msn) {
+            Some(idx) => self.snapshot.segments.start(idx).map(|start| self.origin.saturating_add(start)),
+            None => self.past.get(msn).map(|it| it.start),
+        }
+    }
+
+    /// Presentation time of the first listed segment.
+    #[must_use]
+    pub fn start(&self) -> Duration {
+        self.origin
+    }
+
+    /// Presentation time of the first segment that is remembered.
+    #[must_use]
+    pub fn past_start(&self) -> Duration {
+        self.past.start().unwrap_or(self.origin)
+    }
+
+    /// Presentation time of the end of the last listed segment.
+    #[must_use]
+    pub fn end(&self) -> Duration {
+        self.origin.saturating_add(self.snapshot.segments.duration())
+    }
+
+    /// The segment that covers `time`; the first one after it where there is a hole, `None` at or after the end.
+    #[must_use]
+    pub fn at(&self, time: Duration) -> Option<(MediaSequence, &Segment)> {
+        if let Some(past) = self.past.at(time).filter(|_| time < self.origin) {
+            return Some((past.msn, &past.segment));
+        }
+        let segments = &self.snapshot.segments;
+        let segment = segments.get(segments.at(time.saturating_sub(self.origin))?)?;
+        Some((self.shift.msn_of(segment), segment))
+    }
+
+    /// Segments from `msn` on with number and start, remembered ones first.
+    pub fn from(&self, msn: MediaSequence) -> impl Iterator<Item = (MediaSequence, Duration, &Segment)> {
+        let past = self.past.iter().map(|it| (it.msn, it.start, &it.segment));
+        let listed = self.snapshot.segments.iter_timed();
+        let listed = listed.map(|(start, it)| (self.shift.msn_of(it), self.origin.saturating_add(start), it));
+        past.chain(listed).filter(move |(number, ..)| *number >= msn)
+    }
+
+    /// Which dates belong to which presentation times.
+    #[must_use]
+    pub fn dates(&self) -> &Arc<DateMap> {
+        &self.dates
+    }
+
+    /// The date of a presentation time, where the playlist has dates.
+    #[must_use]
+    pub fn date_at(&self, time: Duration) -> Option<WallTime> {
+        self.dates.date_at(time)
+    }
+
+    /// Moves everything on presentation time by `by` nanoseconds: it was placed by a guess, and now the media says where
+    /// it belongs.
+    pub fn correct(&mut self, by: i64) {
+        let moved = |time: Duration| match u64::try_from(by) {
+            Ok(later) => time.saturating_add(Duration::from_nanos(later)),
+            Err(_) => time.saturating_sub(Duration::from_nanos(by.unsigned_abs())),
+        };
+        self.origin = moved(self.origin);
+        self.past.each_start(moved);
+        self.map_dates();
+    }
+
+    fn idx_of(&self, msn: MediaSequence) -> Option<usize> {
+        let listed = self.msns();
+        let idx = listed.contains(&msn.0).then(|| msn.0 - listed.start)?;
+        usize::try_from(idx).ok()
+    }
+}
+
+impl Shift {
+    fn msn_of(self, segment: &Segment) -> MediaSequence {
+        MediaSequence(segment.msn.0.wrapping_add(self.msn))
+    }
+
+    fn dsn_of(self, segment: &Segment) -> DiscontinuitySequence {
+        DiscontinuitySequence(segment.dsn.0.wrapping_add(self.dsn))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Segments that left the window and may still be had.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::playlist::{DiscontinuitySequence, MediaSequence, Segment};
+
+/// Remembered segments at most, however short they are.
+const MOST: usize = 1 << 16;
+
+/// A segment that is not listed any more.
+#[derive(Clone, Debug)]
+pub(super) struct Left {
+    pub(super) msn: MediaSequence,
+    pub(super) dsn: DiscontinuitySequence,
+    pub(super) start: Duration,
+    pub(super) segment: Segment,
+}
+
+/// All of them, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    left: VecDeque<Left>,
+    keep: Duration,
+}
+
+impl Past {
+    pub(super) fn keep(&mut self, time: Duration) {
+        self.keep = time;
+    }
+
+    pub(super) fn push(&mut self, msn: MediaSequence, dsn: DiscontinuitySequence, start: Duration, segment: &Segment) {
+        if self.left.back().is_none_or(|last| last.msn < msn) {
+            self.left.push_back(Left { msn, dsn, start, segment: segment.clone() });
+        }
+    }
+
+    /// Forgets what ended more than a time before `origin`, and what is listed again.
+    pub(super) fn trim(&mut self, origin: Duration, at_least: Duration, listed: u64) {
+        let keep = self.keep.max(at_least);
+        while self.left.back().is_some_and(|last| last.msn.0 >= listed) {
+            self.left.pop_back();
+        }
+        let old = |it: &Left| it.start.saturating_add(it.segment.duration).saturating_add(keep) < origin;
+        while self.left.len() > MOST || self.left.front().is_some_and(old) {
+            self.left.pop_front();
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Left> {
+        self.left.iter()
+    }
+
+    pub(super) fn get(&self, msn: MediaSequence) -> Option<&Left> {
+        let idx = self.left.binary_search_by(|it| it.msn.cmp(&msn)).ok()?;
+        self.left.get(idx)
+    }
+
+    pub(super) fn next_from(&self, msn: MediaSequence) -> Option<MediaSequence> {
+        let idx = self.left.partition_point(|it| it.msn < msn);
+        self.left.get(idx).map(|it| it.msn)
+    }
+
+    pub(super) fn start(&self) -> Option<Duration> {
+        self.left.front().map(|it| it.start)
+    }
+
+    /// The one that covers `time`, else the first behind it.
+    pub(super) fn at(&self, time: Duration) -> Option<&Left> {
+        let idx = self.left.partition_point(|it| it.start.saturating_add(it.segment.duration) <= time);
+        self.left.get(idx)
+    }
+
+    pub(super) fn each_start(&mut self, change: impl Fn(Duration) -> Duration) {
+        self.left.iter_mut().for_each(|it| it.start = change(it.start));
+    }
+}
