@@ -126,7 +126,7 @@ impl Freshness {
         let target = playlist.target_duration;
         match freshness {
             Self::Fresh => Duration::ZERO,
-            Self::Late => target.mul_f64(1.5),
+            Self::Late => target.saturating_add(target / 2),
             Self::Frozen => target.saturating_mul(3),
         }
     }

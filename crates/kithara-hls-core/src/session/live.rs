@@ -66,7 +66,8 @@ pub(super) fn beginning(timeline: &Timeline, options: &LiveOptions) -> (Duration
     let latest = if snapshot.is_live() { end.saturating_sub(hold_back(snapshot)).max(start) } else { end };
     let wanted = snapshot.start.map(|wanted| {
         let offset = Duration::from_nanos(wanted.time_offset.as_nanos().unsigned_abs());
-        let at = if wanted.time_offset.as_nanos() < 0 { end.saturating_sub(offset) } else { start + offset };
+        let at =
+            if wanted.time_offset.as_nanos() < 0 { end.saturating_sub(offset) } else { start.saturating_add(offset) };
         (at.clamp(start, latest), wanted.precise)
     });
     let is_event = snapshot.playlist_type == Some(PlaylistType::Event);
@@ -256,6 +257,23 @@ impl Session {
                 adaptive.realigned(id, by);
             }
         }
+    }
+
+    /// How many things the session remembers, all together: of a live stream that is followed by units it does not grow with
+    /// time.
+    pub fn footprint(&self) -> usize {
+        let of_media = |media: &Media| media.timeline.as_ref().map_or(0, Timeline::footprint) + media.footprint();
+        let of_readers = self.readers.values().map(|reader| match &reader.state {
+            super::readers::ReaderState::Flat(_) => 0,
+            super::readers::ReaderState::Adaptive(adaptive) => adaptive.entered.len() + adaptive.planned.len(),
+        });
+        self.medias.values().map(of_media).sum::<usize>()
+            + of_readers.sum::<usize>()
+            + self.units.iter().count()
+            + self.units.fetches.len()
+            + self.timestamps.len()
+            + self.actions.len()
+            + self.events.len()
     }
 
     pub(super) fn tell_live(&mut self, event: LiveEvent) {

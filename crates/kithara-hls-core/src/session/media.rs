@@ -160,6 +160,11 @@ impl Media {
         user.map_or(MediaSequence(0), |segment| segment.msn)
     }
 
+    /// How many things are remembered of it.
+    pub(super) fn footprint(&self) -> usize {
+        self.inits.len() + self.layout.pieces().len() + self.told.len()
+    }
+
     /// Why this stream cannot be played at all, if so: an encryption that is not supported is never read as clear.
     pub(super) fn unplayable(&self) -> Option<FetchFailure> {
         let first = self.timeline.as_ref()?.snapshot().segments.first()?;

@@ -149,6 +149,11 @@ impl Simulation {
         &self.session
     }
 
+    /// The session as it stands.
+    pub fn into_session(self) -> Session {
+        self.session
+    }
+
     /// What was recorded, if it was asked for.
     pub fn into_recorder(self) -> Option<Recorder> {
         self.recorder

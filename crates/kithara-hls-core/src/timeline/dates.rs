@@ -52,6 +52,12 @@ impl DateMap {
         Self { spans }
     }
 
+    /// How many stretches there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
     /// Whether the stream has dates.
     #[must_use]
     pub fn is_empty(&self) -> bool {

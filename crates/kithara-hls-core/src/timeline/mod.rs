@@ -328,6 +328,12 @@ impl Timeline {
         past.chain(listed).filter(move |(number, ..)| *number >= msn)
     }
 
+    /// How many segments and dates are remembered.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.snapshot.segments.len() + self.past.iter().count() + self.dates.len()
+    }
+
     /// Which dates belong to which presentation times.
     #[must_use]
     pub fn dates(&self) -> &Arc<DateMap> {

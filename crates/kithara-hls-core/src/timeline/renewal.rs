@@ -63,7 +63,9 @@ fn parts_of(playlist: &MediaPlaylist) -> usize {
 fn judge_older(old: &Standing<'_>, newer: &MediaPlaylist) -> Renewal {
     let before = old.snapshot;
     let too_long = old.behind_for.is_some_and(|time| time >= before.target_duration.saturating_mul(3));
-    let stays_behind = too_long && !same_dates(before, newer);
+    // A server that is behind by more than a window may be seen once; an encoder that began anew is seen again.
+    let apart = newer.end_sequence() <= before.media_sequence && old.behind_for.is_some();
+    let stays_behind = apart || too_long && !same_dates(before, newer);
     if newer.ended && !differs(before, newer) {
         // The end was moved forward.
         return Renewal::Grown;

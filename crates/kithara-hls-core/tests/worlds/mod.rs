@@ -1,6 +1,9 @@
 //! Worlds that several tests play in.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+#[allow(dead_code, reason = "not every test plays live streams")]
+pub(crate) mod live;
+
 use std::time::Duration;
 
 use kithara_hls_core::{

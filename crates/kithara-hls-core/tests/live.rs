@@ -1,0 +1,264 @@
+//! Live streams in virtual time: where they begin, how they are followed, and what heals.
+
+#![expect(clippy::disallowed_methods, reason = "a test reads what it expects, and writes it when it is asked to")]
+
+use std::{fs, path::Path, time::Duration};
+
+use kithara_hls_core::{
+    session::{FailureKind, Input, LiveOptions, LiveStart, SessionOptions},
+    sim::{Simulation, World},
+    time::{Now, Tick, WallTime},
+};
+
+#[allow(dead_code, reason = "other tests play other worlds")]
+mod worlds;
+use worlds::{fault, live::Live, url};
+
+fn secs(secs: u64) -> Tick {
+    Tick::from_millis(secs * 1_000)
+}
+
+/// What was played, in order: names of files.
+fn played(simulation: &Simulation) -> Vec<u64> {
+    simulation.player().report().units.iter().filter_map(|unit| unit.msn()).map(|msn| msn.0).collect()
+}
+
+fn simulation(live: Live, options: SessionOptions) -> Simulation {
+    Simulation::new(live.world(World::new(), "/main.m3u8"), &url(), options)
+}
+
+/// Runs for so many seconds, compares the transcript with the file of this name, and tells what was played.
+#[track_caller]
+fn golden(name: &str, mut simulation: Simulation, run: u64) -> (Vec<u64>, Simulation) {
+    simulation.run(secs(run));
+    let transcript = simulation.transcript().to_string();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &transcript).expect("the file can be written");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    let differs = expected.lines().zip(transcript.lines()).enumerate().find(|(_, (old, new))| old != new);
+    assert_eq!(differs, None, "{name} differs at line (counted from 0), was and is");
+    assert_eq!(expected.lines().count(), transcript.lines().count(), "{name} ends elsewhere");
+    assert!(!transcript.contains("recoverable=false"), "something was fatal:\n{transcript}");
+    (played(&simulation), simulation)
+}
+
+#[track_caller]
+fn says(simulation: &Simulation, what: &str) {
+    let transcript = simulation.transcript().to_string();
+    assert!(transcript.contains(what), "`{what}` is not in\n{transcript}");
+}
+
+fn range(range: std::ops::Range<u64>) -> Vec<u64> {
+    range.collect()
+}
+
+#[test]
+fn an_event_is_played_from_its_beginning_to_its_end() {
+    let live = Live { end: Some(15), ..Live::event(3) };
+    let (played, simulation) = golden("live_event.txt", simulation(live, SessionOptions::default()), 120);
+    assert_eq!(played, range(0..15));
+    assert!(simulation.player().report().ended);
+    assert_eq!(simulation.player().report().stalls, 0);
+}
+
+#[test]
+fn a_sliding_window_is_played_from_three_target_durations_before_its_end() {
+    let (played, simulation) = golden("live_window.txt", simulation(Live::sliding(6), SessionOptions::default()), 60);
+    assert_eq!(played.first(), Some(&3));
+    assert!(played.windows(2).all(|pair| pair[1] == pair[0] + 1), "{played:?}");
+    assert_eq!(simulation.player().report().stalls, 0);
+}
+
+/// The first segment that is played, by the tags of the playlist and by what the application wants.
+#[track_caller]
+fn begins(live: Live, start: LiveStart, want: u64) {
+    let options = LiveOptions { start, ..LiveOptions::default() };
+    let mut simulation = simulation(live, SessionOptions { live: options, ..SessionOptions::default() });
+    simulation.run(secs(6));
+    assert_eq!(played(&simulation).first(), Some(&want), "{}", simulation.transcript());
+}
+
+#[test]
+fn a_stream_begins_where_the_server_or_the_application_says() {
+    let (window, event) = (Live::sliding(10), Live::event(10));
+    begins(window, LiveStart::Auto, 7);
+    begins(window, LiveStart::Beginning, 0);
+    begins(window, LiveStart::Behind(Duration::from_secs(21)), 4);
+    begins(event, LiveStart::Auto, 0);
+    begins(event, LiveStart::Edge, 7);
+    let hold_back = Live { header: "#EXT-X-SERVER-CONTROL:HOLD-BACK=20\n", ..window };
+    begins(hold_back, LiveStart::Auto, 5);
+    let start = |header| Live { header, ..event };
+    begins(start("#EXT-X-START:TIME-OFFSET=8\n"), LiveStart::Auto, 2);
+    begins(start("#EXT-X-START:TIME-OFFSET=-24\n"), LiveStart::Auto, 4);
+    begins(start("#EXT-X-START:TIME-OFFSET=-1\n"), LiveStart::Auto, 7);
+    begins(start("#EXT-X-START:TIME-OFFSET=8\n"), LiveStart::Beginning, 0);
+    let ended = Live { end: Some(10), ..event };
+    begins(ended, LiveStart::Edge, 0);
+}
+
+#[test]
+fn a_segment_is_asked_for_soon_after_it_appears() {
+    let mut simulation = simulation(Live::event(3), SessionOptions::default());
+    simulation.run(secs(70));
+    let lags: Vec<f64> = simulation
+        .transcript()
+        .lines
+        .iter()
+        .filter_map(|line| {
+            let (at, rest) = line.trim_start().split_once(' ')?;
+            let msn: f64 = rest.strip_prefix("fetch ")?.split_once("v0/")?.1.split_once(' ')?.0.parse().ok()?;
+            Some(at.parse::<f64>().ok()? - (msn - 2.0) * 4.0).filter(|_| msn >= 3.0)
+        })
+        .collect();
+    assert!(lags.len() > 12, "{lags:?}");
+    assert!(lags.iter().all(|lag| (0.0..0.15).contains(lag)), "{lags:?}");
+}
+
+#[test]
+fn a_playlist_that_stands_still_is_waited_for_with_events() {
+    let live = Live { stale: Some((15, 13)), end: Some(15), ..Live::event(3) };
+    let (played, simulation) = golden("live_stale.txt", simulation(live, SessionOptions::default()), 120);
+    assert_eq!(played, range(0..15));
+    says(&simulation, "live late v0");
+    says(&simulation, "live frozen v0");
+    says(&simulation, "live recovered v0");
+}
+
+#[test]
+fn a_frozen_variant_is_left_for_another_one() {
+    let main =
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=128000\na/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=128001\nb/index.m3u8\n";
+    let frozen = Live { stale: Some((13, 1_000)), dated: true, ..Live::event(3) };
+    let sound = Live { end: Some(15), dated: true, ..Live::event(3) };
+    let world = sound.world(frozen.world(World::new().with_text("/main.m3u8", main), "/b/index.m3u8"), "/a/index.m3u8");
+    let playback = kithara_hls_core::session::PlaybackOptions {
+        variant: kithara_hls_core::session::VariantChoice::Best,
+        ..Default::default()
+    };
+    let options = SessionOptions { playback, ..SessionOptions::default() };
+    let (played, simulation) = golden("live_frozen.txt", Simulation::new(world, &url(), options), 120);
+    assert_eq!(played, range(0..15));
+    says(&simulation, "fails over=true");
+}
+
+#[test]
+fn an_encoder_that_begins_anew_is_followed() {
+    let live = Live { restart: Some(18), first: 100, ..Live::sliding(6) };
+    let (played, simulation) = golden("live_restart.txt", simulation(live, SessionOptions::default()), 60);
+    assert!(played.windows(2).all(|pair| pair[1] == pair[0] + 1), "{played:?}");
+    says(&simulation, "live encoder restarted v0");
+    says(&simulation, "/again0");
+    assert_eq!(simulation.world().requests_for("/again0"), 1);
+}
+
+#[test]
+fn a_server_that_is_behind_changes_nothing() {
+    let live = Live { lagging: true, end: Some(15), ..Live::event(3) };
+    let (played, simulation) = golden("live_behind.txt", simulation(live, SessionOptions::default()), 200);
+    assert_eq!(played, range(0..15));
+    says(&simulation, "live behind v0");
+}
+
+#[test]
+fn a_segment_that_is_announced_before_it_is_there_is_waited_for() {
+    let live = Live { end: Some(15), ..Live::event(3) };
+    let world = live.world(World::new(), "/main.m3u8");
+    let late = |world: World, path| world.with_fault(fault(path, 0, 5, FailureKind::NotFound, Some(404)));
+    let world = ["/seg5", "/seg8", "/seg11"].into_iter().fold(world, late);
+    let simulation = Simulation::new(world, &url(), SessionOptions::default());
+    let (played, simulation) = golden("live_early.txt", simulation, 120);
+    assert_eq!(played, range(0..15));
+    says(&simulation, "by Refetch");
+    assert!(!simulation.transcript().to_string().contains("by ReloadMedia"));
+}
+
+#[test]
+fn a_segment_that_never_comes_is_left_out_of_a_live_stream() {
+    let world = Live { end: Some(15), ..Live::event(3) }.world(World::new(), "/main.m3u8");
+    let world = world.with_fault(fault("/seg6", 0, 999, FailureKind::NotFound, Some(404)));
+    let simulation = Simulation::new(world, &url(), SessionOptions::default());
+    let (played, simulation) = golden("live_missing.txt", simulation, 200);
+    assert_eq!(played, [range(0..6), range(7..15)].concat());
+    says(&simulation, "skipped v0 #6");
+}
+
+#[test]
+fn reloads_that_fail_do_not_stop_what_plays() {
+    let world = Live { end: Some(15), ..Live::event(3) }.world(World::new(), "/main.m3u8");
+    let world = world.with_fault(fault("/main", 4, 4, FailureKind::Unreachable, Some(503)));
+    let simulation = Simulation::new(world, &url(), SessionOptions::default());
+    let (played, simulation) = golden("live_reload_fails.txt", simulation, 120);
+    assert_eq!(played, range(0..15));
+    assert_eq!(simulation.player().report().stalls, 0);
+}
+
+#[test]
+fn a_window_that_was_slept_through_is_joined_again() {
+    let world = Live::sliding(6).world(World::new(), "/main.m3u8");
+    // Nothing answers for a minute and a half.
+    let mut outage = fault("/", 0, 999, FailureKind::Unreachable, None);
+    outage.path = "main".into();
+    (outage.from, outage.times) = (4, 24);
+    let simulation = Simulation::new(world.with_fault(outage), &url(), SessionOptions::default());
+    let (played, simulation) = golden("live_rejoined.txt", simulation, 200);
+    assert!(played.windows(2).all(|pair| pair[1] > pair[0]), "{played:?}");
+    assert!(played.last() > Some(&40), "{played:?}");
+    says(&simulation, "live window jumped v0");
+    says(&simulation, "live rejoined main");
+}
+
+#[test]
+fn a_storm_of_discontinuities_is_played_through() {
+    let live = Live { broken: true, end: Some(20), ..Live::sliding(6) };
+    let (played, simulation) = golden("live_storm.txt", simulation(live, SessionOptions::default()), 120);
+    assert_eq!(played, range(3..20));
+    assert_eq!(simulation.player().report().stalls, 0);
+}
+
+#[test]
+fn a_viewer_seeks_in_the_window_and_beyond_the_edge() {
+    let mut simulation = simulation(Live { end: Some(20), ..Live::event(10) }, SessionOptions::default());
+    simulation.seek_at(secs(5), Duration::from_secs(30));
+    // Ten seconds ahead of what has been recorded by then.
+    simulation.seek_at(secs(10), Duration::from_secs(58));
+    simulation.seek_at(secs(30), Duration::from_secs(8));
+    let (played, simulation) = golden("live_seek.txt", simulation, 200);
+    assert_eq!(played[..1], [0]);
+    assert!(played.contains(&7) && played.contains(&14), "{played:?}");
+    assert_eq!(played[played.len() - 18..], range(2..20)[..]);
+    says(&simulation, "waiting LiveEdge");
+}
+
+#[test]
+fn clocks_that_jump_and_hosts_that_sleep_are_noticed() {
+    let mut simulation = simulation(Live::sliding(6), SessionOptions::default());
+    simulation.run(secs(9));
+    let mut session = simulation.into_session();
+    let wall = |secs: i64| Some(WallTime::from_millis(1_800_000_000_000 + secs * 1_000));
+    session.handle(Now { at: secs(10), wall: wall(10) }, Input::Timeout);
+    while session.poll_action().is_some() || session.poll_event().is_some() {}
+    session.handle(Now { at: Tick::from_millis(10_100), wall: wall(70) }, Input::Timeout);
+    let said: Vec<String> = std::iter::from_fn(|| session.poll_event()).map(|event| event.to_string()).collect();
+    assert_eq!(said, ["live clock jumped by 59900 ms"]);
+    let done: Vec<String> = std::iter::from_fn(|| session.poll_action()).map(|action| action.to_string()).collect();
+    assert_eq!(done, ["load primary /main.m3u8"], "the host may have slept");
+    session.handle(Now { at: Tick::from_millis(10_200), wall: wall(11) }, Input::Timeout);
+    let said: Vec<String> = std::iter::from_fn(|| session.poll_event()).map(|event| event.to_string()).collect();
+    assert_eq!(said, ["live clock jumped by -59100 ms"]);
+}
+
+#[test]
+fn six_hours_of_a_sliding_window_hold_no_more_than_its_first_minutes() {
+    let live = Live { broken: true, dated: true, ..Live::sliding(6) };
+    let mut simulation = simulation(live, SessionOptions::default());
+    simulation.run(secs(300));
+    let early = simulation.session().footprint();
+    simulation.run(secs(6 * 3_600));
+    let late = simulation.session().footprint();
+    assert!(simulation.player().report().played > Duration::from_secs(5 * 3_600 + 3_000));
+    assert_eq!(simulation.player().report().stalls, 0);
+    assert!(late <= early + early / 10, "{early} things at first, {late} after six hours");
+}
