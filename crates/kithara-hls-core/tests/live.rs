@@ -10,7 +10,6 @@ use kithara_hls_core::{
     time::{Now, Tick, WallTime},
 };
 
-#[allow(dead_code, reason = "other tests play other worlds")]
 mod worlds;
 use worlds::{fault, live::Live, url};
 

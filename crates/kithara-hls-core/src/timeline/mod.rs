@@ -349,12 +349,8 @@ impl Timeline {
     /// Moves everything on presentation time by `by` nanoseconds: it was placed by a guess, and now the media says where
     /// it belongs.
     pub fn correct(&mut self, by: i64) {
-        let moved = |time: Duration| match u64::try_from(by) {
-            Ok(later) => time.saturating_add(Duration::from_nanos(later)),
-            Err(_) => time.saturating_sub(Duration::from_nanos(by.unsigned_abs())),
-        };
-        self.origin = moved(self.origin);
-        self.past.each_start(moved);
+        self.origin = moved(self.origin, by);
+        self.past.each_start(|start| moved(start, by));
         self.map_dates();
     }
 
@@ -372,6 +368,14 @@ impl Shift {
 
     fn dsn_of(self, segment: &Segment) -> DiscontinuitySequence {
         DiscontinuitySequence(segment.dsn.0.wrapping_add(self.dsn))
+    }
+}
+
+/// A time `by` nanoseconds later or earlier; not before zero.
+fn moved(time: Duration, by: i64) -> Duration {
+    match u64::try_from(by) {
+        Ok(later) => time.saturating_add(Duration::from_nanos(later)),
+        Err(_) => time.saturating_sub(Duration::from_nanos(by.unsigned_abs())),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Worlds that several tests play in.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
-#[allow(dead_code, reason = "not every test plays live streams")]
 pub(crate) mod live;
 
 use std::time::Duration;
