@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::time::{MediaTime, WallTime};
 
 use super::{
-    DateRange, Delta, DiscontinuitySequence, InitSection, Key, MediaSequence, Part, PreloadHint, RenditionReport, Rule,
-    Segments, ServerControl, SharedList, UnknownTag, Variables, Violation,
+    DateRange, Delta, DiscontinuitySequence, InitSection, Key, Line, MediaSequence, Part, PreloadHint, RenditionReport,
+    Rule, Segments, ServerControl, SharedList, UnknownTag, Variables, Violation,
 };
 
 /// One snapshot of a media playlist (RFC 8216 section 4.3.3). Immutable: a reload makes another one.
@@ -53,6 +53,8 @@ pub struct MediaPlaylist {
     pub unknown: Vec<UnknownTag>,
     /// Where the text breaks the rules, in order of lines, without stopping the parser.
     pub violations: Vec<Violation>,
+    /// Where the tags stand that speak of all of the playlist.
+    pub lines: TagLines,
 }
 
 impl MediaPlaylist {
@@ -101,6 +103,60 @@ impl MediaPlaylist {
         let (at, date) =
             (index + 1..self.segments.len()).find_map(|at| Some((at, self.segments[at].program_date_time?)))?;
         date.checked_sub(self.segments.start(at)? - start)
+    }
+}
+
+/// Lines of the tags that speak of a playlist as a whole.
+///
+/// All of them compare equal, as lines do.
+#[derive(Clone, Debug, Default)]
+pub struct TagLines(Vec<(&'static str, Line)>);
+
+impl PartialEq for TagLines {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for TagLines {}
+
+impl TagLines {
+    /// The tags whose lines are known.
+    const TAGS: [&'static str; 16] = [
+        "EXT-X-VERSION",
+        "EXT-X-INDEPENDENT-SEGMENTS",
+        "EXT-X-START",
+        "EXT-X-DEFINE",
+        "EXT-X-TARGETDURATION",
+        "EXT-X-MEDIA-SEQUENCE",
+        "EXT-X-DISCONTINUITY-SEQUENCE",
+        "EXT-X-PLAYLIST-TYPE",
+        "EXT-X-ENDLIST",
+        "EXT-X-I-FRAMES-ONLY",
+        "EXT-X-PART-INF",
+        "EXT-X-SERVER-CONTROL",
+        "EXT-X-PRELOAD-HINT",
+        "EXT-X-RENDITION-REPORT",
+        "EXT-X-SKIP",
+        "EXT-X-SESSION-KEY",
+    ];
+
+    /// The line of the first tag of this name, `EXT-X-TARGETDURATION` for example; `None` when there is none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Line> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, line)| *line)
+    }
+
+    /// The line of the first tag of this name, else the first line: where a violation of it is to be shown.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Line {
+        self.get(name).unwrap_or(Line(1))
+    }
+
+    pub(super) fn note(&mut self, name: &str, line: Line) {
+        if let Some(name) = Self::TAGS.iter().find(|known| **known == name).filter(|name| self.get(name).is_none()) {
+            self.0.push((name, line));
+        }
     }
 }
 

@@ -37,6 +37,9 @@ impl DateRange {
     /// CLASS of the interstitials of RFC 8216bis appendix D.
     pub const INTERSTITIAL: &'static str = "com.apple.hls.interstitial";
 
+    /// CLASS of ranges that ask to load a resource of another range early (RFC 8216bis appendix F).
+    pub const PRELOAD: &'static str = "com.apple.hls.preload";
+
     /// When the range ends, as far as its own attributes tell.
     #[must_use]
     pub fn end(&self) -> Option<WallTime> {

@@ -23,11 +23,11 @@ mod variables;
 
 pub use error::{ParseError, ParseErrorKind};
 pub use key::{InitSection, Iv, Key, KeyMethod};
-pub use lint::{Rule, Severity, Violation};
+pub use lint::{Member, Rule, Severity, Violation, lint_presentation, lint_text, lint_update};
 pub use low_latency::{Delta, PreloadHint, PreloadKind, RenditionReport, ServerControl};
 #[cfg(feature = "m3u8-rs")]
 pub use m3u8_rs::from_m3u8_rs;
-pub use media::{IncompleteSegment, MediaPlaylist, PlaylistType, Start};
+pub use media::{IncompleteSegment, MediaPlaylist, PlaylistType, Start, TagLines};
 pub use metadata::{AttributeValue, Cue, DateRange, UnknownTag};
 pub use multivariant::{
     Channels, Characteristics, ClosedCaptions, Codecs, ContentSteering, HdcpLevel, MultivariantPlaylist, Rendition,

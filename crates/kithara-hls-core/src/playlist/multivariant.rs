@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::BitRate;
 
 use super::{
-    FrameRate, Key, Line, RenditionId, Resolution, Score, Start, UnknownTag, Uri, Variables, VariantId, Violation,
+    FrameRate, Key, Line, RenditionId, Resolution, Score, Start, TagLines, UnknownTag, Uri, Variables, VariantId,
+    Violation,
 };
 
 /// A playlist of playlists (RFC 8216 section 4.3.4).
@@ -36,6 +37,8 @@ pub struct MultivariantPlaylist {
     pub unknown: Vec<UnknownTag>,
     /// Where the text breaks the rules, in order of lines, without stopping the parser.
     pub violations: Vec<Violation>,
+    /// Where the tags stand that speak of all of the playlist.
+    pub lines: TagLines,
 }
 
 impl MultivariantPlaylist {

@@ -9,7 +9,9 @@
 )]
 
 mod delta;
+mod disputed;
 mod hostile;
+mod lint;
 mod media;
 mod multivariant;
 

@@ -4,11 +4,11 @@ use super::lexer::trimmed;
 
 /// One attribute of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attribute<'a> {
-    pub(super) name: &'a str,
+pub(in super::super) struct Attribute<'a> {
+    pub(in super::super) name: &'a str,
     /// Without quotes. Empty when there is no `=`.
-    pub(super) value: &'a str,
-    pub(super) quoted: bool,
+    pub(in super::super) value: &'a str,
+    pub(in super::super) quoted: bool,
 }
 
 impl Attribute<'_> {
@@ -23,12 +23,12 @@ impl Attribute<'_> {
 /// More is understood than the grammar allows, as players do: blanks around names and values, empty entries, a last
 /// quote that is missing.
 #[derive(Clone, Debug)]
-pub(super) struct Attributes<'a> {
+pub(in super::super) struct Attributes<'a> {
     rest: &'a str,
 }
 
 impl<'a> Attributes<'a> {
-    pub(super) fn of(list: &'a str) -> Self {
+    pub(in super::super) fn of(list: &'a str) -> Self {
         Self { rest: list }
     }
 }

@@ -6,7 +6,7 @@ use crate::time::MediaTime;
 
 /// A decimal number of seconds, or of anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Decimal {
+pub(in super::super) struct Decimal {
     pub(super) negative: bool,
     /// The integer part, and 10^-9 parts.
     pub(super) units: u64,
@@ -20,7 +20,7 @@ impl Decimal {
     ///
     /// More than nine decimals are rounded to the nearest. Signs and exponents are understood although the grammar has
     /// none. `None` when there is no number, or none that fits.
-    pub(super) fn read(text: &str) -> Option<(Self, &str)> {
+    pub(in super::super) fn read(text: &str) -> Option<(Self, &str)> {
         let bytes = text.as_bytes();
         let (negative, signed) = match bytes.first() {
             Some(b'-') => (true, 1),
@@ -82,7 +82,7 @@ impl Decimal {
 
 /// The decimal integer at the beginning of `text` and what stands behind it; `None` when there is none, or none that
 /// fits.
-pub(super) fn integer(text: &str) -> Option<(u64, &str)> {
+pub(in super::super) fn integer(text: &str) -> Option<(u64, &str)> {
     let (value, len) = leading_digits(text.as_bytes());
     value.filter(|_| len > 0).map(|value| (value, &text[len..]))
 }

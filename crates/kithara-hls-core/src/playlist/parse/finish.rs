@@ -33,6 +33,9 @@ impl Parser<'_> {
         if let Some(line) = self.media_tag {
             self.scope.violation_at(line, Rule::MixedTags);
         }
+        if let Some(line) = self.scope.import {
+            self.scope.violation_at(line, Rule::ImportInMultivariant);
+        }
         let mut playlist = MultivariantPlaylist {
             version: self.version,
             variants: self.multivariant.variants,
@@ -46,6 +49,7 @@ impl Parser<'_> {
             variables: self.scope.variables,
             unknown: self.unknown,
             violations: self.scope.violations,
+            lines: self.lines,
         };
         let broken = check::multivariant(&playlist);
         add_in_order(&mut playlist.violations, broken);
@@ -98,6 +102,7 @@ impl Parser<'_> {
             variables: self.scope.variables,
             unknown,
             violations: self.scope.violations,
+            lines: self.lines,
         };
         let broken = check::media(&playlist, &listed);
         add_in_order(&mut playlist.violations, broken);

@@ -2,7 +2,7 @@
 
 /// What a line is. Blank lines are none.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(in super::super) enum Token<'a> {
     /// A line that begins with `#EXT`: its name from `EXT` on, and what stands behind the first colon.
     Tag { name: &'a str, value: Option<&'a str> },
     /// Any other line that begins with `#`.
@@ -12,7 +12,7 @@ pub(super) enum Token<'a> {
 }
 
 /// What `line` is. It is neither blank nor surrounded by blanks.
-pub(super) fn token(line: &str) -> Token<'_> {
+pub(in super::super) fn token(line: &str) -> Token<'_> {
     let Some(rest) = line.strip_prefix('#') else { return Token::Uri(line) };
     // Every other line of most playlists is one of these.
     if let Some(value) = rest.strip_prefix("EXTINF:") {

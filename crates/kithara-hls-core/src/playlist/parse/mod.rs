@@ -13,16 +13,16 @@ use std::sync::Arc;
 use url::Url;
 
 use super::text::Source;
-use super::{Line, MediaPlaylist, ParseError, ParseErrorKind, Playlist, Rule, Start, UnknownTag, Variables};
+use super::{Line, MediaPlaylist, ParseError, ParseErrorKind, Playlist, Rule, Start, TagLines, UnknownTag, Variables};
 
-mod attributes;
+pub(super) mod attributes;
 mod check;
 mod date_range;
-mod decimal;
+pub(super) mod decimal;
 mod delta;
 mod finish;
 mod key;
-mod lexer;
+pub(super) mod lexer;
 mod limits;
 mod media;
 mod multivariant;
@@ -92,6 +92,7 @@ struct Parser<'a> {
     version: Option<u64>,
     independent_segments: bool,
     start: Option<Start>,
+    lines: TagLines,
     /// Tags read before the kind was known.
     unknown: Vec<UnknownTag>,
     media: MediaParser<'a>,
@@ -118,6 +119,7 @@ impl<'a> Parser<'a> {
             version: None,
             independent_segments: false,
             start: None,
+            lines: TagLines::default(),
             unknown: Vec::new(),
             media: MediaParser::new(options.previous),
             multivariant: MultivariantParser::default(),
@@ -253,11 +255,15 @@ impl<'a> Parser<'a> {
 
     fn read_tag(&mut self, at: Place<'_>, name: &str, value: Option<&str>) -> Result<(), ParseErrorKind> {
         let list = value.unwrap_or_default();
+        if self.scope.must_ignore(at, name, list) {
+            return self.read_unknown(at, name, value);
+        }
         if self.read_segment_tag(at, name, list)? {
             return Ok(());
         }
         if self.read_media_tag(at, name, list)? {
             self.speaks_of_all = true;
+            self.lines.note(name, at.line());
             return Ok(());
         }
         if self.read_multivariant_tag(at, name, list)? {
@@ -276,6 +282,7 @@ impl<'a> Parser<'a> {
             _ => return self.read_unknown(at, name, value),
         }
         self.speaks_of_all = true;
+        self.lines.note(name, at.line());
         Ok(())
     }
 
@@ -339,6 +346,7 @@ impl<'a> Parser<'a> {
                     _ => multivariant.session_data(scope, at, list)?,
                 }
                 self.session_tag.get_or_insert(at.line());
+                self.lines.note(name, at.line());
                 return Ok(true);
             }
             _ => return Ok(false),

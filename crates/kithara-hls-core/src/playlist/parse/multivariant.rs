@@ -165,21 +165,25 @@ impl MultivariantParser {
         list: &str,
     ) -> Result<(), ParseErrorKind> {
         scope.count_entry()?;
-        let (mut id, mut text, mut uri, mut language, mut raw) = (None, None, None, None, false);
+        let (mut id, mut text, mut uri, mut language, mut format) = (None, None, None, None, "JSON");
         for attribute in Attributes::of(list) {
             match attribute.name {
                 "DATA-ID" => id = Some(scope.quoted(at, attribute)?),
                 "VALUE" => text = Some(scope.quoted(at, attribute)?),
                 "URI" => uri = Some(scope.uri(at, attribute.value)?),
                 "LANGUAGE" => language = Some(scope.quoted(at, attribute)?),
-                "FORMAT" => raw = attribute.value == "RAW",
+                "FORMAT" => format = attribute.value,
                 _ => {}
             }
         }
         let value = match (text, uri) {
             (Some(text), None) => SessionValue::Text(text),
-            (None, Some(uri)) if raw => SessionValue::Raw(uri),
-            (None, Some(uri)) => SessionValue::Json(uri),
+            (None, Some(uri)) if format == "RAW" => SessionValue::Raw(uri),
+            (None, Some(uri)) if format == "JSON" => SessionValue::Json(uri),
+            (None, Some(_)) => {
+                scope.violation_of(at, Rule::UnknownEnumerated, format);
+                return Ok(());
+            }
             _ => {
                 scope.violation(at, Rule::SessionDataIncomplete);
                 return Ok(());

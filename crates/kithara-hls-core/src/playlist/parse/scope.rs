@@ -36,6 +36,10 @@ pub(super) struct Scope<'a> {
     address: &'a Url,
     /// Whether `{$` occurs in the current piece; most lines are spared the search.
     expands: bool,
+    /// Whether `REQ-` occurs in the current piece.
+    requires: bool,
+    /// The first variable that is imported.
+    pub(super) import: Option<Line>,
     expanded: usize,
     entries: usize,
     metadata: usize,
@@ -59,6 +63,8 @@ impl<'a> Scope<'a> {
             imports: options.imports,
             address,
             expands: false,
+            requires: false,
+            import: None,
             expanded: 0,
             entries: 0,
             metadata: 0,
@@ -103,6 +109,7 @@ impl<'a> Scope<'a> {
 
     pub(super) fn begin_piece(&mut self, text: &str) {
         self.expands = text.contains("{$");
+        self.requires = text.contains("REQ-");
         self.piece_needs = (1, 0);
     }
 
@@ -247,6 +254,17 @@ impl<'a> Scope<'a> {
         required && Attributes::of(list).any(|it| it.name.starts_with("REQ-") && !known.contains(&it.name))
     }
 
+    /// Whether a tag must be ignored since it has an attribute that this library must know and does not. Variants and
+    /// renditions know more of them and look for themselves.
+    pub(super) fn must_ignore(&mut self, at: Place<'_>, name: &str, list: &str) -> bool {
+        const OWN_LOOK: [&str; 3] = ["EXT-X-STREAM-INF", "EXT-X-I-FRAME-STREAM-INF", "EXT-X-MEDIA"];
+        let ignored = self.requires && !OWN_LOOK.contains(&name) && self.is_beyond_us(at, list, &[]);
+        if ignored {
+            self.violation(at, Rule::UnknownRequirement);
+        }
+        ignored
+    }
+
     /// EXT-X-DEFINE (section 4.4.2.3). A variable that gets no value from outside stays undefined: that is an error where
     /// it is used, and harmless where it is not.
     pub(super) fn define(&mut self, at: Place<'_>, list: &str) -> Result<(), ParseErrorKind> {
@@ -269,6 +287,7 @@ impl<'a> Scope<'a> {
                 self.insert(name, &value)
             }
             (None, Some(name), None) => {
+                self.import.get_or_insert(at.line());
                 let value = self.imports.and_then(|all| all.get(name)).cloned();
                 self.insert_foreign(at, name, value.as_deref(), Rule::ImportWithoutValue)
             }
