@@ -194,7 +194,7 @@ Examples:
 
 Exit status:
     0  done
-    1  a replay differs, or something failed that has no other number
+    1  a replay differs, `probe --lint` found a broken rule, or something failed that has no other number
     2  the command line cannot be used
     3  the network: no connection, timeouts, a server in trouble
     4  not found, gone, forbidden, or credentials needed

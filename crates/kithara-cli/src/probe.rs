@@ -1,5 +1,6 @@
 //! `kithara probe`: what is in a playlist.
 
+mod lint;
 mod load;
 mod neutral;
 mod table;
@@ -13,7 +14,10 @@ use serde_json::json;
 use crate::{
     args::{RequestArgs, VariantArg},
     failure::{Class, Failure},
-    probe::load::{Loaded, Loader},
+    probe::{
+        lint::Report,
+        load::{Loaded, Loader},
+    },
     target::Target,
 };
 
@@ -36,9 +40,17 @@ pub(crate) struct ProbeArgs {
     #[arg(long)]
     all: bool,
 
-    /// Show which rules of the specification are broken, and where
+    /// Show which rules of the specification are broken, and where; the exit status is 1 when one is that must be kept
+    ///
+    /// Each violation is shown with its line and the section of RFC 8216bis (draft 22) that makes the rule: `error` for
+    /// what must be, `warning` for what should be. Of a URL all media playlists of the presentation are loaded and
+    /// compared with each other; a live media playlist is loaded again after a target duration and compared with itself.
     #[arg(long)]
-    rules: bool,
+    lint: bool,
+
+    /// An earlier version of the media playlist in the file, which is compared with it; with --lint
+    #[arg(long, value_name = "FILE", requires = "lint")]
+    before: Option<String>,
 
     #[command(flatten)]
     request: RequestArgs,
@@ -54,7 +66,7 @@ pub(crate) struct ProbeArgs {
     /// Print everything as one JSON object, and nothing else on standard output
     ///
     /// Facts that are absent, false or empty are left out; times are in seconds, dates in milliseconds since 1970. A
-    /// playlist that must be rejected gives an object with `error`.
+    /// playlist that must be rejected gives an object with `error`; --lint adds the list `lint`.
     #[arg(long)]
     json: bool,
 }
@@ -63,7 +75,9 @@ const EXAMPLES: &str = "\
 Examples:
   kithara probe https://example.com/master.m3u8
   kithara probe https://example.com/master.m3u8 --variant worst --all
-  kithara probe index.m3u8 --base https://example.com/live/index.m3u8 --rules
+  kithara probe https://example.com/master.m3u8 --lint
+  kithara probe index.m3u8 --base https://example.com/live/index.m3u8 --lint
+  kithara probe later.m3u8 --lint --before earlier.m3u8 --json | jq '.lint[].text'
   kithara probe demo --json | jq '.variants[].bandwidth'";
 
 /// Where a file was loaded from when nobody says.
@@ -84,7 +98,7 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<(), Failure> {
         Err(error) => return Err(Failure::disk("cannot write to", "standard output".as_ref(), &error)),
         Ok(()) => {}
     }
-    probed.map(|_| ())
+    probed?.lint.map_or(Ok(()), |report| report.verdict())
 }
 
 /// What was found.
@@ -94,6 +108,8 @@ struct Probed {
     at: String,
     /// The media playlist of a variant, where one was loaded.
     selected: Option<Selected>,
+    /// Which rules are broken, where that was asked for.
+    lint: Option<Report>,
 }
 
 struct Selected {
@@ -107,21 +123,52 @@ fn probe(args: &ProbeArgs) -> Result<Probed, Failure> {
     if let Some(text) = load::local(&args.input)? {
         let base = args.base.as_deref().unwrap_or(UNKNOWN_BASE);
         let url = base.parse().map_err(|_| Failure::usage(format!("--base: {base} is no URL")))?;
-        let at = args.input.clone();
-        let primary = read(&Loaded { text, url }, &at, imports.as_ref())?;
-        return Ok(Probed { primary, at, selected: None });
+        return probe_text(args, &Loaded { text, url }, imports.as_ref());
     }
     let target = Target::open(&args.input)?;
     let loader = Loader::new(target.url(), &args.request)?;
     let loaded = loader.load(loader.url())?;
-    let primary = read(&loaded, &target.shown(), imports.as_ref())?;
+    let at = target.shown();
+    let primary = read(&loaded, &at, imports.as_ref())?;
+    let mut lint = args.lint.then(Report::default);
+    if let Some(report) = &mut lint {
+        report.look(&at, &loaded.text, &primary);
+        match &primary {
+            Playlist::Multivariant(playlist) => report.presentation(&loader, playlist)?,
+            Playlist::Media(playlist) => report.update(&loader, &loaded, &at, playlist)?,
+        }
+    }
     let selected = match &primary {
         Playlist::Multivariant(playlist) => {
             select(playlist, args.variant)?.map(|variant| load_variant(&loader, playlist, variant)).transpose()?
         }
         Playlist::Media(_) => None,
     };
-    Ok(Probed { primary, at: target.shown(), selected })
+    Ok(Probed { primary, at, selected, lint })
+}
+
+/// A playlist that is there as a text, and perhaps an earlier version of it.
+fn probe_text(args: &ProbeArgs, loaded: &Loaded, imports: Option<&Variables>) -> Result<Probed, Failure> {
+    let at = args.input.clone();
+    let earlier = match &args.before {
+        Some(path) => {
+            let text = load::local(path)?.ok_or_else(|| Failure::usage(format!("--before: {path} is no file")))?;
+            let Playlist::Media(playlist) = read(&Loaded { text, url: loaded.url.clone() }, path, imports)? else {
+                return Err(Failure::usage(format!("--before: {path} is no media playlist")));
+            };
+            Some(playlist)
+        }
+        None => None,
+    };
+    let primary = reread(loaded, &at, imports, earlier.as_ref())?;
+    let mut lint = args.lint.then(Report::default);
+    if let Some(report) = &mut lint {
+        report.look(&at, &loaded.text, &primary);
+        if let (Some(before), Playlist::Media(after)) = (&earlier, &primary) {
+            report.compare(&at, before, after);
+        }
+    }
+    Ok(Probed { primary, at, selected: None, lint })
 }
 
 fn load_variant(loader: &Loader, playlist: &MultivariantPlaylist, variant: &Variant) -> Result<Selected, Failure> {
@@ -136,7 +183,17 @@ fn load_variant(loader: &Loader, playlist: &MultivariantPlaylist, variant: &Vari
 }
 
 fn read(loaded: &Loaded, at: &str, imports: Option<&Variables>) -> Result<Playlist, Failure> {
-    let options = ParseOptions { imports, ..ParseOptions::default() };
+    reread(loaded, at, imports, None)
+}
+
+/// Reads a text that may be a later version of a playlist.
+fn reread(
+    loaded: &Loaded,
+    at: &str,
+    imports: Option<&Variables>,
+    previous: Option<&MediaPlaylist>,
+) -> Result<Playlist, Failure> {
+    let options = ParseOptions { imports, previous, ..ParseOptions::default() };
     parse(&loaded.text, &loaded.url, &options).map_err(|error| Failure::new(Class::Playlist, format!("{at}: {error}")))
 }
 
@@ -171,6 +228,9 @@ impl Probed {
             let playlist = neutral::neutral(&Playlist::Media(selected.playlist.clone()));
             object["selected"] = json!({ "variant": selected.number, "playlist": playlist });
         }
+        if let Some(report) = &self.lint {
+            object["lint"] = report.json();
+        }
         object
     }
 
@@ -179,10 +239,18 @@ impl Probed {
             Playlist::Multivariant(playlist) => table::multivariant(out, playlist, &self.at)?,
             Playlist::Media(playlist) => table::media(out, playlist, &format!("media playlist {}", self.at), args.all)?,
         }
-        table::violations(out, &self.primary, args.rules)?;
-        let Some(Selected { number, at, playlist }) = &self.selected else { return Ok(()) };
-        writeln!(out)?;
-        table::media(out, playlist, &format!("media playlist of variant {number}: {at}"), args.all)?;
-        table::violations(out, &Playlist::Media(playlist.clone()), args.rules)
+        table::violations(out, &self.primary, self.lint.is_some())?;
+        if let Some(Selected { number, at, playlist }) = &self.selected {
+            writeln!(out)?;
+            table::media(out, playlist, &format!("media playlist of variant {number}: {at}"), args.all)?;
+            table::violations(out, &Playlist::Media(playlist.clone()), self.lint.is_some())?;
+        }
+        match &self.lint {
+            Some(report) => {
+                writeln!(out)?;
+                report.show(out)
+            }
+            None => Ok(()),
+        }
     }
 }

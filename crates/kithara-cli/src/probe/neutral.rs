@@ -3,7 +3,7 @@
 //! Facts that are absent, false or empty are left out; URIs stand as the playlist writes them, variables substituted;
 //! times are seconds, dates milliseconds since 1970.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use kithara::{
     options::BitRate,
@@ -89,7 +89,7 @@ fn media(playlist: &MediaPlaylist) -> Value {
         ("iframes_only", json!(playlist.iframes_only)),
         ("independent_segments", json!(playlist.independent_segments)),
         ("n_segments", json!(segments.len())),
-        ("total_duration", seconds(playlist.segments.duration())),
+        ("total_duration", seconds(stated_duration(playlist))),
         ("start", playlist.start.as_ref().map_or(Value::Null, start)),
         ("part_target", playlist.part_target.map_or(Value::Null, seconds)),
         (
@@ -132,6 +132,14 @@ fn media(playlist: &MediaPlaylist) -> Value {
         ("n_interstitials", json!(interstitials.clone().count())),
         ("interstitials", list(interstitials, |range| object([("id", json!(&*range.id))]))),
     ])
+}
+
+/// The sum of the durations that the playlist states; the model guesses those that are missing.
+fn stated_duration(playlist: &MediaPlaylist) -> Duration {
+    let missing = playlist.violations.iter().filter(|violation| violation.rule == Rule::MissingExtinf);
+    let lines: BTreeSet<u32> = missing.map(|violation| violation.line.0).collect();
+    let stated = playlist.segments.iter().filter(|segment| !lines.contains(&segment.line.0));
+    stated.map(|segment| segment.duration).sum()
 }
 
 /// The number as the playlist states it, which may be negative; the model counts from zero then.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use kithara::playlist::{Key, MediaPlaylist, MultivariantPlaylist, Playlist, PlaylistType, Segment, Violation};
+use kithara::playlist::{Key, MediaPlaylist, MultivariantPlaylist, Playlist, PlaylistType, Segment};
 
 /// Segments that are shown when not all are asked for.
 const FEW: usize = 20;
@@ -89,17 +89,16 @@ pub(super) fn media(out: &mut impl Write, playlist: &MediaPlaylist, title: &str,
     Ok(())
 }
 
-/// Shows which rules are broken: how many, or each.
+/// Says how many rules are broken, unless each of them is shown.
 pub(super) fn violations(out: &mut impl Write, playlist: &Playlist, each: bool) -> io::Result<()> {
-    let found: &[Violation] = match playlist {
-        Playlist::Media(playlist) => &playlist.violations,
-        Playlist::Multivariant(playlist) => &playlist.violations,
+    let count = match playlist {
+        Playlist::Media(playlist) => playlist.violations.len(),
+        Playlist::Multivariant(playlist) => playlist.violations.len(),
     };
-    match (found.len(), each) {
-        (0, true) => writeln!(out, "no rule is broken"),
-        (0, false) => Ok(()),
-        (count, false) => writeln!(out, "{count} rules are broken; --rules shows them"),
-        (_, true) => found.iter().try_for_each(|violation| writeln!(out, "{violation}")),
+    match count {
+        0 => Ok(()),
+        _ if each => Ok(()),
+        count => writeln!(out, "{count} rules are broken; --lint shows them"),
     }
 }
 

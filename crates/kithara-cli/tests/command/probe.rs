@@ -63,6 +63,40 @@ fn broken_rules_are_named_when_asked_for() {
     std::fs::write(&file, "\u{feff}#EXTM3U\n#EXTINF:4,\na.ts\n").unwrap();
     let shown = String::from_utf8(Run::of(["probe", text(&file)]).succeeded().stdout).unwrap();
     assert!(shown.contains("rules are broken"), "{shown}");
-    let shown = String::from_utf8(Run::of(["probe", text(&file), "--rules"]).succeeded().stdout).unwrap();
-    assert!(shown.contains("byte order mark"), "{shown}");
+    let run = Run::of(["probe", text(&file), "--lint"]);
+    assert_eq!(run.status, Some(1));
+    let shown = String::from_utf8(run.stdout).unwrap();
+    assert!(shown.contains("line 1: error: the text begins with a byte order mark (section 4.1)"), "{shown}");
+    assert!(run.stderr.contains("rules are broken"), "{}", run.stderr);
+}
+
+#[test]
+fn warnings_alone_are_no_failure() {
+    let (_dir, file) = scratch("all.m3u8");
+    std::fs::write(&file, "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9\nv.m3u8\n").unwrap();
+    let found = Run::of(["probe", text(&file), "--lint", "--json"]).succeeded().json();
+    assert_eq!(found["lint"][0]["rule"], "MissingCodecs");
+    assert_eq!((&found["lint"][0]["severity"], &found["lint"][0]["line"]), (&"warning".into(), &2.into()));
+}
+
+#[test]
+fn an_earlier_version_is_compared() {
+    let (dir, later) = scratch("later.m3u8");
+    let earlier = dir.path().join("earlier.m3u8");
+    let text_of = |uri: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{uri}\n");
+    std::fs::write(&later, text_of("b.ts")).unwrap();
+    std::fs::write(&earlier, text_of("a.ts")).unwrap();
+    let run = Run::of(["probe", text(&later), "--lint", "--before", text(&earlier), "--json"]);
+    assert_eq!(run.status, Some(1));
+    assert_eq!(run.json()["lint"][0]["rule"], "SegmentChanged");
+}
+
+#[test]
+fn all_playlists_of_a_presentation_are_looked_at() {
+    let found = Run::of(["probe", "demo", "--lint", "--json"]).json();
+    let playlists: std::collections::BTreeSet<String> =
+        found["lint"].as_array().unwrap().iter().map(|it| it["playlist"].to_string()).collect();
+    assert!(found["variants"].as_array().unwrap().len() >= playlists.len().saturating_sub(1), "{found}");
+    let errors: Vec<_> = found["lint"].as_array().unwrap().iter().filter(|it| it["severity"] == "error").collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }

@@ -38,10 +38,12 @@ fn a_hint_is_not_a_part() {
 #[test]
 fn quotes_end_where_they_end() {
     // Looking for names of attributes in all of a line, as one player does, finds one inside this URI.
-    let playlist = media(
-        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"q,BYTERANGE-START=7\"\n",
+    let playlist =
+        media("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"q,BYTERANGE-START=7\"\n");
+    assert_eq!(
+        (playlist.preload_hints[0].uri.as_str(), playlist.preload_hints[0].byte_start),
+        ("q,BYTERANGE-START=7", 0)
     );
-    assert_eq!((playlist.preload_hints[0].uri.as_str(), playlist.preload_hints[0].byte_start), ("q,BYTERANGE-START=7", 0));
 }
 
 #[test]
