@@ -102,6 +102,9 @@ pub use kithara_hls::hls_core::trace;
 pub mod options {
     pub use kithara_hls::hls_core::{
         BitRate,
+        selection::{
+            Caps, CodecSupport, HdcpCap, RangeCap, RenditionPreference, SubtitleMode, SubtitlePreference, same_language,
+        },
         session::{LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, VariantChoice},
     };
     pub use kithara_hls::{

@@ -3,7 +3,10 @@
 use kithara_decode::{DecodeError, DecodeOptions, PcmReader};
 use kithara_hls::{
     Hls, HlsError, HlsOptions, HlsParams,
-    hls_core::session::{MediaSelection, Track},
+    hls_core::{
+        selection::CodecSupport,
+        session::{MediaSelection, Track},
+    },
 };
 use kithara_stream::Feed;
 
@@ -13,7 +16,8 @@ use crate::player::{Player, Stream};
 #[derive(Debug, Default)]
 pub struct OpenParams {
     /// How a session plays, and what it may share with others. Its [`MediaSelection`] is always sound alone: the audio
-    /// rendition where there is one, so that no picture is downloaded that nobody decodes. Default: all defaults.
+    /// rendition where there is one, so that no picture is downloaded that nobody decodes; codecs for which there is no
+    /// decoder are left out unless [`Caps::codecs`](crate::options::Caps) says what there is. Default: all defaults.
     pub hls: HlsParams,
     /// What comes out, how much of it is decoded ahead, and where playback begins. Default: as the stream has it, half a
     /// second, at the beginning.
@@ -37,6 +41,31 @@ impl From<DecodeOptions> for OpenParams {
         Self { sound, ..Self::default() }
     }
 }
+
+/// Sound for which there is no decoder here, by its RFC 6381 names: Dolby, DTS, MPEG-H, USAC, IAMF. Variants that have
+/// nothing else are left out where there are others.
+const UNDECODABLE: [&str; 20] = [
+    "ac-3",
+    "ec-3",
+    "ac-4",
+    "mp4a.a5",
+    "mp4a.a6",
+    "mp4a.a9",
+    "mp4a.ae",
+    "mp4a.b2",
+    "dtsc",
+    "dtse",
+    "dtsh",
+    "dtsl",
+    "dtsx",
+    "mha1",
+    "mhm1",
+    "mhm2",
+    "mp4a.40.42",
+    "iamf",
+    "ec+3",
+    "mlpa",
+];
 
 /// Why a URL cannot be listened to.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -62,6 +91,10 @@ pub enum OpenError {
 pub async fn open(url: &str, params: impl Into<OpenParams>) -> Result<(Player, PcmReader), OpenError> {
     let OpenParams { mut hls, sound } = params.into();
     hls.options.playback.selection = MediaSelection::AudioOnly;
+    let codecs = &mut hls.options.playback.caps.codecs;
+    if *codecs == CodecSupport::All {
+        *codecs = CodecSupport::AllBut(UNDECODABLE.iter().map(ToString::to_string).collect());
+    }
     let session = Hls::session(url, hls)?;
     let feed = session.feed(Track::Main, sound.start).await?;
     let (sound, reader) = kithara_decode::Player::start(Feed::Units(Box::new(feed)), &sound)?;

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{play::PlayArgs, probe::ProbeArgs};
+use crate::{play::PlayArgs, probe::ProbeArgs, rendition::AudioArg};
 
 /// Plays HTTP Live Streams.
 ///
@@ -55,6 +55,10 @@ pub(crate) struct SaveArgs {
     /// Save the sound alone: the audio rendition where there is one, so that no video is downloaded
     #[arg(long)]
     pub(crate) audio_only: bool,
+
+    /// Save this audio rendition alone: its language, its name, or its number in `kithara probe`
+    #[arg(long, value_name = "LANGUAGE|NAME|N")]
+    pub(crate) audio: Option<AudioArg>,
 
     /// Keep what is downloaded in this folder, and take from it what is there already
     ///
@@ -209,6 +213,7 @@ Examples:
   kithara save https://example.com/master.m3u8 film.mp4 --variant worst
   kithara save https://example.com/master.m3u8 - | ffmpeg -i - -c copy film.mkv
   kithara save https://example.com/private.m3u8 talk.mp4 --header 'Authorization: Bearer TOKEN'
+  kithara save https://example.com/master.m3u8 ton.mp4 --audio de
   kithara save https://example.com/live.m3u8 radio.ts        (Ctrl-C ends the recording)
   kithara save https://example.com/master.m3u8 film.mp4 --json | tail -n 1 | jq .bytes
 

@@ -11,6 +11,7 @@ mod meter;
 mod output;
 mod play;
 mod probe;
+mod rendition;
 mod replay;
 mod requests;
 mod save;

@@ -85,7 +85,7 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
         () = interrupt.wait() => return Err(before(Failure::interrupted())),
     };
     let tally = tokio::spawn(tally::listen(player.events(), line.clone()));
-    setup::select_audio(&player, args).await.map_err(before)?;
+    setup::check_audio(&player, args).map_err(before)?;
     let performance = Performance::new(reader, sink, args.limit.map(|limit| limit.0), started);
     let stop = performance.stop_handle();
     let (done, ended) = oneshot::channel();

@@ -33,6 +33,7 @@ use crate::{
     interrupt::Interrupt,
     meter::Meter,
     output::Output,
+    rendition::AudioArg,
     requests,
     save::{
         progress::Progress,
@@ -91,6 +92,9 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
         () = interrupt.wait() => return Err(Failure::interrupted()),
     };
     let session = source.session().clone();
+    if let Some(audio) = &args.audio {
+        audio.check(&session.status()).map_err(cannot_save)?;
+    }
     let tally = tokio::spawn(tally::listen(session.events(), progress.clone()));
     let recording = Recording { source, output, interrupt, progress };
     let (mut recording, ended) = recording.run_where_it_is_cheapest().await?;
@@ -183,7 +187,11 @@ fn options(args: &SaveArgs) -> Result<HlsOptions, Failure> {
                 OnMissingArg::Fail => OnMissing::Fail,
                 OnMissingArg::Skip => OnMissing::Skip,
             },
-            selection: if args.audio_only { MediaSelection::AudioOnly } else { MediaSelection::All },
+            selection: match args.audio_only || args.audio.is_some() {
+                true => MediaSelection::AudioOnly,
+                false => MediaSelection::All,
+            },
+            audio: args.audio.as_ref().map(AudioArg::preference).unwrap_or_default(),
             variant,
             ..playback
         },

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::{
     args::{OnMissingArg, RequestArgs, VariantArg},
     play::encode::SampleFormat,
+    rendition::AudioArg,
 };
 
 /// Play a stream: its sound, decoded while it arrives
@@ -53,9 +54,9 @@ pub(crate) struct PlayArgs {
     #[arg(long, value_name = "WHICH")]
     pub(crate) variant: Option<PlayVariantArg>,
 
-    /// Which audio rendition: its language or its name
-    #[arg(long, value_name = "LANGUAGE|NAME")]
-    pub(crate) audio: Option<String>,
+    /// Which audio rendition: its language, its name, or its number in `kithara probe`
+    #[arg(long, value_name = "LANGUAGE|NAME|N")]
+    pub(crate) audio: Option<AudioArg>,
 
     /// Keep what is downloaded in this folder, and take from it what is there already [default: the user's cache folder]
     #[arg(long, value_name = "DIR")]

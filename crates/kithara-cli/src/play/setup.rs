@@ -5,10 +5,9 @@ use std::{env, fs::File, io::Write, path::PathBuf, sync::Arc, time::Duration};
 use kithara::{
     HlsError, HlsOptions, HlsParams, OpenParams, Player,
     abr::{AbrOptions, AbrStrategy},
-    event::Status,
     fetch::assets::{AssetStore, DiskOptions},
     options::{BitRate, OnMissing, PlaybackOptions, VariantChoice},
-    playlist::{RenditionId, RenditionKind, VariantId},
+    playlist::VariantId,
     sound::{DecodeOptions, Output, PcmSpec},
 };
 
@@ -21,6 +20,7 @@ use crate::{
         args::{OutputArg, PlayVariantArg},
         status_line::StatusLine,
     },
+    rendition::AudioArg,
     requests,
 };
 
@@ -93,7 +93,8 @@ fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {
         PlayVariantArg::Held(VariantArg::Rate(rate)) => (VariantChoice::Auto, AbrStrategy::Fixed(BitRate(rate))),
     };
     let mut request = requests::options(&args.request)?;
-    let mut playback = PlaybackOptions { variant, ..PlaybackOptions::default() };
+    let audio = args.audio.as_ref().map(AudioArg::preference).unwrap_or_default();
+    let mut playback = PlaybackOptions { variant, audio, ..PlaybackOptions::default() };
     playback.on_missing = match args.on_missing {
         OnMissingArg::Fail => OnMissing::Fail,
         OnMissingArg::Skip => OnMissing::Skip,
@@ -110,33 +111,10 @@ fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {
     Ok(HlsOptions { playback, abr, request, ..HlsOptions::default() })
 }
 
-/// Changes to the rendition that was asked for.
-pub(super) async fn select_audio(player: &Player, args: &PlayArgs) -> Result<(), Failure> {
-    let (Some(wanted), Some(session)) = (&args.audio, player.session()) else { return Ok(()) };
-    let status = session.status();
-    let found = find_audio(&status, wanted).ok_or_else(|| {
-        let offered: Vec<String> = status
-            .renditions
-            .iter()
-            .filter(|it| it.kind == RenditionKind::Audio)
-            .map(|it| {
-                it.language.as_ref().map_or_else(|| it.name.clone(), |language| format!("{} ({language})", it.name))
-            })
-            .collect();
-        let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
-        Failure::usage(format!("there is no audio rendition {wanted}; there are: {offered}"))
-    })?;
-    player.select_audio(found).await.map_err(Failure::from)
-}
-
-/// By name, else by language, of which the first part is enough.
-fn find_audio(status: &Status, wanted: &str) -> Option<RenditionId> {
-    let audio = || status.renditions.iter().filter(|rendition| rendition.kind == RenditionKind::Audio);
-    let speaks = |language: &str| {
-        let primary = language.split('-').next().unwrap_or(language);
-        language.eq_ignore_ascii_case(wanted) || primary.eq_ignore_ascii_case(wanted)
-    };
-    let named = audio().find(|rendition| rendition.name == wanted);
-    let spoken = || audio().find(|rendition| rendition.language.as_deref().is_some_and(speaks));
-    named.or_else(spoken).map(|rendition| rendition.id)
+/// That the rendition that was asked for is the one that plays.
+pub(super) fn check_audio(player: &Player, args: &PlayArgs) -> Result<(), Failure> {
+    match (&args.audio, player.session()) {
+        (Some(wanted), Some(session)) => wanted.check(&session.status()),
+        _ => Ok(()),
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use kithara::playlist::{Key, MediaPlaylist, MultivariantPlaylist, Playlist, PlaylistType, Segment};
+use kithara::playlist::{Key, MediaPlaylist, MultivariantPlaylist, Playlist, PlaylistType, Segment, Variant};
 
 /// Segments that are shown when not all are asked for.
 const FEW: usize = 20;
@@ -14,9 +14,24 @@ const FEW: usize = 20;
 /// Shows what a multivariant playlist offers.
 pub(super) fn multivariant(out: &mut impl Write, playlist: &MultivariantPlaylist, at: &str) -> io::Result<()> {
     writeln!(out, "multivariant playlist {at}, version {}", playlist.version.unwrap_or(1))?;
-    let mut variants = Table::new(&["variant", "bandwidth", "average", "size", "rate", "codecs", "audio", "URI"]);
-    for variant in &playlist.variants {
-        variants.row([
+    variants(out, "variant", &playlist.variants)?;
+    renditions(out, playlist)?;
+    variants(out, "I-frames", &playlist.iframe_variants)?;
+    if let Some(steering) = &playlist.content_steering {
+        let first = steering.pathway_id.as_deref().unwrap_or("of the client's choice");
+        writeln!(out, "steered by {}, first pathway {first}", steering.server_uri)?;
+    }
+    for data in &playlist.session_data {
+        writeln!(out, "session data {}", data.id)?;
+    }
+    Ok(())
+}
+
+fn variants(out: &mut impl Write, title: &'static str, variants: &[Variant]) -> io::Result<()> {
+    let columns = [title, "bandwidth", "average", "size", "rate", "codecs", "audio", "subtitles", "pathway", "URI"];
+    let mut table = Table::new(&columns);
+    for variant in variants {
+        table.row([
             text(variant.id),
             text(variant.bandwidth),
             maybe(variant.average_bandwidth),
@@ -24,32 +39,33 @@ pub(super) fn multivariant(out: &mut impl Write, playlist: &MultivariantPlaylist
             maybe(variant.frame_rate),
             maybe(variant.codecs.as_ref()),
             maybe(variant.audio.as_ref()),
+            maybe(variant.subtitles.as_ref()),
+            maybe(variant.pathway_id.as_ref()),
             text(&variant.uri),
         ]);
     }
-    variants.print(out)?;
-    let mut renditions = Table::new(&["rendition", "type", "group", "name", "language", "flags", "URI"]);
+    table.print(out)
+}
+
+fn renditions(out: &mut impl Write, playlist: &MultivariantPlaylist) -> io::Result<()> {
+    let columns = ["rendition", "type", "group", "name", "language", "channels", "flags", "characteristics", "URI"];
+    let mut table = Table::new(&columns);
     for rendition in &playlist.renditions {
         let flags =
             [(rendition.default, "default"), (rendition.autoselect, "autoselect"), (rendition.forced, "forced")];
-        renditions.row([
+        table.row([
             text(rendition.id),
             text(rendition.kind.as_str()),
             text(&rendition.group_id),
             text(&rendition.name),
             maybe(rendition.language.as_ref()),
+            maybe(rendition.channels.as_ref().map(|channels| channels.as_str())),
             flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect::<Vec<_>>().join(" "),
+            maybe(rendition.characteristics.as_ref().map(|all| all.as_str())),
             maybe(rendition.uri.as_ref()),
         ]);
     }
-    renditions.print(out)?;
-    if !playlist.iframe_variants.is_empty() {
-        writeln!(out, "{} variants of I-frames alone", playlist.iframe_variants.len())?;
-    }
-    for data in &playlist.session_data {
-        writeln!(out, "session data {}", data.id)?;
-    }
-    Ok(())
+    table.print(out)
 }
 
 /// Shows what a media playlist lists.

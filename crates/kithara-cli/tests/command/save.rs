@@ -152,3 +152,31 @@ fn an_existing_file_is_replaced_when_the_new_one_is_whole() {
     Run::of(["save", "demo", text(&out)]).succeeded();
     assert_eq!(std::fs::metadata(&out).unwrap().len(), expected_of("demo/128k/index.m3u8").0);
 }
+
+#[test]
+fn an_audio_rendition_is_saved_by_language_name_or_number() {
+    for (wanted, folder) in [("de", "audio_de"), ("Deutsch", "audio_de"), ("1", "audio_de"), ("eng", "audio_en")] {
+        let origin = serve(fixtures());
+        let (_dir, out) = scratch("out");
+        let url = origin.url("/av_clicks/master.m3u8");
+        let json = Run::of(["save", &url, text(&out), "--audio", wanted, "--json"]).succeeded().json();
+        let saved = std::fs::read(&out).unwrap();
+        let path = format!("av_clicks/{folder}/index.m3u8");
+        assert_eq!((saved.len() as u64, hash(&saved)), expected_of(&path), "{wanted}");
+        assert_eq!(json["variant"]["name"], if folder == "audio_de" { "Deutsch" } else { "English" });
+        let log = origin.log();
+        let foreign = |path: &str| path != "/av_clicks/master.m3u8" && !path.contains(folder);
+        assert!(log.iter().all(|request| !foreign(&request.path)), "{wanted}: nothing else is loaded: {log:?}");
+    }
+}
+
+#[test]
+fn an_audio_rendition_that_is_not_there_is_named_with_those_that_are() {
+    let origin = serve(fixtures());
+    let (dir, out) = scratch("out");
+    let run = Run::of(["save", &origin.url("/av_clicks/master.m3u8"), text(&out), "--audio", "fr"]);
+    assert_eq!(run.status, Some(2));
+    let told = &run.stderr;
+    assert!(told.contains("no audio rendition fr") && told.contains("1 Deutsch (de)"), "{told}");
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+}

@@ -43,6 +43,8 @@ pub enum CodecSupport {
     All,
     /// These, as prefixes of RFC 6381 names that end at a dot: `mp4a.40` covers `mp4a.40.2`, `avc1` all of H.264.
     Only(Vec<String>),
+    /// All but these: for a decoder that knows what it cannot do, and tries the rest.
+    AllBut(Vec<String>),
 }
 
 impl CodecSupport {
@@ -56,6 +58,7 @@ impl CodecSupport {
         match self {
             Self::All => true,
             Self::Only(prefixes) => prefixes.iter().any(covers),
+            Self::AllBut(prefixes) => !prefixes.iter().any(covers),
         }
     }
 }
@@ -162,5 +165,7 @@ mod tests {
             assert_eq!(support.supports(codec), want, "{codec}");
         }
         assert!(CodecSupport::All.supports("anything"));
+        let but = CodecSupport::AllBut(vec!["ac-3".into(), "mp4a.40.42".into()]);
+        assert!(but.supports("mp4a.40.2") && !but.supports("AC-3") && !but.supports("mp4a.40.42"));
     }
 }

@@ -40,6 +40,7 @@ impl Lineup {
     pub fn new(playlist: &MultivariantPlaylist, caps: &Caps, sound_only: bool, audio: &RenditionPreference) -> Self {
         let mut playable: Vec<&Variant> =
             playlist.variants.iter().filter(|variant| caps.allow(variant, sound_only)).collect();
+        with_rendition(&mut playable, playlist, audio);
         if !sound_only {
             one_range(&mut playable, caps);
             within_resolution(&mut playable, caps);
@@ -178,6 +179,17 @@ impl Family {
             ..variant.clone()
         };
         Self { stable_id: variant.stable_variant_id.clone(), what, groups }
+    }
+}
+
+/// Keeps the variants that come with the rendition that is wanted by its place, if any do.
+fn with_rendition(playable: &mut Vec<&Variant>, playlist: &MultivariantPlaylist, wanted: &RenditionPreference) {
+    let Some(rendition) = wanted.id.and_then(|id| playlist.renditions.iter().find(|it| it.id == id)) else { return };
+    let has = |variant: &Variant| {
+        rendition.kind == RenditionKind::Audio && variant.audio.as_deref() == Some(&*rendition.group_id)
+    };
+    if playable.iter().any(|variant| has(variant)) {
+        playable.retain(|variant| has(variant));
     }
 }
 
@@ -359,6 +371,21 @@ mod tests {
         let two = RenditionPreference { channels: Some(2), ..RenditionPreference::default() };
         let ladder = Lineup::new(&playlist(&lines), &Caps::default(), false, &two).ladder(".");
         assert_eq!(ladder, [0, 2, 4].map(VariantId), "a picture that has nothing else keeps its sound");
+    }
+
+    #[test]
+    fn a_rendition_that_is_wanted_by_its_place_brings_its_variants() {
+        let lines = [
+            "TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"e\",URI=\"u\"",
+            "TYPE=AUDIO,GROUP-ID=\"b\",NAME=\"e\",URI=\"w\"",
+            "BANDWIDTH=1,AUDIO=\"a\"",
+            "BANDWIDTH=2,AUDIO=\"b\"",
+        ];
+        for (id, want) in [(0, vec![VariantId(0)]), (1, vec![VariantId(1)]), (9, vec![VariantId(0), VariantId(1)])] {
+            let wanted =
+                RenditionPreference { id: Some(crate::playlist::RenditionId(id)), ..RenditionPreference::default() };
+            assert_eq!(Lineup::new(&playlist(&lines), &Caps::default(), true, &wanted).ladder("."), want);
+        }
     }
 
     #[test]

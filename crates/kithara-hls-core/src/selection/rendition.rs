@@ -5,16 +5,19 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::language::{LanguageMatch, match_language, same_language};
-use crate::playlist::{Channels, Characteristics, Rendition};
+use crate::playlist::{Channels, Characteristics, Rendition, RenditionId};
 
 /// What is wanted of a rendition. Everything is a wish: the nearest there is gets played.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RenditionPreference {
+    /// The rendition at this place of the playlist; goes before everything else. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<RenditionId>,
     /// Languages (BCP 47), the preferred first. `en` is met by `en-US`, and `en-US` by `en` where there is nothing
     /// nearer. Default: none, so DEFAULT and AUTOSELECT of the playlist decide.
     pub languages: Vec<String>,
-    /// NAME of the rendition; goes before everything else. Default: none.
+    /// NAME of the rendition, letter case aside; goes before what follows. Default: none.
     pub name: Option<String>,
     /// CHARACTERISTICS that are wanted, such as `public.accessibility.describes-video`. A rendition with others is taken
     /// only where there is no plainer one. Default: none.
@@ -26,7 +29,7 @@ pub struct RenditionPreference {
 
 /// The rendition to play of those `offered`, without another choice of the user.
 ///
-/// In this order: NAME, the languages wanted, characteristics wanted and no others, DEFAULT, AUTOSELECT, channels that
+/// In this order: the place in the playlist, NAME, the languages wanted, characteristics wanted and no others, DEFAULT, AUTOSELECT, channels that
 /// are understood, channels that fit, and the place in the playlist.
 pub fn choose<'a>(
     offered: impl IntoIterator<Item = &'a Rendition>,
@@ -36,6 +39,7 @@ pub fn choose<'a>(
         let named = wanted.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(&it.name));
         let (missing, excess) = characteristics(it, &wanted.characteristics);
         (
+            wanted.id != Some(it.id),
             !named,
             language_rank(it, &wanted.languages),
             (missing, excess),
