@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use kithara::playlist::{Key, MediaPlaylist, MultivariantPlaylist, Playlist, PlaylistType, Segment, Variant};
+use kithara::playlist::{
+    Channels, Characteristics, Key, MediaPlaylist, MultivariantPlaylist, Playlist, PlaylistType, Segment, Variant,
+};
 
 /// Segments that are shown when not all are asked for.
 const FEW: usize = 20;
@@ -59,9 +61,9 @@ fn renditions(out: &mut impl Write, playlist: &MultivariantPlaylist) -> io::Resu
             text(&rendition.group_id),
             text(&rendition.name),
             maybe(rendition.language.as_ref()),
-            maybe(rendition.channels.as_ref().map(|channels| channels.as_str())),
+            maybe(rendition.channels.as_ref().map(Channels::as_str)),
             flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect::<Vec<_>>().join(" "),
-            maybe(rendition.characteristics.as_ref().map(|all| all.as_str())),
+            maybe(rendition.characteristics.as_ref().map(Characteristics::as_str)),
             maybe(rendition.uri.as_ref()),
         ]);
     }
