@@ -105,6 +105,12 @@ impl AssetStore {
         }
     }
 
+    /// What the application calls `asset`; `None` where it never said, or that cannot be read.
+    #[must_use]
+    pub fn label(&self, asset: &AssetId) -> Option<String> {
+        self.medium.label(*asset)
+    }
+
     /// Calls `callback` with what happens to `asset` and to the store as a whole, until the subscription is dropped.
     ///
     /// Where the store is degraded already, that is told at once. Later it is called on whichever thread made it

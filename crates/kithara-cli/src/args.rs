@@ -4,11 +4,12 @@ use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{play::PlayArgs, probe::ProbeArgs, rendition::AudioArg};
+use crate::{cache::CacheArgs, play::PlayArgs, probe::ProbeArgs, rendition::AudioArg};
 
 /// Plays HTTP Live Streams.
 ///
-/// Plays streams, saves them as one file, shows what is in a playlist, and replays traces of sessions.
+/// Plays streams, saves them as one file, shows what is in a playlist, replays traces of sessions, and looks after the
+/// cache.
 #[derive(Debug, Parser)]
 #[command(name = "kithara", version, after_help = SHORT_EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Save(SaveArgs),
     Probe(ProbeArgs),
     Replay(ReplayArgs),
+    Cache(CacheArgs),
 }
 
 /// Save a stream as one file: all bytes of one variant, in order, decrypted
@@ -195,6 +197,8 @@ Examples:
       Its variants, renditions, segments, keys and durations.
   kithara save https://example.com/live.m3u8 out.ts --trace bug.trace; kithara replay bug.trace
       A bug report that can be replayed.
+  kithara cache ls
+      What is kept on disk.
 
 Exit status:
     0  done

@@ -4,6 +4,7 @@
 //! standard error and an exit status, so that everything a command holds is dropped before the process ends.
 
 mod args;
+mod cache;
 mod failure;
 mod interrupt;
 mod logging;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Save(args) => save::run(args, cli.verbose),
         Command::Probe(args) => probe::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Cache(args) => cache::run(args, cli.verbose),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -37,6 +37,7 @@ use crate::{
     segments::{Handed, Item},
     shelf::Shelf,
     sizes::size_of,
+    standing::Standing,
     trace_file::TraceFile,
     unit_task::UnitTask,
 };
@@ -104,6 +105,7 @@ struct Shelved {
 pub(crate) struct Parts {
     pub(crate) session: Session,
     pub(crate) requests: Requests,
+    pub(crate) standing: Standing,
     pub(crate) resolver: Option<(Arc<dyn UrlResolver>, Url)>,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) orders: mpsc::Receiver<Order>,
@@ -319,6 +321,7 @@ impl Driver {
     fn settle(&mut self) {
         // First of all the status: whoever an action wakes finds it as it is now.
         let status = self.parts.session.status();
+        self.parts.standing.follow(&status);
         self.parts.status.send_if_modified(|old| {
             let changed = *old != status;
             *old = status;

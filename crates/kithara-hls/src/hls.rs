@@ -32,6 +32,7 @@ use crate::{
     session::{HlsSession, Shared},
     shelf::Shelf,
     source::HlsSource,
+    standing::Standing,
     trace_file::TraceFile,
 };
 
@@ -90,6 +91,11 @@ impl Hls {
         };
         let driver = Driver::new(Parts {
             session: Session::new(url.clone(), deciding, now),
+            standing: Standing::new(
+                requests.lease(&url),
+                requests.fetcher.playback_gate(),
+                options.playback.buffer_goal,
+            ),
             requests,
             resolver: resolver.map(|resolver| (resolver, url.clone())),
             shelf,

@@ -53,6 +53,7 @@ mod session;
 mod shelf;
 mod sizes;
 mod source;
+mod standing;
 mod trace_file;
 mod unit_task;
 

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use kithara_fetch::{
     CacheUse, FetchRequest, Fetcher, Priority, WholeRequest,
-    assets::{AssetId, ResourceKey},
-    net::{Origin, append_query_raw},
+    assets::{AssetId, Lease, ResourceKey},
+    net::{Origin, RedactedUrl, append_query_raw},
 };
 use kithara_hls_core::steering::MAX_MANIFEST;
 use url::Url;
@@ -33,6 +33,18 @@ impl Requests {
         let opened = Origin::of(url).ok_or_else(|| HlsError::InvalidUrl("a URL without host".into()))?;
         let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
         Ok(Self { fetcher, options, asset, opened, cache })
+    }
+
+    /// Keeps what is stored of this stream while it plays, and names it for lists. On disk that opens a file.
+    pub(crate) fn lease(&self, url: &Url) -> Option<Lease> {
+        let store = self.fetcher.store().filter(|_| self.cache != CacheUse::Bypass)?;
+        let name = RedactedUrl::new(url).to_string();
+        if store.label(&self.asset).as_ref() != Some(&name)
+            && let Err(error) = store.set_label(&self.asset, &name)
+        {
+            tracing::debug!(%error, "the store cannot note how a stream is called");
+        }
+        Some(store.lease(&self.asset))
     }
 
     pub(crate) fn options(&self) -> &HlsOptions {

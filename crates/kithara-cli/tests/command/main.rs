@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
 
+mod cache;
 mod failures;
 mod interrupts;
 mod probe;

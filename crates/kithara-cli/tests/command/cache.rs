@@ -1,0 +1,118 @@
+//! What is kept on disk: listed, checked, made room in, removed.
+
+use std::path::Path;
+
+use crate::{Run, fixtures, scratch, serve, text};
+
+/// A cache with one stream in it, and the URL of that.
+fn filled(cache: &Path) -> String {
+    let origin = serve(fixtures());
+    let url = origin.url("/ts_aes/index.m3u8?token=SECRET");
+    let out = cache.with_file_name("out");
+    Run::of(["save", &url, text(&out), "--cache", text(cache)]).succeeded();
+    url
+}
+
+fn cache(dir: &Path, arguments: &[&str]) -> Run {
+    Run::of([&["cache", "--json", "--cache", text(dir)], arguments].concat())
+}
+
+fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn what_was_saved_is_listed_by_its_url_without_secrets() {
+    let (_dir, folder) = scratch("cache");
+    let url = filled(&folder);
+    let run = cache(&folder, &["ls"]).succeeded();
+    assert!(!String::from_utf8_lossy(&run.stdout).contains("SECRET"));
+    let (list, public) = (run.json(), url.split('?').next().unwrap());
+    assert_eq!(list["assets"].as_array().unwrap().len(), 1, "{list}");
+    assert!(list["assets"][0]["label"].as_str().unwrap().starts_with(public), "{list}");
+
+    let id = list["assets"][0]["id"].as_str().unwrap();
+    for name in [id, &id[..6], &url] {
+        let resources = cache(&folder, &["ls", name]).succeeded().json();
+        assert_eq!(resources["resources"].as_array().unwrap().len() as u64, list["assets"][0]["resources"]);
+    }
+    let shown = Run::of(["cache", "ls", "--cache", text(&folder)]).succeeded();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains(public) && shown.contains(id) && !shown.contains("SECRET"), "{shown}");
+}
+
+#[test]
+fn damage_is_found_removed_and_said() {
+    let (_dir, folder) = scratch("cache");
+    filled(&folder);
+    let good = cache(&folder, &["verify"]).succeeded().json();
+    assert!(good["good_bytes"].as_u64().unwrap() > 10_000 && good["bad_bytes"] == 0, "{good}");
+
+    let spans = files(&folder.join("v1/assets"));
+    let damaged = spans.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(damaged).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(damaged, bytes).unwrap();
+    let run = cache(&folder, &["verify"]);
+    assert_eq!(run.status, Some(7), "{run:?}");
+    let bad = run.json();
+    assert!(bad["bad_bytes"].as_u64().unwrap() > 0, "{bad}");
+    assert!(run.stderr.contains("bytes were not what was stored"), "{}", run.stderr);
+    assert!(!damaged.exists());
+    assert_eq!(cache(&folder, &["verify"]).succeeded().json()["bad_bytes"], 0);
+}
+
+#[test]
+fn room_is_made_as_told() {
+    let (_dir, folder) = scratch("cache");
+    filled(&folder);
+    let before = cache(&folder, &["ls"]).json()["bytes"].as_u64().unwrap();
+    let kept = cache(&folder, &["gc"]).succeeded().json();
+    assert_eq!((kept["removed"].as_u64(), kept["bytes"].as_u64()), (Some(0), Some(before)));
+    let made = cache(&folder, &["gc", "--quota", "20k"]).succeeded().json();
+    assert!(made["removed"].as_u64().unwrap() > 0 && made["bytes"].as_u64().unwrap() <= 20 << 10, "{made}");
+    let all = cache(&folder, &["gc", "--unused-for", "0s"]).succeeded().json();
+    assert_eq!(all["bytes"], 0, "{all}");
+}
+
+#[test]
+fn what_is_removed_is_gone_and_what_plays_stays() {
+    use kithara::fetch::assets::{AssetStore, DiskOptions};
+
+    let (_dir, folder) = scratch("cache");
+    let url = filled(&folder);
+    let asset = {
+        let store = AssetStore::open(&folder, DiskOptions::default()).unwrap();
+        let asset = store.assets()[0].id;
+        let _playing = store.lease(&asset);
+        let held = cache(&folder, &["rm", &url]);
+        assert_eq!(
+            (held.status, held.json()["kept"][0].as_str().map(str::to_owned)),
+            (Some(7), Some(asset.to_string()))
+        );
+        assert!(held.stderr.contains("end what plays it"), "{}", held.stderr);
+        asset
+    };
+    let removed = cache(&folder, &["rm", &asset.to_string()]).succeeded().json();
+    assert!(removed["removed"] == 1 && removed["freed_bytes"].as_u64().unwrap() > 10_000, "{removed}");
+    assert_eq!(files(&folder.join("v1/assets")), Vec::<std::path::PathBuf>::new());
+    assert_eq!(cache(&folder, &["rm", "--all"]).succeeded().json()["removed"], 0);
+}
+
+#[test]
+fn mistakes_are_explained_and_make_nothing() {
+    let (_dir, folder) = scratch("cache");
+    for arguments in [&["ls"][..], &["verify"], &["gc"], &["rm", "--all"]] {
+        let run = cache(&folder, arguments);
+        assert_eq!(run.status, Some(4), "{run:?}");
+        assert!(run.stderr.contains("there is no cache at"), "{}", run.stderr);
+    }
+    assert!(!folder.exists(), "to look makes no folder");
+    filled(&folder);
+    for name in ["zzz", "https://example.com/other.m3u8"] {
+        assert_eq!(cache(&folder, &["rm", name]).status, Some(4));
+    }
+    assert_eq!(cache(&folder, &["rm"]).status, Some(2));
+    assert_eq!(cache(&folder, &["gc", "--quota", "many"]).status, Some(2));
+}
