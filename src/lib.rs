@@ -108,7 +108,7 @@ pub mod options {
         session::{LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, VariantChoice},
     };
     pub use kithara_hls::{
-        CacheOptions, DeliveredKey, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions,
+        CacheOptions, DeliveredKey, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions, SealingKey,
         fetch::net::NetworkOptions,
     };
 }

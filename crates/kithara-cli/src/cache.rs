@@ -19,6 +19,7 @@ use kithara::fetch::assets::{
 use serde_json::{Value, json};
 use url::Url;
 
+pub(crate) use self::folder::default_folder;
 use self::quantity::{bytes, time};
 use crate::failure::{Class, Failure};
 

@@ -180,13 +180,29 @@ pub struct WholeRequest {
     /// The origin may send it gzip-coded; it is inflated under `max_len` and the client's ratio cap. For text. Default: no.
     pub gzip: bool,
     /// What to store instead of the bytes, for resources with secrets in them. Bytes that it changes are stored without validators,
-    /// since they are not what the origin has. Default: the bytes themselves.
+    /// since they are not what the origin has, and are never fresh: the origin is asked as long as there is one. Default: the bytes
+    /// themselves.
     pub store_as: Option<StoreAs>,
+    /// How the bytes are closed in the store, and opened again. What cannot be opened counts as not stored. Such a resource should
+    /// have a key in the store of its own, which nobody uses without the seal. Default: they are stored as they are.
+    pub seal: Option<Arc<dyn Seal>>,
+    /// Whether it is stored although the origin marks it `no-store`, as with [`FetchOptions::keep_no_store`](crate::FetchOptions).
+    /// Default: no.
+    pub keep_no_store: bool,
+}
+
+/// Makes bytes unreadable in the store for whoever has not the same secret.
+pub trait Seal: Send + Sync {
+    /// What to store of `bytes`; `None` where they cannot be sealed, and then nothing is stored.
+    fn seal(&self, bytes: &[u8]) -> Option<Bytes>;
+
+    /// The bytes that were sealed; `None` where `stored` is not what [`Seal::seal`] made with the same secret.
+    fn open(&self, stored: &[u8]) -> Option<Bytes>;
 }
 
 impl From<FetchRequest> for WholeRequest {
     fn from(request: FetchRequest) -> Self {
-        Self { request, unless: None, gzip: false, store_as: None }
+        Self { request, unless: None, gzip: false, store_as: None, seal: None, keep_no_store: false }
     }
 }
 
@@ -196,6 +212,7 @@ impl fmt::Debug for WholeRequest {
             .field("request", &self.request)
             .field("unless", &self.unless)
             .field("gzip", &self.gzip)
+            .field("sealed", &self.seal.is_some())
             .finish_non_exhaustive()
     }
 }

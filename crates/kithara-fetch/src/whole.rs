@@ -164,11 +164,32 @@ impl<'a> Errand<'a> {
             return (None, None);
         };
         match resource.read() {
-            Ok(stored) => (stored, None),
+            Ok(stored) => (stored.and_then(|(bytes, meta)| Some((self.opened(bytes)?, meta))), None),
             Err(error) => {
                 tracing::debug!(%error, "the store cannot be read");
                 (None, Some(error))
             }
+        }
+    }
+
+    /// What was sealed, or what never was.
+    fn opened(&self, bytes: Bytes) -> Option<Bytes> {
+        let Some(seal) = &self.request.seal else { return Some(bytes) };
+        let opened = seal.open(&bytes);
+        if opened.is_none() {
+            tracing::debug!("what is stored was sealed with another secret");
+        }
+        opened
+    }
+
+    /// Hands bytes over to the store. Nobody waits for it, and what keeps the store from writing is the store's own event.
+    fn put(&self, resource: &AtomicResource, bytes: &Bytes, meta: &Meta) {
+        match &self.request.seal {
+            None => drop(resource.write(bytes, meta)),
+            Some(seal) => match seal.seal(bytes) {
+                Some(sealed) => drop(resource.write(&sealed, meta)),
+                None => tracing::debug!("a resource cannot be sealed, and is not stored"),
+            },
         }
     }
 
@@ -209,19 +230,18 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// Stores what was brought, if it may be stored. Nobody waits for it.
+    /// Stores what was brought, if it may be stored.
     fn keep(&self, bytes: &Bytes, head: &kithara_net::Head) {
-        let allowed = !head.no_store || self.shared.options.keep_no_store;
+        let allowed = !head.no_store || self.shared.options.keep_no_store || self.request.keep_no_store;
         let Some(resource) = self.resource.as_ref().filter(|_| self.request.request.cache.writes() && allowed) else {
             return;
         };
         let mut meta = meta_of(head, &self.shared.options.clock);
         let kept = self.request.store_as.as_ref().map_or_else(|| bytes.clone(), |store_as| store_as(bytes));
         if kept != *bytes {
-            meta.validators = kithara_assets::Validators::default();
+            (meta.validators, meta.fresh_until) = (kithara_assets::Validators::default(), None);
         }
-        // What keeps the store from writing is the store's own event.
-        drop(resource.write(&kept, &meta));
+        self.put(resource, &kept, &meta);
     }
 
     /// The stored bytes, right as of now, and fresh for as long as the origin says today.
@@ -230,7 +250,7 @@ impl<'a> Errand<'a> {
         let writable = self.resource.as_ref().filter(|_| self.request.request.cache.writes());
         if let Some(resource) = writable.filter(|_| renewed.is_fresh(self.shared.options.clock.now())) {
             (meta.stored_at, meta.fresh_until) = (renewed.stored_at, renewed.fresh_until);
-            drop(resource.write(&bytes, &meta));
+            self.put(resource, &bytes, &meta);
         }
         let len = Some(bytes.len() as u64);
         let stored = Head::of_store(&meta, &self.request.request.url, len);

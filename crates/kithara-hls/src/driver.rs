@@ -14,7 +14,7 @@ use kithara_fetch::{Ask, AskReason, FetchError, UrlResolver, net::RedactedUrl, r
 use kithara_hls_core::{
     session::{
         Action, Command, Delivered, Demand, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId,
-        PlaylistId, PlaylistText, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
+        KeyRequest, PlaylistId, PlaylistText, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
     },
     time::{MediaTime, Now, Tick, WallTime},
 };
@@ -31,7 +31,8 @@ use crate::{
     HlsEvent,
     delivery::Slot,
     error::HlsError,
-    keys::{KeyBytes, KeyManager, fetch_key},
+    keys::{KeyBytes, KeyManager, KeyState, fetch_key},
+    options::KeyCache,
     playlists::{Known, load_playlist},
     requests::Requests,
     segments::{Handed, Item},
@@ -319,6 +320,9 @@ impl Driver {
 
     /// Carries out and tells whatever follows from the last input.
     fn settle(&mut self) {
+        if matches!(self.parts.requests.options().key.cache, KeyCache::Never) {
+            self.keys.wipe_unused();
+        }
         // First of all the status: whoever an action wakes finds it as it is now.
         let status = self.parts.session.status();
         self.parts.standing.follow(&status);
@@ -350,14 +354,7 @@ impl Driver {
                     cancel.cancel();
                 }
             }
-            Action::FetchKey { key, request } => {
-                self.keys.asked(key);
-                let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
-                self.spawn(self.parts.cancel.clone(), async move {
-                    let result = fetch_key(requests, request).await;
-                    let _ = reports.send(Report::Key { key, result }).await;
-                });
-            }
+            Action::FetchKey { key, request } => self.fetch_key(key, request),
             Action::Place { media, unit, offset } => shelf.place(media, unit, offset),
             Action::Length { media, len } => shelf.set_len(media, len),
             Action::Attach { reader, media } => shelf.attach(reader, media),
@@ -397,18 +394,38 @@ impl Driver {
         });
     }
 
+    fn fetch_key(&mut self, key: KeyId, request: KeyRequest) {
+        self.keys.asked(key, &request);
+        let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        self.spawn(self.parts.cancel.clone(), async move {
+            let result = fetch_key(requests, request).await;
+            let _ = reports.send(Report::Key { key, result }).await;
+        });
+    }
+
+    /// Where a unit waits for its key, which is asked for again where it was wiped.
+    fn wait_for_key(&mut self, request: &UnitRequest) -> Option<watch::Receiver<KeyState>> {
+        let key = request.encryption?.key;
+        if let Some(again) = self.keys.recall(key) {
+            self.fetch_key(key, again);
+        }
+        Some(self.keys.wait_for(key))
+    }
+
     fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
         let shelved = self.shelved.entry(unit).or_insert_with(Shelved::new);
         self.parts.shelf.put(unit, shelved.body.clone());
+        let body = shelved.body.clone();
+        let (slot, container) = (Arc::clone(&shelved.slot), shelved.container.clone());
         let task = UnitTask {
             fetch,
             unit,
-            key: request.encryption.map(|encryption| self.keys.wait_for(encryption.key)),
+            key: self.wait_for_key(&request),
             request,
             requests: self.parts.requests.clone(),
-            slot: Arc::clone(&shelved.slot),
-            body: shelved.body.clone(),
-            container: shelved.container.clone(),
+            slot,
+            body,
+            container,
             shelf: Arc::clone(&self.parts.shelf),
             reports: self.reports.clone(),
         };
@@ -419,7 +436,7 @@ impl Driver {
     }
 
     fn size(&mut self, fetch: FetchId, request: UnitRequest) {
-        let key = request.encryption.map(|encryption| self.keys.wait_for(encryption.key));
+        let key = self.wait_for_key(&request);
         let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
         let cancel = self.parts.cancel.child_token();
         self.running.insert(fetch, cancel.clone());

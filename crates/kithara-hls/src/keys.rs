@@ -31,6 +31,10 @@ pub(crate) type KeyState = Option<Result<KeyBytes, HlsError>>;
 #[derive(Debug, Default)]
 pub(crate) struct KeyManager {
     keys: HashMap<KeyId, watch::Sender<KeyState>>,
+    /// Keys that were had and wiped, with how to come by them again.
+    wiped: HashMap<KeyId, KeyRequest>,
+    /// How each key was asked for.
+    asked: HashMap<KeyId, KeyRequest>,
 }
 
 impl KeyManager {
@@ -39,8 +43,26 @@ impl KeyManager {
         self.keys.entry(key).or_insert_with(|| watch::Sender::new(None)).subscribe()
     }
 
+    /// Wipes keys that nobody needs at present.
+    pub(crate) fn wipe_unused(&mut self) {
+        for (key, state) in &self.keys {
+            let is_idle = state.receiver_count() == 0 && matches!(&*state.borrow(), Some(Ok(_)));
+            if is_idle && let Some(request) = self.asked.get(key) {
+                state.send_replace(None);
+                self.wiped.insert(*key, request.clone());
+            }
+        }
+    }
+
+    /// How to ask again for a key that was wiped and is needed; once.
+    pub(crate) fn recall(&mut self, key: KeyId) -> Option<KeyRequest> {
+        self.wiped.remove(&key)
+    }
+
     /// A key is asked for, again perhaps.
-    pub(crate) fn asked(&mut self, key: KeyId) {
+    pub(crate) fn asked(&mut self, key: KeyId, request: &KeyRequest) {
+        self.wiped.remove(&key);
+        self.asked.insert(key, request.clone());
         self.keys.entry(key).or_insert_with(|| watch::Sender::new(None)).send_replace(None);
     }
 

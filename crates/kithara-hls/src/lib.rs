@@ -48,6 +48,7 @@ mod keys;
 mod options;
 mod playlists;
 mod requests;
+mod seal;
 mod segments;
 mod session;
 mod shelf;
@@ -56,6 +57,7 @@ mod source;
 mod standing;
 mod trace_file;
 mod unit_task;
+mod unsigned;
 
 pub use error::{HlsError, HlsResult, StorageError};
 pub use feed::HlsFeed;
@@ -63,6 +65,7 @@ pub use hls::Hls;
 pub use options::{
     CacheOptions, DeliveredKey, HlsOptions, HlsParams, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions,
 };
+pub use seal::SealingKey;
 pub use segments::{MediaSegment, Segments};
 pub use session::HlsSession;
 pub use source::HlsSource;

@@ -20,7 +20,7 @@ use kithara_hls_core::{
 };
 use url::Url;
 
-use crate::error::HlsError;
+use crate::{error::HlsError, seal::SealingKey};
 
 /// How a session plays. Values, not handles: what is shared between sessions is in [`HlsParams`].
 #[derive(Clone, Debug, Default)]
@@ -143,14 +143,19 @@ impl fmt::Debug for KeyOptions {
 }
 
 /// Where keys are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum KeyCache {
+    /// Nowhere: wiped as soon as no unit under way needs it, and asked for again when one does.
+    Never,
     /// In the session's memory while it lasts, wiped when it ends.
     #[default]
     Memory,
-    /// In the store as well, as delivered: whoever can read the store can decrypt what is in it.
+    /// In the store as well, as delivered, also where the server says `no-store`: whoever can read the store can decrypt
+    /// what is in it. A stored key is used while it is fresh, and confirmed by the server afterwards.
     Disk,
+    /// As `Disk`, and sealed: only who has this secret can use what is stored.
+    Sealed(SealingKey),
 }
 
 /// Makes a key from what a key server delivers: unwraps it, derives it, checks it.

@@ -2,15 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use kithara_fetch::{
-    CacheUse, FetchRequest, Fetcher, Priority, WholeRequest,
+    CacheUse, FetchRequest, Fetcher, Priority, Seal, WholeRequest,
     assets::{AssetId, Lease, ResourceKey},
     net::{Origin, RedactedUrl, append_query_raw},
 };
 use kithara_hls_core::steering::MAX_MANIFEST;
 use url::Url;
 
-use crate::{error::HlsError, options::HlsOptions};
+use crate::{
+    error::HlsError,
+    options::{HlsOptions, KeyCache},
+    seal::Sealed,
+    unsigned::unsigned,
+};
 
 /// Largest playlist, in bytes.
 pub(crate) const MAX_PLAYLIST: u64 = 16 << 20;
@@ -69,7 +75,9 @@ impl Requests {
             cache: if again && self.cache == CacheUse::ReadWrite { CacheUse::WriteOnly } else { self.cache },
             ..request
         };
-        WholeRequest { gzip: true, ..WholeRequest::from(request) }
+        let identity = self.options.cache.identity.clone();
+        let store_as = Arc::new(move |playlist: &Bytes| unsigned(playlist, &identity));
+        WholeRequest { gzip: true, store_as: Some(store_as), ..WholeRequest::from(request) }
     }
 
     /// What a steering server says: never from the store, and nothing to wait long for.
@@ -93,14 +101,23 @@ impl Requests {
         if let Some(origin) = Origin::of(url).filter(|_| !key.headers.is_empty()) {
             request.headers.push((origin, key.headers.clone()));
         }
-        let stored = key.cache == crate::options::KeyCache::Disk;
-        WholeRequest::from(FetchRequest {
-            class: Priority::Demand,
-            max_len: MAX_KEY,
-            cache: if stored { self.cache } else { CacheUse::Bypass },
-            deadline: Some(self.options.request.deadline),
-            ..request
-        })
+        request.class = Priority::Demand;
+        request.max_len = MAX_KEY;
+        request.deadline = Some(self.options.request.deadline);
+        let seal = match &key.cache {
+            KeyCache::Never | KeyCache::Memory => {
+                return WholeRequest::from(FetchRequest { cache: CacheUse::Bypass, ..request });
+            }
+            KeyCache::Disk => None,
+            KeyCache::Sealed(secret) => {
+                let place = format!("sealed {}", self.options.cache.identity.canonical(url));
+                // Beside the key in the clear that another session may have stored.
+                request.key = Some(ResourceKey::named(self.asset, &place));
+                Some(Arc::new(Sealed::new(secret, place)) as Arc<dyn Seal>)
+            }
+        };
+        // The application decided that it is kept.
+        WholeRequest { seal, keep_no_store: true, ..WholeRequest::from(request) }
     }
 
     fn base(&self, url: &Url, query: Option<&str>) -> FetchRequest {

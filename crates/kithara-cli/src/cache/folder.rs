@@ -11,9 +11,8 @@ use crate::failure::{Class, Failure};
 pub(super) fn existing(named: Option<&Path>) -> Result<PathBuf, Failure> {
     let dir = match named {
         Some(dir) => dir.to_path_buf(),
-        None => {
-            default().ok_or_else(|| Failure::usage("the system names no folder for caches: give one with --cache"))?
-        }
+        None => default_folder()
+            .ok_or_else(|| Failure::usage("the system names no folder for caches: give one with --cache"))?,
     };
     // Opening would make it; whoever only looks makes nothing.
     if dir.join("v1").is_dir() {
@@ -24,7 +23,7 @@ pub(super) fn existing(named: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 /// `kithara` in the user's folder for caches.
-fn default() -> Option<PathBuf> {
+pub(crate) fn default_folder() -> Option<PathBuf> {
     let from = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = if cfg!(windows) {
         from("LOCALAPPDATA")

@@ -1,6 +1,6 @@
 //! What the command line says, as the library takes it.
 
-use std::{env, fs::File, io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::File, io::Write, sync::Arc, time::Duration};
 
 use kithara::{
     HlsError, HlsOptions, HlsParams, OpenParams, Player,
@@ -13,6 +13,7 @@ use kithara::{
 
 use crate::{
     args::{OnMissingArg, VariantArg},
+    cache::default_folder,
     failure::Failure,
     meter::Meter,
     play::{
@@ -63,23 +64,10 @@ fn store(args: &PlayArgs, line: &StatusLine, is_demo: bool) -> Result<Option<Ass
         let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
         return AssetStore::open(dir, DiskOptions::default()).map(Some).map_err(cannot);
     }
-    let Some(dir) = cache_dir().filter(|_| !is_demo) else { return Ok(None) };
+    let Some(dir) = default_folder().filter(|_| !is_demo) else { return Ok(None) };
     // A cache that nobody asked for does not keep anybody from listening.
     let opened = AssetStore::open(&dir, DiskOptions::default());
     Ok(opened.inspect_err(|error| line.note(&format!("playing without a cache: {}: {error}", dir.display()))).ok())
-}
-
-/// Where programs of this system keep what they can fetch again.
-fn cache_dir() -> Option<PathBuf> {
-    let var = |name| env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
-    let base = if cfg!(windows) {
-        var("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        var("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")))
-    };
-    base.map(|base| base.join("kithara"))
 }
 
 fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use kithara_assets::{AssetStore, Clock, UnixMillis};
 use kithara_fetch::{
-    Ask, AskReason, CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Located, Provider, Resolution, UrlResolver,
-    Whole, WholeRequest,
+    Ask, AskReason, CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Located, Provider, Resolution, Seal,
+    UrlResolver, Whole, WholeRequest,
 };
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 
@@ -122,7 +122,8 @@ async fn what_may_not_be_stored_is_not() {
 #[tokio::test(start_paused = true)]
 async fn secrets_are_taken_out_before_storing_and_such_bytes_are_never_confirmed() {
     let Stores { store, .. } = &memory_store();
-    let world = world([Reply::resource("seg.ts?token=secret")], store, &Hands::default());
+    let fresh = Reply::resource("seg.ts?token=secret").header("cache-control", "max-age=60");
+    let world = world([fresh], store, &Hands::default());
     let request = |cache| WholeRequest {
         store_as: Some(Arc::new(|_: &Bytes| Bytes::from_static(b"seg.ts"))),
         ..FetchRequest { cache, ..request() }.into()
@@ -131,6 +132,44 @@ async fn secrets_are_taken_out_before_storing_and_such_bytes_are_never_confirmed
     check(&whole(&world, request(CacheUse::StoredFirst)).await, Provider::Store, "seg.ts");
     check(&whole(&world, request(CacheUse::ReadWrite)).await, Provider::Network, "seg.ts?token=secret");
     assert!(world.origin.requests().iter().all(|sent| sent.header("if-none-match").is_none()));
+}
+
+/// Turns every bit, and remembers with which number.
+struct Turned(u8);
+
+impl Seal for Turned {
+    fn seal(&self, bytes: &[u8]) -> Option<Bytes> {
+        Some(std::iter::once(self.0).chain(bytes.iter().map(|byte| !byte)).collect())
+    }
+
+    fn open(&self, stored: &[u8]) -> Option<Bytes> {
+        let (first, rest) = stored.split_first()?;
+        (*first == self.0).then(|| rest.iter().map(|byte| !byte).collect())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sealed_is_read_with_the_same_secret_only() {
+    for Stores { store, .. } in &both_stores() {
+        let hands = Hands::default();
+        let secret = Reply::resource(DIGITS).header("cache-control", "no-store");
+        let world = world([secret.clone(), secret.clone(), Reply::status(304), secret], store, &hands);
+        let request =
+            |number| WholeRequest { seal: Some(Arc::new(Turned(number))), keep_no_store: true, ..request().into() };
+        check(&whole(&world, request(1)).await, Provider::Network, DIGITS);
+        settle(store).await;
+        let (stored, _) = store.atomic(&key_of(URL)).read().unwrap().unwrap();
+        assert!(!stored.windows(4).any(|window| window == b"3456"), "not readable");
+        check(&whole(&world, request(2)).await, Provider::Network, DIGITS);
+        settle(store).await;
+        check(&whole(&world, request(2)).await, Provider::Confirmed, DIGITS);
+        settle(store).await;
+        let offline =
+            WholeRequest { request: FetchRequest { cache: CacheUse::OfflineOnly, ..self::request() }, ..request(2) };
+        check(&whole(&world, offline.clone()).await, Provider::Store, DIGITS);
+        let other = WholeRequest { seal: Some(Arc::new(Turned(3))), ..offline };
+        assert_eq!(world.fetcher.fetch_whole(other).await.unwrap_err().kind(), FetchErrorKind::OfflineMiss);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,13 +84,30 @@ impl Redactor {
     }
 
     fn tag(&self, tag: &str, clean: &mut String) {
+        let defines = tag.starts_with("#EXT-X-DEFINE:");
+        let mut before = "";
         for (idx, piece) in tag.split('"').enumerate() {
             if idx > 0 {
                 clean.push('"');
             }
             // Between the first and second quotation mark, the third and fourth, ...
             let quoted = idx % 2 == 1;
-            clean.push_str(&if quoted { self.reference(piece) } else { piece.to_owned() });
+            clean.push_str(&match quoted {
+                true if defines && before.ends_with("VALUE=") => self.value(piece),
+                true => self.reference(piece),
+                false => piece.to_owned(),
+            });
+            before = piece;
+        }
+    }
+
+    /// The value of a variable: a URI or a part of one, whose query may be all of it. A single word may be a signature
+    /// as well as anything else.
+    fn value(&self, text: &str) -> String {
+        match text {
+            uri if uri.contains(['/', '?']) => self.reference(uri),
+            query if query.contains('=') => self.query(query),
+            word => self.hash(word),
         }
     }
 
@@ -190,6 +207,9 @@ mod tests {
         check("/s/Zk3jQ9x0aB7cD1eF/1700000000/seg_0001.ts\n", &["Zk3jQ9x0aB7cD1eF"], &["seg_0001.ts"]);
         check("#EXT-X-KEY:METHOD=AES-128,URI=\"key.bin?token=hunter2\"\n", &["hunter2"], &["key.bin?token=~"]);
         check("# made for alice\n", &["alice"], &["#"]);
+        check("#EXT-X-DEFINE:NAME=\"t\",VALUE=\"hunter\"\n", &["hunter"], &["NAME=\"t\",VALUE=\"~"]);
+        check("#EXT-X-DEFINE:NAME=\"q\",VALUE=\"sig=hunter&v=1\"\n", &["hunter"], &["VALUE=\"sig=~"]);
+        check("#EXT-X-DEFINE:NAME=\"p\",VALUE=\"https://a:b@h/x\"\n", &["a:b"], &["VALUE=\"https://h/x"]);
     }
 
     #[test]

@@ -1,0 +1,274 @@
+//! What a session leaves in the store, in logs and in traces, and what it takes from the store again.
+
+mod support;
+
+use std::{
+    io::{self, Write},
+    ops::Range,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use kithara_hls::{
+    HlsOptions, HlsParams, KeyCache, SealingKey,
+    fetch::{
+        FetchOptions, Fetcher,
+        assets::{AssetStore, DiskOptions},
+        net::Client,
+    },
+};
+use kithara_origin::{At, Fault, Origin, Response, Rule};
+use support::{asked, assert_exact, file, fixtures, open, playlist, quick, read_all, serve, truth, try_open};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+fn store(dir: &Path) -> AssetStore {
+    let options = DiskOptions { free_space: 0, ..DiskOptions::default() };
+    AssetStore::open(dir, options).expect("the folder can be written")
+}
+
+fn with_keys(cache: KeyCache) -> HlsOptions {
+    let mut options = quick();
+    options.key.cache = cache;
+    options
+}
+
+/// Reads the whole stream through a store of its own handle, which is closed afterwards.
+async fn play(url: &str, options: HlsOptions, dir: &Path) {
+    let source = open(url, HlsParams { store: Some(store(dir)), ..HlsParams::from(options) }).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aes"), "the stream");
+    source.session().close().await;
+}
+
+/// All files below a folder.
+fn files(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let read = |path: std::path::PathBuf| match path.is_dir() {
+        true => files(&path),
+        false => vec![(path.clone(), std::fs::read(&path).expect("a file"))],
+    };
+    entries.flat_map(read).collect()
+}
+
+fn holds(dir: &Path, secret: &[u8]) -> bool {
+    files(dir).iter().any(|(_, bytes)| bytes.windows(secret.len()).any(|window| window == secret))
+}
+
+/// Requests for the key of `ts_aes`, by status, while the stream is played twice over one folder.
+async fn key_requests(first: KeyCache, second: KeyCache, dir: &Path) -> (Origin, Vec<u16>) {
+    let origin = serve(fixtures());
+    for cache in [first, second] {
+        play(&playlist(&origin, "ts_aes"), with_keys(cache), dir).await;
+    }
+    let log = origin.requests_of("/ts_aes/key.bin");
+    (origin, log.iter().map(|request| request.status).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_kept_as_the_policy_says() {
+    let key = file("ts_aes/key.bin");
+    let sealed = |secret| KeyCache::Sealed(SealingKey::new([secret; 32]));
+    let table = [
+        ("memory", KeyCache::Memory, KeyCache::Memory, false, vec![200, 200]),
+        ("disk", KeyCache::Disk, KeyCache::Disk, true, vec![200, 304]),
+        ("sealed", sealed(1), sealed(1), false, vec![200, 304]),
+        ("sealed with another secret", sealed(1), sealed(2), false, vec![200, 200]),
+        ("sealed, then in the clear", sealed(1), KeyCache::Disk, true, vec![200, 200]),
+    ];
+    for (name, first, second, is_readable, statuses) in table {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (_origin, asked) = key_requests(first, second, dir.path()).await;
+        assert_eq!((asked, holds(dir.path(), &key)), (statuses, is_readable), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_never_kept_is_asked_for_again_when_it_is_needed() {
+    let origin = serve(fixtures());
+    let mut options = with_keys(KeyCache::Never);
+    options.playback.parallel_fetches = 1;
+    // A buffer of less than a segment: between two units nothing is under way.
+    options.playback.buffer_bytes = 1;
+    let source = open(&playlist(&origin, "ts_aes"), options).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aes"), "the stream");
+    let keys = origin.requests_of("/ts_aes/key.bin").len();
+    let dir = tempfile::tempdir().expect("a folder");
+    play(&playlist(&origin, "ts_aes"), with_keys(KeyCache::Never), dir.path()).await;
+    assert!(!holds(dir.path(), &file("ts_aes/key.bin")));
+    assert!((2..=6).contains(&keys), "{keys}: more than one, and no more than one for each segment");
+}
+
+/// Keeps all that is logged.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    fn text(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A stream whose every URI is signed.
+fn signed() -> Origin {
+    let text = String::from_utf8(file("ts_aes/index.m3u8")).expect("UTF-8");
+    let text = text.replace(".ts", ".ts?md5=SEGMENT-SECRET&v=1").replace("key.bin", "key.bin?token=KEY-SECRET");
+    let text =
+        text.replace("#EXT-X-VERSION:3", "#EXT-X-VERSION:8\n#EXT-X-DEFINE:NAME=\"md5\",VALUE=\"VARIABLE-SECRET\"");
+    let fresh = Response::new(200).with_header("cache-control", "max-age=1000").with_body(text);
+    let site = fixtures().route("/ts_aes/index.m3u8", move |_| fresh.clone());
+    serve(site.rule(Rule::on("/ts_aes/seg8.ts").nth(1).then(Response::new(503))))
+}
+
+const SECRETS: [&str; 9] = [
+    "SEGMENT-SECRET",
+    "KEY-SECRET",
+    "VARIABLE-SECRET",
+    "OPENED-SECRET",
+    "USER-SECRET",
+    "PASSWORD-SECRET",
+    "HEADER-SECRET",
+    "QUERY-SECRET",
+    "KEYHEADER-SECRET",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_secret_is_in_anything_that_was_written() {
+    let log = Page::default();
+    let writer = log.clone();
+    // For the whole process, since sessions run on threads of their own; the other tests here write to it, too.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_writer(move || writer.clone())
+        .try_init();
+    let (origin, trace, dir) = (signed(), Page::default(), tempfile::tempdir().expect("a folder"));
+    let url = origin.url("/ts_aes/index.m3u8?token=OPENED-SECRET");
+    let url = url.replace("http://", "http://USER-SECRET:PASSWORD-SECRET@");
+    let mut options = with_keys(KeyCache::Sealed(SealingKey::new([7; 32])));
+    options.request = options.request.with_header("X-Account", "HEADER-SECRET").expect("a header");
+    options.request.query = Some("sig=QUERY-SECRET".to_owned());
+    options.key.headers.insert("x-key", "KEYHEADER-SECRET".parse().expect("a header"));
+    let mut told = format!("{options:?}");
+
+    let store = store(dir.path());
+    let params =
+        HlsParams { store: Some(store.clone()), trace: Some(Box::new(trace.clone())), ..HlsParams::from(options) };
+    told += &format!("{params:?}");
+    let source = try_open(&url, params).await.expect("it opens");
+    let mut events = source.session().events();
+    assert_exact(&read_all(&source).await, &truth("ts_aes"), "the stream");
+    told += &format!("{source:?} {:?} {:?}", source.session(), store.assets());
+    source.session().close().await;
+    while let Ok(event) = events.recv().await {
+        told += &format!("{event} {event:?}\n");
+    }
+    drop((source, store));
+
+    let sent = origin.log();
+    assert!(sent.iter().any(|request| request.target.contains("QUERY-SECRET")), "and yet they were sent");
+    assert!(sent.iter().any(|request| request.header("x-key") == Some("KEYHEADER-SECRET")));
+    let mut written = files(dir.path());
+    assert!(written.len() > 7, "the store has the stream");
+    written.push(("the log".into(), log.text()));
+    written.push(("the trace".into(), trace.text()));
+    written.push(("events and Debug".into(), told.into_bytes()));
+    let key = file("ts_aes/key.bin");
+    for (place, bytes) in &written {
+        assert!(!bytes.is_empty() || place.starts_with(dir.path()), "{place:?} was written");
+        for secret in SECRETS.iter().map(|secret| secret.as_bytes()).chain([key.as_slice()]) {
+            let found = bytes.windows(secret.len()).any(|window| window == secret);
+            assert!(!found, "{} in {place:?}", String::from_utf8_lossy(secret));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_playlist_stored_without_its_signatures_is_no_playlist_to_play_from() {
+    let (origin, dir) = (signed(), tempfile::tempdir().expect("a folder"));
+    for token in ["first", "second"] {
+        play(&origin.url(&format!("/ts_aes/index.m3u8?token={token}")), quick(), dir.path()).await;
+    }
+    assert_eq!(origin.requests_of("/ts_aes/index.m3u8").len(), 2, "fresh as it was");
+    let segments = origin.log().iter().filter(|request| request.path.ends_with(".ts")).count();
+    assert_eq!(segments, 6, "five and one repeated: signed again, they are the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_plays_is_leased_and_named() {
+    let (origin, dir) = (serve(fixtures()), tempfile::tempdir().expect("a folder"));
+    let store = store(dir.path());
+    let url = format!("{}?token=x", playlist(&origin, "ts_aac"));
+    let source = open(&url, HlsParams { store: Some(store.clone()), ..HlsParams::from(quick()) }).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aac"), "the stream");
+    let listed = |store: &AssetStore| {
+        let asset = store.assets().pop().expect("something is stored");
+        (asset.leased, asset.label.unwrap_or_default().starts_with(&playlist(&origin, "ts_aac")))
+    };
+    assert_eq!(listed(&store), (true, true));
+    source.session().close().await;
+    assert_eq!(listed(&store), (false, true));
+}
+
+/// What the origin sent of each path, as ranges of the resource.
+fn sent(origin: &Origin) -> Vec<(String, Range<u64>)> {
+    let log = origin.log();
+    let media = log.iter().filter(|request| !request.path.ends_with(".m3u8"));
+    let range = |request: &kithara_origin::Logged| {
+        let from = asked(request, u64::MAX).start;
+        (request.path.clone(), from..from + request.bytes_sent)
+    };
+    let mut sent: Vec<_> = media.map(range).filter(|(_, range)| !range.is_empty()).collect();
+    sent.sort_by(|one, other| (&one.0, one.1.start).cmp(&(&other.0, other.1.start)));
+    sent
+}
+
+/// No byte of any resource was sent twice.
+#[track_caller]
+fn assert_once(origin: &Origin) {
+    let sent = sent(origin);
+    for pair in sent.windows(2) {
+        let again = pair[0].0 == pair[1].0 && pair[0].1.end > pair[1].1.start;
+        assert!(!again, "bytes were sent twice: {pair:?}\n{sent:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sessions_of_one_url_ask_for_each_byte_once() {
+    let origin = serve(fixtures());
+    let client = Client::new(quick().network).expect("a client");
+    let dir = tempfile::tempdir().expect("a folder");
+    let fetcher = Fetcher::new(client, Some(store(dir.path())), FetchOptions::default());
+    let params = || HlsParams { fetcher: Some(fetcher.clone()), ..HlsParams::from(quick()) };
+    let url = playlist(&origin, "ts_aac");
+    let (one, other) = tokio::join!(open(&url, params()), open(&url, params()));
+    let (one, other) = tokio::join!(read_all(&one), read_all(&other));
+    assert_exact(&one, &truth("ts_aac"), "one");
+    assert_exact(&other, &truth("ts_aac"), "the other");
+    assert_once(&origin);
+    assert_eq!(sent(&origin).len(), 5, "one request for each segment");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_off_anywhere_no_byte_of_ciphertext_is_fetched_twice() {
+    let len = file("ts_aes/seg8.ts").len() as u64;
+    // At block boundaries, beside them, within the first block and the last.
+    for at in [1, 15, 16, 17, 4096, 5000, len / 2, len - 17, len - 16, len - 1] {
+        let cut = |nth, at| Rule::on("/ts_aes/seg8.ts").nth(nth).then(Fault::truncate(At::Byte(at)));
+        let origin = serve(fixtures().rule(cut(1, at)));
+        let source = open(&playlist(&origin, "ts_aes"), quick()).await;
+        assert_exact(&read_all(&source).await, &truth("ts_aes"), "the stream");
+        assert_once(&origin);
+        let parts: Vec<_> = sent(&origin).into_iter().filter(|(path, _)| path == "/ts_aes/seg8.ts").collect();
+        assert_eq!(parts.iter().map(|(_, range)| range.clone()).collect::<Vec<_>>(), [0..at, at..len], "cut at {at}");
+    }
+}
