@@ -64,6 +64,7 @@
 //! Apps without tokio find blocking doors in [`blocking`].
 
 pub mod blocking;
+pub mod metadata;
 mod open;
 mod player;
 

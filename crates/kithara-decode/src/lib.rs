@@ -86,6 +86,9 @@ mod units;
 mod wake;
 mod worker;
 
+/// What units become packets with, for those who also want what is not decoded: subtitles and timed metadata.
+pub use kithara_demux as demux;
+
 pub use error::{DecodeError, DecodeErrorKind};
 pub use event::Event;
 pub use format::{PcmSpec, SoundCodec};

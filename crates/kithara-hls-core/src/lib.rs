@@ -61,6 +61,7 @@ pub mod abr;
 pub mod fallback;
 pub mod key;
 pub mod layout;
+pub mod metadata;
 pub mod pathway;
 pub mod playlist;
 pub mod reload;
