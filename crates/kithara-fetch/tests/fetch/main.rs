@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod coalescing;
+mod crash;
+mod disks;
 mod holes;
 mod loopback;
 mod random;
 mod secrets;
+mod slow_link;
 mod support;
 mod tail;
 mod turns;

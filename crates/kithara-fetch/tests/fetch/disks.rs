@@ -1,0 +1,213 @@
+//! Disks that fail under a player: it plays on, nothing wrong is served, and each failure is told once.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kithara_assets::event::StoreEvent;
+use kithara_assets::{AssetStore, Clock, DiskOptions, UnixMillis};
+use kithara_fetch::FetchRequest;
+use kithara_net::transport::scripted::{Reply, ScriptedTransport};
+use tracing::Level;
+
+use crate::support::*;
+
+const LEN: usize = 100_000;
+
+/// Resources of their own, each of [`LEN`] bytes.
+fn origin() -> ScriptedTransport {
+    ScriptedTransport::new().otherwise(|sent| Reply::resource(bytes_of(sent.request.url.path())))
+}
+
+fn bytes_of(path: &str) -> Vec<u8> {
+    let number = path.bytes().fold(7_usize, |sum, byte| sum * 31 + usize::from(byte));
+    (0..LEN).map(|n| ((n + number).wrapping_mul(31) % 251) as u8).collect()
+}
+
+/// What a store said.
+#[derive(Default)]
+struct Said {
+    degraded: usize,
+    recovered: usize,
+    lost: usize,
+}
+
+struct Watched {
+    world: World,
+    store: AssetStore,
+    said: Arc<Mutex<Said>>,
+    _watch: kithara_assets::event::Subscription,
+}
+
+impl Watched {
+    fn open(dir: &Path, options: DiskOptions) -> Self {
+        let store = AssetStore::open(dir, DiskOptions { free_space: 0, ..options }).unwrap();
+        let said: Arc<Mutex<Said>> = Arc::default();
+        let hear = Arc::clone(&said);
+        let watch = store.observe_all(move |event| {
+            let mut said = hear.lock().unwrap();
+            match event {
+                StoreEvent::Degraded { .. } => said.degraded += 1,
+                StoreEvent::Recovered => said.recovered += 1,
+                StoreEvent::Lost { .. } => said.lost += 1,
+                _ => {}
+            }
+        });
+        Self { world: World::new(origin(), Some(&store)), store, said, _watch: watch }
+    }
+
+    /// Plays `names`, which must come out right whatever the disk does.
+    async fn play(&self, names: std::ops::Range<u32>) {
+        for name in names {
+            let request: FetchRequest = request_of(&format!("http://h/{name}"));
+            let bytes = self.world.bytes(request).await.unwrap();
+            assert!(bytes == bytes_of(&format!("/{name}")), "wrong bytes of {name}");
+            settle(&self.store).await;
+        }
+    }
+
+    fn said(&self) -> (usize, usize) {
+        let said = self.said.lock().unwrap();
+        (said.degraded, said.recovered)
+    }
+}
+
+/// Lines of the log at the level of warnings and above, of all threads.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn about(&self, text: &str) -> usize {
+        let bytes = self.0.lock().unwrap();
+        String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+/// Everything the writer threads of stores log; the same for all tests of the process, which therefore share one run.
+fn listen() -> Lines {
+    static LINES: std::sync::OnceLock<Lines> = std::sync::OnceLock::new();
+    let lines = LINES.get_or_init(|| {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt().with_max_level(Level::WARN).with_ansi(false);
+        let _ = layer.with_writer(move || writer.clone()).try_init();
+        lines
+    });
+    lines.clone()
+}
+
+/// A file system of its own, small and in memory. It needs root; without, the test says that it was skipped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(kib: u32) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = format!("size={kib}k");
+        let mounted = run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs"], dir.path());
+        if !mounted {
+            #[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
+            let () = eprintln!("SKIPPED: a file system of {kib} KiB cannot be mounted here (root is needed)");
+        }
+        mounted.then_some(Self(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        run("umount", &["-l"], self.0.path());
+    }
+}
+
+fn run(program: &str, arguments: &[&str], path: &Path) -> bool {
+    Command::new(program).args(arguments).arg(path).output().is_ok_and(|output| output.status.success())
+}
+
+const WARNING: &str = "the cache cannot be written: going on without";
+
+/// One test, so that the lines of the log can be told apart.
+#[tokio::test]
+async fn whatever_a_disk_does_playback_goes_on_and_each_failure_is_told_once() {
+    let lines = listen();
+    let mut told = 0;
+    if let Some(disk) = SmallDisk::mount(1024) {
+        std::fs::write(disk.0.path().join("other"), vec![1; 700_000]).unwrap();
+        let player = Watched::open(disk.0.path(), DiskOptions::default());
+        let _playing = player.store.lease(&key_of("").asset());
+        player.play(0..12).await;
+        assert_eq!(player.said(), (1, 0), "full");
+        player.play(0..2).await;
+        told += 1;
+        assert_eq!(lines.about(WARNING), told, "one line");
+    }
+    if let Some(disk) = SmallDisk::mount(4096) {
+        Watched::open(disk.0.path(), DiskOptions::default()).play(0..2).await;
+        assert!(run("mount", &["-o", "remount,ro"], disk.0.path()));
+        let player =
+            Watched::open(disk.0.path(), DiskOptions { retry_after: Duration::ZERO, ..DiskOptions::default() });
+        player.play(0..6).await;
+        assert_eq!(player.said(), (1, 0), "read-only");
+        assert_eq!(player.world.origin.requests().len(), 4, "and what is there is read");
+        told += 1;
+        assert_eq!(lines.about(WARNING), told, "one line");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let player = Watched::open(dir.path(), DiskOptions { retry_after: Duration::ZERO, ..DiskOptions::default() });
+    // A file where a folder should be denies it to root, too.
+    let temporaries = dir.path().join("v1/tmp");
+    std::fs::remove_dir_all(&temporaries).unwrap();
+    std::fs::write(&temporaries, b"in the way").unwrap();
+    player.play(0..5).await;
+    assert_eq!(player.said(), (1, 0), "denied");
+    told += 1;
+    assert_eq!(lines.about(WARNING), told, "one line");
+    std::fs::remove_file(&temporaries).unwrap();
+    player.play(5..8).await;
+    assert_eq!(player.said(), (1, 1), "and back");
+}
+
+#[tokio::test]
+async fn files_that_vanish_are_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let player = Watched::open(dir.path(), DiskOptions::default());
+    player.play(0..4).await;
+    for folder in std::fs::read_dir(dir.path().join("v1/assets")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+    player.play(0..4).await;
+    player.play(0..4).await;
+    assert_eq!(player.world.origin.requests().len(), 8, "once, and once more");
+    assert_eq!((player.said(), player.said.lock().unwrap().lost), ((0, 0), 4), "each loss is told once");
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_changes_nothing() {
+    let (dir, now) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(2_000_000_000_000)));
+    let hands = Arc::clone(&now);
+    let clock = Clock::from_fn(move || UnixMillis(hands.load(Ordering::Relaxed)));
+    let quota = 4 * 110_000;
+    let player = Watched::open(dir.path(), DiskOptions { clock, quota, ..DiskOptions::default() });
+    for name in 0..8 {
+        player.play(name..name + 1).await;
+        now.fetch_sub(400_000_000_000 / 8, Ordering::Relaxed);
+    }
+    let before = player.world.origin.requests().len();
+    player.play(6..8).await;
+    assert_eq!(player.world.origin.requests().len(), before, "the newest are there, whatever the clock said");
+    assert_eq!(player.said(), (0, 0));
+}
