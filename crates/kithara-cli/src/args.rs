@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
+use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -37,7 +37,7 @@ pub(crate) enum Command {
 ///
 /// The file holds the initialization sections and segments one after the other, as players read them. Nothing is decoded
 /// or repackaged. It appears under its name when it is whole; until then it has a name of its own beside it. A live
-/// stream is recorded until it ends or until Ctrl-C, which keeps what was recorded.
+/// stream is recorded until it ends, until the time given by --for, or until Ctrl-C; what was recorded is kept.
 #[derive(Debug, Args)]
 #[command(after_long_help = SAVE_EXAMPLES)]
 pub(crate) struct SaveArgs {
@@ -74,6 +74,14 @@ pub(crate) struct SaveArgs {
 
     #[command(flatten)]
     pub(crate) request: RequestArgs,
+
+    /// End the recording of a live stream after this time, and keep it: 90, 90s, 30m, 2h
+    #[arg(long = "for", value_name = "DURATION", value_parser = span)]
+    pub(crate) length: Option<Duration>,
+
+    /// Where to begin with a stream that still grows
+    #[arg(long, value_enum, default_value_t = BeginArg::Auto)]
+    pub(crate) begin: BeginArg,
 
     /// What to do with a segment that cannot be had
     #[arg(long, value_enum, default_value_t = OnMissingArg::Fail)]
@@ -134,6 +142,30 @@ pub(crate) enum OnMissingArg {
     Fail,
     /// Leave it out and say so
     Skip,
+}
+
+/// Where to begin with a stream that still grows.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum BeginArg {
+    /// Where the playlist says; else an EVENT at its beginning, a sliding window at the live edge
+    Auto,
+    /// With the first segment that is listed
+    Beginning,
+    /// At the live edge
+    Edge,
+}
+
+/// A time: seconds, or a number with `s`, `m` or `h`.
+fn span(text: &str) -> Result<Duration, &'static str> {
+    const WANTED: &str = "a time such as 90, 90s, 30m or 2h";
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (&text[..at], 1.0),
+        Some((at, 'm')) => (&text[..at], 60.0),
+        Some((at, 'h')) => (&text[..at], 3_600.0),
+        _ => (text, 1.0),
+    };
+    let seconds: f64 = number.parse().map_err(|_| WANTED)?;
+    Duration::try_from_secs_f64(seconds * unit).map_err(|_| WANTED)
 }
 
 /// Which variant.
@@ -218,7 +250,7 @@ Examples:
   kithara save https://example.com/master.m3u8 - | ffmpeg -i - -c copy film.mkv
   kithara save https://example.com/private.m3u8 talk.mp4 --header 'Authorization: Bearer TOKEN'
   kithara save https://example.com/master.m3u8 ton.mp4 --audio de
-  kithara save https://example.com/live.m3u8 radio.ts        (Ctrl-C ends the recording)
+  kithara save https://example.com/live.m3u8 radio.ts --for 30m  (or until Ctrl-C)
   kithara save https://example.com/master.m3u8 film.mp4 --json | tail -n 1 | jq .bytes
 
 Standard error shows progress when it is a terminal. The exit status is explained in `kithara --help`.";
@@ -253,6 +285,15 @@ mod tests {
         check("1000", Some(VariantArg::Rate(1000)));
         check("96k", Some(VariantArg::Rate(96_000)));
         check("2M", Some(VariantArg::Rate(2_000_000)));
+    }
+
+    #[test]
+    fn times_have_units() {
+        let secs = |secs| Ok(Duration::from_secs(secs));
+        assert_eq!([span("90"), span("90s"), span("1.5m"), span("2h")], [secs(90), secs(90), secs(90), secs(7_200)]);
+        for text in ["", "s", "-1", "1d", "1e300h", "ü"] {
+            assert!(span(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -24,11 +24,11 @@ use kithara::{
         FetchOptions, Fetcher,
         assets::{AssetStore, DiskOptions},
     },
-    options::{BitRate, MediaSelection, OnMissing, PlaybackOptions, VariantChoice},
+    options::{BitRate, LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, VariantChoice},
 };
 
 use crate::{
-    args::{OnMissingArg, SaveArgs, VariantArg},
+    args::{BeginArg, OnMissingArg, SaveArgs, VariantArg},
     failure::{Class, Failure},
     interrupt::Interrupt,
     meter::Meter,
@@ -96,7 +96,8 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
         audio.check(&session.status()).map_err(cannot_save)?;
     }
     let tally = tokio::spawn(tally::listen(session.events(), progress.clone()));
-    let recording = Recording { source, output, interrupt, progress };
+    let until = args.length.and_then(|length| tokio::time::Instant::now().checked_add(length));
+    let recording = Recording { source, output, interrupt, progress, until };
     let (mut recording, ended) = recording.run_where_it_is_cheapest().await?;
 
     let status = session.status();
@@ -134,7 +135,7 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
 fn settle(output: Output, ended: Result<Ended, Failure>, status: &Status) -> Result<bool, Failure> {
     let is_live = status.duration.is_none();
     match ended {
-        Ok(Ended::Whole) => output.keep().map(|()| true),
+        Ok(Ended::Whole | Ended::LongEnough) => output.keep().map(|()| true),
         Ok(Ended::Stopped) if is_live => output.keep().map(|()| true),
         Ok(Ended::Stopped) => Ok(false),
         Err(failure) if is_live && output.written() > 0 => {
@@ -196,6 +197,14 @@ fn options(args: &SaveArgs) -> Result<HlsOptions, Failure> {
             ..playback
         },
         abr: AbrOptions { strategy, initial_throughput: Some(FAST), ..AbrOptions::default() },
+        live: LiveOptions {
+            start: match args.begin {
+                BeginArg::Auto => LiveStart::Auto,
+                BeginArg::Beginning => LiveStart::Beginning,
+                BeginArg::Edge => LiveStart::Edge,
+            },
+            ..LiveOptions::default()
+        },
         request,
         ..HlsOptions::default()
     })

@@ -58,6 +58,7 @@
 //! [`steering`] and [`fallback`] for the single rules; [`abr`] for adaptation.
 
 pub mod abr;
+pub mod directives;
 pub mod fallback;
 pub mod key;
 pub mod layout;

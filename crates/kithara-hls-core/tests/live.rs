@@ -2,11 +2,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test reads what it expects, and writes it when it is asked to")]
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use kithara_hls_core::{
     session::{FailureKind, Input, LiveOptions, LiveStart, SessionOptions},
-    sim::{Simulation, World},
+    sim::{Answer, Simulation, World},
     time::{Now, Tick, WallTime},
 };
 
@@ -260,4 +265,60 @@ fn six_hours_of_a_sliding_window_hold_no_more_than_its_first_minutes() {
     assert!(simulation.player().report().played > Duration::from_secs(5 * 3_600 + 3_000));
     assert_eq!(simulation.player().report().stalls, 0);
     assert!(late <= early + early / 10, "{early} things at first, {late} after six hours");
+}
+
+/// A server that blocks and skips: it lists a segment of 4 s more every 4 s, the first six at once, and notes what it was
+/// asked for. With `forgetful`, its third delta update continues nothing.
+fn blocking_server(asked: Arc<Mutex<Vec<String>>>, forgetful: bool) -> Answer {
+    Answer::Served(Arc::new(move |url, now| {
+        let mut asked = asked.lock().expect("nothing panics under it");
+        asked.push(url.query().unwrap_or_default().to_owned());
+        let wanted = |name| url.query_pairs().find(|(it, _)| it == name).map(|(_, value)| value.into_owned());
+        let at = Duration::from_nanos(now.as_nanos());
+        let listed = 6 + at.as_secs() / 4;
+        let msn: u64 = wanted("_HLS_msn").map_or(0, |msn| msn.parse().expect("a number"));
+        let ready = Duration::from_secs((msn + 1).saturating_sub(6) * 4);
+        let listed = listed.max(msn + 1);
+        let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:4\n");
+        text.push_str("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=24\n#EXT-X-MEDIA-SEQUENCE:0\n");
+        let deltas = asked.iter().filter(|query| query.contains("_HLS_skip=YES")).count();
+        let mut first = 0;
+        if wanted("_HLS_skip").as_deref() == Some("YES") {
+            first = listed - 4;
+            let skipped = if forgetful && deltas == 3 { first + 50 } else { first };
+            text.push_str(&format!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n"));
+        }
+        (first..listed).for_each(|n| text.push_str(&format!("#EXTINF:4,\nseg{n}\n")));
+        (ready.saturating_sub(at), text)
+    }))
+}
+
+#[track_caller]
+fn blocks_and_skips(forgetful: bool) -> Vec<String> {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let world = Live::event(1).world(World::new(), "/main.m3u8");
+    let world = world.with("/main.m3u8", blocking_server(Arc::clone(&asked), forgetful));
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    simulation.run(secs(60));
+    let played = played(&simulation);
+    assert!(played.len() > 12 && played.windows(2).all(|pair| pair[1] == pair[0] + 1), "{played:?}");
+    assert_eq!(simulation.player().report().stalls, 0);
+    let asked = asked.lock().expect("nothing panics under it");
+    asked.clone()
+}
+
+#[test]
+fn a_server_that_blocks_and_skips_is_asked_to() {
+    let asked = blocks_and_skips(false);
+    assert_eq!(asked[..3], ["", "_HLS_msn=6&_HLS_skip=YES", "_HLS_msn=7&_HLS_skip=YES"]);
+    assert_eq!(asked.last().map(String::as_str), Some("_HLS_msn=19&_HLS_skip=YES"), "{asked:?}");
+}
+
+#[test]
+fn a_delta_update_that_continues_nothing_is_followed_by_the_whole_playlist() {
+    let asked = blocks_and_skips(true);
+    assert!(
+        asked.iter().filter(|query| query.starts_with("_HLS_msn=") && !query.contains("skip")).count() == 1,
+        "{asked:?}"
+    );
 }

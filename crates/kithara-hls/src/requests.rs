@@ -72,7 +72,12 @@ impl Requests {
             deadline: Some(
                 limit.map_or(self.options.request.deadline, |limit| limit.min(self.options.request.deadline)),
             ),
-            cache: if again && self.cache == CacheUse::ReadWrite { CacheUse::WriteOnly } else { self.cache },
+            cache: match self.cache {
+                // A playlist that grows is good for nothing once it is stored.
+                _ if again && limit.is_some() => CacheUse::Bypass,
+                CacheUse::ReadWrite if again => CacheUse::WriteOnly,
+                cache => cache,
+            },
             ..request
         };
         let identity = self.options.cache.identity.clone();

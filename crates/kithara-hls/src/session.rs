@@ -10,6 +10,7 @@ use std::{
 use kithara_hls_core::{
     playlist::{RenditionId, RenditionKind, VariantId},
     session::{Command, Status, Track},
+    time::WallTime,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -95,7 +96,29 @@ impl HlsSession {
         Ok(status.borrow().clone())
     }
 
-    /// Lets the streams of segments go on at `time`. Readers of bytes seek by themselves.
+    /// The presentation times that can be sought: of a live stream what its playlist lists, and with
+    /// [`LiveOptions::time_shift`](kithara_hls_core::session::LiveOptions::time_shift) what is remembered before that.
+    /// `None` until the playlist is there.
+    #[must_use]
+    pub fn seekable(&self) -> Option<(Duration, Duration)> {
+        self.0.status.borrow().window
+    }
+
+    /// The date of a presentation time (EXT-X-PROGRAM-DATE-TIME, RFC 8216 section 4.3.2.6); `None` for a stream without
+    /// dates.
+    #[must_use]
+    pub fn date_at(&self, time: Duration) -> Option<WallTime> {
+        self.0.status.borrow().dates.date_at(time)
+    }
+
+    /// The presentation time of a date. It may lie outside of what can be sought: then dates go on counting.
+    #[must_use]
+    pub fn time_at(&self, date: WallTime) -> Option<Duration> {
+        self.0.status.borrow().dates.time_at(date)
+    }
+
+    /// Lets the streams of segments go on at `time`. Ahead of the end of a live stream they wait until it has come there
+    /// (event [`Waiting`](kithara_hls_core::session::HlsEvent::Waiting)); before its window they go on where that begins. Readers of bytes seek by themselves.
     ///
     /// # Errors
     /// The session is over.

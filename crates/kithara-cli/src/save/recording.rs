@@ -1,6 +1,7 @@
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 
 use kithara::{ChunkAt, HlsError, HlsSource, Source};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     failure::{Class, Failure},
@@ -15,6 +16,8 @@ pub(super) struct Recording {
     pub(super) output: Output,
     pub(super) interrupt: Interrupt,
     pub(super) progress: Progress,
+    /// When it is long enough.
+    pub(super) until: Option<Instant>,
 }
 
 /// How a recording came to its end without a failure.
@@ -24,6 +27,8 @@ pub(super) enum Ended {
     Whole,
     /// The user stopped it.
     Stopped,
+    /// It has the length the user wants.
+    LongEnough,
 }
 
 impl Recording {
@@ -47,10 +52,11 @@ impl Recording {
     async fn run(&mut self) -> Result<Ended, Failure> {
         let mut offset = 0;
         loop {
-            let Self { source, interrupt, .. } = self;
+            let Self { source, interrupt, until, .. } = self;
             tokio::select! {
                 biased;
                 () = interrupt.wait() => return Ok(Ended::Stopped),
+                () = come(*until) => return Ok(Ended::LongEnough),
                 ready = poll_fn(|cx| source.poll_ready(cx, offset..u64::MAX)) => ready.map_err(HlsError::from)?,
             }
             match self.source.chunk_at(offset).map_err(HlsError::from)? {
@@ -63,5 +69,13 @@ impl Recording {
                 ChunkAt::Pending => {}
             }
         }
+    }
+}
+
+/// Ready at that time, if ever.
+async fn come(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => pending().await,
     }
 }

@@ -5,6 +5,7 @@
 mod cache;
 mod failures;
 mod interrupts;
+mod live;
 mod probe;
 mod save;
 mod traces;

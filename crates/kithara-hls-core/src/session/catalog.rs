@@ -51,7 +51,10 @@ impl Session {
         let now = self.tick();
         self.primary.opened.get_or_insert(now);
         self.primary.load = Load::Loading { started: now };
-        let url = self.primary.url.clone();
+        let url = match self.primary.is_media {
+            true => self.directed(ONLY, &self.primary.url),
+            false => self.primary.url.clone(),
+        };
         let again = self.primary.loaded;
         let limit = self.medias.get(&ONLY).and_then(super::live::load_limit);
         self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url, again, limit });
@@ -70,6 +73,7 @@ impl Session {
         let Some(media) = self.medias.get_mut(&id).filter(|media| !media.is_loading()) else { return };
         media.load = Load::Loading { started: now };
         let (url, again, limit) = (media.url.clone(), media.timeline.is_some(), super::live::load_limit(media));
+        let url = self.directed(id, &url);
         self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again, limit });
     }
 
@@ -117,7 +121,7 @@ impl Session {
                     Load::Idle { .. } => self.now.at,
                 };
                 self.primary.load = Load::Idle { due: None };
-                self.take_media(ONLY, playlist, started, text.from_store);
+                self.take_media(ONLY, playlist, started, text);
             }
         }
         self.primary.loaded |= self.over.is_none();
@@ -253,7 +257,7 @@ impl Session {
         media.load = Load::Idle { due: None };
         let previous = media.snapshot();
         match self.parse(text, previous) {
-            Ok(Playlist::Media(playlist)) => self.take_media(id, playlist, started, text.from_store),
+            Ok(Playlist::Media(playlist)) => self.take_media(id, playlist, started, text),
             Ok(Playlist::Multivariant(_)) => {
                 self.media_failed(id, FetchFailure::playlist("a multivariant playlist where one of segments is named"));
             }
@@ -261,7 +265,10 @@ impl Session {
         }
     }
 
-    fn take_media(&mut self, id: MediaId, playlist: MediaPlaylist, started: Tick, from_store: bool) {
+    fn take_media(&mut self, id: MediaId, playlist: MediaPlaylist, started: Tick, text: &PlaylistText) {
+        if playlist.delta.is_some() {
+            return self.load_whole(id);
+        }
         let playlist = Arc::new(playlist);
         let merge = self.take_snapshot(id, &playlist);
         let Some(media) = self.medias.get_mut(&id) else { return };
@@ -269,7 +276,8 @@ impl Session {
         let Some(timeline) = &media.timeline else { return };
         let due = media.following.next_load(timeline, merge, started);
         // A stored copy of a playlist that changes is good for nothing but its address.
-        let due = due.map(|due| if from_store { started } else { due });
+        let due = due.map(|due| if text.from_store { started } else { due });
+        let due = media.following.loaded(timeline, text, started, due);
         media.load = Load::Idle { due };
         if let Some(cause) = media.unplayable() {
             return self.media_unusable(id, Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause });
@@ -292,6 +300,7 @@ impl Session {
         let Some(media) = self.medias.get_mut(&id) else { return };
         media.load = Load::Idle { due: None };
         media.load_failures += 1;
+        media.following.plain = true;
         let failure = Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause };
         let Some(timeline) = &media.timeline else {
             return self.media_unusable(id, failure);

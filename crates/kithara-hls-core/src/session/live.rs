@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use url::Url;
+
 use super::{
-    HlsEvent, LiveEvent, LiveOptions, LiveStart, MediaId, Session,
+    HlsEvent, LiveEvent, LiveOptions, LiveStart, MediaId, PlaylistText, Session,
     media::{Load, Media},
 };
 use crate::{
+    directives::{Directives, Skip},
     playlist::{MediaPlaylist, PlaylistType},
-    reload::{Freshness, Loaded, Pace},
+    reload::{Freshness, Loaded, MIN_INTERVAL, Pace},
     time::{Now, Tick, WallTime},
     timeline::{Alignment, Merge, Timeline, align},
 };
@@ -21,6 +24,12 @@ pub(super) struct Following {
     told: Option<Freshness>,
     /// Whether its place in presentation time is a guess.
     pub(super) guessed: bool,
+    /// When the copy in force was asked for, and how old it was then.
+    copy: Option<(Tick, Duration)>,
+    /// Whether the next load asks for nothing special, because the one before did and failed.
+    pub(super) plain: bool,
+    /// Whether whole playlists are asked for, because a delta update did not fit.
+    whole: bool,
 }
 
 impl Following {
@@ -39,6 +48,22 @@ impl Following {
             }
         };
         self.pace.next_load(snapshot, end, last, started, 0.0)
+    }
+
+    /// Notes what was loaded, and says when to load it again, which else is `due`: at once when the copy comes from a cache
+    /// and the server can say what was added since.
+    pub(super) fn loaded(
+        &mut self,
+        timeline: &Timeline,
+        text: &PlaylistText,
+        started: Tick,
+        due: Option<Tick>,
+    ) -> Option<Tick> {
+        let (snapshot, age) = (timeline.snapshot(), text.age.unwrap_or_default());
+        self.copy = Some((started, age));
+        (self.plain, self.whole) = (false, false);
+        let is_old = snapshot.server_control.can_block_reload && age >= snapshot.target_duration;
+        due.map(|due| if is_old { due.min(started + MIN_INTERVAL) } else { due })
     }
 
     /// When to load it again after so many failures in a row, the last one now.
@@ -89,6 +114,29 @@ pub(super) fn hold_back(snapshot: &MediaPlaylist) -> Duration {
 }
 
 impl Session {
+    /// The URL of a stream's playlist, with what its server can do for the next load.
+    pub(super) fn directed(&self, id: MediaId, url: &Url) -> Url {
+        let Some(media) = self.medias.get(&id) else { return url.clone() };
+        let asked = match &media.timeline {
+            None => self.reference(id).map(|other| Directives::by_report(other.snapshot(), url)).unwrap_or_default(),
+            Some(timeline) if media.following.plain || !timeline.snapshot().is_live() => Directives::default(),
+            Some(timeline) => {
+                let (loaded, age) = media.following.copy.unwrap_or((self.now.at, Duration::ZERO));
+                let asked = Directives::for_reload(timeline.snapshot(), self.now.at.since(loaded), age);
+                Directives { skip: if media.following.whole { Skip::Nothing } else { asked.skip }, ..asked }
+            }
+        };
+        asked.on(url)
+    }
+
+    /// A delta update does not continue what we have: the whole playlist is loaded.
+    pub(super) fn load_whole(&mut self, id: MediaId) {
+        let due = Some(self.tick() + MIN_INTERVAL);
+        let Some(media) = self.medias.get_mut(&id) else { return };
+        media.following.whole = true;
+        media.load = Load::Idle { due };
+    }
+
     /// Takes a snapshot of a stream, first or newer, and tells what it brought; `None` when it is the first.
     pub(super) fn take_snapshot(&mut self, id: MediaId, playlist: &Arc<MediaPlaylist>) -> Option<Merge> {
         let now = self.tick();

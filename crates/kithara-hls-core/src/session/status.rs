@@ -7,7 +7,7 @@ use crate::{
     BitRate,
     playlist::{Characteristics, MultivariantPlaylist, Rendition, RenditionId, RenditionKind, VariantId},
     selection::Lineup,
-    timeline::Timeline,
+    timeline::{DateMap, Timeline},
 };
 
 /// A copy of what matters, made after each input.
@@ -30,6 +30,10 @@ pub struct Status {
     pub duration: Option<Duration>,
     /// Presentation times that can be sought.
     pub window: Option<(Duration, Duration)>,
+    /// Whether the stream still grows.
+    pub is_live: bool,
+    /// Which dates belong to which presentation times (EXT-X-PROGRAM-DATE-TIME); empty for a stream without dates.
+    pub dates: Arc<DateMap>,
     /// Complete media ahead of the reader that has least.
     pub buffered: Duration,
     /// Measured rate of the link.
@@ -100,11 +104,19 @@ impl Session {
             subtitles: self.selecting.subtitles,
             pathway: self.steering.pathways.current().cloned(),
             duration: timeline.filter(|timeline| timeline.ended()).map(Timeline::end),
-            window: timeline.map(|timeline| (timeline.start(), timeline.end())),
+            window: timeline.map(|timeline| self.seekable(timeline)),
+            is_live: timeline.is_some_and(|timeline| timeline.snapshot().is_live()),
+            dates: timeline.map(|timeline| Arc::clone(timeline.dates())).unwrap_or_default(),
             buffered,
             throughput: self.adaptation.estimate(),
             fetches: self.units.fetches.len(),
         }
+    }
+
+    /// What is listed, and with time shift what is remembered as well.
+    fn seekable(&self, timeline: &Timeline) -> (Duration, Duration) {
+        let shifts = !self.options.live.time_shift.is_zero();
+        (if shifts { timeline.past_start() } else { timeline.start() }, timeline.end())
     }
 
     fn main_timeline(&self) -> Option<&Timeline> {

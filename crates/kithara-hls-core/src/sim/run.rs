@@ -246,6 +246,10 @@ impl Simulation {
                         let text = PlaylistText { url, text: text.to_string(), from_store: false, age: None };
                         (first_byte, Ok(text))
                     }
+                    Outcome::Late(text, after) => {
+                        let text = PlaylistText { url, text: text.to_string(), from_store: false, age: None };
+                        (first_byte + after, Ok(text))
+                    }
                     Outcome::Bytes(_) => (first_byte, Err(FetchFailure::new(FailureKind::Playlist))),
                     Outcome::Fault { kind, status, after } => (self.now + after, Err(failure(kind, status))),
                 };
@@ -264,13 +268,15 @@ impl Simulation {
                     self.link.add(fetch, first_byte, bytes);
                     self.under_way.insert(fetch, (unit, bytes));
                 }
-                Outcome::Text(_) => self.fault(fetch, FailureKind::NotMedia, None, self.world.latency),
+                Outcome::Text(_) | Outcome::Late(..) => {
+                    self.fault(fetch, FailureKind::NotMedia, None, self.world.latency)
+                }
                 Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
             },
             Action::Size { fetch, request, .. } => {
                 let result = match self.world.ask(&request.url, self.now) {
                     Outcome::Bytes(bytes) => Ok(bytes),
-                    Outcome::Text(_) => Err(FetchFailure::new(FailureKind::NotMedia)),
+                    Outcome::Text(_) | Outcome::Late(..) => Err(FetchFailure::new(FailureKind::NotMedia)),
                     Outcome::Fault { kind, status, .. } => Err(failure(kind, status)),
                 };
                 self.at(first_byte, Input::Sized { fetch, result });
@@ -281,7 +287,7 @@ impl Simulation {
             }
             Action::FetchKey { key, request } => {
                 let result = match self.world.ask(&request.url, self.now) {
-                    Outcome::Bytes(_) | Outcome::Text(_) => Ok(()),
+                    Outcome::Bytes(_) | Outcome::Text(_) | Outcome::Late(..) => Ok(()),
                     Outcome::Fault { kind, status, .. } => Err(failure(kind, status)),
                 };
                 self.at(first_byte, Input::Key { key, result });

@@ -14,15 +14,21 @@ pub enum Answer {
     Text(Arc<str>),
     /// A text that depends on when it is asked for.
     Live(Arc<dyn Fn(Tick) -> String + Send + Sync>),
+    /// A text that depends on the URL and on when it is asked for, and how long the server waits before it answers.
+    Served(Arc<Serve>),
     /// So many bytes.
     Bytes(u64),
 }
+
+/// What a server answers to a URL, and after which time.
+pub type Serve = dyn Fn(&Url, Tick) -> (Duration, String) + Send + Sync;
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Live(_) => f.write_str("Live"),
+            Self::Served(_) => f.write_str("Served"),
             Self::Bytes(bytes) => write!(f, "Bytes({bytes})"),
         }
     }
@@ -59,6 +65,7 @@ pub struct World {
 /// What a request will come to.
 pub(super) enum Outcome {
     Text(Arc<str>),
+    Late(Arc<str>, Duration),
     Bytes(u64),
     Fault { kind: FailureKind, status: Option<u16>, after: Duration },
 }
@@ -145,6 +152,10 @@ impl World {
         match self.answers.get(&named).or_else(|| self.answers.get(&path)) {
             Some(Answer::Text(text)) => Outcome::Text(Arc::clone(text)),
             Some(Answer::Live(text)) => Outcome::Text(text(now).into()),
+            Some(Answer::Served(serve)) => {
+                let (after, text) = serve(url, now);
+                Outcome::Late(text.into(), after)
+            }
             Some(Answer::Bytes(bytes)) => Outcome::Bytes(*bytes),
             None => Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency },
         }

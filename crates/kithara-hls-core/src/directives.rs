@@ -1,0 +1,171 @@
+//! Delivery directives: what a reload asks of a server that can do more than serve files (RFC 8216bis section 6.2.5).
+
+use std::{fmt, time::Duration};
+
+use url::Url;
+
+use crate::playlist::{MediaPlaylist, MediaSequence};
+
+/// What a request for a media playlist asks for. Without any it asks for the playlist as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// `_HLS_msn`: answer when this segment is listed.
+    pub msn: Option<MediaSequence>,
+    /// `_HLS_part`: answer when this part of it is.
+    pub part: Option<u64>,
+    /// `_HLS_skip`: leave out what we have.
+    pub skip: Skip,
+}
+
+/// Which delta update is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Skip {
+    /// None: the whole playlist.
+    #[default]
+    Nothing,
+    /// Segments may be left out.
+    Segments,
+    /// Segments and date ranges may be left out.
+    SegmentsAndDateRanges,
+}
+
+impl Directives {
+    /// What a reload of `snapshot` asks for, which was loaded this long ago and was this old then (the Age header).
+    ///
+    /// A server that can block answers when the next segment is there. A copy that came out of a cache asks for what must
+    /// have been added since. A delta update is asked for while the copy is younger than half the skip boundary
+    /// (section 6.3.7).
+    #[must_use]
+    pub fn for_reload(snapshot: &MediaPlaylist, since_load: Duration, age: Duration) -> Self {
+        let control = &snapshot.server_control;
+        let target = snapshot.target_duration.as_nanos().max(1);
+        let added = u64::try_from(age.as_nanos() / target).unwrap_or(u64::MAX).saturating_sub(1);
+        let next = MediaSequence(snapshot.end_sequence().0.saturating_add(added.min(AHEAD)));
+        let is_young = |boundary: Duration| since_load.saturating_add(age) < boundary / 2;
+        let skip = match control.can_skip_until.filter(|boundary| is_young(*boundary)) {
+            None => Skip::Nothing,
+            Some(_) if control.can_skip_date_ranges => Skip::SegmentsAndDateRanges,
+            Some(_) => Skip::Segments,
+        };
+        Self { msn: control.can_block_reload.then_some(next), part: None, skip }
+    }
+
+    /// What the first load of another rendition asks for, by what a report of `snapshot` says of it (section 6.2.6):
+    /// at least what the report knows of.
+    #[must_use]
+    pub fn by_report(snapshot: &MediaPlaylist, url: &Url) -> Self {
+        let blocks = snapshot.server_control.can_block_reload && snapshot.is_live();
+        let mut reports = snapshot.rendition_reports.iter().filter(|_| blocks);
+        let Some(report) = reports.find(|report| report.uri.url().as_str() == url.as_str()) else {
+            return Self::default();
+        };
+        let last = MediaSequence(snapshot.end_sequence().0.saturating_sub(1));
+        Self { msn: Some(report.last_msn.unwrap_or(last)), part: report.last_part, skip: Skip::Nothing }
+    }
+
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// `url` with the directives behind its query, which stays as it is, byte for byte.
+    #[must_use]
+    pub fn on(&self, url: &Url) -> Url {
+        if self.is_empty() {
+            return url.clone();
+        }
+        let query = match url.query().filter(|query| !query.is_empty()) {
+            Some(query) => format!("{query}&{self}"),
+            None => self.to_string(),
+        };
+        let mut url = url.clone();
+        url.set_query(Some(&query));
+        url
+    }
+}
+
+/// Segments that may be asked for ahead of the next one: a server may refuse more (section 6.2.5.2).
+const AHEAD: u64 = 1;
+
+impl fmt::Display for Directives {
+    /// As in a query, in UTF-8 order.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        if let Some(msn) = self.msn {
+            write!(f, "_HLS_msn={}", msn.0)?;
+            between = "&";
+            if let Some(part) = self.part {
+                write!(f, "&_HLS_part={part}")?;
+            }
+        }
+        match self.skip {
+            Skip::Nothing => Ok(()),
+            Skip::Segments => write!(f, "{between}_HLS_skip=YES"),
+            Skip::SegmentsAndDateRanges => write!(f, "{between}_HLS_skip=v2"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::playlist::{ParseOptions, Playlist, parse};
+
+    fn snapshot(control: &str, more: &str) -> MediaPlaylist {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-SERVER-CONTROL:{control}\n#EXTINF:4,\na\n\
+             #EXTINF:4,\nb\n{more}"
+        );
+        let url = Url::parse("http://origin.test/live.m3u8").unwrap();
+        match parse(text.as_bytes(), &url, &ParseOptions::default()).unwrap() {
+            Playlist::Media(playlist) => playlist,
+            Playlist::Multivariant(_) => panic!("segments are listed"),
+        }
+    }
+
+    #[track_caller]
+    fn check(control: &str, since: u64, age: u64, want: &str) {
+        let url = Url::parse("http://origin.test/live.m3u8?sig=a%2Fb~c").unwrap();
+        let (since, age) = (Duration::from_secs(since), Duration::from_secs(age));
+        let asked = Directives::for_reload(&snapshot(control, ""), since, age).on(&url);
+        assert_eq!(asked.query(), Some(want));
+    }
+
+    #[test]
+    fn what_a_server_can_do_is_asked_for_in_order_behind_the_query() {
+        check("HOLD-BACK=12", 4, 0, "sig=a%2Fb~c");
+        check("CAN-BLOCK-RELOAD=YES", 4, 0, "sig=a%2Fb~c&_HLS_msn=9");
+        check("CAN-SKIP-UNTIL=24", 4, 0, "sig=a%2Fb~c&_HLS_skip=YES");
+        let all = "CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=24,CAN-SKIP-DATERANGES=YES";
+        check(all, 4, 0, "sig=a%2Fb~c&_HLS_msn=9&_HLS_skip=v2");
+    }
+
+    #[test]
+    fn a_copy_that_is_too_old_is_asked_for_as_a_whole() {
+        check("CAN-SKIP-UNTIL=24", 12, 0, "sig=a%2Fb~c");
+        check("CAN-SKIP-UNTIL=24", 4, 8, "sig=a%2Fb~c");
+    }
+
+    #[test]
+    fn a_copy_from_a_cache_asks_for_what_was_added_since() {
+        check("CAN-BLOCK-RELOAD=YES", 0, 4, "sig=a%2Fb~c&_HLS_msn=9");
+        check("CAN-BLOCK-RELOAD=YES", 0, 8, "sig=a%2Fb~c&_HLS_msn=10");
+        check("CAN-BLOCK-RELOAD=YES", 0, 4_000, "sig=a%2Fb~c&_HLS_msn=10");
+    }
+
+    #[test]
+    fn a_report_tells_how_far_another_rendition_is() {
+        let report = "#EXT-X-RENDITION-REPORT:URI=\"low.m3u8\",LAST-MSN=41,LAST-PART=2\n#EXT-X-RENDITION-REPORT:URI=\"mid.m3u8\"\n";
+        let told = snapshot("CAN-BLOCK-RELOAD=YES", report);
+        let by = |name: &str| {
+            let url = Url::parse("http://origin.test/").unwrap().join(name).unwrap();
+            Directives::by_report(&told, &url).to_string()
+        };
+        assert_eq!(by("low.m3u8"), "_HLS_msn=41&_HLS_part=2");
+        assert_eq!(by("mid.m3u8"), "_HLS_msn=8");
+        assert_eq!(by("high.m3u8"), "");
+        let silent = snapshot("HOLD-BACK=12", report);
+        assert!(Directives::by_report(&silent, &Url::parse("http://origin.test/low.m3u8").unwrap()).is_empty());
+    }
+}
