@@ -269,7 +269,7 @@ impl Simulation {
                     self.under_way.insert(fetch, (unit, bytes));
                 }
                 Outcome::Text(_) | Outcome::Late(..) => {
-                    self.fault(fetch, FailureKind::NotMedia, None, self.world.latency)
+                    self.fault(fetch, FailureKind::NotMedia, None, self.world.latency);
                 }
                 Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
             },
