@@ -1,6 +1,7 @@
 //! Live streams in virtual time: where they begin, how they are followed, and what heals.
 
 #![expect(clippy::disallowed_methods, reason = "a test reads what it expects, and writes it when it is asked to")]
+#![expect(clippy::disallowed_types, reason = "a scripted server notes what it was asked for")]
 
 use std::{
     fs,

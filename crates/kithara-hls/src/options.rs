@@ -29,7 +29,7 @@ pub struct HlsOptions {
     pub abr: AbrOptions,
     /// What is played, how much is kept ready, and what is done when something cannot be had.
     pub playback: PlaybackOptions,
-    /// How live streams are played: where to begin, how much of the past stays reachable, latency.
+    /// How live streams are played: where to begin, how much of the past is remembered.
     pub live: LiveOptions,
     /// What readers of bytes may do.
     pub reader: ReaderOptions,

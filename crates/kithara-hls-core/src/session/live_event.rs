@@ -88,17 +88,6 @@ pub enum LiveEvent {
         /// Time that was slept away.
         slept: Duration,
     },
-    /// How far playback is behind the live edge, and how fast it should go to come to its target. Told when the
-    /// recommended rate changes.
-    #[non_exhaustive]
-    Latency {
-        /// Behind the live edge.
-        latency: Duration,
-        /// The goal.
-        target: Duration,
-        /// Recommended playback rate, 0.95 to 1.05.
-        rate: f64,
-    },
 }
 
 impl fmt::Display for LiveEvent {
@@ -119,9 +108,6 @@ impl fmt::Display for LiveEvent {
             Self::Realigned { media, by } => write!(f, "realigned {media} by {by} ns"),
             Self::ClockJumped { by_millis } => write!(f, "clock jumped by {by_millis} ms"),
             Self::Woke { slept } => write!(f, "woke after {:.3} s", secs(slept)),
-            Self::Latency { latency, target, rate } => {
-                write!(f, "latency {:.3} s target {:.3} s rate {rate:.2}", secs(latency), secs(target))
-            }
         }
     }
 }

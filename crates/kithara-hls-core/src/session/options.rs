@@ -97,24 +97,20 @@ pub struct ReaderOptions {
 }
 
 /// How live streams are played.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LiveOptions {
     /// Where to begin. Default: [`LiveStart::Auto`].
     pub start: LiveStart,
-    /// How much of a sliding window's past stays reachable after it left the window, by seeking or by pausing, in media
-    /// time. What readers have not come to yet is fetched into the store, where it costs disk at the rate of the stream.
-    /// Default: zero, which keeps what the server has to keep.
+    /// For how long segments that left a sliding window are remembered, in media time, so that readers that paused or seek
+    /// back find them. They come from the store where they were fetched before, else from the server if it still has
+    /// them. Default: zero, which remembers them for as long as the server has to keep them.
     pub time_shift: Duration,
-    /// Whether partial segments are played where the server offers them, for a latency of about a second. Default: yes.
-    pub low_latency: bool,
-    /// How far behind the live edge to play a low-latency stream. Default: `None`, as the server says (PART-HOLD-BACK).
-    pub target_latency: Option<Duration>,
 }
 
 impl Default for LiveOptions {
     fn default() -> Self {
-        Self { start: LiveStart::Auto, time_shift: Duration::ZERO, low_latency: true, target_latency: None }
+        Self { start: LiveStart::Auto, time_shift: Duration::ZERO }
     }
 }
 
