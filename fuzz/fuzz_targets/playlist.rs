@@ -5,7 +5,7 @@
 
 #![no_main]
 
-use kithara_hls_core::playlist::{ParseOptions, Playlist, from_m3u8_rs, parse};
+use kithara_hls_core::playlist::{ParseOptions, Playlist, from_m3u8_rs, lint_text, lint_update, parse};
 use libfuzzer_sys::fuzz_target;
 use url::Url;
 
@@ -13,11 +13,15 @@ fuzz_target!(|data: &[u8]| {
     let Some((place, texts)) = data.split_first() else { return };
     let (first, second) = texts.split_at(texts.len() * usize::from(*place) / 256);
     let base = Url::parse("https://example.com/live/index.m3u8?token=1").expect("a URL");
+    let _ = lint_text(second);
     let fresh = parse(second, &base, &ParseOptions::default());
     if let Ok(Playlist::Media(previous)) = parse(first, &base, &ParseOptions::default()) {
         look_at(&Playlist::Media(previous.clone()));
         let options = ParseOptions { previous: Some(&previous), ..ParseOptions::default() };
         let again = parse(second, &base, &options);
+        if let Ok(Playlist::Media(again)) = &again {
+            let _ = lint_update(&previous, again);
+        }
         // A delta update means more with the snapshot before.
         let is_delta = matches!(&fresh, Ok(Playlist::Media(playlist)) if playlist.delta.is_some());
         if !is_delta {
@@ -36,7 +40,11 @@ fuzz_target!(|data: &[u8]| {
 fn look_at(playlist: &Playlist) {
     let _ = format!("{playlist:?}");
     let _ = m3u8_rs::Playlist::from(playlist);
-    let Playlist::Media(playlist) = playlist else { return };
+    let playlist = match playlist {
+        Playlist::Media(playlist) => playlist,
+        Playlist::Multivariant(playlist) => return drop(playlist.lint()),
+    };
+    let _ = playlist.lint();
     let _ = (playlist.duration(), playlist.end_sequence());
     for (index, segment) in playlist.segments.iter().enumerate() {
         let _ = (segment.uri.url(), segment.title(), segment.bitrate(), playlist.date_of(index));

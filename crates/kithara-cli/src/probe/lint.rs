@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     thread,
+    time::Duration,
 };
 
 use kithara::playlist::{
@@ -19,6 +20,9 @@ use crate::failure::{Class, Failure};
 
 /// Playlists of one presentation that are looked at.
 const MAX_MEMBERS: usize = 100;
+
+/// The wait for the next version of a live playlist, at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What was found, for each playlist that was looked at.
 #[derive(Default)]
@@ -72,7 +76,7 @@ impl Report {
         if !before.is_live() {
             return Ok(());
         }
-        thread::sleep(before.target_duration);
+        thread::sleep(before.target_duration.min(LONGEST_WAIT));
         let again = loader.load(&loaded.url)?;
         if let Playlist::Media(after) = reread(&again, at, Some(&before.variables), Some(before))? {
             self.look(at, &again.text, &Playlist::Media(after.clone()));

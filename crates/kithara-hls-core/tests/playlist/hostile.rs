@@ -1,6 +1,9 @@
 //! Texts made to hurt.
 
-use kithara_hls_core::playlist::{Limits, ParseErrorKind, ParseOptions, Variables, parse};
+use kithara_hls_core::playlist::{
+    Limits, Member, ParseErrorKind, ParseOptions, Playlist, Variables, VariantId, lint_presentation, lint_text,
+    lint_update, parse,
+};
 use proptest::prelude::*;
 
 use super::{base, refuse, try_parse};
@@ -95,6 +98,13 @@ proptest! {
     }
 
     #[test]
+    fn any_text_is_linted(lines in prop::collection::vec(line(), 0..40), bytes in prop::collection::vec(any::<u8>(), 0..99)) {
+        let text = [b"#EXTM3U\n", lines.join("\n").as_bytes(), b"\n", &bytes].concat();
+        lint(&text);
+        lint(&bytes);
+    }
+
+    #[test]
     fn any_tags_are_answered(lines in prop::collection::vec(line(), 0..40)) {
         let text = format!("#EXTM3U\n{}", lines.join("\n"));
         if let Ok(playlist) = try_parse(&text) {
@@ -107,6 +117,31 @@ proptest! {
             }
         }
     }
+}
+
+/// Looks at a text in all ways there are.
+fn lint(text: &[u8]) {
+    let _ = lint_text(text);
+    match parse(text, &base(), &ParseOptions::default()) {
+        Ok(Playlist::Media(playlist)) => {
+            let _ = (playlist.lint(), lint_update(&playlist, &playlist));
+            let Ok(Playlist::Multivariant(all)) = try_parse("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv\n") else {
+                return;
+            };
+            let _ = lint_presentation(&all, &[(Member::Variant(VariantId(0)), playlist)]);
+        }
+        Ok(Playlist::Multivariant(playlist)) => drop(playlist.lint()),
+        Err(_) => {}
+    }
+}
+
+#[test]
+fn numbers_at_the_end_of_their_range_are_linted() {
+    lint(
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:18446744073709551615\n#EXT-X-START:TIME-OFFSET=-9223372036.854775807\n\
+          #EXT-X-PART-INF:PART-TARGET=18446744073709551615\n#EXT-X-PROGRAM-DATE-TIME:9999-12-31T23:59:59.999Z\n\
+          #EXTINF:9223372036,\n#EXT-X-BYTERANGE:18446744073709551615@0\na\n",
+    );
 }
 
 fn limited(text: &str, limits: Limits) -> Result<(), ParseErrorKind> {

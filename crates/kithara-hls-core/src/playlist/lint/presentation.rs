@@ -110,7 +110,7 @@ fn session_keys(session: &[Key], playlist: &MediaPlaylist, found: &mut Found) {
 /// a target duration to one and a half.
 fn peak_bit_rate(playlist: &MediaPlaylist) -> Option<f64> {
     let target = playlist.target_duration;
-    let (least, most) = (target / 2, target + target / 2 + Duration::from_millis(500));
+    let (least, most) = (target / 2, target.saturating_add(target / 2).saturating_add(Duration::from_millis(500)));
     let all: Vec<(Duration, u64)> =
         playlist.segments.iter().map(|it| Some((it.duration, it.byte_range?.len))).collect::<Option<_>>()?;
     let mut peak: Option<f64> = None;
@@ -154,7 +154,7 @@ fn compare(first: &MediaPlaylist, playlist: &MediaPlaylist, elastic: bool, least
     let dates = playlist.date_of(0).zip(first.date_of(0));
     let line = playlist.segments.first().map_or(Line(1), |it| it.line);
     // Dates are written in milliseconds, which is how exact they are.
-    let close = dates.is_none_or(|(one, other)| (one.as_millis() - other.as_millis()).abs() <= 1);
+    let close = dates.is_none_or(|(one, other)| one.as_millis().abs_diff(other.as_millis()) <= 1);
     found.unless(!vod || playlist.iframes_only || close, line, Rule::FirstDatesDiffer);
 }
 
