@@ -27,6 +27,9 @@ use crate::{driver::Order, error::HlsError, session::Shared};
 /// First bytes of a unit in which its first timestamp is looked for.
 const TIMESTAMP_WITHIN: usize = 256 << 10;
 
+/// How long subtitles wait for the media time of what is played.
+const TEXT_WAITS: Duration = Duration::from_secs(10);
+
 const NANOS: NonZeroU32 = NonZeroU32::new(1_000_000_000).expect("a billion is not zero");
 
 /// What the driver hands to a reader of units, and how often that reader had sought by then.
@@ -281,8 +284,13 @@ impl Segments {
         let Some(time) = first_media_time(container, init, body).await? else { return Ok(None) };
         self.seat.shared.order(Order::MediaTime { unit: entry.unit, time }).await?;
         let dsn = entry.dsn.0;
-        let map = self.timestamps.wait_for(|map| map.contains_key(&dsn)).await.map_err(|_| HlsError::Closed)?;
-        Ok(map.get(&dsn).copied())
+        let known = self.timestamps.wait_for(|map| map.contains_key(&dsn));
+        // Text waits for the tracks beside it, which know where the media lies, and may not have any times themselves.
+        let limit = if entry.track == Track::Subtitles { TEXT_WAITS } else { Duration::MAX };
+        match tokio::time::timeout(limit, known).await {
+            Ok(map) => Ok(map.map_err(|_| HlsError::Closed)?.get(&dsn).copied()),
+            Err(_) => Ok(None),
+        }
     }
 }
 

@@ -242,19 +242,54 @@ async fn a_session_without_pictures_says_so() {
     assert!(matches!(refused, Err(HlsError::NoSuitableVariant)), "{refused:?}");
 }
 
+/// Start, end and text of the cues of a segment, in milliseconds of presentation time.
+async fn cues(segment: &MediaSegment) -> Vec<(i64, i64, String)> {
+    let deliver = Deliver { audio: false, video: false, text: true, metadata: false };
+    let mut demuxer = Demuxer::new(DemuxOptions { deliver, ..DemuxOptions::default() });
+    let mut run = Run::new(segment.container);
+    run.offset = Timestamp::new(segment.timestamp_offset.expect("the text has a map"), NANOS);
+    demuxer.start_run(run);
+    demuxer.push(read_all(&segment.body).await.0.into());
+    demuxer.end_unit();
+    let (mut scale, mut cues) = (NANOS, Vec::new());
+    while let Some(output) = demuxer.poll() {
+        match output.expect("the fixture is clean") {
+            Output::Tracks(tracks) => scale = tracks[0].timescale,
+            Output::Cue(cue) => {
+                let millis = |ticks| Timestamp::new(ticks, scale).rescale(NonZeroU32::new(1_000).expect("not zero"));
+                cues.push((millis(cue.start), millis(cue.end), cue.text));
+            }
+            other => unreachable!("{other:?}"),
+        }
+    }
+    cues
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subtitles_are_segments_on_the_presentation_timeline() {
     let origin = serve(fixtures());
-    let session = session(&origin.url("/av_master/master.m3u8"), quick());
-    let mut video = segments(&session, Track::Main).await;
-    next(&mut video).await.expect("a segment");
-    let mut stream = segments(&session, Track::Subtitles).await;
-    for (n, start) in [(0, 0), (1, 3)] {
-        let segment = next(&mut stream).await.expect("two segments");
-        assert_eq!((segment.container, segment.start), (Container::WebVtt, Duration::from_secs(start)));
-        assert_eq!(read_all(&segment.body).await.0, file(&format!("av_master/subs_en/subs{n}.vtt")));
+    // The picture of this fixture begins 200 ms behind media time zero, which is cue time zero: with it, cues are earlier.
+    for (with_picture, early) in [(true, 200), (false, 0)] {
+        let session = session(&origin.url("/av_master/master.m3u8"), quick());
+        let mut stream = segments(&session, Track::Subtitles).await;
+        // The second segment comes first: its map is that of cue time zero as well.
+        session.seek(Duration::from_millis(3_100)).await.expect("the session lives");
+        let mut video = segments(&session, Track::Main).await;
+        let picture = async {
+            if with_picture {
+                next(&mut video).await.expect("a segment");
+            } else {
+                drop(video);
+            }
+        };
+        let (segment, ()) = tokio::join!(next(&mut stream), picture);
+        let segment = segment.expect("a segment");
+        assert_eq!((segment.container, segment.start), (Container::WebVtt, Duration::from_secs(3)));
+        let (across, last) = ("Across the boundary".to_owned(), "Last cue".to_owned());
+        let want = [(2_000 - early, 3_500 - early, across), (4_000 - early, 4_900 - early, last)];
+        assert_eq!(cues(&segment).await, want, "with a picture: {with_picture}");
+        assert!(next(&mut stream).await.is_none());
     }
-    assert!(next(&mut stream).await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     abr::AbrReason,
     fallback::{self, Tried},
+    playlist::RenditionKind,
     time::MediaTime,
 };
 
@@ -211,11 +212,17 @@ impl Session {
         let Some(timeline) = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref()) else { return };
         let Some((msn, dsn)) = unit.msn().and_then(|msn| Some((msn, timeline.dsn_of(msn)?))) else { return };
         let Some(start) = timeline.start_of(msn).and_then(|start| i64::try_from(start.as_nanos()).ok()) else { return };
+        // Subtitles tell the media time of cue time zero, not of where they begin: what is played says better where the
+        // media lies, and only where nothing is, cue times count as they are.
+        let is_text = self.kind_of_media(unit.media) == Some(RenditionKind::Subtitles);
+        if is_text && (self.timestamps.contains_key(&dsn) || self.readers.values().any(super::Reader::plays)) {
+            return;
+        }
         if let Some(offset) = self.timestamps.get(&dsn) {
             let truth = time.as_nanos().saturating_add(*offset);
             return self.realign(unit.media, start, truth);
         }
-        let offset = start.saturating_sub(time.as_nanos());
+        let offset = if is_text { 0 } else { start }.saturating_sub(time.as_nanos());
         self.timestamps.insert(dsn, offset);
         while self.timestamps.len() > TIMELINES {
             self.timestamps.pop_first();

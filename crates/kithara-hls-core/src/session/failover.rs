@@ -122,7 +122,7 @@ impl Session {
         matches!(id, MediaId::IFrames(_)) || self.kind_of_media(id) == Some(RenditionKind::Subtitles)
     }
 
-    fn kind_of_media(&self, id: MediaId) -> Option<RenditionKind> {
+    pub(super) fn kind_of_media(&self, id: MediaId) -> Option<RenditionKind> {
         match id {
             MediaId::Variant(_) | MediaId::IFrames(_) => None,
             MediaId::Rendition(id) => self.rendition(id).map(|it| it.kind),
