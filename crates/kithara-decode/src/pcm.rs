@@ -21,8 +21,8 @@ pub fn to_s16(samples: &[f32], out: &mut [i16]) -> usize {
 pub fn append_s16le(samples: &[f32], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + samples.len() * 2, 0);
-    for (sample, bytes) in samples.iter().zip(out[start..].chunks_exact_mut(2)) {
-        bytes.copy_from_slice(&s16(*sample).to_le_bytes());
+    for (sample, bytes) in samples.iter().zip(out[start..].as_chunks_mut::<2>().0) {
+        *bytes = s16(*sample).to_le_bytes();
     }
 }
 

@@ -114,3 +114,54 @@ fn a_feed_that_fails() {
     };
     assert_eq!(failed.kind(), kithara_decode::DecodeErrorKind::Feed);
 }
+
+/// How often the kernel took the processor from this thread because the thread asked it to wait: a lock that is held by
+/// another, a sleep, a read.
+#[cfg(target_os = "linux")]
+fn waits() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_count_of_waits_counts() {
+    let before = waits();
+    std::thread::sleep(Duration::from_millis(1));
+    assert!(waits() > before);
+}
+
+/// Others take every lock there is, all the time; the callback never waits for one of them.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_callback_never_waits_while_others_seek_pause_and_look() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let feed = units(Script::new(segments("ts_aac", Container::MpegTs)));
+    let (player, mut reader) = Player::start(feed, &DecodeOptions::default()).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for number in 0..3_u64 {
+            let (player, is_over) = (player.clone(), &is_over);
+            scope.spawn(move || {
+                let mut round = number;
+                while !is_over.load(Ordering::Relaxed) {
+                    round += 1;
+                    match round % 7 {
+                        0 => player.seek(Duration::from_millis(round * 37 % 4000)),
+                        1 => player.pause(),
+                        2 | 3 => player.resume(),
+                        _ => drop(std::hint::black_box((player.stats(), player.position(), player.duration()))),
+                    }
+                }
+            });
+        }
+        let mut buffer = [0.0; 256];
+        let before = waits();
+        for _ in 0..200_000 {
+            let _ = fill(&mut reader, &mut buffer);
+        }
+        assert_eq!(waits() - before, 0, "the callback waited");
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
