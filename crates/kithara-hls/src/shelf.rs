@@ -62,9 +62,17 @@ struct Cursor {
     refused: Option<Refusal>,
     /// Whether it waits for the length of the whole.
     asks_len: bool,
-    wakers: Vec<Waker>,
+    waiters: Vec<Waiter>,
     told_reading_on: bool,
     ended: bool,
+}
+
+/// Somebody who waits on a reader's handle.
+#[derive(Debug)]
+struct Waiter {
+    /// The place whose bytes it waits for; none for whoever waits for something else.
+    at: Option<u64>,
+    waker: Waker,
 }
 
 /// What the driver says to a demand that cannot be met.
@@ -185,7 +193,7 @@ impl Shelf {
             return Poll::Ready(Err(refusal.error.into()));
         }
         cursor.say(Demand::Length);
-        cursor.wait(cx);
+        cursor.wait(cx, None);
         drop(inner);
         self.demands.notify_one();
         Poll::Pending
@@ -202,7 +210,7 @@ impl Shelf {
         if let Some(error) = over.or_else(|| Some(cursor.refused.take()?.error)) {
             return Poll::Ready(Err(error));
         }
-        cursor.wait(cx);
+        cursor.wait(cx, None);
         Poll::Pending
     }
 
@@ -249,7 +257,7 @@ impl Shelf {
     pub(crate) fn poll_ready(&self, reader: ReaderId, cx: &mut Context<'_>, offset: u64) -> Poll<io::Result<()>> {
         // The waker stands before the look: what changes after the look wakes it.
         if let Some(cursor) = self.lock().cursors.get_mut(&reader) {
-            cursor.wait(cx);
+            cursor.wait(cx, Some(offset));
         }
         match self.find(reader, offset) {
             Err(error) => Poll::Ready(Err(error)),
@@ -283,6 +291,9 @@ impl Shelf {
         let Some(cursor) = cursors.get_mut(&reader) else { return Err(HlsError::Closed.into()) };
         let moved = cursor.move_to(offset);
         if let Some(refusal) = cursor.refused.take_if(|refusal| refusal.at.is_none_or(|at| at == offset)) {
+            let waiting = cursor.take_turns(offset);
+            drop(inner);
+            waiting.into_iter().for_each(Waker::wake);
             return Err(refusal.error.into());
         }
         if let Some(media) = cursor.media {
@@ -367,11 +378,14 @@ impl Shelf {
     fn passed(&self, reader: ReaderId, body: &UnitBody, within: u64, count: u64) {
         let mut inner = self.lock();
         let unit = inner.cursors.get(&reader).and_then(|cursor| cursor.unit);
+        let mut waiting = Vec::new();
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
+            waiting = cursor.take_turns(cursor.at);
             cursor.at += count;
         }
         let alone = inner.readers_in(unit) == 1;
         drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
         if body.len() > LARGE {
             // Somebody else may still need what this reader has passed.
             if alone {
@@ -444,7 +458,7 @@ impl Shelf {
         let mut inner = self.lock();
         let Some(cursor) = inner.cursors.get_mut(&reader) else { return };
         change(cursor);
-        let wakers = std::mem::take(&mut cursor.wakers);
+        let wakers = cursor.take_wakers();
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -461,7 +475,7 @@ impl Inner {
     }
 
     fn all_wakers(&mut self) -> Vec<Waker> {
-        self.cursors.values_mut().flat_map(|cursor| std::mem::take(&mut cursor.wakers)).collect()
+        self.cursors.values_mut().flat_map(Cursor::take_wakers).collect()
     }
 }
 
@@ -515,9 +529,21 @@ impl Cursor {
         }
     }
 
-    fn wait(&mut self, cx: &Context<'_>) {
-        if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.wakers.push(cx.waker().clone());
+    fn wait(&mut self, cx: &Context<'_>, at: Option<u64>) {
+        if !self.waiters.iter().any(|waiter| waiter.at == at && waiter.waker.will_wake(cx.waker())) {
+            self.waiters.push(Waiter { at, waker: cx.waker().clone() });
         }
+    }
+
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        self.waiters.drain(..).map(|waiter| waiter.waker).collect()
+    }
+
+    /// The waiters at other places than `at`, where a waiter has been served: the handle's one cursor stood there for its
+    /// sake, and now it is their turn to say what they want.
+    fn take_turns(&mut self, at: u64) -> Vec<Waker> {
+        let (at_places, others) = self.waiters.drain(..).partition::<Vec<_>, _>(|waiter| waiter.at.is_some());
+        self.waiters = others;
+        at_places.into_iter().filter(|waiter| waiter.at != Some(at)).map(|waiter| waiter.waker).collect()
     }
 }

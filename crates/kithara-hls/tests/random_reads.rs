@@ -297,6 +297,24 @@ async fn two_cursors_read_one_session_side_by_side() {
     }
 }
 
+/// One handle is one reader's, but several may wait on it: none of them keeps the others from getting anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_waiters_of_one_handle_at_different_places_are_all_served() {
+    let slow = Rule::on("*seg*").then(Fault::Drip { bytes: 1_000, every: Duration::from_millis(10) });
+    for fixture in ["ts_aac", "fmp4_byterange"] {
+        let origin = serve(fixtures().rule(slow.clone()));
+        let source = open(&playlist(&origin, fixture), resolving()).await;
+        in_time(poll_fn(|cx| source.poll_len(cx))).await.expect("lengths can be had");
+        let truth = truth(fixture);
+        let wait = async |at: usize| {
+            let (bytes, error) = read_range(&source, at as u64..at as u64 + 1).await;
+            assert!(error.is_none() && bytes == truth[at..=at], "{fixture} at {at}: {error:?}");
+        };
+        tokio::join!(wait(30_000), wait(9_000), wait(17_000), wait(9_100), wait(25_000));
+        assert!(origin.log().len() < 60, "{fixture}: {} requests", origin.log().len());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_cursors_start_together_and_share_all_requests() {
     let origin = serve(fixtures());
