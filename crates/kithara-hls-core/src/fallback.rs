@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::session::{FailureKind, OnMissing, Remedy};
+use crate::session::{FailureKind, FetchFailure, OnMissing, Remedy};
 
 /// What was tried already, and what could be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,6 +71,36 @@ pub fn remedy(kind: FailureKind, tried: Tried, options: Options) -> Remedy {
     }
 }
 
+/// How long to wait before a playlist that was never had is asked for again, or `None` when that would not help.
+///
+/// `failures` counts this one, `waited` is the time since the first request. An origin that answers that it is in trouble,
+/// or not ready, is given `patience`; one where the playlist is not there, or that does not answer at all, `ready_timeout`;
+/// a text that is no playlist, or is cut, is fetched again a few times.
+pub fn opening_wait(
+    cause: &FetchFailure,
+    failures: u32,
+    waited: Duration,
+    ready_timeout: Duration,
+    patience: Duration,
+) -> Option<Duration> {
+    let limit = match cause.kind {
+        FailureKind::NotReady => patience,
+        FailureKind::Unreachable if cause.status.is_some() => patience,
+        FailureKind::Unreachable | FailureKind::NotFound => ready_timeout,
+        FailureKind::Playlist | FailureKind::Incomplete if failures <= BAD_TEXTS => ready_timeout,
+        _ => return None,
+    };
+    let first = match cause.kind {
+        FailureKind::Playlist | FailureKind::Incomplete => Duration::from_millis(125),
+        _ => Duration::from_millis(500),
+    };
+    let backoff = first.saturating_mul(1 << failures.min(3));
+    (waited < limit).then(|| cause.retry_after.unwrap_or(backoff))
+}
+
+/// Texts that are no playlist which are answered by fetching again.
+const BAD_TEXTS: u32 = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +162,38 @@ mod tests {
         check(FailureKind::Unreachable, Tried::default(), ALONE, Remedy::Fail);
         let skip = Options { on_missing: OnMissing::Skip, ..ALONE };
         check(FailureKind::Unreachable, Tried::default(), skip, Remedy::Skip);
+    }
+
+    #[track_caller]
+    fn check_opening(cause: &FetchFailure, failures: u32, secs: u64, waits: bool) {
+        let (ready, patience) = (Duration::from_secs(5), Duration::from_secs(20));
+        let wait = opening_wait(cause, failures, Duration::from_secs(secs), ready, patience);
+        assert_eq!(wait.is_some(), waits, "{cause} after {secs} s: {wait:?}");
+    }
+
+    #[test]
+    fn a_playlist_is_waited_for_as_long_as_its_origin_gives_hope() {
+        let answered = FetchFailure { status: Some(503), ..FetchFailure::new(FailureKind::Unreachable) };
+        check_opening(&answered, 5, 19, true);
+        check_opening(&answered, 6, 20, false);
+        check_opening(&FetchFailure::new(FailureKind::NotReady), 6, 19, true);
+        for kind in [FailureKind::NotFound, FailureKind::Unreachable] {
+            check_opening(&FetchFailure::new(kind), 3, 4, true);
+            check_opening(&FetchFailure::new(kind), 4, 5, false);
+        }
+        check_opening(&FetchFailure::new(FailureKind::Playlist), 3, 1, true);
+        check_opening(&FetchFailure::new(FailureKind::Playlist), 4, 2, false);
+        for kind in [FailureKind::Forbidden, FailureKind::Gone, FailureKind::Refused, FailureKind::TooLarge] {
+            check_opening(&FetchFailure::new(kind), 1, 0, false);
+        }
+    }
+
+    #[test]
+    fn a_playlist_is_asked_for_when_its_origin_said() {
+        let cause =
+            FetchFailure { retry_after: Some(Duration::from_secs(3)), ..FetchFailure::new(FailureKind::NotReady) };
+        let wait = opening_wait(&cause, 1, Duration::ZERO, Duration::from_secs(5), Duration::from_secs(20));
+        assert_eq!(wait, Some(Duration::from_secs(3)));
     }
 
     #[test]

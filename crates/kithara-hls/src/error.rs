@@ -166,7 +166,8 @@ fn net_kind(error: &NetError) -> FailureKind {
     match error.kind() {
         Net::NotReady => FailureKind::NotReady,
         Net::Unauthorized => FailureKind::Unauthorized,
-        Net::Forbidden => FailureKind::Forbidden,
+        // Other refusals of what a playlist lists are like this one: a new address may help, or time.
+        Net::Forbidden | Net::Rejected | Net::RangeNotSatisfiable { .. } => FailureKind::Forbidden,
         Net::NotFound => FailureKind::NotFound,
         Net::Gone => FailureKind::Gone,
         Net::TooLarge => FailureKind::TooLarge,

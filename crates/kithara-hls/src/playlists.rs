@@ -49,12 +49,20 @@ pub(crate) async fn load_playlist(
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (url, validators) = (whole.head.url.clone(), whole.head.validators.clone());
     // A date alone tells versions apart that are a second or more apart, and live playlists change faster.
-    *lock(&known) =
-        validators.etag.is_some().then(|| Loaded { asked, validators, url: url.clone(), text: text.as_str().into() });
+    let is_worth_it = validators.etag.is_some() && may_be_unchanged(&text);
+    *lock(&known) = is_worth_it.then(|| Loaded { asked, validators, url: url.clone(), text: text.as_str().into() });
     Ok(PlaylistText { url, text, from_store, age })
 }
 
 fn lock(known: &Known) -> std::sync::MutexGuard<'_, Option<Loaded>> {
     // Nothing panics while the lock is held.
     known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether asking for changes only makes sense for a text: it is one of a live stream. Others are loaded again when
+/// something is wrong with them, and so are those that end in the middle of a line.
+fn may_be_unchanged(text: &str) -> bool {
+    let has = |tag: &str| text.lines().any(|line| line.starts_with(tag));
+    let is_over = has("#EXT-X-ENDLIST") || has("#EXT-X-PLAYLIST-TYPE:VOD");
+    has("#EXT-X-TARGETDURATION") && !is_over && text.ends_with('\n')
 }

@@ -109,6 +109,8 @@ impl Requests {
         request.class = Priority::Demand;
         request.max_len = MAX_KEY;
         request.deadline = Some(self.options.request.deadline);
+        // Without its key a segment is worth nothing: it is waited for as long as for the segment.
+        request.patience = Some(self.options.request.patience);
         let seal = match &key.cache {
             KeyCache::Never | KeyCache::Memory => {
                 return WholeRequest::from(FetchRequest { cache: CacheUse::Bypass, ..request });

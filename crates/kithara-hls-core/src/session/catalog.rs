@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     abr::AbrReason,
+    fallback,
     playlist::{
         self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Variant, VariantId,
     },
@@ -55,7 +56,8 @@ impl Session {
             true => self.directed(ONLY, &self.primary.url),
             false => self.primary.url.clone(),
         };
-        let again = self.primary.loaded;
+        // What could not be used is not taken from the store a second time.
+        let again = self.primary.loaded || self.primary.failures > 0;
         let limit = self.medias.get(&ONLY).and_then(super::live::load_limit);
         self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url, again, limit });
     }
@@ -72,7 +74,9 @@ impl Session {
         }
         let Some(media) = self.medias.get_mut(&id).filter(|media| !media.is_loading()) else { return };
         media.load = Load::Loading { started: now };
-        let (url, again, limit) = (media.url.clone(), media.timeline.is_some(), super::live::load_limit(media));
+        media.asked.get_or_insert(now);
+        let again = media.timeline.is_some() || media.load_failures > 0;
+        let (url, limit) = (media.url.clone(), super::live::load_limit(media));
         let url = self.directed(id, &url);
         self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again, limit });
     }
@@ -108,6 +112,11 @@ impl Session {
                 self.take_multivariant(playlist);
                 self.wake_units(PlaylistId::Primary);
             }
+            Ok(Playlist::Media(playlist))
+                if !self.primary.loaded && self.awaits_end(&playlist, self.primary.failures, self.primary.opened) =>
+            {
+                self.primary_failed(cut_playlist());
+            }
             Ok(Playlist::Media(_)) if self.multivariant.is_some() => {
                 self.primary_failed(FetchFailure::playlist("segments where a multivariant playlist was before"));
             }
@@ -124,7 +133,7 @@ impl Session {
                 self.take_media(ONLY, playlist, started, text);
             }
         }
-        self.primary.loaded |= self.over.is_none();
+        self.primary.loaded |= self.primary.is_media || self.multivariant.is_some();
     }
 
     fn primary_failed(&mut self, cause: FetchFailure) {
@@ -140,14 +149,28 @@ impl Session {
             self.tell(HlsEvent::Error { error: failure, recoverable: true });
             return self.wake_units(PlaylistId::Primary);
         }
-        let waits = matches!(failure.cause.kind, FailureKind::NotReady | FailureKind::NotFound);
         let opened = self.primary.opened.unwrap_or(now);
-        if waits && now.since(opened) < self.options.playback.ready_timeout {
-            let wait = failure.cause.retry_after.unwrap_or_else(|| backoff(self.primary.failures));
-            self.primary.load = Load::Idle { due: Some(now + wait.max(MIN_INTERVAL)) };
+        if let Some(wait) = self.wait_while_opening(&failure.cause, self.primary.failures, opened) {
+            self.primary.load = Load::Idle { due: Some(now + wait) };
             return self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
         }
         self.fail(failure);
+    }
+
+    /// How long to wait before a playlist that was never had is asked for again, if that may help.
+    fn wait_while_opening(&self, cause: &FetchFailure, failures: u32, since: Tick) -> Option<Duration> {
+        let playback = &self.options.playback;
+        let waited = self.tick().since(since);
+        let wait = fallback::opening_wait(cause, failures, waited, playback.ready_timeout, playback.patience)?;
+        Some(wait.max(MIN_INTERVAL))
+    }
+
+    /// Whether a playlist that never changes lacks its end, and is to be loaded again for that: its text was cut, or its
+    /// author forgot the tag, which shows when it comes the same way again.
+    fn awaits_end(&self, playlist: &MediaPlaylist, failures: u32, since: Option<Tick>) -> bool {
+        let is_cut = !playlist.ended && !playlist.is_live() && failures < CUT_LOADS;
+        let wait = || self.wait_while_opening(&cut_playlist(), failures + 1, since.unwrap_or(self.tick()));
+        is_cut && wait().is_some()
     }
 
     /// Takes over the offered streams; streams known from an earlier load keep their state and get their new URLs.
@@ -255,8 +278,12 @@ impl Session {
             Load::Idle { .. } => self.now.at,
         };
         media.load = Load::Idle { due: None };
+        let (first, failures, asked) = (media.timeline.is_none(), media.load_failures, media.asked);
         let previous = media.snapshot();
         match self.parse(text, previous) {
+            Ok(Playlist::Media(playlist)) if first && self.awaits_end(&playlist, failures, asked) => {
+                self.media_failed(id, cut_playlist());
+            }
             Ok(Playlist::Media(playlist)) => self.take_media(id, playlist, started, text),
             Ok(Playlist::Multivariant(_)) => {
                 self.media_failed(id, FetchFailure::playlist("a multivariant playlist where one of segments is named"));
@@ -303,12 +330,26 @@ impl Session {
         media.following.plain = true;
         let failure = Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause };
         let Some(timeline) = &media.timeline else {
-            return self.media_unusable(id, failure);
+            return self.media_not_opened(id, failure);
         };
         let due = media.following.next_try(timeline, media.load_failures, now, self.chance.next());
         media.load = Load::Idle { due };
         self.tell(HlsEvent::Error { error: failure, recoverable: true });
         self.wake_units(self.playlist_of(id));
+    }
+
+    /// A stream whose playlist could not be had yet: another takes its place, or it is asked for again for a while.
+    fn media_not_opened(&mut self, id: MediaId, failure: Failure) {
+        let now = self.tick();
+        let Some(media) = self.medias.get(&id) else { return };
+        let (failures, since) = (media.load_failures, media.asked.unwrap_or(now));
+        let alone = self.other_for(id).is_none() && !self.is_dispensable(id);
+        let wait = self.wait_while_opening(&failure.cause, failures, since).filter(|_| alone);
+        let (Some(wait), Some(media)) = (wait, self.medias.get_mut(&id)) else {
+            return self.media_unusable(id, failure);
+        };
+        media.load = Load::Idle { due: Some(now + wait) };
+        self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
     }
 
     /// Loads whatever is due.
@@ -359,6 +400,10 @@ impl Session {
     }
 }
 
-fn backoff(failures: u32) -> Duration {
-    Duration::from_millis(500).saturating_mul(1 << failures.min(4))
+/// Loads of a playlist that says that it is whole and is not, before it is taken for what it is.
+const CUT_LOADS: u32 = 2;
+
+fn cut_playlist() -> FetchFailure {
+    let kind = FailureKind::Incomplete;
+    FetchFailure { detail: Some("a playlist that never changes, without its end".into()), ..FetchFailure::new(kind) }
 }

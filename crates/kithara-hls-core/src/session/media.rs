@@ -40,6 +40,8 @@ pub(super) struct Media {
     pub(super) timeline: Option<Timeline>,
     pub(super) layout: Layout,
     pub(super) load: Load,
+    /// When its playlist was asked for first.
+    pub(super) asked: Option<Tick>,
     /// Loads that failed since the last good one.
     pub(super) load_failures: u32,
     /// Left out until then, after it failed.
@@ -66,6 +68,7 @@ impl Media {
             timeline: None,
             layout: Layout::new(),
             load: Load::Idle { due: None },
+            asked: None,
             load_failures: 0,
             excluded_until: None,
             following: Following::default(),
@@ -84,6 +87,11 @@ impl Media {
 
     pub(super) fn is_loading(&self) -> bool {
         matches!(self.load, Load::Loading { .. })
+    }
+
+    /// Whether its playlist could not be had yet, and is asked for again later.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.timeline.is_none() && matches!(self.load, Load::Idle { due: Some(_) })
     }
 
     pub(super) fn is_excluded(&self, now: Tick) -> bool {

@@ -48,7 +48,9 @@ pub struct PlaybackOptions {
     pub patience: Duration,
     /// How long a variant is left out after it failed. Default: 60 s.
     pub exclusion: Duration,
-    /// How long to wait for a playlist that is not there yet (404 or 202) while opening. Default: 5 s.
+    /// How long to wait while opening for a playlist that is not there yet (404), or whose origin does not answer. One
+    /// whose origin says that it is not ready (202) or in trouble (5xx) is waited for as long as
+    /// [`patience`](Self::patience). Default: 5 s.
     pub ready_timeout: Duration,
     /// What to do with a segment that cannot be had. Default: [`OnMissing::Fail`].
     pub on_missing: OnMissing,

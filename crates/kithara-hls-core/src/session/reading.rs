@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Action, Command, Demand, Failure, FailureKind, HlsEvent, MediaId, ReaderId, Session, Track, UnitKey, View,
+    media::Media,
     readers::{Adaptive, Flat, Reader, ReaderState},
     units::UnitState,
 };
@@ -118,7 +119,11 @@ impl Session {
             if self.is_given_up(media) {
                 return self.refuse(id, FailureKind::NoMedia);
             }
-            return self.load_media(media);
+            // One that could not be had is asked for again when its wait is over.
+            if !self.medias.get(&media).is_some_and(Media::is_waited_for) {
+                self.load_media(media);
+            }
+            return;
         }
         let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
         let begins = timeline.map(|timeline| (super::live::beginning(timeline, &self.options.live), timeline));

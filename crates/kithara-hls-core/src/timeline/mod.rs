@@ -247,7 +247,7 @@ impl Timeline {
     /// Whether no segment will be added any more.
     #[must_use]
     pub fn ended(&self) -> bool {
-        self.snapshot.ended
+        !self.snapshot.is_live()
     }
 
     /// The segment with this number: listed, or one that left the window and is still remembered.
