@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use kithara_hls::{HlsError, HlsOptions};
-use kithara_origin::{At, Ending, Fault, Logged, Response, Rule};
+use kithara_origin::{At, Ending, Fault, Logged, Response, Rule, Site};
 use support::{assert_exact, file, fixtures, open, playlist, quick, read_all, serve, truth, try_open};
 
 /// Waits that are short, but long enough for what passes.
@@ -18,7 +18,7 @@ fn patient() -> HlsOptions {
 
 /// Plays `fixture` through `rules`: exact, with so many requests for the playlist.
 async fn check(fixture: &str, rules: impl IntoIterator<Item = Rule>, want: usize) {
-    let origin = serve(rules.into_iter().fold(fixtures(), |site, rule| site.rule(rule)));
+    let origin = serve(rules.into_iter().fold(fixtures(), Site::rule));
     let source = open(&playlist(&origin, fixture), patient()).await;
     assert_exact(&read_all(&source).await, &truth(fixture), fixture);
     let asked: Vec<Logged> = origin.requests_of(&format!("/{fixture}/index.m3u8"));
