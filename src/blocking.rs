@@ -34,7 +34,7 @@ use std::{
     thread::{self, Thread},
 };
 
-use crate::{Hls, HlsError, HlsParams, HlsSource, SourceFactory};
+use crate::{Hls, HlsError, HlsParams, HlsSource, OpenError, OpenParams, PcmReader, Player, SourceFactory};
 
 /// Opens `url` and blocks until the stream is known: its variant chosen and its media playlist loaded.
 ///
@@ -42,6 +42,34 @@ use crate::{Hls, HlsError, HlsParams, HlsSource, SourceFactory};
 /// As [`StreamSource::open`](crate::StreamSource::open).
 pub fn open(url: &str, params: HlsParams) -> Result<HlsSource, HlsError> {
     wait(Hls::open(url, params))
+}
+
+/// Opens `url` for listening and blocks until the stream is known; see [`open`](crate::open()).
+///
+/// ```
+/// use kithara::{OpenParams, Pcm, blocking};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let origin = kithara_origin::Origin::start(kithara_origin::demo())?;
+/// # let url = origin.url("/master.m3u8");
+/// let (player, mut reader) = blocking::listen(&url, OpenParams::default())?;
+/// player.seek(std::time::Duration::from_secs(18));
+/// let (mut buffer, mut heard) = ([0.0; 4096], 0);
+/// loop {
+///     match reader.read(&mut buffer)? {
+///         Pcm::Samples(count) => heard += count,
+///         Pcm::SpecChanged(spec) => assert_eq!(spec.channels, 2),
+///         Pcm::End => break,
+///     }
+/// }
+/// assert!(heard > 150_000);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// As [`open`](crate::open()).
+pub fn listen(url: &str, params: impl Into<OpenParams>) -> Result<(Player, PcmReader), OpenError> {
+    wait(crate::open(url, params))
 }
 
 /// Parks this thread until `future` is ready. For the futures of this crate, which need no runtime of the caller.

@@ -64,6 +64,7 @@
 //! Apps without tokio find blocking doors in [`blocking`].
 
 pub mod blocking;
+mod kind;
 pub mod metadata;
 mod open;
 mod player;
@@ -78,6 +79,11 @@ pub use kithara_stream::{
 pub use kithara_decode::{Pcm, PcmReader};
 pub use open::{OpenError, OpenParams, open};
 pub use player::{Player, PlayerEvent, PlayerEvents, PlayerStats};
+
+/// Progressive files: what [`OpenError::File`] and [`PlayerEvent::File`] carry, and the source itself for other decoders.
+pub mod file {
+    pub use kithara_file::{File, FileError, FileEvent, FileOptions, FileParams, FileSource};
+}
 
 /// Sound: formats, how it is decoded and handed over, what can go wrong with it.
 pub mod sound {

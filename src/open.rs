@@ -1,23 +1,34 @@
 //! The front door: a URL in, sound out.
 
+use std::sync::Arc;
+
 use kithara_decode::{DecodeError, DecodeOptions, PcmReader};
+use kithara_file::{File, FileError, FileOptions, FileParams, Probe};
 use kithara_hls::{
     Hls, HlsError, HlsOptions, HlsParams,
+    fetch::{Fetcher, net::RedactedUrl},
     hls_core::{
         selection::CodecSupport,
-        session::{MediaSelection, Track},
+        session::{MediaSelection, PlaylistText, Track},
     },
 };
 use kithara_stream::Feed;
 
-use crate::player::{Player, Stream};
+use crate::{
+    kind::{Kind, SNIFFED, kind_of, looks_like_playlist},
+    player::{Player, Stream},
+};
+
+/// Largest playlist, in bytes.
+const MAX_PLAYLIST: u64 = 16 << 20;
 
 /// How a URL is opened for listening.
 #[derive(Debug, Default)]
 pub struct OpenParams {
     /// How a session plays, and what it may share with others. Its [`MediaSelection`] is always sound alone: the audio
     /// rendition where there is one, so that no picture is downloaded that nobody decodes; codecs for which there is no
-    /// decoder are left out unless [`Caps::codecs`](crate::options::Caps) says what there is. Default: all defaults.
+    /// decoder are left out unless [`Caps::codecs`](crate::options::Caps) says what there is. Client, store, headers, query
+    /// and resolver serve a progressive file as well. Default: all defaults.
     pub hls: HlsParams,
     /// What comes out, how much of it is decoded ahead, and where playback begins. Default: as the stream has it, half a
     /// second, at the beginning.
@@ -74,15 +85,28 @@ pub enum OpenError {
     /// The stream cannot be opened. Whether trying again helps is told by the error inside.
     #[error(transparent)]
     Hls(#[from] HlsError),
+    /// The file cannot be opened. Whether trying again helps is told by the error inside.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The decoder cannot be started: an output format that cannot be made, or no thread. Trying again does not help.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// What the server sent is neither a playlist nor media. Trying again helps only if the server changes it.
+    #[error("{url}: neither a playlist nor media{}", content_type.as_deref().map(|it| format!(", but {it}")).unwrap_or_default())]
+    NotMedia {
+        /// Where it was, after redirects.
+        url: RedactedUrl,
+        /// What the server calls it.
+        content_type: Option<Arc<str>>,
+    },
 }
 
 /// Opens `url` for listening: control in one hand, samples in the other.
 ///
-/// Ready when the stream is known: its variant chosen and its media playlist loaded. The first segment is on its way by
-/// then, and is decoded while it arrives. What is wrong with the media itself is told by the reader.
+/// What it is, a playlist or a progressive file, is decided by what the server answers: by its first bytes, and where they
+/// leave it open by the content type. The request that finds out is the one that is read on. Ready when the stream is
+/// known: of a session, its variant chosen and its media playlist loaded. The first segment is on its way by then, and is
+/// decoded while it arrives. What is wrong with the media itself is told by the reader.
 ///
 /// Needs no runtime; on a multi-thread one the session's tasks run there, else on one thread of the library's own.
 ///
@@ -95,8 +119,72 @@ pub async fn open(url: &str, params: impl Into<OpenParams>) -> Result<(Player, P
     if *codecs == CodecSupport::All {
         *codecs = CodecSupport::AllBut(UNDECODABLE.iter().map(ToString::to_string).collect());
     }
-    let session = Hls::session(url, hls)?;
+    let fetcher = hls.share_fetcher()?;
+    let file = file_params(&hls, fetcher);
+    if !looks_like_playlist(url) {
+        return find_out(url, hls, file, &sound).await;
+    }
+    // The name decides only how it is asked for: playlists travel compressed.
+    match open_session(url, hls, &sound).await {
+        Err(OpenError::Hls(error @ HlsError::PlaylistParse { .. })) => {
+            let mut probe = File::probe(url, file).await?;
+            let is_media = kind_of(probe.prefix(SNIFFED).await?, None) == Kind::Media;
+            if is_media { open_file(probe, &sound) } else { Err(error.into()) }
+        }
+        opened => opened,
+    }
+}
+
+/// Opens what the URL turns out to be.
+async fn find_out(
+    url: &str,
+    hls: HlsParams,
+    file: FileParams,
+    sound: &DecodeOptions,
+) -> Result<(Player, PcmReader), OpenError> {
+    let mut probe = File::probe(url, file).await?;
+    let content_type = probe.head().content_type.clone();
+    match kind_of(probe.prefix(SNIFFED).await?, content_type.as_deref()) {
+        Kind::Media => open_file(probe, sound),
+        Kind::Playlist => {
+            let (url_after, from_store) = (probe.head().url.clone(), probe.head().from_cache());
+            let age = probe.head().age;
+            let bytes = probe.collect(MAX_PLAYLIST).await?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let playlist = Some(PlaylistText { url: url_after, text, from_store, age });
+            open_session(url, HlsParams { playlist, ..hls }, sound).await
+        }
+        Kind::Other => {
+            let url = RedactedUrl::new(&probe.head().url);
+            probe.reject();
+            Err(OpenError::NotMedia { url, content_type: content_type.map(|it| it.as_str().into()) })
+        }
+    }
+}
+
+async fn open_session(url: &str, params: HlsParams, sound: &DecodeOptions) -> Result<(Player, PcmReader), OpenError> {
+    let session = Hls::session(url, params)?;
     let feed = session.feed(Track::Main, sound.start).await?;
-    let (sound, reader) = kithara_decode::Player::start(Feed::Units(Box::new(feed)), &sound)?;
+    let (sound, reader) = kithara_decode::Player::start(Feed::Units(Box::new(feed)), sound)?;
     Ok((Player::new(sound, Stream::Hls(session)), reader))
+}
+
+fn open_file(probe: Probe, sound: &DecodeOptions) -> Result<(Player, PcmReader), OpenError> {
+    let source = Arc::new(probe.into_source());
+    let feed = Feed::Bytes(Box::new(Arc::clone(&source)));
+    let (sound, reader) = kithara_decode::Player::start(feed, sound)?;
+    Ok((Player::new(sound, Stream::File(source)), reader))
+}
+
+/// The same wishes as for a session, as far as a file has a use for them.
+fn file_params(hls: &HlsParams, fetcher: Fetcher) -> FileParams {
+    let from = &hls.options.request;
+    let mut options = FileOptions::default();
+    options.request.headers = from.headers.clone();
+    options.request.query = from.query.clone();
+    options.request.patience = from.patience;
+    options.cache.partition = hls.options.cache.partition.clone();
+    options.cache.identity = hls.options.cache.identity.clone();
+    let (no_store, resolver) = (hls.no_store, hls.resolver.clone());
+    FileParams { fetcher: Some(fetcher), no_store, resolver, ..FileParams::from(options) }
 }

@@ -1,8 +1,9 @@
 //! Control of what plays.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use kithara_decode::{PcmSpec, Stats as SoundStats};
+use kithara_file::{FileEvent, FileSource};
 use kithara_hls::{
     HlsError, HlsEvent, HlsSession,
     hls_core::{
@@ -25,6 +26,7 @@ pub struct Player {
 #[derive(Clone, Debug)]
 pub(crate) enum Stream {
     Hls(HlsSession),
+    File(Arc<FileSource>),
 }
 
 /// How playback fares: a copy.
@@ -43,6 +45,8 @@ pub struct PlayerStats {
 pub enum PlayerEvent {
     /// In the session: variants, segments, keys, the link, recoveries.
     Stream(HlsEvent),
+    /// With the one file that is played: transfers, waits, failures.
+    File(FileEvent),
     /// In the decoder: formats, seeks, damage, starvation, the end.
     Sound(kithara_decode::Event),
     /// So many events were missed here: the listener was too slow.
@@ -53,6 +57,7 @@ pub enum PlayerEvent {
 #[derive(Debug)]
 pub struct PlayerEvents {
     stream: Option<broadcast::Receiver<HlsEvent>>,
+    file: Option<broadcast::Receiver<FileEvent>>,
     sound: Option<broadcast::Receiver<kithara_decode::Event>>,
 }
 
@@ -95,6 +100,7 @@ impl Player {
     pub fn duration(&self) -> Option<Duration> {
         match &self.stream {
             Stream::Hls(session) => session.status().duration,
+            Stream::File(_) => self.sound.duration(),
         }
     }
 
@@ -112,6 +118,8 @@ impl Player {
     pub async fn select_variant(&self, variant: Option<VariantId>) -> Result<(), HlsError> {
         match &self.stream {
             Stream::Hls(session) => session.select_variant(variant).await,
+            Stream::File(_) if variant.is_none() => Ok(()),
+            Stream::File(_) => Err(HlsError::VariantNotFound),
         }
     }
 
@@ -122,16 +130,18 @@ impl Player {
     pub async fn select_audio(&self, rendition: RenditionId) -> Result<(), HlsError> {
         match &self.stream {
             Stream::Hls(session) => session.select_audio(rendition).await,
+            Stream::File(_) => Err(HlsError::VariantNotFound),
         }
     }
 
     /// What happens from now on; the first listener also gets what happened in the session since opening.
     #[must_use]
     pub fn events(&self) -> PlayerEvents {
-        let stream = match &self.stream {
-            Stream::Hls(session) => Some(session.events()),
+        let (stream, file) = match &self.stream {
+            Stream::Hls(session) => (Some(session.events()), None),
+            Stream::File(file) => (None, Some(file.events())),
         };
-        PlayerEvents { stream, sound: Some(self.sound.events()) }
+        PlayerEvents { stream, file, sound: Some(self.sound.events()) }
     }
 
     /// How playback fares right now.
@@ -139,6 +149,7 @@ impl Player {
     pub fn stats(&self) -> PlayerStats {
         let stream = match &self.stream {
             Stream::Hls(session) => Some(session.status()),
+            Stream::File(_) => None,
         };
         PlayerStats { sound: self.sound.stats(), stream }
     }
@@ -148,6 +159,7 @@ impl Player {
     pub fn session(&self) -> Option<&HlsSession> {
         match &self.stream {
             Stream::Hls(session) => Some(session),
+            Stream::File(_) => None,
         }
     }
 
@@ -156,6 +168,7 @@ impl Player {
     pub async fn close(&self) {
         match &self.stream {
             Stream::Hls(session) => session.close().await,
+            Stream::File(file) => file.close().await,
         }
     }
 }
@@ -163,9 +176,10 @@ impl Player {
 impl PlayerEvents {
     /// The next event; `None` when the stream is over and its decoder gone. May be dropped and called again.
     pub async fn next(&mut self) -> Option<PlayerEvent> {
-        while self.stream.is_some() || self.sound.is_some() {
+        while self.stream.is_some() || self.file.is_some() || self.sound.is_some() {
             let event = tokio::select! {
                 event = receive(&mut self.stream) => event.map(PlayerEvent::Stream),
+                event = receive(&mut self.file) => event.map(PlayerEvent::File),
                 event = receive(&mut self.sound) => event.map(PlayerEvent::Sound),
             };
             match event {

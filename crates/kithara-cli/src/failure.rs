@@ -15,6 +15,7 @@ use kithara::{
         FetchError, FetchErrorKind,
         net::{ErrorKind, NetError},
     },
+    file::FileError,
     sound::{DecodeError, DecodeErrorKind},
 };
 
@@ -147,6 +148,10 @@ impl From<DecodeError> for Failure {
         if let Some(error) = HlsError::within(&error) {
             return error.clone().into();
         }
+        let carried = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        if let Some(error) = carried.and_then(FileError::of) {
+            return error.clone().into();
+        }
         let (class, hint) = match error.kind() {
             DecodeErrorKind::Container | DecodeErrorKind::NoSound => (Class::Media, None),
             DecodeErrorKind::UnsupportedCodec => (Class::Media, Some("another variant or rendition may be playable")),
@@ -158,11 +163,31 @@ impl From<DecodeError> for Failure {
     }
 }
 
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Fetch(error) => error.into(),
+            FileError::Net(error) => HlsError::Net(error).into(),
+            FileError::InvalidUrl(reason) => HlsError::InvalidUrl(reason).into(),
+            FileError::Changed { .. } => {
+                Self { class: Class::Media, message: story(&error), hint: Some("try again: there is a new one now") }
+            }
+            error => Self::new(Class::Network, story(&error)),
+        }
+    }
+}
+
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Hls(error) => error.into(),
             OpenError::Decode(error) => error.into(),
+            OpenError::File(error) => error.into(),
+            OpenError::NotMedia { .. } => Self {
+                class: Class::Playlist,
+                message: story(&error),
+                hint: Some("give the URL of a stream or a file of sound"),
+            },
             other => Self::new(Class::Other, story(&other)),
         }
     }

@@ -105,6 +105,8 @@ struct Shelved {
 /// What a driver is made of; all ends of its channels exist before it does.
 pub(crate) struct Parts {
     pub(crate) session: Session,
+    /// The primary playlist, where it was loaded before the session began.
+    pub(crate) playlist: Option<PlaylistText>,
     pub(crate) requests: Requests,
     pub(crate) standing: Standing,
     pub(crate) resolver: Option<(Arc<dyn UrlResolver>, Url)>,
@@ -388,7 +390,12 @@ impl Driver {
         self.playlists.insert(id, RedactedUrl::new(&url));
         let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
         let known = self.known.entry(id).or_default().clone();
+        let loaded = self.parts.playlist.take_if(|_| id == PlaylistId::Primary && !again);
         self.spawn(self.parts.cancel.clone(), async move {
+            if let Some(playlist) = loaded {
+                let _ = reports.send(Report::Playlist { id, result: Ok(playlist) }).await;
+                return;
+            }
             let result = load_playlist(requests, id, url, again, limit, known).await;
             let _ = reports.send(Report::Playlist { id, result }).await;
         });

@@ -6,11 +6,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use kithara_fetch::{
-    FetchOptions, Fetcher,
-    assets::{AssetStore, MemoryOptions},
-    net::Client,
-};
 use kithara_hls_core::{
     session::{Session, Status},
     time::{Now, Tick},
@@ -51,21 +46,12 @@ impl Hls {
     /// # Errors
     /// The URL cannot be one of a stream, or the session cannot be set up. Whether anything is there shows when the first
     /// segment is asked for.
-    pub fn session(url: &str, params: HlsParams) -> Result<HlsSession, HlsError> {
+    pub fn session(url: &str, mut params: HlsParams) -> Result<HlsSession, HlsError> {
         let handle = kithara_fetch::runtime().map_err(|error| HlsError::Driver(error.to_string().into()))?;
         let url = parse_url(url)?;
-        let HlsParams { options, client, store, fetcher, no_store, resolver, trace } = params;
+        let fetcher = params.share_fetcher()?;
+        let HlsParams { options, no_store, resolver, trace, playlist, .. } = params;
         let options = Arc::new(options);
-        let fetcher = match fetcher {
-            Some(fetcher) => fetcher,
-            None => {
-                let client = client.map_or_else(|| Client::new(options.network.clone()), Ok)?;
-                let store = store.unwrap_or_else(|| AssetStore::memory(MemoryOptions::default()));
-                // What readers need lies in the bodies of units: transfers need to keep little themselves.
-                let little = FetchOptions { window: 1 << 20, retain: 1 << 20, ..FetchOptions::default() };
-                Fetcher::new(client, Some(store).filter(|_| !no_store), little)
-            }
-        };
         let requests = Requests::new(fetcher, Arc::clone(&options), &url, no_store)?;
         let deciding = options.session(resolver.is_some());
         let now = Now::from(Tick::ZERO);
@@ -96,6 +82,7 @@ impl Hls {
                 requests.fetcher.playback_gate(),
                 options.playback.buffer_goal,
             ),
+            playlist,
             requests,
             resolver: resolver.map(|resolver| (resolver, url.clone())),
             shelf,

@@ -10,13 +10,13 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kithara_fetch::{
-    Fetcher, UrlResolver,
-    assets::{AssetStore, Partition, UrlIdentity},
+    FetchOptions, Fetcher, UrlResolver,
+    assets::{AssetStore, MemoryOptions, Partition, UrlIdentity},
     net::{Client, NetworkOptions, retry::Patience},
 };
 use kithara_hls_core::{
     abr::AbrOptions,
-    session::{LiveOptions, PlaybackOptions, ReaderOptions, SessionOptions},
+    session::{LiveOptions, PlaybackOptions, PlaylistText, ReaderOptions, SessionOptions},
 };
 use url::Url;
 
@@ -209,6 +209,28 @@ pub struct HlsParams {
     pub resolver: Option<Arc<dyn UrlResolver>>,
     /// Where to write a trace of the session's decisions, without secrets. Default: nowhere.
     pub trace: Option<Box<dyn Write + Send>>,
+    /// The playlist at the URL, where somebody has loaded it already: the session does not ask for it a second time.
+    /// Default: the session loads it.
+    pub playlist: Option<PlaylistText>,
+}
+
+impl HlsParams {
+    /// The fetcher that sessions opened with these parameters use: the given one, else one made of the given client and
+    /// store, or of new ones, and given from now on.
+    ///
+    /// # Errors
+    /// The client cannot be made.
+    pub fn share_fetcher(&mut self) -> Result<Fetcher, HlsError> {
+        if let Some(fetcher) = &self.fetcher {
+            return Ok(fetcher.clone());
+        }
+        let client = self.client.take().map_or_else(|| Client::new(self.options.network.clone()), Ok)?;
+        let store = self.store.take().unwrap_or_else(|| AssetStore::memory(MemoryOptions::default()));
+        // What readers need lies in the bodies of units: transfers need to keep little themselves.
+        let little = FetchOptions { window: 1 << 20, retain: 1 << 20, ..FetchOptions::default() };
+        let fetcher = Fetcher::new(client, Some(store).filter(|_| !self.no_store), little);
+        Ok(self.fetcher.insert(fetcher).clone())
+    }
 }
 
 impl fmt::Debug for HlsParams {

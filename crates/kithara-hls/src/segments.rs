@@ -347,6 +347,8 @@ async fn first_media_time(
         }
         let from = prefix.len() as u64;
         poll_fn(|cx| body.poll_ready(cx, from..from + 1)).await?;
+        // A body that ended early has nothing there but the reason.
+        body.chunk_at(from)?;
     }
 }
 

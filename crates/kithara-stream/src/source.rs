@@ -1,6 +1,7 @@
 use std::{
     io,
     ops::Range,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -75,27 +76,34 @@ pub trait Source: Send + Sync + 'static {
     }
 }
 
-impl<S: Source + ?Sized> Source for Box<S> {
-    fn byte_len(&self) -> Option<u64> {
-        (**self).byte_len()
-    }
+/// What points to a source is one.
+macro_rules! pointers {
+    ($($pointer:ident),*) => {$(
+        impl<S: Source + ?Sized> Source for $pointer<S> {
+            fn byte_len(&self) -> Option<u64> {
+                (**self).byte_len()
+            }
 
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadAt> {
-        (**self).read_at(offset, buf)
-    }
+            fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadAt> {
+                (**self).read_at(offset, buf)
+            }
 
-    fn poll_ready(&self, cx: &mut Context<'_>, range: Range<u64>) -> Poll<io::Result<()>> {
-        (**self).poll_ready(cx, range)
-    }
+            fn poll_ready(&self, cx: &mut Context<'_>, range: Range<u64>) -> Poll<io::Result<()>> {
+                (**self).poll_ready(cx, range)
+            }
 
-    fn poll_len(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u64>>> {
-        (**self).poll_len(cx)
-    }
+            fn poll_len(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u64>>> {
+                (**self).poll_len(cx)
+            }
 
-    fn wait_range(&self, range: Range<u64>, limit: Option<Duration>) -> io::Result<()> {
-        (**self).wait_range(range, limit)
-    }
+            fn wait_range(&self, range: Range<u64>, limit: Option<Duration>) -> io::Result<()> {
+                (**self).wait_range(range, limit)
+            }
+        }
+    )*};
 }
+
+pointers!(Box, Arc);
 
 /// Whether a read at `position` with this buffer gives nothing whatever the source holds. No stream has a byte at
 /// `u64::MAX`: its length would not fit, and no range could ask for that byte.

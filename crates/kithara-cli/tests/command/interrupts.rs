@@ -66,3 +66,21 @@ fn a_reader_that_goes_away_ends_the_save() {
     drop(child.stdout.take());
     assert_eq!(finished(child).status, Some(7));
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_playback_and_what_was_written_is_a_whole_file() {
+    let hold = Fault::stall(At::Fraction(0.5), Duration::from_secs(600));
+    let origin = serve(fixtures().rule(Rule::on("seg2").then(hold)));
+    let (dir, out) = scratch("out.wav");
+    let output = format!("wav:{}", text(&out));
+    let child = start(&["play", &origin.url("/ts_aac/index.m3u8"), "--output", &output, "--no-cache", "--json"]);
+    until_asked(&origin, "seg2.ts");
+    signal(&child, "-INT");
+    let run = finished(child);
+    assert_eq!(run.status, Some(130), "{}", run.stderr);
+    assert_eq!(names(dir.path()), ["out.wav"]);
+    let bytes = std::fs::read(&out).unwrap();
+    let stated = u32::from_le_bytes(bytes[4..8].try_into().unwrap());
+    assert_eq!(stated as usize + 8, bytes.len());
+}

@@ -6,6 +6,7 @@ mod cache;
 mod failures;
 mod interrupts;
 mod live;
+mod play;
 mod probe;
 mod save;
 mod traces;

@@ -367,7 +367,7 @@ impl Session {
         for reader in self.readers.values_mut() {
             match &mut reader.state {
                 ReaderState::Adaptive(adaptive) => {
-                    entered |= adaptive.entered.iter().any(|entry| entry.unit == unit);
+                    entered |= adaptive.skip_entered(unit);
                     adaptive.skip(unit);
                 }
                 ReaderState::Flat(flat) if flat.media == Some(unit.media) => {
@@ -378,11 +378,9 @@ impl Session {
             }
         }
         if entered {
-            let failure = Failure { subject: Subject::Unit(unit), cause: FetchFailure::new(FailureKind::NotFound) };
-            self.act(Action::Abandon { unit, failure });
-        } else {
-            self.act(Action::Release { unit });
+            self.act(Action::Cut { unit });
         }
+        self.act(Action::Release { unit });
         self.tell(HlsEvent::SegmentSkipped { track, variant, segment_index, start, duration });
     }
 

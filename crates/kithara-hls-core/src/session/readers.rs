@@ -266,6 +266,22 @@ impl Adaptive {
     pub(super) fn skip(&mut self, unit: UnitKey) {
         let Some(idx) = self.planned.iter().position(|entry| entry.unit == unit) else { return };
         self.planned.remove(idx);
+        self.begin_behind_gap(idx);
+    }
+
+    /// Leaves a unit that was entered where it is: what follows it begins a run. Answers whether it was entered.
+    pub(super) fn skip_entered(&mut self, unit: UnitKey) -> bool {
+        let before = self.entered.len();
+        self.entered.retain(|entry| entry.unit != unit);
+        let was_entered = self.entered.len() < before;
+        if was_entered {
+            self.begin_behind_gap(0);
+        }
+        was_entered
+    }
+
+    /// The planned unit at `idx`, or the next one to be planned, begins a run: something in front of it is missing.
+    fn begin_behind_gap(&mut self, idx: usize) {
         self.runs += 1;
         let run = RunId(self.runs);
         let old = self.planned.get(idx).map(|entry| entry.run);

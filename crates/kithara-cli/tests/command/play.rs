@@ -1,0 +1,137 @@
+//! `kithara play`: sound into files and pipes.
+
+use std::{fs, path::Path};
+
+use kithara_origin::{Response, Rule};
+use serde_json::Value;
+
+use crate::{Run, fixtures, kithara, names, scratch, serve, text};
+
+/// Frames of the demo stream.
+const DEMO: u64 = 956_416;
+
+fn play(args: &[&str]) -> Run {
+    Run::of(["play"].iter().chain(args))
+}
+
+fn last_object(text: &str) -> Value {
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+/// Channels, rate, bits and bytes of samples, by the header of a WAV file.
+fn wav_facts(path: &Path) -> (u16, u32, u16, u64) {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!((&bytes[..4], &bytes[8..12], &bytes[72..76]), (&b"RIFF"[..], &b"WAVE"[..], &b"data"[..]));
+    let short = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let long = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    assert_eq!(long(4) as usize + 8, bytes.len());
+    let data = u64::from(long(76));
+    assert_eq!(80 + data, bytes.len() as u64);
+    (short(58), long(60), short(70), data)
+}
+
+#[test]
+fn the_demo_is_played_to_nothing_as_fast_as_it_comes() {
+    let run = play(&["demo", "--output", "null", "--json"]).succeeded();
+    let facts = run.json();
+    assert_eq!((&facts["frames"], &facts["complete"], &facts["codec"]), (&DEMO.into(), &true.into(), &"AAC".into()));
+    assert_eq!((&facts["segments"], &facts["requests"], &facts["stalls"]), (&5.into(), &9.into(), &0.into()));
+    assert!(facts["first_sample_seconds"].as_f64().unwrap() < facts["seconds"].as_f64().unwrap());
+    assert!(run.stderr.starts_with("played 19.9 s"), "{}", run.stderr);
+}
+
+#[test]
+fn a_wav_file_holds_every_sample_in_the_format_asked_for() {
+    for (args, want) in [
+        (&[][..], (2, 48_000, 16, DEMO * 4)),
+        (&["--format", "s24le"], (2, 48_000, 24, DEMO * 6)),
+        (&["--format", "f32le", "--channels", "1"], (1, 48_000, 32, DEMO * 4)),
+        (&["--start", "10", "--for", "2.5"], (2, 48_000, 16, 480_000)),
+    ] {
+        let (dir, out) = scratch("out.wav");
+        let output = format!("wav:{}", text(&out));
+        play(&[&["demo", "--output", &output], args].concat()).succeeded();
+        assert_eq!(wav_facts(&out), want, "{args:?}");
+        assert_eq!(names(dir.path()), ["out.wav"]);
+    }
+}
+
+#[test]
+fn raw_samples_go_to_standard_output_and_the_facts_to_standard_error() {
+    let run = play(&["demo", "--output", "raw:-", "--format", "s16le", "--rate", "24000", "--channels", "2", "--json"]);
+    let run = run.succeeded();
+    let frames = run.stdout.len() as u64 / 4;
+    assert!(frames.abs_diff(DEMO / 2) <= 2, "{frames}");
+    assert_eq!(last_object(&run.stderr)["written"], run.stdout.len());
+    let piped = play(&["demo", "--output", "wav:-", "--for", "1"]).succeeded();
+    assert_eq!(piped.stdout.len(), 80 + 48_000 * 4);
+    assert_eq!(piped.stdout[4..8], [0xFF; 4], "nobody can go back to state a length");
+}
+
+#[test]
+fn a_start_is_exact_to_the_sample() {
+    let raw =
+        |args: &[&str]| play(&[&["demo", "--output", "raw:-", "--format", "f32le"], args].concat()).succeeded().stdout;
+    let (whole, late) = (raw(&[]), raw(&["--start", "7.25"]));
+    let cut = &whole[348_000 * 8..];
+    assert_eq!(late.len(), cut.len());
+    let float = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
+    let off = late.chunks_exact(4).zip(cut.chunks_exact(4)).map(|(a, b)| (float(a) - float(b)).abs());
+    assert!(off.fold(0.0, f32::max) < 0.05);
+}
+
+#[cfg(unix)]
+#[test]
+fn whoever_stops_listening_makes_no_error() {
+    let mut child = kithara(["play", "demo", "--output", "raw:-"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    crate::finished(child).succeeded();
+}
+
+#[test]
+fn a_cache_answers_the_second_time() {
+    let origin = serve(fixtures());
+    let (_dir, cache) = scratch("cache");
+    let url = origin.url("/ts_aac/index.m3u8");
+    let play = || play(&[&url, "--output", "null", "--json", "--cache", text(&cache)]).succeeded().json();
+    let (first, second) = (play(), play());
+    assert_eq!((&first["from_store"], &second["from_store"]), (&0.into(), &5.into()));
+    assert_eq!(first["frames"], second["frames"]);
+}
+
+#[test]
+fn a_segment_that_is_not_there_is_named_and_left_out_where_that_is_allowed() {
+    let missing = || serve(fixtures().rule(Rule::on("seg2.ts").then(Response::new(404))));
+    let args = ["--output", "null", "--no-cache", "--patience", "0", "--json"];
+    let origin = missing();
+    let failed = play(&[&[origin.url("/ts_aac/index.m3u8").as_str()], &args[..]].concat());
+    assert_eq!(failed.status, Some(4), "{}", failed.stderr);
+    let origin = missing();
+    let url = origin.url("/ts_aac/index.m3u8");
+    let skipped = play(&[&[url.as_str()], &args[..], &["--on-missing", "skip"]].concat()).succeeded();
+    assert_eq!(skipped.json()["skipped"], 1);
+    assert!(skipped.stderr.contains("segment 2 of v0 is left out"), "{}", skipped.stderr);
+}
+
+#[test]
+fn a_progressive_file_plays_as_well() {
+    let origin = serve(fixtures());
+    let run = play(&[&origin.url("/mp3/seg0.mp3"), "--output", "null", "--no-cache", "--json"]).succeeded();
+    assert!(run.json()["frames"].as_u64().unwrap() > 40_000);
+}
+
+#[test]
+fn what_cannot_be_played_ends_with_the_status_of_its_class() {
+    let origin = serve(fixtures().route("/page", |_| Response::html("<html>")));
+    for (url, status) in [("/page", 5), ("/none.mp3", 4)] {
+        let run = play(&[&origin.url(url), "--output", "null", "--no-cache", "--patience", "0"]);
+        assert_eq!(run.status, Some(status), "{url}: {}", run.stderr);
+    }
+    assert_eq!(play(&["demo", "--output", "mp3:out"]).status, Some(2));
+    let run = play(&["demo", "--output", "null", "--variant", "7"]);
+    assert_eq!(run.status, Some(2), "{}", run.stderr);
+}
