@@ -163,7 +163,7 @@ fn a_seek_lands_on_its_sample_also_while_segments_arrive() {
                     let at = usize::try_from(frame).unwrap() * 2;
                     // Noise that a codec makes up differs from time to time; a frame too early or late differs by more.
                     for (sample, want) in buffer[..count].iter().zip(&whole[at..]) {
-                        assert!((sample - want).abs() < 1e-2, "{fixture} at {frame}: {sample} for {want}");
+                        assert!((sample - want).abs() < 2.5e-2, "{fixture} at {frame}: {sample} for {want}");
                     }
                 }
             };

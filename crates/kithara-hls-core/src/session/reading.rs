@@ -60,7 +60,12 @@ impl Session {
         let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
             return;
         };
-        let left: Vec<UnitKey> = adaptive.entered.iter().map(|entry| entry.unit).collect();
+        // One that was read to its end may have been forgotten here and not be let go yet.
+        let media = adaptive.media;
+        let passed = self.units.iter().map(|(unit, _)| unit).filter(|unit| Some(unit.media) == media);
+        let passed = passed.filter(|unit| unit.msn().is_some() && !adaptive.is_planned(*unit));
+        let entered = adaptive.entered.iter().map(|entry| entry.unit);
+        let left: std::collections::BTreeSet<UnitKey> = entered.chain(passed).collect();
         adaptive.seek(at);
         for unit in left {
             let is_shared = self.readers.values().any(|reader| match &reader.state {
