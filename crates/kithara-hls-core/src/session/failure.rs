@@ -15,7 +15,7 @@ pub enum FailureKind {
     NotReady,
     /// 401. New credentials or a new URL help.
     Unauthorized,
-    /// 403, or another answer that refuses this request (400, 416, a redirect to nowhere). Usually a signed URL that is no
+    /// 403, or another answer that refuses this request (304, 400, 416). Usually a signed URL that is no
     /// longer valid; a new playlist helps.
     Forbidden,
     /// 404. Not there, not yet there, or no longer there.
