@@ -127,7 +127,8 @@ pub async fn open(url: &str, params: impl Into<OpenParams>) -> Result<(Player, P
     // The name decides only how it is asked for: playlists travel compressed.
     match open_session(url, hls, &sound).await {
         Err(OpenError::Hls(error @ HlsError::PlaylistParse { .. })) => {
-            let mut probe = File::probe(url, file).await?;
+            // What the store has under this name is what was taken for the text of a playlist.
+            let mut probe = File::probe(url, FileParams { no_store: true, ..file }).await?;
             let is_media = kind_of(probe.prefix(SNIFFED).await?, None) == Kind::Media;
             if is_media { open_file(probe, &sound) } else { Err(error.into()) }
         }
