@@ -7,6 +7,7 @@
 use std::{num::NonZeroU32, ops::Range, time::Duration};
 
 use kithara_demux::Timestamp;
+use kithara_stream::RunReason;
 
 use crate::format::timestamp;
 
@@ -26,6 +27,18 @@ pub(crate) enum Joint {
     Begins(Option<Duration>),
     /// The reader moved: exactly this time is heard first.
     Moves(Duration),
+}
+
+impl Joint {
+    /// How a run relates to the one before, given the target of a seek that it answers.
+    pub(crate) fn of(sought: Option<Duration>, reason: RunReason, discard_until: Option<Duration>) -> Self {
+        match (sought, reason) {
+            (Some(target), _) => Self::Moves(target),
+            (None, RunReason::Seek) => Self::Moves(discard_until.unwrap_or_default()),
+            (None, RunReason::Switch | RunReason::Cut | RunReason::InitSection) => Self::Continues,
+            (None, _) => Self::Begins(discard_until),
+        }
+    }
 }
 
 /// What of a decoded packet is heard.

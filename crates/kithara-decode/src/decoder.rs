@@ -125,12 +125,7 @@ impl Decoder {
     }
 
     fn begin_run(&mut self, reason: RunReason, discard_until: Option<Duration>) {
-        let joint = match (self.seeking.take(), reason) {
-            (Some(target), _) => Joint::Moves(target),
-            (None, RunReason::Seek) => Joint::Moves(discard_until.unwrap_or_default()),
-            (None, RunReason::Switch | RunReason::Cut | RunReason::InitSection) => Joint::Continues,
-            (None, _) => Joint::Begins(discard_until),
-        };
+        let joint = Joint::of(self.seeking.take(), reason, discard_until);
         if joint != Joint::Continues
             && let Some(active) = &mut self.active
         {

@@ -33,6 +33,8 @@
 //! - **Robust.** A packet that cannot be decoded is silence of its length. Should a codec panic, the stream fails with an
 //!   error; no reader waits for ever.
 //!
+//! Whoever decodes with symphonia himself takes units as packets through a [`UnitReader`], a symphonia `FormatReader`.
+//!
 //! # Codecs
 //!
 //! AAC (low complexity, up to two channels), MP1, MP2, MP3, FLAC, ALAC, Vorbis and PCM. HE-AAC, v1 and v2, is recognised
@@ -82,6 +84,7 @@ mod resample;
 mod ring;
 mod sbr;
 mod shared;
+mod unit_reader;
 mod units;
 mod wake;
 mod worker;
@@ -95,6 +98,7 @@ pub use format::{PcmSpec, SoundCodec};
 pub use options::{DecodeOptions, Output};
 pub use player::{Player, Stats};
 pub use reader::{Fill, FillState, Pcm, PcmReader};
+pub use unit_reader::UnitReader;
 
 // The example of the README is compiled and run as well.
 #[cfg(doctest)]
