@@ -88,7 +88,8 @@ pub mod file {
 /// Sound: formats, how it is decoded and handed over, what can go wrong with it.
 pub mod sound {
     pub use kithara_decode::{
-        DecodeError, DecodeErrorKind, DecodeOptions, Event, Fill, FillState, Output, PcmSpec, SoundCodec, Stats, pcm,
+        DecodeError, DecodeErrorKind, DecodeOptions, Event, Fill, FillState, Output, PcmSpec, SoundCodec, Stats,
+        UnitReader, pcm,
     };
 }
 

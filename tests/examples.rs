@@ -173,6 +173,17 @@ fn segments_lists_runs_and_what_is_in_them() {
 }
 
 #[test]
+fn symphonia_units_feeds_stock_decoders() {
+    let origin = Origin::start(demo()).unwrap();
+    let text = printed("symphonia_units", &[&origin.url("/master.m3u8")]);
+    assert!(text.contains("19.9") && text.ends_with(" 0 resets\n"), "{text}");
+
+    let origin = fixtures();
+    let text = printed("symphonia_units", &[&origin.url("/fmp4_discontinuity/index.m3u8")]);
+    assert!(text.ends_with(" 1 resets\n"), "{text}");
+}
+
+#[test]
 fn key_processor_unwraps_keys() {
     let secret: [u8; 16] = std::array::from_fn(|at| at as u8);
     let key = std::fs::read(fixtures_dir().join("ts_aes/key.bin")).unwrap();
