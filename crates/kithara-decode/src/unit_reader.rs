@@ -39,9 +39,10 @@ use crate::{
 ///   [`Error::ResetRequired`]: the next packet is in the format that [`tracks`](FormatReader::tracks) has by then.
 /// - What must not be heard, priming, padding and what an earlier run has given already, is in the packets' `trim_start`
 ///   and `trim_end`, in frames. Some of symphonia's decoders cut it off themselves, others leave it to their caller.
-/// - A seek goes to a packet at or before the time that was asked for, far enough for the codec to have settled there.
+/// - A seek goes to a packet at or before the time that was asked for, far enough for the codec to have settled there. It
+///   answers in the time base the track has at the call, also where another configuration begins.
 /// - Sound that symphonia would decode wrongly or not at all (HE-AAC, Opus, AC-3) is refused with
-///   [`Error::Unsupported`]; [`Player`](crate::Player) decodes more.
+///   [`Error::Unsupported`], its packets with [`Error::DecodeError`]; [`Player`](crate::Player) decodes more.
 ///
 /// Calls block their thread until the feed has what they need, and need no runtime. An error of the feed comes as
 /// [`Error::IoError`] with the feed's own error inside.
@@ -132,13 +133,19 @@ impl UnitReader {
         if self.format.as_ref().is_some_and(|known| known.is_compatible(&format)) {
             return Ok(false);
         }
-        check(&format)?;
+        if let Err(error) = check(&format) {
+            // Its packets must not pass for packets of the format before.
+            self.format = None;
+            return Err(error);
+        }
+        let is_first = self.tracks.is_empty();
         let mut track = Track::new(TRACK);
         track.codec_params = Some(CodecParameters::Audio(format.params.clone()));
         track.time_base = TimeBase::try_from_recip(format.sample_rate);
         self.media = MediaInfo::from_track(&track);
         self.tracks = vec![track];
-        Ok(self.format.replace(format).is_some())
+        self.format = Some(format);
+        Ok(!is_first)
     }
 
     fn rate(&self) -> Result<NonZeroU32> {
@@ -159,18 +166,12 @@ impl UnitReader {
         Ok(out)
     }
 
-    /// Where the packet that waits begins.
-    fn next_start(&self) -> Result<Option<i64>> {
-        let formats = self.found.iter().filter_map(|found| match found {
-            Found::Format(format) => NonZeroU32::new(format.sample_rate),
-            _ => None,
-        });
-        let rate = formats.last().map_or_else(|| self.rate(), Ok)?;
-        let start = self.found.iter().find_map(|found| match found {
+    /// Where the packet that waits begins, in a base of one over `rate`.
+    fn next_start(&self, rate: NonZeroU32) -> Option<i64> {
+        self.found.iter().find_map(|found| match found {
             Found::Packet(packet) => Some(packet.pts.rescale(rate)),
             _ => None,
-        });
-        Ok(start)
+        })
     }
 }
 
@@ -188,7 +189,8 @@ impl FormatReader for UnitReader {
     }
 
     fn seek(&mut self, _: SeekMode, to: SeekTo) -> Result<SeekedTo> {
-        let base = TimeBase::from_recip(self.rate()?);
+        // That of the track as the caller knows it, also where another format begins.
+        let base = self.tracks.first().and_then(|track| track.time_base).ok_or(Error::DecodeError("no time base"))?;
         let unseekable = || Error::SeekError(SeekErrorKind::OutOfRange);
         let (time, required_ts) = match to {
             SeekTo::Time { time, track_id: None | Some(TRACK) } => {
@@ -206,7 +208,7 @@ impl FormatReader for UnitReader {
         if !self.look_ahead()? {
             return Err(unseekable());
         }
-        let actual = self.next_start()?.ok_or_else(unseekable)?;
+        let actual = self.next_start(base.denom).ok_or_else(unseekable)?;
         Ok(SeekedTo { track_id: TRACK, required_ts, actual_ts: units::Timestamp::new(actual) })
     }
 
