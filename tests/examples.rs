@@ -70,13 +70,13 @@ impl Wav {
     }
 }
 
-/// Plays a fixture; its left tone has 400 Hz in the first second and 100 Hz more in each that follows.
+/// Plays a fixture with an example that writes WAV; its left tone has 400 Hz in the first second and 100 Hz more in each that follows.
 #[track_caller]
-fn check_wav(path: &str, rate: u32, channels: usize, seconds: usize) {
+fn check_wav_of(name: &str, path: &str, rate: u32, channels: usize, seconds: usize) {
     let origin = fixtures();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out.wav");
-    printed("play_wav", &[&origin.url(path), out.to_str().unwrap()]);
+    printed(name, &[&origin.url(path), out.to_str().unwrap()]);
     let wav = Wav::read(&out);
     assert_eq!((wav.rate, wav.channels), (rate, channels), "{path}");
     let length = wav.seconds();
@@ -87,6 +87,38 @@ fn check_wav(path: &str, rate: u32, channels: usize, seconds: usize) {
         let (there, beside) = (wav.level(second, tone), wav.level(second, tone + 100.0));
         assert!(there > 10.0 * beside, "{path}: second {second} has {there} at {tone} Hz and {beside} beside it");
     }
+}
+
+#[track_caller]
+fn check_wav(path: &str, rate: u32, channels: usize, seconds: usize) {
+    check_wav_of("play_wav", path, rate, channels, seconds);
+}
+
+#[test]
+fn wav_writes_streams_and_files() {
+    check_wav_of("wav", "/ts_aac/index.m3u8", 48_000, 2, 5);
+    check_wav_of("wav", "/fmp4_flac/index.m3u8", 16_000, 1, 2);
+    check_wav_of("wav", "/mp3/seg0.mp3", 44_100, 2, 1);
+}
+
+#[test]
+fn blocking_listens_from_a_time_on() {
+    let origin = Origin::start(demo()).unwrap();
+    let text = printed("blocking", &[&origin.url("/master.m3u8"), "17.5"]);
+    let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
+    // Exact to the sample: 956,416 frames at 48 kHz, of which the first 17.5 s are left out.
+    assert!((seconds - (956_416.0 / 48_000.0 - 17.5)).abs() < 0.001, "{text}");
+    assert!(text.contains(" from 17.500 s on"), "{text}");
+}
+
+#[test]
+fn rodio_source_gives_every_sample_to_rodio() {
+    let origin = Origin::start(demo()).unwrap();
+    let text = printed("rodio_source", &[&origin.url("/master.m3u8")]);
+    let (seconds, peak) = text.trim_end().split_once(" s, peak ").unwrap();
+    assert_eq!(seconds, "19.925");
+    let peak: f64 = peak.parse().unwrap();
+    assert!(peak > 0.01 && peak < 0.51, "half as loud, and not silent: {text}");
 }
 
 #[test]
