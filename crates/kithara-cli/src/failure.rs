@@ -69,6 +69,16 @@ impl Failure {
         Self { class, message: message.into(), hint: None }
     }
 
+    /// What happened, without why and what to do.
+    pub(crate) fn first_line(&self) -> &str {
+        self.message.lines().next().unwrap_or_default()
+    }
+
+    /// Whether the command line cannot be used.
+    pub(crate) fn is_usage(&self) -> bool {
+        self.class == Class::Usage
+    }
+
     /// The command line cannot be used.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Class::Usage, message)

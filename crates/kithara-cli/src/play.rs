@@ -4,6 +4,8 @@
 //! signals and draws. Whatever ends playback, the sink is finished: the header of a WAV file is right also after Ctrl-C.
 
 mod args;
+#[cfg(feature = "device")]
+mod device;
 mod encode;
 mod performance;
 mod setup;
@@ -31,7 +33,7 @@ use crate::{
     play::{
         args::PlayVariantArg,
         performance::{Ended, Performance, Played},
-        sink::Sink,
+        sink::Outlet,
         status_line::StatusLine,
         summary::Summary,
     },
@@ -51,7 +53,7 @@ pub(crate) fn run(args: &PlayArgs, verbose: u8) -> Result<(), Failure> {
     if args.json {
         let object = result.as_ref().map_or_else(|(_, failure)| failure.json(), Summary::json);
         let line = format!("{object}\n");
-        let told = if args.output.is_stdout() {
+        let told = if args.is_stdout() {
             io::stderr().write_all(line.as_bytes())
         } else {
             io::stdout().write_all(line.as_bytes())
@@ -74,10 +76,10 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     let cannot_play = |failure: Failure| failure.while_doing_to("cannot play", &target.shown());
     let no_signals = |error| before(Failure::new(Class::Other, format!("no signals: {error}")));
     let mut interrupt = Interrupt::listen().map_err(no_signals)?;
-    let sink = Sink::open(&args.output, args.format).map_err(before)?;
     let line = StatusLine::new(verbose);
+    let outlet = Outlet::open(args, &line).map_err(before)?;
     let meter = Arc::new(Meter::default());
-    let params = setup::params(args, &meter, &line, target.is_demo()).map_err(before)?;
+    let params = setup::params(args, outlet.spec(), &meter, &line, target.is_demo()).map_err(before)?;
     let (player, reader) = tokio::select! {
         opened = kithara::open(target.url(), params) => {
             opened.map_err(|error| before(cannot_play(cannot_open(error, args))))?
@@ -86,7 +88,7 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     };
     let tally = tokio::spawn(tally::listen(player.events(), line.clone()));
     setup::check_audio(&player, args).map_err(before)?;
-    let performance = Performance::new(reader, sink, args.limit.map(|limit| limit.0), started);
+    let performance = Performance::new(reader, outlet, args.limit.map(|limit| limit.0), started);
     let stop = performance.stop_handle();
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("kithara-play".into()).spawn(move || {

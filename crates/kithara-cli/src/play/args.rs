@@ -24,20 +24,20 @@ pub(crate) struct PlayArgs {
 
     /// Where sound goes: `device`, `null` (decoded and dropped), `wav:FILE`, `raw:FILE`; `-` as a file is standard output
     ///
-    /// Without a sound device, or in a build without the feature `device`, `device` plays in real time to nothing. All
-    /// others go as fast as the stream comes.
-    #[arg(short, long, value_name = "WHERE", default_value = "device")]
-    pub(crate) output: OutputArg,
+    /// `device` needs a build with the feature `device`. Files, pipes and `null` go as fast as the stream comes [default:
+    /// the sound device; where there is none, real time to nothing]
+    #[arg(short, long, value_name = "WHERE")]
+    pub(crate) output: Option<OutputArg>,
 
     /// How samples are written to `wav:` and `raw:`
     #[arg(long, value_enum, default_value_t = SampleFormat::S16le)]
     pub(crate) format: SampleFormat,
 
-    /// Frames per second; other sound is resampled [default: as the stream begins; 48000 with --channels]
+    /// Frames per second; other sound is resampled [default: as the stream begins; 48000 with --channels; a device's own]
     #[arg(long, value_name = "HZ")]
     pub(crate) rate: Option<NonZeroU32>,
 
-    /// Channels; other sound is mixed [default: as the stream begins; 2 with --rate]
+    /// Channels; other sound is mixed [default: as the stream begins; 2 with --rate; a device's own]
     #[arg(long, value_name = "N")]
     pub(crate) channels: Option<NonZeroU16>,
 
@@ -86,6 +86,18 @@ pub(crate) struct PlayArgs {
     pub(crate) json: bool,
 }
 
+impl PlayArgs {
+    /// Whether it is played for somebody to hear, in real time.
+    pub(crate) fn is_heard(&self) -> bool {
+        matches!(self.output, None | Some(OutputArg::Device))
+    }
+
+    /// Whether standard output is taken by sound.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(&self.output, Some(OutputArg::Wav(path) | OutputArg::Raw(path)) if path.as_os_str() == "-")
+    }
+}
+
 /// Where sound goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OutputArg {
@@ -93,13 +105,6 @@ pub(crate) enum OutputArg {
     Null,
     Wav(PathBuf),
     Raw(PathBuf),
-}
-
-impl OutputArg {
-    /// Whether standard output is taken by sound.
-    pub(crate) fn is_stdout(&self) -> bool {
-        matches!(self, Self::Wav(path) | Self::Raw(path) if path.as_os_str() == "-")
-    }
 }
 
 impl FromStr for OutputArg {

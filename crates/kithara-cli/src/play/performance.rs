@@ -12,24 +12,24 @@ use kithara::{Pcm, PcmReader, sound::PcmSpec};
 
 use crate::{
     failure::Failure,
-    play::sink::{Sink, Wants},
+    play::sink::{Outlet, Sink, Wants},
 };
 
 /// Samples taken at once.
 const PORTION: usize = 16_384;
 
-/// Samples on their way from a reader to a sink.
+/// Samples on their way from a reader to what they are played on.
 #[derive(Debug)]
 pub(super) struct Performance {
     reader: PcmReader,
-    sink: Sink,
+    outlet: Outlet,
     /// Sound that is wanted.
     limit: Option<Duration>,
     started: Instant,
     stop: Stop,
 }
 
-/// Ends a performance. Set by whoever hears the signal, read by the thread that plays.
+/// Ends a performance. Set by whoever hears the signal, read by the thread that plays and by that of a device.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop(Arc<AtomicBool>);
 
@@ -38,7 +38,7 @@ impl Stop {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
@@ -68,16 +68,42 @@ pub(super) struct Played {
 }
 
 impl Performance {
-    pub(super) fn new(reader: PcmReader, sink: Sink, limit: Option<Duration>, started: Instant) -> Self {
-        Self { reader, sink, limit, started, stop: Stop::default() }
+    pub(super) fn new(reader: PcmReader, outlet: Outlet, limit: Option<Duration>, started: Instant) -> Self {
+        Self { reader, outlet, limit, started, stop: Stop::default() }
     }
 
     pub(super) fn stop_handle(&self) -> Stop {
         self.stop.clone()
     }
 
+    /// Plays to the end.
+    pub(super) fn run(self) -> Played {
+        match self.outlet {
+            Outlet::Sink(sink) => {
+                Passage { reader: self.reader, limit: self.limit, started: self.started, stop: self.stop }.run(sink)
+            }
+            #[cfg(feature = "device")]
+            Outlet::Device(device) => device.play(self.reader, self.limit, self.started, self.stop),
+        }
+    }
+}
+
+/// The frames of a stretch of sound.
+pub(super) fn frames_of(limit: Duration, spec: PcmSpec) -> u64 {
+    u64::try_from(limit.as_nanos() * u128::from(spec.sample_rate) / 1_000_000_000).unwrap_or(u64::MAX)
+}
+
+/// Samples handed on as they come, to something that takes them.
+struct Passage {
+    reader: PcmReader,
+    limit: Option<Duration>,
+    started: Instant,
+    stop: Stop,
+}
+
+impl Passage {
     /// Plays to the end, and finishes the sink whatever the end is.
-    pub(super) fn run(mut self) -> Played {
+    fn run(mut self, mut sink: Sink) -> Played {
         let mut played = Played {
             ended: Ok(Ended::Whole),
             spec: None,
@@ -86,9 +112,9 @@ impl Performance {
             stalls: (0, Duration::ZERO),
             written: 0,
         };
-        played.ended = self.play(&mut played);
-        played.stalls = self.sink.stalls();
-        match self.sink.finish() {
+        played.ended = self.play(&mut sink, &mut played);
+        played.stalls = sink.stalls();
+        match sink.finish() {
             Ok(written) => played.written = written,
             // What went wrong first is the better story.
             Err(failure) => played.ended = played.ended.and(Err(failure)),
@@ -96,7 +122,7 @@ impl Performance {
         played
     }
 
-    fn play(&mut self, played: &mut Played) -> Result<Ended, Failure> {
+    fn play(&mut self, sink: &mut Sink, played: &mut Played) -> Result<Ended, Failure> {
         let mut buffer = vec![0.0; PORTION];
         played.spec = self.reader.spec();
         loop {
@@ -116,7 +142,7 @@ impl Performance {
             played.first.get_or_insert_with(|| self.started.elapsed());
             let wanted = self.wanted(spec, played.frames, samples);
             played.frames += (wanted.len() / usize::from(spec.channels)) as u64;
-            let wants = self.sink.write(spec, wanted)?;
+            let wants = sink.write(spec, wanted)?;
             if wants == Wants::NoMore || wanted.len() < samples.len() {
                 return Ok(Ended::Enough);
             }
@@ -126,8 +152,7 @@ impl Performance {
     /// Those of the samples that are within the limit.
     fn wanted<'a>(&self, spec: PcmSpec, frames: u64, samples: &'a [f32]) -> &'a [f32] {
         let Some(limit) = self.limit else { return samples };
-        let most = limit.as_nanos() * u128::from(spec.sample_rate) / 1_000_000_000;
-        let left = usize::try_from(most.saturating_sub(frames.into())).unwrap_or(usize::MAX);
+        let left = usize::try_from(frames_of(limit, spec).saturating_sub(frames)).unwrap_or(usize::MAX);
         &samples[..samples.len().min(left.saturating_mul(usize::from(spec.channels)))]
     }
 }

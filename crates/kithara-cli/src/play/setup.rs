@@ -16,11 +16,7 @@ use crate::{
     cache::default_folder,
     failure::Failure,
     meter::Meter,
-    play::{
-        PlayArgs,
-        args::{OutputArg, PlayVariantArg},
-        status_line::StatusLine,
-    },
+    play::{PlayArgs, args::PlayVariantArg, status_line::StatusLine},
     rendition::AudioArg,
     requests,
 };
@@ -30,8 +26,10 @@ const USUAL: PcmSpec = PcmSpec { sample_rate: 48_000, channels: 2 };
 /// A link is taken for fast until it is measured, where nobody listens: no stall can be heard.
 const FAST: BitRate = BitRate(1_000_000_000);
 
+/// `spec` is the one format that can be played on, where there is only one.
 pub(super) fn params(
     args: &PlayArgs,
+    spec: Option<PcmSpec>,
     meter: &Arc<Meter>,
     line: &StatusLine,
     is_demo: bool,
@@ -43,9 +41,10 @@ pub(super) fn params(
     let trace = trace.transpose()?.map(|file| Box::new(file) as Box<dyn Write + Send>);
     let store = store(args, line, is_demo)?;
     let hls = HlsParams { client: Some(client), store, trace, ..HlsParams::from(options) };
-    let output = match (args.rate, args.channels) {
-        (None, None) => Output::First,
-        (rate, channels) => Output::Fixed(PcmSpec {
+    let output = match (spec, args.rate, args.channels) {
+        (Some(spec), ..) => Output::Fixed(spec),
+        (None, None, None) => Output::First,
+        (None, rate, channels) => Output::Fixed(PcmSpec {
             sample_rate: rate.map_or(USUAL.sample_rate, Into::into),
             channels: channels.map_or(USUAL.channels, Into::into),
         }),
@@ -71,7 +70,7 @@ fn store(args: &PlayArgs, line: &StatusLine, is_demo: bool) -> Result<Option<Ass
 }
 
 fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {
-    let is_heard = args.output == OutputArg::Device;
+    let is_heard = args.is_heard();
     let default = if is_heard { PlayVariantArg::Auto } else { PlayVariantArg::Held(VariantArg::Best) };
     let (variant, strategy) = match args.variant.unwrap_or(default) {
         PlayVariantArg::Auto => (VariantChoice::Auto, AbrStrategy::Auto),

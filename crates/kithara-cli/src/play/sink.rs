@@ -7,11 +7,66 @@ use std::{
 
 use kithara::sound::PcmSpec;
 
+#[cfg(feature = "device")]
+use crate::play::device::Device;
+
 use crate::{
     failure::Failure,
     output::Output,
-    play::{args::OutputArg, encode::SampleFormat, wav},
+    play::{PlayArgs, args::OutputArg, encode::SampleFormat, status_line::StatusLine, wav},
 };
+
+/// What is played on: something that takes samples, or a device, which asks for them.
+#[derive(Debug)]
+pub(super) enum Outlet {
+    Sink(Sink),
+    #[cfg(feature = "device")]
+    Device(Box<Device>),
+}
+
+impl Outlet {
+    pub(super) fn open(args: &PlayArgs, line: &StatusLine) -> Result<Self, Failure> {
+        Ok(Self::Sink(match &args.output {
+            Some(OutputArg::Null) => Sink::Null,
+            Some(OutputArg::Wav(path)) => Sink::File(FileSink::new(Output::create(path)?, args.format, true)),
+            Some(OutputArg::Raw(path)) => Sink::File(FileSink::new(Output::create(path)?, args.format, false)),
+            Some(OutputArg::Device) => return Self::device(args),
+            // Nobody asked for a device in so many words: without one, time passes as if there were one.
+            None => match Self::device(args) {
+                Ok(device) => return Ok(device),
+                Err(failure) if failure.is_usage() && cfg!(feature = "device") => return Err(failure),
+                Err(failure) => {
+                    line.note(&format!("playing in real time to nothing: {}", failure.first_line()));
+                    Sink::Clock(Clock::default())
+                }
+            },
+        }))
+    }
+
+    #[cfg(feature = "device")]
+    fn device(args: &PlayArgs) -> Result<Self, Failure> {
+        if args.rate.is_some() || args.channels.is_some() {
+            return Err(Failure::usage(
+                "a sound device has a rate and channels of its own; --rate and --channels are for files",
+            ));
+        }
+        Device::open().map(Box::new).map(Self::Device)
+    }
+
+    #[cfg(not(feature = "device"))]
+    fn device(_: &PlayArgs) -> Result<Self, Failure> {
+        Err(Failure::usage("this kithara is built without sound devices; build it with `--features device`"))
+    }
+
+    /// The one format it takes, where it takes only one.
+    pub(super) fn spec(&self) -> Option<PcmSpec> {
+        match self {
+            Self::Sink(_) => None,
+            #[cfg(feature = "device")]
+            Self::Device(device) => Some(device.spec()),
+        }
+    }
+}
 
 /// What takes samples.
 #[derive(Debug)]
@@ -33,15 +88,6 @@ pub(super) enum Wants {
 }
 
 impl Sink {
-    pub(super) fn open(output: &OutputArg, format: SampleFormat) -> Result<Self, Failure> {
-        Ok(match output {
-            OutputArg::Null => Self::Null,
-            OutputArg::Device => Self::Clock(Clock::default()),
-            OutputArg::Wav(path) => Self::File(FileSink::new(Output::create(path)?, format, true)),
-            OutputArg::Raw(path) => Self::File(FileSink::new(Output::create(path)?, format, false)),
-        })
-    }
-
     /// Takes whole frames of the one format that comes out.
     pub(super) fn write(&mut self, spec: PcmSpec, samples: &[f32]) -> Result<Wants, Failure> {
         match self {

@@ -135,3 +135,39 @@ fn what_cannot_be_played_ends_with_the_status_of_its_class() {
     let run = play(&["demo", "--output", "null", "--variant", "7"]);
     assert_eq!(run.status, Some(2), "{}", run.stderr);
 }
+
+#[cfg(not(feature = "device"))]
+#[test]
+fn a_build_without_devices_says_how_to_get_them() {
+    let run = play(&["demo", "--output", "device"]);
+    assert_eq!(run.status, Some(2), "{}", run.stderr);
+    assert!(run.stderr.contains("--features device"), "{}", run.stderr);
+
+    let run = play(&["demo", "--for", "0.2", "--json"]).succeeded();
+    assert_eq!(run.json()["frames"], 9600);
+    let first = run.stderr.lines().next().unwrap();
+    assert!(first.contains("in real time to nothing") && first.contains("--features device"), "{}", run.stderr);
+}
+
+/// Runs with a device of ALSA that takes everything and is not heard.
+#[cfg(all(feature = "device", target_os = "linux"))]
+#[track_caller]
+fn play_on_null_device(args: &[&str]) -> Run {
+    let (_dir, config) = scratch("asoundrc");
+    fs::write(&config, "pcm.!default { type null }\nctl.!default { type null }\n").unwrap();
+    kithara(["play"].iter().chain(args)).env("ALSA_CONFIG_PATH", &config).output().unwrap().into()
+}
+
+#[cfg(all(feature = "device", target_os = "linux"))]
+#[test]
+fn the_demo_is_played_on_a_device() {
+    let facts = play_on_null_device(&["demo", "--output", "device", "--json"]).succeeded().json();
+    // A device has a rate of its own.
+    let seconds = facts["frames"].as_f64().unwrap() / facts["sample_rate"].as_f64().unwrap();
+    assert!((seconds - DEMO as f64 / 48_000.0).abs() < 0.001, "{facts}");
+    assert_eq!(facts["complete"], true);
+
+    let facts = play_on_null_device(&["demo", "--for", "1.5", "--json"]).succeeded().json();
+    assert_eq!(facts["frames"].as_f64().unwrap(), facts["sample_rate"].as_f64().unwrap() * 1.5);
+    assert_eq!(play_on_null_device(&["demo", "--rate", "8000"]).status, Some(2));
+}
