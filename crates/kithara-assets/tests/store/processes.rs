@@ -135,6 +135,8 @@ fn a_quota_counts_what_all_wrote() {
 
 const DIR: &str = "KITHARA_SHARE_DIR";
 const SEED: &str = "KITHARA_SHARE_SEED";
+/// How long they play, in seconds; without it, a number of rounds.
+const SECONDS: &str = "KITHARA_SHARE_SECONDS";
 const ROUNDS: u64 = 150;
 const LEN: u64 = 60_000;
 
@@ -161,10 +163,15 @@ fn a_process_that_plays() {
     let mut dice = Dice::new(seed.parse().unwrap());
     let mut own = std::collections::HashSet::new();
     let mut shared_hits = 0;
-    for _ in 0..ROUNDS {
+    let begun = std::time::Instant::now();
+    let limit = std::env::var(SECONDS).ok().map(|seconds| std::time::Duration::from_secs(seconds.parse().unwrap()));
+    let mut round = 0;
+    while limit.map_or(round < ROUNDS, |limit| begun.elapsed() < limit) {
+        round += 1;
         let album = dice.below(5);
         let name = format!("album {album}");
         let lease = store.lease(&asset(&name));
+        let held = whole(&store, &name, album * 10..album * 10 + 10);
         let title = album * 10 + dice.below(10);
         if check_present(&store, &name, title) == LEN {
             shared_hits += u64::from(!own.contains(&title));
@@ -173,6 +180,8 @@ fn a_process_that_plays() {
             // Other processes evict all the time, but not what is leased.
             assert_eq!(check_present(&store, &name, title), LEN);
         }
+        let still = whole(&store, &name, album * 10..album * 10 + 10);
+        assert!(held.iter().all(|title| still.contains(title)), "leased, and evicted: {held:?} {still:?}");
         drop(lease);
     }
     println!("\nplayed {} {shared_hits}", evicted.load(Ordering::Relaxed));
