@@ -165,7 +165,7 @@ mod model {
                 evicting.store(false, Ordering::SeqCst);
                 drop(eviction);
             }
-            threads.map(|thread| thread.join().unwrap());
+            let _ = threads.map(|thread| thread.join().unwrap());
             assert!(!table.is_leased(&asset()) && table.evict(asset()).is_some());
         });
     }

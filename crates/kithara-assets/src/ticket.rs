@@ -14,6 +14,8 @@ use crate::error::{AssetsError, AssetsErrorKind};
 /// order back.
 pub struct Ticket<T> {
     cell: Arc<Cell<T>>,
+    /// Called by a thread that is about to block: what was ordered without hurry becomes urgent.
+    hurry: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 /// The half that answers. Dropped without an answer, it answers that the store is closing.
@@ -35,7 +37,7 @@ struct State<T> {
 /// A ticket and the half that answers it.
 pub(crate) fn ticket<T>() -> (Answer<T>, Ticket<T>) {
     let cell = Arc::new(Cell { state: Mutex::new(State { answer: None, waker: None }), answered: Condvar::new() });
-    (Answer { cell: Arc::clone(&cell) }, Ticket { cell })
+    (Answer { cell: Arc::clone(&cell) }, Ticket { cell, hurry: None })
 }
 
 impl<T> Ticket<T> {
@@ -46,11 +48,20 @@ impl<T> Ticket<T> {
         ticket
     }
 
-    /// Blocks the thread until the order was carried out.
+    /// Has `hurry` called when a thread blocks for the answer.
+    pub(crate) fn hurried_by(self, hurry: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { hurry: Some(Box::new(hurry)), ..self }
+    }
+
+    /// Blocks the thread until the order was carried out, which begins at once. A task that awaits a commit is answered
+    /// some milliseconds later: commits that follow each other are made together.
     ///
     /// # Errors
     /// Whatever kept the order from being carried out; [`AssetsErrorKind::Closed`] where the store closed first.
-    pub fn wait(self) -> Result<T, AssetsError> {
+    pub fn wait(mut self) -> Result<T, AssetsError> {
+        if let Some(hurry) = self.hurry.take() {
+            hurry();
+        }
         let mut state = self.cell.lock();
         loop {
             match state.answer.take() {

@@ -60,7 +60,7 @@ fn large() -> MemoryOptions {
 }
 
 fn open(dir: &Path) -> AssetStore {
-    AssetStore::open(dir, DiskOptions { free_space: 0, ..DiskOptions::default() }).unwrap()
+    AssetStore::open(dir, DiskOptions { free_space: 0, queue_bytes: 64 << 20, ..DiskOptions::default() }).unwrap()
 }
 
 /// Plays everything once, cold; ends when the store has it.

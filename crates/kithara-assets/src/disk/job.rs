@@ -98,9 +98,13 @@ impl DiskWriter {
             return Ticket::ready(Err(AssetsError::new(kind, "committing a span")));
         }
         let (answer, ticket) = ticket();
-        let fate = Arc::clone(&self.fate);
+        let (fate, root) = (Arc::clone(&self.fate), Arc::downgrade(&self.root));
         self.end(End::Commit { total, fate, answer });
-        ticket
+        ticket.hurried_by(move || {
+            if let Some(root) = root.upgrade() {
+                root.queue.hurry();
+            }
+        })
     }
 
     /// Ends the draft without making it present as a whole. One that sent nothing just goes.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Jobs on their way to the writer thread, in the order they were given.
 ///
@@ -13,7 +13,8 @@ use std::time::Instant;
 /// or, for what may be lost, is refused.
 ///
 /// Waking a thread costs the one who wakes as much as everything else here. So data that is not urgent wakes the writer
-/// thread only when there is much of it: a small span is taken when it ends, all at once.
+/// thread only when there is much of it: a small span is taken when it ends, all at once. And who just worked rests for a
+/// moment, in which only what is in a hurry wakes it: ends of spans that follow each other are taken together.
 pub(crate) struct Queue<T> {
     limit: usize,
     state: Mutex<State<T>>,
@@ -32,12 +33,29 @@ struct State<T> {
     closed: bool,
     /// Something did not fit: what was taken has to be written, even if more of it is to come.
     starved: bool,
-    /// The writer thread waits and was not woken yet.
-    asleep: bool,
+    rest: Rest,
+    /// The writer thread took something since it waited last.
+    worked: bool,
     /// Threads that wait for room.
     blocked: usize,
     /// Tasks that wait for room.
     wakers: Vec<Waker>,
+}
+
+/// What the writer thread does. Written by the writer thread when it goes to sleep, and by who wakes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Awake,
+    /// It just worked and wakes by itself in a moment.
+    Lingers,
+    Sleeps,
+}
+
+/// Whether an order can wait for the writer thread to wake by itself, which it does after a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hurry {
+    Yes,
+    No,
 }
 
 /// Why something was not queued.
@@ -65,6 +83,8 @@ const MAX_JOBS: usize = 4096;
 const MAX_WAKERS: usize = 256;
 /// So much data wakes the writer thread, urgent or not.
 const MUCH: usize = 256 << 10;
+/// How long the writer thread rests after work, with its ears closed to what is not in a hurry.
+const LINGER: Duration = Duration::from_millis(5);
 
 impl<T> Queue<T> {
     pub(crate) fn new(limit: usize) -> Self {
@@ -74,7 +94,8 @@ impl<T> Queue<T> {
             unseen: 0,
             closed: false,
             starved: false,
-            asleep: false,
+            rest: Rest::Awake,
+            worked: false,
             blocked: 0,
             wakers: Vec::new(),
         };
@@ -127,7 +148,7 @@ impl<T> Queue<T> {
     }
 
     /// Queues an order, waiting while very many are queued. `may_wait` is false on the thread that takes the jobs.
-    pub(crate) fn push_order(&self, job: T, may_wait: bool) -> Result<(), T> {
+    pub(crate) fn push_order(&self, job: T, may_wait: bool, hurry: Hurry) -> Result<(), T> {
         let mut state = self.lock();
         while may_wait && !state.closed && state.jobs.len() >= MAX_JOBS {
             state = self.wait_drained(state);
@@ -136,8 +157,16 @@ impl<T> Queue<T> {
             return Err(job);
         }
         state.jobs.push_back(job);
-        self.wake_writer(&mut state);
+        self.wake_writer(&mut state, hurry);
         Ok(())
+    }
+
+    /// Somebody waits for something that was queued without hurry.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.lock();
+        if !state.jobs.is_empty() {
+            self.wake_writer(&mut state, Hurry::Yes);
+        }
     }
 
     /// Queues something that may be lost, unless much is queued already. It does not wake the writer thread.
@@ -154,6 +183,7 @@ impl<T> Queue<T> {
         state.unseen = 0;
         loop {
             if let Some(job) = state.jobs.pop_front() {
+                state.worked = true;
                 let makes_place = state.jobs.len() + 1 >= MAX_JOBS && state.blocked > 0;
                 drop(state);
                 if makes_place {
@@ -171,13 +201,22 @@ impl<T> Queue<T> {
             if left.is_some_and(|left| left.is_zero()) {
                 return Taken::Idle;
             }
-            state.asleep = true;
-            state = match left {
-                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
-            state.asleep = false;
+            state = self.rest(state, left);
+            state.unseen = 0;
         }
+    }
+
+    /// Sleeps until there is something, or for as long as `left`; for a moment only after work.
+    fn rest<'a>(&self, mut state: MutexGuard<'a, State<T>>, left: Option<Duration>) -> MutexGuard<'a, State<T>> {
+        let lingers = std::mem::take(&mut state.worked);
+        state.rest = if lingers { Rest::Lingers } else { Rest::Sleeps };
+        let limit = if lingers { Some(left.map_or(LINGER, |left| left.min(LINGER))) } else { left };
+        state = match limit {
+            None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => self.filled.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.rest = Rest::Awake;
+        state
     }
 
     /// Makes room again: data was written, or thrown away.
@@ -222,19 +261,24 @@ impl<T> Queue<T> {
         state.bytes += cost;
         state.unseen += cost;
         state.jobs.push_back(job);
-        if urgent || state.unseen >= MUCH.min(self.limit / 4) {
-            self.wake_writer(&mut state);
+        let hurry = if urgent || state.unseen >= self.limit / 4 { Hurry::Yes } else { Hurry::No };
+        if hurry == Hurry::Yes || state.unseen >= MUCH {
+            self.wake_writer(&mut state, hurry);
         }
     }
 
     fn starve(&self, state: &mut State<T>) {
         state.starved = true;
-        self.wake_writer(state);
+        self.wake_writer(state, Hurry::Yes);
     }
 
-    fn wake_writer(&self, state: &mut State<T>) {
-        if std::mem::take(&mut state.asleep) {
-            self.filled.notify_one();
+    fn wake_writer(&self, state: &mut State<T>, hurry: Hurry) {
+        match (state.rest, hurry) {
+            (Rest::Awake, _) | (Rest::Lingers, Hurry::No) => {}
+            (Rest::Lingers, Hurry::Yes) | (Rest::Sleeps, _) => {
+                state.rest = Rest::Awake;
+                self.filled.notify_one();
+            }
         }
     }
 
@@ -280,7 +324,7 @@ mod tests {
     fn orders_fit_beside_full_data_and_keep_their_place() {
         let queue = Queue::new(10);
         queue.push_data(10, false, 1).unwrap();
-        queue.push_order(2, true).unwrap();
+        queue.push_order(2, true, Hurry::Yes).unwrap();
         assert_eq!(queue.take(None), Taken::Job(1));
         assert_eq!(queue.take(None), Taken::Job(2));
         assert_eq!(queue.take(Some(Instant::now())), Taken::Idle);
@@ -289,9 +333,9 @@ mod tests {
     #[test]
     fn a_closed_queue_gives_what_it_has_and_takes_nothing() {
         let queue = Queue::new(10);
-        queue.push_order(1, true).unwrap();
+        queue.push_order(1, true, Hurry::Yes).unwrap();
         queue.close();
-        assert_eq!(queue.push_order(2, true), Err(2));
+        assert_eq!(queue.push_order(2, true, Hurry::Yes), Err(2));
         assert_eq!(queue.push_data(1, false, 2), Err((Refused::Closed, 2)));
         assert_eq!(queue.push_data_blocking(1, false, 2), Err(Refused::Closed));
         assert_eq!(queue.take(None), Taken::Job(1));
@@ -315,6 +359,34 @@ mod tests {
         assert_eq!(queue.poll_room(&mut cx, 1), Poll::Pending);
         queue.release(10);
         assert_eq!(queue.poll_room(&mut cx, 1), Poll::Ready(()));
+    }
+
+    #[test]
+    fn who_just_worked_is_woken_by_hurry_only_and_who_slept_longer_by_everything() {
+        for (rest, hurry, woken) in [
+            (Rest::Lingers, Hurry::No, false),
+            (Rest::Lingers, Hurry::Yes, true),
+            (Rest::Sleeps, Hurry::No, true),
+            (Rest::Sleeps, Hurry::Yes, true),
+        ] {
+            let queue = Queue::new(10);
+            queue.lock().rest = rest;
+            queue.push_order(1, false, hurry).unwrap();
+            assert_eq!(queue.lock().rest == Rest::Awake, woken, "{rest:?} {hurry:?}");
+            queue.hurry();
+            assert_eq!(queue.lock().rest, Rest::Awake, "somebody waits for it");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_a_hurry_is_taken_all_the_same() {
+        let queue = Queue::new(10);
+        std::thread::scope(|scope| {
+            let taking = scope.spawn(|| [queue.take(None), queue.take(None)]);
+            queue.push_order(1, false, Hurry::No).unwrap();
+            queue.push_order(2, false, Hurry::No).unwrap();
+            assert_eq!(taking.join().unwrap(), [Taken::Job(1), Taken::Job(2)]);
+        });
     }
 
     #[test]

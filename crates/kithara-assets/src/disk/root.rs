@@ -10,7 +10,7 @@ use crate::disk::health::Health;
 use crate::disk::job::Job;
 use crate::disk::layout::{Layout, remove_file};
 use crate::disk::lock::LeaseFiles;
-use crate::disk::queue::Queue;
+use crate::disk::queue::{Hurry, Queue};
 use crate::disk::span_file::SpanFile;
 use crate::error::AssetsError;
 use crate::event::LossReason;
@@ -60,13 +60,14 @@ impl Root {
     pub(crate) fn order(&self, job: Job) {
         let may_wait = self.writer.get() != Some(&std::thread::current().id());
         // An order that comes too late is dropped; if somebody waits for its answer, that says so.
-        let _ = self.queue.push_order(job, may_wait);
+        let _ = self.queue.push_order(job, may_wait, Hurry::Yes);
     }
 
-    /// Queues the end of a draft. Drafts that began are bounded by their bytes, so their ends need no bound.
+    /// Queues the end of a draft. Drafts that began are bounded by their bytes, so their ends need no bound. They
+    /// can wait a moment for others.
     pub(crate) fn order_end(&self, job: Job) {
         // As above; the files of a draft go with the draft.
-        let _ = self.queue.push_order(job, false);
+        let _ = self.queue.push_order(job, false, Hurry::No);
     }
 
     /// Opens the file of `listed`, which the index has for `key`. `None` where it is not what the index says, which was
