@@ -269,9 +269,12 @@ impl<'a> Session<'a> {
             Silence::Seek => self.account.seeking += silent,
             Silence::Stall => self.account.stalled += silent,
         }
-        silent > 0.0
+        silent > ROUNDING
     }
 }
+
+/// Silence below this, in seconds, comes of adding up times and not of the link.
+const ROUNDING: f64 = 1e-9;
 
 fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
