@@ -162,17 +162,19 @@ async fn closing_reaches_a_blocked_reader_at_once() {
     let (_origin, source) = blocked().await;
     let session = source.session().clone();
     let waiting = source.another().await.expect("the session lives");
+    let (arrived, arrival) = tokio::sync::oneshot::channel();
     let read = tokio::task::spawn_blocking(move || {
-        let mut all = Vec::new();
-        let error = SyncReader::new(source).read_to_end(&mut all).expect_err("it never ends");
-        (all.len(), error, Instant::now())
+        let mut reader = SyncReader::new(source);
+        reader.read_exact(&mut [0; 8_332]).expect("these bytes come");
+        arrived.send(()).expect("the test waits");
+        let error = reader.read(&mut [0]).expect_err("nothing more comes");
+        (error, Instant::now())
     });
-    // The other cursor stands where the blocked one will stand.
+    in_time(arrival).await.expect("the reader stands before the byte that never comes");
     read_range(&waiting, 0..8_332).await;
     let closed = Instant::now();
     in_time(session.close()).await;
-    let (count, error, woken) = in_time(read).await.expect("no panic");
-    assert!(count >= 7_332, "{count}");
+    let (error, woken) = in_time(read).await.expect("no panic");
     assert_eq!(error.kind(), ErrorKind::Other);
     assert!(matches!(ours(&error), HlsError::Closed), "{error:?}");
     // The goal is 50 ms; the bound is for a machine that does other things as well.
