@@ -236,7 +236,7 @@ fn a_link_that_collapses_is_survived_by_giving_up() {
 fn wanders_not(kbps: u64, latency: u64, segment: u64, limit: u64, options: &AbrOptions) {
     let case = format!("{kbps} kbit/s, {latency} ms, {segment} s, {limit} s, {:?}", options.strategy);
     let ladder = rates(&[64, 128, 256, 600, 1_500, 4_000]);
-    let presentation = Presentation::constant(Duration::from_secs(segment), ladder, 400).unwrap();
+    let presentation = Presentation::constant(Duration::from_secs(segment), ladder, 400).expect("the rates rise");
     let trace = NetworkTrace::constant(BitRate::from_kbps(kbps), Duration::from_millis(latency));
     let sim = SimOptions { buffer_limit: Duration::from_secs(limit), ..SimOptions::default() };
     let playback = play(&presentation, &trace, &sim, &mut Player::new(options, false));

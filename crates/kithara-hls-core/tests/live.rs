@@ -11,9 +11,10 @@ use std::{
 };
 
 use kithara_hls_core::{
-    session::{FailureKind, Input, LiveOptions, LiveStart, SessionOptions},
+    playlist::{MediaSequence, VariantId},
+    session::{Command, FailureKind, Input, LiveOptions, LiveStart, MediaId, SessionOptions, UnitKey},
     sim::{Answer, Simulation, World},
-    time::{Now, Tick, WallTime},
+    time::{MediaTime, Now, Tick, WallTime},
 };
 
 mod worlds;
@@ -253,6 +254,84 @@ fn clocks_that_jump_and_hosts_that_sleep_are_noticed() {
     session.handle(Now { at: Tick::from_millis(10_200), wall: wall(11) }, Input::Timeout);
     let said: Vec<String> = std::iter::from_fn(|| session.poll_event()).map(|event| event.to_string()).collect();
     assert_eq!(said, ["live clock jumped by -59100 ms"]);
+}
+
+/// What is said, and what is done, when nothing asks the session anything for so long after something was due.
+#[track_caller]
+fn sleeps(millis: u64, want_said: &[&str], want_done: &[&str]) {
+    let mut simulation = simulation(Live::sliding(6), SessionOptions::default());
+    simulation.run(secs(9));
+    let mut session = simulation.into_session();
+    let due = session.poll_timeout().expect("a live stream is followed");
+    session.handle(Now::from(due + Duration::from_millis(millis)), Input::Timeout);
+    let said: Vec<String> = std::iter::from_fn(|| session.poll_event()).map(|event| event.to_string()).collect();
+    let said: Vec<&str> = said.iter().map(String::as_str).filter(|it| it.starts_with("live ")).collect();
+    let done: Vec<String> = std::iter::from_fn(|| session.poll_action()).map(|action| action.to_string()).collect();
+    assert_eq!(said, want_said);
+    assert_eq!(done, want_done);
+}
+
+#[test]
+fn a_host_that_slept_loads_at_once_and_calls_no_playlist_late() {
+    sleeps(30_000, &["live woke after 30.000 s"], &["load primary /main.m3u8"]);
+    sleeps(10_000, &["live woke after 10.000 s"], &["load primary /main.m3u8"]);
+}
+
+#[test]
+fn a_delay_below_ten_seconds_is_no_sleep() {
+    sleeps(0, &[], &["load primary /main.m3u8"]);
+    // The time counts, for the playlist as well.
+    sleeps(5_000, &["live late v0 for 8.980 s"], &["load primary /main.m3u8"]);
+}
+
+/// Two variants of one encoder whose playlists have nothing in common but the live edge. The second is selected at 22 s;
+/// its timestamps are told at 30 s, and once more. They lie this many milliseconds behind those of the first.
+fn guessed(behind: i64) -> Simulation {
+    let main =
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=128000\na/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=128001\nb/index.m3u8\n";
+    let world = World::new().with_text("/main.m3u8", main);
+    let world = Live::sliding(6).world(world, "/a/index.m3u8");
+    let world = Live { first: 100, ..Live::sliding(6) }.world(world, "/b/index.m3u8");
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    let mut tell = |at: u64, variant: u32, msn: u64, millis: i64| {
+        let unit = UnitKey::segment(MediaId::Variant(VariantId(variant)), MediaSequence(msn));
+        let time = MediaTime::from_nanos((1_000_000 + millis) * 1_000_000);
+        simulation.at(secs(at), Input::MediaTime { unit, time });
+    };
+    tell(2, 0, 3, 12_000);
+    tell(30, 1, 110, 40_000 - behind);
+    tell(31, 1, 111, 44_000 - behind);
+    simulation.at(secs(22), Input::Command(Command::SelectVariant(Some(VariantId(1)))));
+    simulation.run(secs(80));
+    simulation
+}
+
+/// How far what is played of the second variant at last lies from where its timestamps say, in nanoseconds.
+fn misplaced(simulation: &Simulation, behind: Duration) -> u128 {
+    let units = &simulation.player().report().played_units;
+    let last = units.last().expect("something is played");
+    assert_eq!(last.unit.media, MediaId::Variant(VariantId(1)));
+    let index = last.unit.msn().expect("a segment").0 - 100;
+    last.end.abs_diff(Duration::from_secs(4 * (index + 1)) - behind).as_nanos()
+}
+
+#[test]
+fn a_stream_placed_by_its_live_edge_moves_to_where_its_timestamps_say() {
+    for behind in [0, 700] {
+        let simulation = guessed(behind);
+        let transcript = simulation.transcript().to_string();
+        assert_eq!(transcript.matches("live realigned v1").count(), 1, "{transcript}");
+        assert_eq!(misplaced(&simulation, Duration::from_millis(behind.unsigned_abs())), 0, "{transcript}");
+        let units = &simulation.player().report().units;
+        let second: Vec<u64> = units
+            .iter()
+            .filter(|unit| unit.media == MediaId::Variant(VariantId(1)))
+            .filter_map(|unit| unit.msn())
+            .map(|msn| msn.0)
+            .collect();
+        assert!(second.len() > 8 && second.windows(2).all(|pair| pair[1] == pair[0] + 1), "{second:?}");
+        assert_eq!(simulation.player().report().stalls, 0, "{transcript}");
+    }
 }
 
 #[test]
