@@ -65,6 +65,15 @@ impl Chores {
         }
     }
 
+    /// The store is closed: a journal that is worth compacting is not left for whoever opens it next, even if there was
+    /// never an idle moment for it. Everything else is found again by the next store.
+    pub(crate) fn close(&mut self, ledger: &mut Ledger, room: &mut Room) {
+        if self.left.iter().any(|chore| matches!(chore, Chore::Compact)) {
+            Chore::Compact.step(ledger, room);
+        }
+        self.left.clear();
+    }
+
     pub(crate) fn are_left(&self) -> bool {
         !self.left.is_empty()
     }

@@ -262,6 +262,7 @@ impl Publisher {
 
     /// Nothing more will be asked.
     pub(crate) fn close(&mut self) {
+        self.chores.close(&mut self.ledger, &mut self.room);
         self.ledger.close();
     }
 
