@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     FileError, FileEvent,
-    plan::{Ranges, Seen, Step, Transfer, TransferId, kept, next_step},
+    plan::{Ranges, Seen, Step, Transfer, TransferId, next_step},
     requests::Requests,
     shelf::{Shelf, Wanted},
     version::Version,
@@ -117,7 +117,7 @@ impl Driver {
             self.report(&wanted);
             let rules = self.requests.read_ahead;
             self.transfers.iter_mut().for_each(|transfer| transfer.follow(wanted.cursor.at));
-            self.shelf.retain(&kept(wanted.cursor, &self.transfers, &rules));
+            self.shelf.retain(&self.transfers);
             let seen = Seen {
                 cursor: wanted.cursor,
                 held: &wanted.held,

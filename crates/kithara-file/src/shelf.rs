@@ -11,7 +11,12 @@ use bytes::Bytes;
 use kithara_stream::{ReadAt, Waiters};
 use tokio::sync::Notify;
 
-use crate::{FileError, held::Held, options::ReadAhead, plan::Cursor};
+use crate::{
+    FileError,
+    held::Held,
+    options::ReadAhead,
+    plan::{Cursor, Transfer, kept},
+};
 
 /// Bytes a reader goes on before the driver is told.
 const STEP: u64 = 64 << 10;
@@ -93,15 +98,25 @@ impl Shelf {
     }
 
     pub(crate) fn poll_ready(&self, cx: &mut Context<'_>, range: &Range<u64>) -> Poll<io::Result<()>> {
-        let mut inner = self.lock();
-        if range.is_empty() || inner.answers(range.start) {
+        if range.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        inner.waiters.register(range.start, cx.waker());
-        inner.demand(range.start, &self.rules);
+        let mut inner = self.lock();
+        let ready = inner.answers(range.start);
+        let tells = if ready {
+            // Whoever is told that a byte is there comes for it: the cursor stands there, so that nobody lets it go before.
+            // A place that somebody waits for goes first.
+            !inner.cursor.waiting && inner.stand_at(range.start, &self.rules)
+        } else {
+            inner.waiters.register(range.start, cx.waker());
+            inner.demand(range.start, &self.rules);
+            true
+        };
         drop(inner);
-        self.wanted.notify_one();
-        Poll::Pending
+        if tells {
+            self.wanted.notify_one();
+        }
+        if ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// The bytes at `offset`, at most `max`.
@@ -109,8 +124,9 @@ impl Shelf {
         let mut inner = self.lock();
         if let Some(mut bytes) = inner.held.at(offset) {
             bytes.truncate(max);
-            let jumped = inner.cursor.at != offset;
-            inner.cursor = inner.cursor.moved_to(offset, &self.rules);
+            // The cursor stood where another waits: now it is their turn to say what they want.
+            let others = if inner.cursor.waiting { inner.waiters.take_all() } else { Vec::new() };
+            let jumped = inner.stand_at(offset, &self.rules);
             inner.cursor.at += bytes.len() as u64;
             inner.touched = true;
             let tells = jumped || inner.cursor.at.abs_diff(inner.told) >= STEP || inner.len == Some(inner.cursor.at);
@@ -118,6 +134,7 @@ impl Shelf {
                 inner.told = inner.cursor.at;
             }
             drop(inner);
+            others.into_iter().for_each(Waker::wake);
             if tells {
                 self.wanted.notify_one();
             }
@@ -152,9 +169,13 @@ impl Shelf {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// Lets go of bytes outside `kept`.
-    pub(crate) fn retain(&self, kept: &[Range<u64>]) {
-        let gone = self.lock().held.retain(kept);
+    /// Lets go of bytes that neither the reader nor a transfer has use for, as the cursor stands now: a reader may have
+    /// come to bytes meanwhile that it had left when the driver looked.
+    pub(crate) fn retain(&self, transfers: &[Transfer]) {
+        let mut inner = self.lock();
+        let kept = kept(inner.cursor, transfers, &self.rules);
+        let gone = inner.held.retain(&kept);
+        drop(inner);
         // Freed here, outside the lock.
         drop(gone);
     }
@@ -222,6 +243,13 @@ impl Inner {
             || self.failures.at(offset).is_some()
     }
 
+    /// Moves the cursor to bytes that are there, and says whether that was a jump.
+    fn stand_at(&mut self, offset: u64, rules: &ReadAhead) -> bool {
+        let jumped = self.cursor.at != offset;
+        self.cursor = self.cursor.moved_to(offset, rules);
+        jumped
+    }
+
     fn demand(&mut self, offset: u64, rules: &ReadAhead) {
         self.cursor = Cursor { waiting: true, ..self.cursor.moved_to(offset, rules) };
     }
@@ -243,6 +271,56 @@ impl Failures {
             self.all.get_or_insert_with(|| error.clone());
         } else {
             self.places.push((range, error));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shelf() -> Shelf {
+        let shelf = Shelf::new(ReadAhead { ahead: 10, behind: 5, look: 5, near: 5, max_skip: 100 }, Some(1_000));
+        (0..100).for_each(|n| shelf.push(n * 10, Bytes::from_static(&[7; 10])));
+        shelf
+    }
+
+    fn ready(shelf: &Shelf, at: u64) -> bool {
+        shelf.poll_ready(&mut Context::from_waker(Waker::noop()), &(at..at + 1)).is_ready()
+    }
+
+    #[test]
+    fn what_is_said_to_be_ready_stays_until_it_is_read() {
+        let shelf = shelf();
+        assert!(matches!(shelf.read_at(900, &mut [0; 4]), Ok(ReadAt::Bytes(4))));
+        // The driver looks here, sees the reader at 904, and is slow.
+        assert!(ready(&shelf, 471));
+        shelf.retain(&[]);
+        assert!(matches!(shelf.read_at(471, &mut [0; 4]), Ok(ReadAt::Bytes(4))), "the bytes are still there");
+        shelf.retain(&[]);
+        assert!(!ready(&shelf, 900), "the place that was left is let go");
+    }
+
+    #[test]
+    fn a_place_that_somebody_waits_for_is_not_forgotten_when_another_reads() {
+        let (shelf, counts) = (shelf(), std::sync::Arc::new(Counts::default()));
+        shelf.retain(&[]);
+        let waker = Waker::from(counts.clone());
+        assert!(shelf.poll_ready(&mut Context::from_waker(&waker), &(500..501)).is_pending());
+        assert!(ready(&shelf, 3), "another looks at what is there");
+        assert_eq!(shelf.wanted().cursor.at, 500, "and the driver still knows what is waited for");
+        assert!(matches!(shelf.read_at(3, &mut [0; 1]), Ok(ReadAt::Bytes(1))));
+        assert_eq!(counts.woken.load(std::sync::atomic::Ordering::Relaxed), 1, "who waits is asked again");
+    }
+
+    #[derive(Debug, Default)]
+    struct Counts {
+        woken: std::sync::atomic::AtomicUsize,
+    }
+
+    impl std::task::Wake for Counts {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.woken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
 }

@@ -26,7 +26,8 @@ pub enum ReadAt {
 ///
 /// **A value is one reader's handle.** A source may remember where it was last read, to drop what lies behind and to
 /// fetch what lies ahead, so two readers that move independently take two handles; how a second one is made is the
-/// business of the concrete type. Several threads may still *wait* on one handle at once, and all of them are woken.
+/// business of the concrete type. Several threads may still *wait* on one handle at once, and all of them are woken; what
+/// was ready for one of them may be `Pending` again once another has read, and is then waited for again.
 ///
 /// **Errors are final for their offset.** They have [`io::ErrorKind::Other`] and carry the source's own typed error
 /// (`error.get_ref()` and `downcast_ref`), except where a documented kind says more: [`io::ErrorKind::Unsupported`] for
@@ -45,7 +46,8 @@ pub trait Source: Send + Sync + 'static {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadAt>;
 
     /// Ready when `read_at(range.start, ..)` would not answer `Pending`: bytes, the end or an error. Otherwise the
-    /// waker is kept and called when that may have changed. An empty range is always ready.
+    /// waker is kept and called when that may have changed. An empty range is always ready. Readiness holds until the
+    /// handle is used at another place.
     ///
     /// The range is also a demand: its bytes are wanted next. Its end says how far the reader expects to go and is a
     /// hint only; readiness does not wait for it. An unlimited demand ends at `u64::MAX`.
