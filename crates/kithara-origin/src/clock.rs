@@ -2,25 +2,34 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use tokio::{sync::watch, time::sleep_until};
+
 /// The clock that live playlists, expiries and `for_duration` rules read. Clones show the same time.
 ///
-/// It does not drive delays: latency, stalls and bandwidth always take real time.
+/// Answers that are held until something exists wait for it. It does not drive other delays: latency, stalls and bandwidth always take
+/// real time.
 /// Default: [`Clock::real`].
 #[derive(Clone)]
 pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    Real { start: Instant, wall: SystemTime },
-    Manual(Arc<Mutex<Duration>>),
+    Real {
+        start: Instant,
+        wall: SystemTime,
+    },
+    /// Moved by whoever has a clone, watched by the answers that wait.
+    Manual(Arc<watch::Sender<Duration>>),
 }
 
 /// 2026-01-01T00:00:00Z, where the wall time of a manual clock begins.
 const MANUAL_EPOCH: Duration = Duration::from_secs(1_767_225_600);
+/// The longest wait, which timers can still add to an instant.
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Clock {
     /// Real time, counted from now.
@@ -36,8 +45,7 @@ impl Clock {
     /// Moves a manual clock forward; saturates. A real clock is left alone.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(elapsed) = &self.0 {
-            let mut elapsed = elapsed.lock().unwrap_or_else(PoisonError::into_inner);
-            *elapsed = elapsed.saturating_add(by);
+            elapsed.send_modify(|elapsed| *elapsed = elapsed.saturating_add(by));
         }
     }
 
@@ -45,7 +53,19 @@ impl Clock {
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
             Source::Real { start, .. } => start.elapsed(),
-            Source::Manual(elapsed) => *elapsed.lock().unwrap_or_else(PoisonError::into_inner),
+            Source::Manual(elapsed) => *elapsed.borrow(),
+        }
+    }
+
+    /// Waits until the clock shows `at`.
+    pub(crate) async fn reached(&self, at: Duration) {
+        match &self.0 {
+            // Longer than anything lives.
+            Source::Real { start, .. } => sleep_until((*start + at.min(FOREVER)).into()).await,
+            Source::Manual(elapsed) => {
+                // The sender lives in `self`, so nothing but the time ends this.
+                let _ = elapsed.subscribe().wait_for(|elapsed| *elapsed >= at).await;
+            }
         }
     }
 

@@ -5,7 +5,8 @@ use std::{io, sync::Arc};
 use tokio::net::TcpStream;
 
 use crate::{
-    delivery::{Action, Answer, Step, plan},
+    clock::Clock,
+    delivery::{Action, Answer, Plan, Step, plan},
     fault::{Ending, Fault},
     link::Gate,
     log::Logged,
@@ -117,7 +118,17 @@ impl Connection {
         // The handshake cost a round trip as well, before the first request.
         let round_trips = if self.is_fresh { 2 } else { 1 };
         self.wire.silence(shared.link().rtt() * round_trips).await?;
-        let delivery = plan(&request, &faults, || shared.site(|site| site.answer(&request)));
+        let clock = shared.site(|site| site.clock.clone());
+        let delivery = loop {
+            match plan(&request, &faults, || shared.site(|site| site.answer(&request))) {
+                Plan::Deliver(delivery) => break delivery,
+                Plan::Hold(until) => {
+                    entry.update(|logged| logged.is_held = true);
+                    self.wire.silent_during(clock.reached(until)).await?;
+                    request.now = clock.elapsed();
+                }
+            }
+        };
         self.wire.silence(delivery.latency).await?;
         match delivery.action {
             Action::HangUp(ending) => Ok(After::End(ending)),
@@ -125,11 +136,11 @@ impl Connection {
                 self.wire.write(&bytes).await?;
                 Ok(After::End(Ending::Close))
             }
-            Action::Answer(answer) => self.play(&answer, &entry).await,
+            Action::Answer(answer) => self.play(&answer, &clock, &entry).await,
         }
     }
 
-    async fn play(&mut self, answer: &Answer, entry: &Entry) -> io::Result<After> {
+    async fn play(&mut self, answer: &Answer, clock: &Clock, entry: &Entry) -> io::Result<After> {
         entry.update(|logged| logged.status = answer.status);
         self.wire.write(answer.head.as_bytes()).await?;
         let mut rate = answer.rate.map(Gate::new);
@@ -137,6 +148,7 @@ impl Connection {
             match step {
                 Step::Send(range) => self.send(answer, range.clone(), &mut rate, entry).await?,
                 Step::Pause(time) => self.wire.silence(*time).await?,
+                Step::Await(at) => self.wire.silent_during(clock.reached(*at)).await?,
                 Step::End(ending) => return Ok(After::End(*ending)),
             }
         }

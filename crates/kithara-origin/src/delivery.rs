@@ -8,8 +8,16 @@ use crate::{
     body::{Body, mix},
     fault::{At, Ending, Fault},
     request::Request,
-    response::{Response, Selected, content_range, reason, select},
+    response::{Growth, Readiness, Response, Selected, content_range, reason, select},
 };
+
+/// What is done now for a request.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Nothing until the clock shows this, which it does not yet; then it is decided anew.
+    Hold(Duration),
+    Deliver(Box<Delivery>),
+}
 
 /// All that happens for one request.
 #[derive(Debug)]
@@ -52,11 +60,13 @@ pub(crate) enum Step {
     /// Send these bytes of the body.
     Send(Range<u64>),
     Pause(Duration),
+    /// Wait until the clock shows this.
+    Await(Duration),
     End(Ending),
 }
 
 /// Decides what is done for `request`. `honest` is asked only when no fault takes its place.
-pub(crate) fn plan(request: &Request, faults: &[Fault], honest: impl FnOnce() -> Response) -> Delivery {
+pub(crate) fn plan(request: &Request, faults: &[Fault], honest: impl FnOnce() -> Response) -> Plan {
     let latency =
         faults.iter().map(|fault| if let Fault::Latency(time) = fault { *time } else { Duration::ZERO }).sum();
     for fault in faults {
@@ -70,9 +80,16 @@ pub(crate) fn plan(request: &Request, faults: &[Fault], honest: impl FnOnce() ->
             },
             _ => continue,
         };
-        return Delivery { latency, action };
+        return Plan::Deliver(Box::new(Delivery { latency, action }));
     }
-    Delivery { latency, action: Action::Answer(answer(request, faults, honest())) }
+    let response = honest();
+    match response.readiness {
+        Readiness::Later(at) if at > request.now => Plan::Hold(at),
+        _ => {
+            let action = Action::Answer(answer(request, faults, response));
+            Plan::Deliver(Box::new(Delivery { latency, action }))
+        }
+    }
 }
 
 fn answer(request: &Request, faults: &[Fault], response: Response) -> Answer {
@@ -83,7 +100,7 @@ fn answer(request: &Request, faults: &[Fault], response: Response) -> Answer {
     }
     let Selected { response, range } = select(&request, response);
     let response = with_fields(shifted(response, faults, &range), faults);
-    let framing = Framing::of(faults, range.end - range.start);
+    let framing = Framing::of(faults, &response.readiness, range.end - range.start);
     let keep_alive = request.keeps_alive() && framing.keeps_alive(faults);
     let head = head(&response, &framing, request.keeps_alive());
     let damage = faults.iter().filter_map(|fault| match fault {
@@ -95,7 +112,7 @@ fn answer(request: &Request, faults: &[Fault], response: Response) -> Answer {
         status: response.status,
         head,
         damage: damage.collect(),
-        steps: if bodiless { Vec::new() } else { steps(faults, range) },
+        steps: if bodiless { Vec::new() } else { as_it_grows(steps(faults, range), &response.readiness) },
         chunk: if bodiless { None } else { framing.chunk() },
         rate: faults.iter().find_map(|fault| if let Fault::Rate(rate) = fault { Some(*rate) } else { None }),
         drip: faults.iter().find_map(|fault| match fault {
@@ -180,14 +197,18 @@ enum Framing {
 
 impl Framing {
     /// The framing of a body of `len` bytes.
-    fn of(faults: &[Fault], len: u64) -> Self {
+    fn of(faults: &[Fault], readiness: &Readiness, len: u64) -> Self {
         let told = faults.iter().find_map(|fault| match fault {
             Fault::LengthOff(off) => Some(Self::Length(len.saturating_add_signed(*off))),
             Fault::Chunked(size) => Some(Self::Chunked((*size).max(1))),
             Fault::NoLength => Some(Self::Close),
             _ => None,
         });
-        told.unwrap_or(Self::Length(len))
+        told.unwrap_or(match readiness {
+            // Whoever makes it does not know how long it gets.
+            Readiness::Growing(_) => Self::Chunked(GROWING_CHUNK),
+            Readiness::Whole | Readiness::Later(_) => Self::Length(len),
+        })
     }
 
     fn chunk(&self) -> Option<usize> {
@@ -218,6 +239,35 @@ fn head(response: &Response, framing: &Framing, wants_keep_alive: bool) -> Strin
         head.push_str("Connection: close\r\n");
     }
     head + "\r\n"
+}
+
+/// Largest chunk of a body that is still being made.
+const GROWING_CHUNK: usize = 64 << 10;
+
+/// Lets no byte go before it exists.
+fn as_it_grows(steps: Vec<Step>, readiness: &Readiness) -> Vec<Step> {
+    let Readiness::Growing(Growth(pieces)) = readiness else {
+        return steps;
+    };
+    let mut pieces = pieces.iter().peekable();
+    let mut grown = Vec::new();
+    for step in steps {
+        let Step::Send(Range { mut start, end }) = step else {
+            grown.push(step);
+            continue;
+        };
+        while start < end {
+            while pieces.next_if(|(piece, _)| *piece <= start).is_some() {}
+            let Some((piece, at)) = pieces.peek() else {
+                grown.push(Step::Send(start..end));
+                break;
+            };
+            let upto = end.min(*piece);
+            grown.extend([Step::Await(*at), Step::Send(start..upto)]);
+            start = upto;
+        }
+    }
+    grown
 }
 
 /// Cuts `range` at every stall, and ends it at the first cut.
@@ -261,7 +311,14 @@ mod tests {
 
     fn delivery(fields: &str, faults: &[Fault]) -> Delivery {
         let request = Request::parse(format!("GET /a HTTP/1.1\r\n{fields}").as_bytes()).unwrap();
-        plan(&request, faults, || Response::ok("0123456789"))
+        delivered(&request, faults, Response::ok("0123456789"))
+    }
+
+    fn delivered(request: &Request, faults: &[Fault], honest: Response) -> Delivery {
+        match plan(request, faults, || honest) {
+            Plan::Deliver(delivery) => *delivery,
+            held => panic!("{held:?}"),
+        }
     }
 
     fn answered(fields: &str, faults: &[Fault]) -> Answer {
@@ -290,6 +347,36 @@ mod tests {
         let both = [Fault::reset_at(At::FromEnd(1)), Fault::stall(At::Byte(0), SECOND), Fault::truncate(At::Byte(99))];
         let end = End(Ending::Reset);
         check_steps(&both, &[Pause(SECOND), Send(0..9), end.clone()], &[Pause(SECOND), Send(6..9), end]);
+    }
+
+    #[test]
+    fn a_byte_waits_for_the_piece_it_is_in() {
+        use Step::{Await, End, Send};
+        let response = || Response::ok("0123456789").growing(Growth(vec![(4, SECOND), (8, 2 * SECOND)]));
+        let steps = |fields: &str, faults: &[Fault]| {
+            let request = Request::parse(format!("GET /a HTTP/1.1\r\n{fields}").as_bytes()).unwrap();
+            match delivered(&request, faults, response()).action {
+                Action::Answer(answer) => (answer.steps, answer.chunk.is_some()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let whole = vec![Await(SECOND), Send(0..4), Await(2 * SECOND), Send(4..8), Send(8..10)];
+        assert_eq!(steps("", &[]), (whole, true));
+        assert_eq!(steps("Range: bytes=5-6", &[]).0, [Await(2 * SECOND), Send(5..7)]);
+        assert_eq!(steps("", &[Fault::reset_at(At::Byte(2))]).0, [Await(SECOND), Send(0..2), End(Ending::Reset)]);
+    }
+
+    #[test]
+    fn what_does_not_exist_yet_is_held_but_a_fault_in_its_place_is_not() {
+        let mut request = Request::parse(b"GET /a HTTP/1.1").unwrap();
+        assert!(matches!(plan(&request, &[], || Response::later(SECOND)), Plan::Hold(SECOND)));
+        let status = |request: &Request, faults: &[Fault]| match delivered(request, faults, Response::later(SECOND)) {
+            Delivery { action: Action::Answer(answer), .. } => answer.status,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(status(&request, &[Response::new(404).into()]), 404);
+        request.now = SECOND;
+        assert_eq!(status(&request, &[]), 503, "holding it until a time that has passed would hold it for ever");
     }
 
     #[track_caller]

@@ -28,6 +28,8 @@ pub struct Logged {
     pub range: Option<String>,
     /// Header fields in the order sent; names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Whether the answer was held until what it needs existed (see [`Response::later`](crate::Response::later)).
+    pub is_held: bool,
     /// The status sent; 0 while none was. Entered just before the head is written.
     pub status: u16,
     /// Body bytes handed to the socket, without chunk framing. Counted just before each write, so a byte that a client has is in here.
@@ -56,6 +58,9 @@ impl fmt::Debug for Logged {
         write!(f, " -> {} {} bytes", self.status, self.bytes_sent)?;
         if !self.fault.is_empty() {
             write!(f, " ({})", self.fault)?;
+        }
+        if self.is_held {
+            f.write_str(" held")?;
         }
         if self.ended.is_none() { f.write_str(" ...") } else { Ok(()) }
     }
@@ -89,6 +94,7 @@ impl Log {
             query: request.query.clone(),
             range: request.header("range").map(str::to_owned),
             headers: request.headers.clone(),
+            is_held: false,
             status: 0,
             bytes_sent: 0,
             fault,

@@ -242,6 +242,7 @@ impl Shared {
     /// Stamps a request that has arrived with time and count; returns the faults to play on it.
     pub(crate) fn admit(&self, request: &mut Request) -> Vec<Fault> {
         (request.at, request.wall) = self.site(|site| (site.clock.elapsed(), site.clock.wall()));
+        request.now = request.at;
         request.nth = {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
             let count = counts.entry(request.path.clone()).or_default();

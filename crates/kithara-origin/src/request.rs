@@ -29,7 +29,11 @@ pub struct Request {
     pub nth: u64,
     /// When it arrived, on the origin's [`Clock`](crate::Clock).
     pub at: Duration,
-    /// The wall time then, on the same clock.
+    /// When it is answered, on the same clock: later than `at` when the answer was held (see [`Response::later`]).
+    ///
+    /// [`Response::later`]: crate::Response::later
+    pub now: Duration,
+    /// The wall time when it arrived, on the same clock.
     pub wall: SystemTime,
     /// The session it belongs to, below [`Site::sessions`](crate::Site::sessions).
     pub session: Option<String>,
@@ -90,6 +94,7 @@ impl Request {
             connection: 0,
             nth: 0,
             at: Duration::ZERO,
+            now: Duration::ZERO,
             wall: SystemTime::UNIX_EPOCH,
             session: None,
             http_1_0: version == "HTTP/1.0",

@@ -20,12 +20,35 @@ pub struct Response {
     pub(crate) body: Body,
     /// `Retry-After` as a date this long after the answer.
     retry_date: Option<Duration>,
+    pub(crate) readiness: Readiness,
 }
+
+/// When what is answered exists, on the site's clock.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Readiness {
+    /// All of it now.
+    #[default]
+    Whole,
+    /// Nothing of it: the site is asked again at this time.
+    Later(Duration),
+    /// Its head now, its body piece by piece.
+    Growing(Growth),
+}
+
+/// A body that is still being made: where each piece ends, and when it is there. Ends rise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Growth(pub(crate) Vec<(u64, Duration)>);
 
 impl Response {
     /// An answer of `status` without body.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Body::empty(), retry_date: None }
+        Self { status, headers: Vec::new(), body: Body::empty(), retry_date: None, readiness: Readiness::Whole }
+    }
+
+    /// No answer yet: the request is held until the site's clock shows `at`, then the site is asked again. The client hears nothing
+    /// until then. Answered so although [`Request::now`] is not before `at`, the request gets 503.
+    pub fn later(at: Duration) -> Self {
+        Self { readiness: Readiness::Later(at), ..Self::new(503) }
     }
 
     /// 200 with `body`. Without a `Content-Type` field, one is chosen by the extension of the path.
@@ -74,6 +97,12 @@ impl Response {
     #[must_use]
     pub fn with_retry_after_date(mut self, delay: Duration) -> Self {
         self.retry_date = Some(delay);
+        self
+    }
+
+    /// Lets the body come piece by piece, as chunks without a length.
+    pub(crate) fn growing(mut self, growth: Growth) -> Self {
+        self.readiness = Readiness::Growing(growth);
         self
     }
 

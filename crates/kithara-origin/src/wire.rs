@@ -79,7 +79,14 @@ impl Wire {
         if until <= Instant::now() {
             return Ok(());
         }
-        let over = sleep_until(until.into());
+        self.silent_during(sleep_until(until.into())).await
+    }
+
+    /// Sends nothing until `over` is.
+    ///
+    /// # Errors
+    /// As [`Wire::silence`].
+    pub(crate) async fn silent_during(&mut self, over: impl Future<Output = ()>) -> io::Result<()> {
         tokio::pin!(over);
         while self.arrived.len() < MAX_PIPELINED {
             tokio::select! {
