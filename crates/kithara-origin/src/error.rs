@@ -1,6 +1,6 @@
 //! What can go wrong before an origin serves.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 /// An origin that could not be started, or a script that could not be understood.
 ///
@@ -22,6 +22,12 @@ pub enum OriginErrorKind {
     /// The operating system gave no thread or event queue. Retrying helps when others give theirs back.
     #[error("cannot start the origin's thread")]
     Thread,
+    /// A file could not be read. Retrying helps when it can be read then.
+    #[error("cannot read {}", .0.display())]
+    Read(Box<Path>),
+    /// Media that the packager cannot cut into parts. Retrying never helps.
+    #[error("the media cannot be packaged: {0}")]
+    Media(&'static str),
     /// A word of a script was not understood. Retrying never helps.
     #[error("`{word}` is not understood: {wanted} is expected")]
     Script {
@@ -40,6 +46,10 @@ impl OriginError {
     pub(crate) fn script(word: &str, wanted: &'static str) -> Self {
         let kind = OriginErrorKind::Script { word: word.into(), wanted };
         Self { kind, source: None }
+    }
+
+    pub(crate) fn media(what: &'static str) -> Self {
+        Self { kind: OriginErrorKind::Media(what), source: None }
     }
 
     /// The class of the error.

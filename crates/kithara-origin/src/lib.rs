@@ -13,6 +13,7 @@
 //! - A [`Fault`] is one thing done wrong with an answer, as a plain value; faults combine. A [`Rule`] says on which requests faults
 //!   are played. Rules count, and their dice are seeded: the same requests meet the same faults.
 //! - The [`Link`] is the network in between; the [`Clock`] is the time that rules and live playlists see.
+//! - A [`Packager`] publishes [`Recording`]s part by part, as a low-latency live stream; requests for what does not exist yet are held.
 //! - The log holds one [`Logged`] entry per request: who asked for what, and what was sent.
 //!
 //! A request flows: head parsed -> rules asked for faults -> entered in the log -> answered by the site, or by a fault in its place
@@ -37,6 +38,7 @@ pub mod access;
 mod body;
 mod clock;
 mod connection;
+mod date;
 mod delivery;
 mod demo;
 mod error;
@@ -45,6 +47,7 @@ mod link;
 mod live;
 mod log;
 mod origin;
+mod packager;
 mod playlist;
 mod range;
 mod request;
@@ -64,6 +67,7 @@ pub use link::Link;
 pub use live::Live;
 pub use log::Logged;
 pub use origin::{Connections, Origin};
+pub use packager::{Packager, Published, Recording};
 pub use request::Request;
 pub use response::Response;
 pub use rule::Rule;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kithara_origin::{Link, Live, Origin, OriginError, Rule, Site, access::SecureLink, demo};
+use kithara_origin::{Link, Live, Origin, OriginError, Packager, Rule, Site, access::SecureLink, demo};
 
 const USAGE: &str = "\
 Serves a directory (or an embedded demo stream) over HTTP on loopback and misbehaves as told.
@@ -19,6 +19,8 @@ Usage: kithara-origin [--dir DIR] [options]
   --addr ADDR          listen on ADDR (default 127.0.0.1:0: a free port, which is printed)
   --fault RULE         play faults on requests; may be given several times (see below)
   --live PATTERN:VIEW  show VOD playlists whose path matches PATTERN as live ones (see below)
+  --low-latency PLAYLIST[:WORDS]
+                       publish the clear VOD media of a playlist on disk as a low-latency live stream, below /live/ (see below)
   --link WORDS         the network: rtt=TIME, rate=N (bytes per second, shared by all connections)
   --sign PATTERN:SECRET:SECONDS
                        demand signatures (nginx secure_link: md5, expires) of paths that match PATTERN; playlists hand them out
@@ -35,6 +37,7 @@ Examples:
   kithara-origin --dir www --fault '*.m4s:nth=1:truncate=50%'      each segment breaks in the middle once
   kithara-origin --dir www --fault '*:chance=0.1:reset' --seed 7   one request in ten is reset, always the same ones
   kithara-origin --dir www --live '*:sliding=6,start=3'            a live stream with a window of six segments
+  kithara-origin --low-latency www/master.m3u8:loop,part=200ms    a low-latency stream without end
   kithara-origin --dir www --link rtt=100ms,rate=250k              a slow road
 ";
 
@@ -59,7 +62,12 @@ fn main() -> ExitCode {
 fn run() -> Result<(), String> {
     let (site, addr, is_quiet) = match parse(std::env::args().skip(1))? {
         Command::Help => {
-            let text = format!("{USAGE}\nRules\n{}\n\nLive views\n{}\n", Rule::SYNTAX, Live::SYNTAX);
+            let text = format!(
+                "{USAGE}\nRules\n{}\n\nLive views\n{}\n\nLow-latency streams\n{}\n",
+                Rule::SYNTAX,
+                Live::SYNTAX,
+                Packager::SYNTAX
+            );
             return io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string());
         }
         Command::Serve { site, addr, is_quiet } => (site, addr, is_quiet),
@@ -110,6 +118,13 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
                 let (pattern, view) = pair(&option, &value()?)?;
                 let live: Live = read(&option, &view)?;
                 changes.push(Box::new(move |site| site.live(&pattern, live)));
+            }
+            "--low-latency" => {
+                let value = value()?;
+                let (playlist, words) = value.split_once(':').unwrap_or((&value, ""));
+                let packager: Packager = read(&option, words)?;
+                let packager = packager.presentation(playlist).map_err(|error| with_source(&error))?;
+                changes.push(Box::new(move |site| site.low_latency("/live", &packager)));
             }
             "--link" => {
                 let link: Link = read(&option, &value()?)?;
@@ -168,6 +183,8 @@ mod tests {
         check_error(&["--dir"], "--dir needs a value");
         check_error(&["--dir", "/does/not/exist"], "/does/not/exist is no directory");
         check_error(&["--fault", "seg:clothes"], "`clothes` is not understood");
+        check_error(&["--low-latency", "none.m3u8"], "cannot read none.m3u8");
+        check_error(&["--low-latency", "none.m3u8:slowly"], "`slowly` is not understood");
         check_error(&["--live", "*"], "a `:` is missing");
         check_error(&["--live", "*:slowly"], "event or sliding=N");
         check_error(&["--sign", "*.ts:secret:soon"], "--sign soon");

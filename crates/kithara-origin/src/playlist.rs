@@ -17,7 +17,7 @@ pub(crate) fn rewrite_uris(text: &str, mut change: impl FnMut(&str) -> Option<St
 }
 
 /// The value of the `URI` attribute of a tag.
-fn attribute_uri(tag: &str) -> Option<&str> {
+pub(crate) fn attribute_uri(tag: &str) -> Option<&str> {
     let at = [":URI=\"", ",URI=\""].iter().filter_map(|start| Some(tag.find(start)? + start.len())).min()?;
     tag[at..].split('"').next()
 }

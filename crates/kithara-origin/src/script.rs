@@ -7,6 +7,7 @@ use crate::{
     fault::{At, Ending, Fault, Redirect},
     link::Link,
     live::Live,
+    packager::Packager,
     response::Response,
     rule::Rule,
 };
@@ -95,15 +96,57 @@ impl FromStr for Live {
                 "endless" => live.without_end(),
                 "dated" => live.dated(),
                 "stale" => {
-                    let span =
-                        word.value().split_once('/').and_then(|(after, time)| Some((time_of(after)?, time_of(time)?)));
-                    let (after, time) = span.ok_or_else(|| word.expects("stale=AFTER/TIME"))?;
+                    let (after, time) = word.span()?;
                     live.stale(after, time)
                 }
                 _ => return Err(word.expects("a word of live playlists")),
             };
         }
         Ok(live)
+    }
+}
+
+impl Packager {
+    /// The syntax of packagers as text, for the help of commands that take them.
+    pub const SYNTAX: &str = "\
+Words separated by commas, none of them needed: part=TIME (200ms)  window=N  start=N  loop  ranges  trickle  cached=TIME
+stale=AFTER/TIME  gap=MSN/PART  replanned=MSN/PART  no-blocking  no-skipping";
+}
+
+impl FromStr for Packager {
+    type Err = OriginError;
+
+    /// Reads words such as `part=200ms,loop`: a packager without renditions.
+    ///
+    /// # Errors
+    /// [`OriginErrorKind::Script`](crate::OriginErrorKind::Script) with the first word that is not understood.
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        let part = words(text).filter(|word| word.name == "part").last();
+        let part = part.map_or(Ok(Duration::from_millis(200)), |word| word.time())?;
+        words(text).try_fold(Self::new(part), |packager, word| {
+            Ok(match word.name {
+                "part" => packager,
+                "window" => packager.window(word.number()?),
+                "start" => packager.start(word.number()?),
+                "loop" => packager.looped(),
+                "ranges" => packager.by_range(),
+                "trickle" => packager.trickled(),
+                "cached" => packager.cached(word.time()?),
+                "stale" => {
+                    let (after, time) = word.span()?;
+                    packager.stale(after, time)
+                }
+                "gap" | "replanned" => {
+                    let place = word.value().split_once('/');
+                    let place = place.and_then(|(msn, part)| Some((msn.parse().ok()?, part.parse().ok()?)));
+                    let (msn, part) = place.ok_or_else(|| word.expects("a place: MSN/PART"))?;
+                    if word.name == "gap" { packager.gap(msn, part) } else { packager.replanned(msn, part) }
+                }
+                "no-blocking" => packager.without_blocking(),
+                "no-skipping" => packager.without_skipping(),
+                _ => return Err(word.expects("a word of low-latency streams")),
+            })
+        })
     }
 }
 
@@ -162,6 +205,11 @@ impl Word<'_> {
 
     fn time(&self) -> Result<Duration, OriginError> {
         time_of(self.value()).ok_or_else(|| self.expects("a time, such as 250ms or 2s"))
+    }
+
+    fn span(&self) -> Result<(Duration, Duration), OriginError> {
+        let span = self.value().split_once('/').and_then(|(after, time)| Some((time_of(after)?, time_of(time)?)));
+        span.ok_or_else(|| self.expects("a span: AFTER/TIME"))
     }
 
     fn place(&self) -> Result<At, OriginError> {
@@ -362,10 +410,25 @@ mod tests {
         assert!("event,fast".parse::<Live>().is_err());
     }
 
+    #[test]
+    fn packagers_are_read() {
+        let text = "part=250ms,window=8,start=2,loop,ranges,trickle,cached=2s,stale=4s/6s,gap=3/1,replanned=4/0,no-blocking,no-skipping";
+        let packager: Packager = text.parse().unwrap();
+        let seconds = Duration::from_secs;
+        let want = Packager::new(Duration::from_millis(250)).window(8).start(2).looped().by_range().trickled();
+        let want = want.cached(seconds(2)).stale(seconds(4), seconds(6)).gap(3, 1).replanned(4, 0);
+        assert_eq!(packager.shape(), want.without_blocking().without_skipping().shape());
+        assert_eq!("".parse::<Packager>().unwrap().shape(), Packager::new(Duration::from_millis(200)).shape());
+        for text in ["gap=3", "part=soon", "speed=2", "stale=4s"] {
+            let error = text.parse::<Packager>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{text}`")), "{error}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn no_text_breaks_the_readers(text in r"[a-z*]{0,3}(:|[a-z-]{1,12}|=|,|[0-9]{1,20}|ms|%|k|M|\PC){0,12}") {
-            let _ = (text.parse::<Rule>(), text.parse::<Live>(), text.parse::<Link>());
+            let _ = (text.parse::<Rule>(), text.parse::<Live>(), text.parse::<Link>(), text.parse::<Packager>());
         }
     }
 }

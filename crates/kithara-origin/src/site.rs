@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     link::Link,
     live::Live,
+    packager::Packager,
     request::Request,
     response::{Response, media_type},
     rule::{Pattern, Rule, Script},
@@ -148,6 +149,15 @@ impl Site {
         let shown = live.clone();
         self.guard("*", move |request| live.guard(request))
             .rewrite(pattern, move |request, text| shown.rewrite(request, text))
+    }
+
+    /// Publishes a low-latency live stream below `prefix`; see [`Packager`].
+    #[must_use]
+    pub fn low_latency(self, prefix: &str, packager: &Packager) -> Self {
+        let (packager, mount) = (packager.clone(), mount_point(prefix));
+        self.routes(prefix, move |request| {
+            packager.answer(request, request.path.strip_prefix(mount.as_str()).unwrap_or_default())
+        })
     }
 
     /// Serves what is below `inner` in sessions below `prefix`; see [`Sessions`].
