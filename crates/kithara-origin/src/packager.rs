@@ -304,6 +304,28 @@ impl Packager {
         )
     }
 
+    /// How long the recording of the rendition with the playlist `path` is (one lap); zero when there is no such rendition.
+    pub fn length(&self, path: &str) -> Duration {
+        self.find(path).map_or(Duration::ZERO, |rendition| rendition.timeline.lap())
+    }
+
+    /// Media that are there at the beginning.
+    pub fn history(&self) -> Duration {
+        self.renditions.first().map_or(Duration::ZERO, |first| first.timeline.start(self.start as u64))
+    }
+
+    /// When the part that has the media at `media` is published, since time began; `None` when there is no such rendition. Laps go on.
+    pub fn published_at(&self, path: &str, media: Duration) -> Option<Duration> {
+        let timeline = &self.find(path)?.timeline;
+        Some(self.published(timeline.end(timeline.edge(media))))
+    }
+
+    /// The media that are recorded at `date`, as playlists have it; `None` before time began, or before the beginning.
+    pub fn media_at(&self, date: SystemTime) -> Option<Duration> {
+        let begun = (*self.begun.lock().unwrap_or_else(PoisonError::into_inner))?.wall.checked_sub(self.history())?;
+        date.duration_since(begun).ok()
+    }
+
     fn find(&self, path: &str) -> Option<&Rendition> {
         let path = path.trim_start_matches('/');
         self.renditions.iter().find(|rendition| rendition.path == path).map(Arc::as_ref)
@@ -315,11 +337,6 @@ impl Packager {
         // The wall time of a request is that of its arrival.
         let wall = request.wall.checked_add(request.now.saturating_sub(request.at)).unwrap_or(request.wall);
         *begun.get_or_insert(Begun { at: request.now, wall })
-    }
-
-    /// Media that are there at the beginning.
-    fn history(&self) -> Duration {
-        self.renditions.first().map_or(Duration::ZERO, |first| first.timeline.start(self.start as u64))
     }
 
     /// Media that have been published when time has lasted for `since`.

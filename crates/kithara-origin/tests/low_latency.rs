@@ -118,6 +118,19 @@ async fn a_request_for_the_hinted_part_is_held_until_the_part_is_published() {
 }
 
 #[test]
+fn any_moment_has_a_part_and_a_date() {
+    let stage = Stage::new(Packager::looped);
+    let (packager, path) = (&stage.packager, "a/index.m3u8");
+    let part = stage.part(2, 3);
+    assert_eq!(packager.published_at(path, part.start), Some(part.at));
+    assert_eq!(packager.published_at(path, part.start + packager.length(path)), Some(part.at + packager.length(path)));
+    assert_eq!(packager.published_at(path, Duration::ZERO), Some(Duration::ZERO), "it was there at the beginning");
+    let begun = stage.clock.wall();
+    assert_eq!(packager.media_at(begun), Some(packager.history()));
+    assert_eq!(packager.media_at(begun - ms(1500)), None);
+}
+
+#[test]
 fn parts_and_segments_are_the_recording() {
     let stage = Stage::new(|packager| packager);
     stage.advance_to(ms(60_000));

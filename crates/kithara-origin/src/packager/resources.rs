@@ -59,7 +59,7 @@ impl Packager {
             Named::Segment(msn) => self.segment_answer(rendition, request, begun, edge, msn),
             Named::Part(place) => self.part_answer(rendition, request, begun, edge, place),
             Named::Planned(place) if place == edge && self.replanned.contains(&place) => {
-                Response::later(self.published_at(rendition, begun, place))
+                Response::later(self.due(rendition, begun, place))
             }
             Named::Planned(_) => Response::new(404),
         }
@@ -85,7 +85,7 @@ impl Packager {
             return Response::ok(body());
         }
         if !self.delivery.is_trickled || self.gaps.contains(&place) {
-            return Response::later(self.published_at(rendition, begun, place));
+            return Response::later(self.due(rendition, begun, place));
         }
         let start = self.range_of(rendition, place).start;
         let growth = self.growth(rendition, begun, place.msn, place.part..place.part + 1);
@@ -158,7 +158,7 @@ impl Packager {
         let mut growth = Vec::new();
         for part in parts {
             let place = Place { msn, part };
-            let (range, at) = (self.range_of(rendition, place), self.published_at(rendition, begun, place));
+            let (range, at) = (self.range_of(rendition, place), self.due(rendition, begun, place));
             let pieces = if self.delivery.is_trickled { TRICKLE } else { 1 };
             let step = rendition.timeline.length(place) / pieces;
             let len = range.end - range.start;
@@ -171,7 +171,7 @@ impl Packager {
     }
 
     /// When the part is published, on the site's clock.
-    fn published_at(&self, rendition: &Rendition, begun: Begun, place: Place) -> Duration {
+    fn due(&self, rendition: &Rendition, begun: Begun, place: Place) -> Duration {
         begun.at.saturating_add(self.published(rendition.timeline.end(place)))
     }
 
