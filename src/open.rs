@@ -8,6 +8,7 @@ use kithara_hls::{
     Hls, HlsError, HlsOptions, HlsParams,
     fetch::{Fetcher, net::RedactedUrl},
     hls_core::{
+        playlist::Limits,
         selection::CodecSupport,
         session::{MediaSelection, PlaylistText, Track},
     },
@@ -18,9 +19,6 @@ use crate::{
     kind::{Kind, SNIFFED, kind_of, looks_like_playlist},
     player::{Player, Stream},
 };
-
-/// Largest playlist, in bytes.
-const MAX_PLAYLIST: u64 = 16 << 20;
 
 /// How a URL is opened for listening.
 #[derive(Debug, Default)]
@@ -150,7 +148,7 @@ async fn find_out(
         Kind::Playlist => {
             let (url_after, from_store) = (probe.head().url.clone(), probe.head().from_cache());
             let age = probe.head().age;
-            let bytes = probe.collect(MAX_PLAYLIST).await?;
+            let bytes = probe.collect(Limits::BYTES as u64).await?;
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let playlist = Some(PlaylistText { url: url_after, text, from_store, age });
             open_session(url, HlsParams { playlist, ..hls }, sound).await
@@ -179,13 +177,11 @@ fn open_file(probe: Probe, sound: &DecodeOptions) -> Result<(Player, PcmReader),
 
 /// The same wishes as for a session, as far as a file has a use for them.
 fn file_params(hls: &HlsParams, fetcher: Fetcher) -> FileParams {
-    let from = &hls.options.request;
-    let mut options = FileOptions::default();
-    options.request.headers = from.headers.clone();
-    options.request.query = from.query.clone();
-    options.request.patience = from.patience;
-    options.cache.partition = hls.options.cache.partition.clone();
-    options.cache.identity = hls.options.cache.identity.clone();
+    let options = FileOptions {
+        request: hls.options.request.clone(),
+        cache: hls.options.cache.clone(),
+        ..FileOptions::default()
+    };
     let (no_store, resolver) = (hls.no_store, hls.resolver.clone());
     FileParams { fetcher: Some(fetcher), no_store, resolver, ..FileParams::from(options) }
 }

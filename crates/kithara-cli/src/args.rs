@@ -4,7 +4,15 @@ use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{cache::CacheArgs, play::PlayArgs, probe::ProbeArgs, rendition::AudioArg};
+use kithara::{
+    abr::AbrStrategy,
+    options::{BitRate, VariantChoice},
+    playlist::VariantId,
+};
+
+use crate::{
+    cache::CacheArgs, play::PlayArgs, probe::ProbeArgs, quantity::time, rendition::AudioArg, session_args::SessionArgs,
+};
 
 /// Plays HTTP Live Streams.
 ///
@@ -72,32 +80,20 @@ pub(crate) struct SaveArgs {
     #[arg(long, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
 
-    #[command(flatten)]
-    pub(crate) request: RequestArgs,
-
     /// End the recording of a live stream after this time, and keep it: 90, 90s, 30m, 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = span)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = time)]
     pub(crate) length: Option<Duration>,
 
     /// Where to begin with a stream that still grows
     #[arg(long, value_enum, default_value_t = BeginArg::Auto)]
     pub(crate) begin: BeginArg,
 
-    /// What to do with a segment that cannot be had
-    #[arg(long, value_enum, default_value_t = OnMissingArg::Fail)]
-    pub(crate) on_missing: OnMissingArg,
-
-    /// How long to keep trying for what does not come, in seconds [default: 20]
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) patience: Option<u32>,
-
     /// Segments to download side by side, at most
     #[arg(long, value_name = "N", default_value = "4")]
     pub(crate) parallel: NonZeroUsize,
 
-    /// Write what the session was told and what it decided to this file, without secrets; see `kithara replay`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
 
     /// Print one JSON object as the last line of standard output (of standard error when OUT is `-`)
     #[arg(long)]
@@ -136,14 +132,6 @@ pub(crate) struct RequestArgs {
     pub(crate) query: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum OnMissingArg {
-    /// End with an error
-    Fail,
-    /// Leave it out and say so
-    Skip,
-}
-
 /// Where to begin with a stream that still grows.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum BeginArg {
@@ -155,19 +143,6 @@ pub(crate) enum BeginArg {
     Edge,
 }
 
-/// A time: seconds, or a number with `s`, `m` or `h`.
-fn span(text: &str) -> Result<Duration, &'static str> {
-    const WANTED: &str = "a time such as 90, 90s, 30m or 2h";
-    let (number, unit) = match text.char_indices().last() {
-        Some((at, 's')) => (&text[..at], 1.0),
-        Some((at, 'm')) => (&text[..at], 60.0),
-        Some((at, 'h')) => (&text[..at], 3_600.0),
-        _ => (text, 1.0),
-    };
-    let seconds: f64 = number.parse().map_err(|_| WANTED)?;
-    Duration::try_from_secs_f64(seconds * unit).map_err(|_| WANTED)
-}
-
 /// Which variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VariantArg {
@@ -176,6 +151,18 @@ pub(crate) enum VariantArg {
     Number(u32),
     /// Bits per second, at most.
     Rate(u64),
+}
+
+impl VariantArg {
+    /// What a session is told.
+    pub(crate) fn choice(self) -> (VariantChoice, AbrStrategy) {
+        match self {
+            Self::Best => (VariantChoice::Best, AbrStrategy::Auto),
+            Self::Worst => (VariantChoice::Worst, AbrStrategy::Auto),
+            Self::Number(number) => (VariantChoice::Id(VariantId(number)), AbrStrategy::Auto),
+            Self::Rate(rate) => (VariantChoice::Auto, AbrStrategy::Fixed(BitRate(rate))),
+        }
+    }
 }
 
 /// Numbers below are places in the playlist, the others bits per second.
@@ -285,15 +272,6 @@ mod tests {
         check("1000", Some(VariantArg::Rate(1000)));
         check("96k", Some(VariantArg::Rate(96_000)));
         check("2M", Some(VariantArg::Rate(2_000_000)));
-    }
-
-    #[test]
-    fn times_have_units() {
-        let secs = |secs| Ok(Duration::from_secs(secs));
-        assert_eq!([span("90"), span("90s"), span("1.5m"), span("2h")], [secs(90), secs(90), secs(90), secs(7_200)]);
-        for text in ["", "s", "-1", "1d", "1e300h", "ü"] {
-            assert!(span(text).is_err(), "{text}");
-        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `kithara cache`: what is kept on disk, whether it is right, what may go.
 
 mod folder;
-mod quantity;
 mod verify;
 
 use std::{
@@ -20,8 +19,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 pub(crate) use self::folder::default_folder;
-use self::quantity::{bytes, time};
-use crate::failure::{Class, Failure};
+use crate::{
+    failure::{Class, Failure},
+    quantity::{bytes, time},
+};
 
 /// Look after the cache: list it, check it, make room in it, remove from it
 ///
@@ -61,7 +62,7 @@ enum CacheCommand {
         #[arg(long, value_name = "SIZE", value_parser = bytes)]
         quota: Option<u64>,
 
-        /// Remove what was not used for this long (90s, 45m, 12h, 30d) [default: 30d]
+        /// Remove what was not used for this long (90, 90s, 45m, 12h, 30d) [default: 30d]
         #[arg(long, value_name = "TIME", value_parser = time)]
         unused_for: Option<Duration>,
     },
@@ -88,8 +89,7 @@ Examples:
   kithara cache rm 3f2a";
 
 pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
-    let dir = folder::existing(args.cache.as_deref())?;
-    let store = AssetStore::open(&dir, options(&args.command)).map_err(|error| cannot("opened", &error))?;
+    let store = open(args).inspect_err(|failure| failure.tell_json(args.json))?;
     let mut out = io::stdout().lock();
     let (told, outcome) = match &args.command {
         CacheCommand::Ls { asset: None } => (list(&mut out, &store, args.json), Ok(())),
@@ -110,6 +110,11 @@ pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
         Err(error) => Err(Failure::disk("cannot write to", "standard output".as_ref(), &error)),
         Ok(()) => outcome,
     }
+}
+
+fn open(args: &CacheArgs) -> Result<AssetStore, Failure> {
+    let dir = folder::existing(args.cache.as_deref())?;
+    AssetStore::open(&dir, options(&args.command)).map_err(|error| cannot("opened", &error))
 }
 
 /// Only who makes room may evict: to look must change nothing.

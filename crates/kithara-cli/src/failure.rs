@@ -130,6 +130,14 @@ impl Failure {
         let _ = writeln!(io::stderr(), "kithara: {self}");
     }
 
+    /// Tells it on standard output as the last line of `--json`, if that is wanted, where nothing was told yet.
+    pub(crate) fn tell_json(&self, wanted: bool) {
+        if wanted {
+            // Standard error and the exit status say it as well.
+            let _ = writeln!(io::stdout(), "{}", self.json());
+        }
+    }
+
     /// As a JSON object, for the last line of `--json`.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({

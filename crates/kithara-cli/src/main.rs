@@ -7,15 +7,18 @@ mod args;
 mod cache;
 mod failure;
 mod interrupt;
+mod line;
 mod logging;
 mod meter;
 mod output;
 mod play;
 mod probe;
+mod quantity;
 mod rendition;
 mod replay;
 mod requests;
 mod save;
+mod session_args;
 mod target;
 
 use std::process::ExitCode;

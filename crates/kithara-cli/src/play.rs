@@ -29,12 +29,12 @@ use crate::{
     args::VariantArg,
     failure::{Class, Failure},
     interrupt::Interrupt,
+    line::Line,
     meter::Meter,
     play::{
         args::PlayVariantArg,
         performance::{Ended, Performance, Played},
         sink::Outlet,
-        status_line::StatusLine,
         summary::Summary,
     },
     target::Target,
@@ -76,7 +76,7 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     let cannot_play = |failure: Failure| failure.while_doing_to("cannot play", &target.shown());
     let no_signals = |error| before(Failure::new(Class::Other, format!("no signals: {error}")));
     let mut interrupt = Interrupt::listen().map_err(no_signals)?;
-    let line = StatusLine::new(verbose);
+    let line = status_line::line(verbose);
     let outlet = Outlet::open(args, &line).map_err(before)?;
     let meter = Arc::new(Meter::default());
     let params = setup::params(args, outlet.spec(), &meter, &line, target.is_demo()).map_err(before)?;
@@ -88,7 +88,7 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     };
     let tally = tokio::spawn(tally::listen(player.events(), line.clone()));
     setup::check_audio(&player, args).map_err(before)?;
-    let performance = Performance::new(reader, outlet, args.limit.map(|limit| limit.0), started);
+    let performance = Performance::new(reader, outlet, args.limit, started);
     let stop = performance.stop_handle();
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("kithara-play".into()).spawn(move || {
@@ -149,18 +149,18 @@ async fn attend(
     player: &Player,
     mut ended: oneshot::Receiver<Played>,
     interrupt: &mut Interrupt,
-    line: &StatusLine,
+    line: &Line,
     stop: impl Fn(),
 ) -> Result<Played, Failure> {
     let gone = |_| Failure::new(Class::Other, "the thread that plays has ended unexpectedly");
-    let mut ticks = tokio::time::interval(StatusLine::EVERY);
+    let mut ticks = tokio::time::interval(status_line::EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             biased;
             played = &mut ended => return played.map_err(gone),
             () = interrupt.wait() => break,
-            _ = ticks.tick(), if !line.is_hidden() => line.draw(player),
+            _ = ticks.tick(), if !line.is_hidden() => status_line::draw(line, player),
         }
     }
     stop();

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<(), Failure> {
     let told = match &probed {
         Ok(probed) if args.json => writeln!(out, "{}", probed.json()),
         Ok(probed) => probed.show(&mut out, args),
-        Err(failure) if args.json => writeln!(out, "{}", json!({ "error": failure.to_string() })),
+        Err(failure) if args.json => writeln!(out, "{}", failure.json()),
         Err(_) => Ok(()),
     };
     match told.and_then(|()| out.flush()) {

@@ -19,9 +19,7 @@ const CONTEXT: usize = 8;
 const WIDTH: usize = 160;
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
-    let text = fs::read_to_string(&args.file).map_err(|error| Failure::disk("cannot read", &args.file, &error))?;
-    let trace = Trace::read(&text)
-        .map_err(|error| Failure::new(Class::Playlist, format!("{}: {error}", args.file.display())))?;
+    let trace = read(args).inspect_err(|failure| failure.tell_json(args.json))?;
     let result = trace.replay();
     let mut out = io::stdout().lock();
     let told = tell(&mut out, args, &trace, &result);
@@ -31,6 +29,11 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
             .with_hint("a session of another version decides otherwise; within one version it is a bug")
     };
     result.map(|_| ()).map_err(differs)
+}
+
+fn read(args: &ReplayArgs) -> Result<Trace, Failure> {
+    let text = fs::read_to_string(&args.file).map_err(|error| Failure::disk("cannot read", &args.file, &error))?;
+    Trace::read(&text).map_err(|error| Failure::new(Class::Playlist, format!("{}: {error}", args.file.display())))
 }
 
 fn tell(

@@ -10,7 +10,6 @@ mod summary;
 mod tally;
 
 use std::{
-    fs::File,
     io::{self, Write},
     sync::Arc,
     time::{Duration, Instant},
@@ -18,23 +17,22 @@ use std::{
 
 use kithara::{
     Hls, HlsError, HlsOptions, HlsParams, StreamSource,
-    abr::{AbrOptions, AbrStrategy},
+    abr::AbrOptions,
     event::Status,
     fetch::{
         FetchOptions, Fetcher,
         assets::{AssetStore, DiskOptions},
     },
-    options::{BitRate, LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, VariantChoice},
+    options::{BitRate, LiveOptions, LiveStart, MediaSelection, PlaybackOptions},
 };
 
 use crate::{
-    args::{BeginArg, OnMissingArg, SaveArgs, VariantArg},
+    args::{BeginArg, SaveArgs, VariantArg},
     failure::{Class, Failure},
     interrupt::Interrupt,
     meter::Meter,
     output::Output,
     rendition::AudioArg,
-    requests,
     save::{
         progress::Progress,
         recording::{Ended, Recording},
@@ -106,7 +104,7 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
         () = session.close() => {}
         () = recording.interrupt.wait() => {}
     }
-    recording.progress.clear();
+    recording.progress.line.clear();
     let Recording { source, output, .. } = recording;
     drop((source, session));
     let tally = tally.await.map_err(|error| Failure::new(Class::Other, error.to_string()))?;
@@ -158,54 +156,35 @@ fn params(args: &SaveArgs, meter: &Arc<Meter>) -> Result<HlsParams, Failure> {
         FetchOptions { window: WINDOW, retain: 0, per_origin: args.parallel.get().max(1), ..FetchOptions::default() };
     let no_store = store.is_none();
     let fetcher = Fetcher::new(client, store.transpose()?, fetching);
-    let trace =
-        args.trace.as_ref().map(|path| File::create(path).map_err(|error| Failure::disk("cannot write", path, &error)));
-    let trace = trace.transpose()?.map(|file| Box::new(file) as Box<dyn Write + Send>);
+    let trace = args.session.trace()?;
     Ok(HlsParams { fetcher: Some(fetcher), no_store, trace, ..HlsParams::from(options) })
 }
 
 fn options(args: &SaveArgs) -> Result<HlsOptions, Failure> {
-    let (variant, strategy) = match args.variant {
-        VariantArg::Best => (VariantChoice::Best, AbrStrategy::Auto),
-        VariantArg::Worst => (VariantChoice::Worst, AbrStrategy::Auto),
-        VariantArg::Number(number) => (VariantChoice::Id(kithara::playlist::VariantId(number)), AbrStrategy::Auto),
-        VariantArg::Rate(rate) => (VariantChoice::Auto, AbrStrategy::Fixed(BitRate(rate))),
-    };
-    let mut request = requests::options(&args.request)?;
-    let mut playback = PlaybackOptions::default();
-    if let Some(seconds) = args.patience {
-        let patience = Duration::from_secs(seconds.into());
-        request.patience.max_elapsed = patience;
-        playback.patience = patience;
-        playback.ready_timeout = patience.min(playback.ready_timeout);
-    }
+    let (variant, strategy) = args.variant.choice();
+    let options = args.session.options()?;
     Ok(HlsOptions {
         playback: PlaybackOptions {
             buffer_goal: BUFFER_TIME,
             buffer_bytes: BUFFER,
             parallel_fetches: args.parallel.get(),
-            on_missing: match args.on_missing {
-                OnMissingArg::Fail => OnMissing::Fail,
-                OnMissingArg::Skip => OnMissing::Skip,
-            },
             selection: match args.audio_only || args.audio.is_some() {
                 true => MediaSelection::AudioOnly,
                 false => MediaSelection::All,
             },
             audio: args.audio.as_ref().map(AudioArg::preference).unwrap_or_default(),
             variant,
-            ..playback
+            ..options.playback
         },
-        abr: AbrOptions { strategy, initial_throughput: Some(FAST), ..AbrOptions::default() },
+        abr: AbrOptions { strategy, initial_throughput: Some(FAST), ..options.abr },
         live: LiveOptions {
             start: match args.begin {
                 BeginArg::Auto => LiveStart::Auto,
                 BeginArg::Beginning => LiveStart::Beginning,
                 BeginArg::Edge => LiveStart::Edge,
             },
-            ..LiveOptions::default()
+            ..options.live
         },
-        request,
-        ..HlsOptions::default()
+        ..options
     })
 }

@@ -81,6 +81,7 @@ mod scheduler;
 mod tail;
 mod transfer;
 mod whole;
+mod wishes;
 
 pub use delivery::Delivery;
 pub use error::{FetchError, FetchErrorKind};
@@ -93,6 +94,7 @@ pub use runtime::runtime;
 pub use scheduler::PlaybackGate;
 pub use tail::Tail;
 pub use whole::Whole;
+pub use wishes::{CacheOptions, RequestOptions, asked};
 
 /// The two sides that meet here, for what their types say.
 pub use {kithara_assets as assets, kithara_net as net};

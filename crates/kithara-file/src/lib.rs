@@ -90,7 +90,8 @@ mod version;
 pub use error::FileError;
 pub use event::FileEvent;
 pub use file::File;
-pub use options::{CacheOptions, FileOptions, FileParams, ReadAhead, RequestOptions};
+pub use kithara_fetch::{CacheOptions, RequestOptions};
+pub use options::{FileOptions, FileParams, ReadAhead};
 pub use probe::Probe;
 pub use source::FileSource;
 

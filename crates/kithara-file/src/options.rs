@@ -2,11 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use kithara_fetch::{
-    Fetcher, UrlResolver,
-    assets::{AssetStore, Partition, UrlIdentity},
-    net::{Client, NetworkOptions, retry::Patience},
+    CacheOptions, Fetcher, RequestOptions, UrlResolver,
+    assets::AssetStore,
+    net::{Client, NetworkOptions},
 };
 use url::Url;
 
@@ -21,6 +20,9 @@ pub struct FileOptions {
     pub request: RequestOptions,
     /// How the file is named in the store.
     pub cache: CacheOptions,
+    /// Only the store is read; what is not there fails with
+    /// [`OfflineMiss`](kithara_fetch::FetchErrorKind::OfflineMiss). Default: no.
+    pub offline: bool,
     /// How the network is used, when the file makes its own client ([`FileParams::client`] is `None`).
     pub network: NetworkOptions,
 }
@@ -48,54 +50,6 @@ impl Default for ReadAhead {
     fn default() -> Self {
         Self { ahead: 2 << 20, behind: 256 << 10, look: 256 << 10, near: 256 << 10, max_skip: 32 << 20 }
     }
-}
-
-/// What is sent with requests, and how long they may take.
-#[derive(Clone, Default)]
-pub struct RequestOptions {
-    /// Headers for the origin of the URL that was opened; no other origin gets them, also not by redirect. Default:
-    /// none.
-    pub headers: HeaderMap,
-    /// `name=value&...`, appended to the URL as it is. Default: none.
-    pub query: Option<String>,
-    /// How long to keep trying while nothing arrives. Default: 20 s and 8 attempts.
-    pub patience: Patience,
-}
-
-impl RequestOptions {
-    /// Adds a header.
-    ///
-    /// # Errors
-    /// When the name or value is not one HTTP allows.
-    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, http::Error> {
-        let mut secret = HeaderValue::from_str(value)?;
-        secret.set_sensitive(true);
-        self.headers.append(HeaderName::from_bytes(name.as_bytes())?, secret);
-        Ok(self)
-    }
-}
-
-impl fmt::Debug for RequestOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.headers.keys().map(HeaderName::as_str).collect();
-        f.debug_struct("RequestOptions")
-            .field("headers", &names)
-            .field("query", &self.query.as_ref().map(|_| "..."))
-            .field("patience", &self.patience)
-            .finish()
-    }
-}
-
-/// How the file is named in the store, and whether anything else is asked.
-#[derive(Clone, Debug, Default)]
-pub struct CacheOptions {
-    /// Whose bytes these are: they are shared within a partition only. Default: the public one.
-    pub partition: Partition,
-    /// Which parts of the URL name the file; signing parameters do not. Default: [`UrlIdentity::default`].
-    pub identity: UrlIdentity,
-    /// Only the store is read; what is not there fails with
-    /// [`OfflineMiss`](kithara_fetch::FetchErrorKind::OfflineMiss). Default: no.
-    pub offline: bool,
 }
 
 /// How to open a file: its options, and the parts it may share with others.

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use kithara_fetch::{
     Ask, AskReason, CacheUse, FetchError, FetchOptions, FetchRequest, Fetcher, Priority, UrlResolver,
     assets::{AssetId, AssetStore, MemoryOptions, ResourceKey},
-    net::{Client, Origin, RedactedUrl, append_query_raw},
+    net::{Client, Origin, RedactedUrl},
     resolve_in_time,
 };
 use url::Url;
@@ -41,20 +41,18 @@ impl Requests {
         };
         let asset = AssetId::for_url(&options.cache.partition, &url, &options.cache.identity);
         let origin = Origin::of(&url).ok_or_else(|| FileError::InvalidUrl("a URL without host".into()))?;
-        let headers = options.request.headers;
-        let asked = options.request.query.as_deref().map_or_else(|| url.clone(), |query| append_query_raw(&url, query));
         let template = FetchRequest {
             key: Some(ResourceKey::for_url(asset, &url, &options.cache.identity)),
             max_len: MAX_LEN,
-            cache: match (options.cache.offline, no_store) {
+            cache: match (options.offline, no_store) {
                 (true, _) => CacheUse::OfflineOnly,
                 (false, true) => CacheUse::Bypass,
                 (false, false) => CacheUse::ReadWrite,
             },
             piecewise: true,
             patience: Some(options.request.patience),
-            headers: if headers.is_empty() { Vec::new() } else { vec![(origin, headers)] },
-            ..FetchRequest::new(asked)
+            headers: options.request.headers_for(&origin),
+            ..FetchRequest::new(options.request.asked(&url, &origin))
         };
         Ok(Self { fetcher, read_ahead: options.read_ahead, url, template, resolver })
     }

@@ -156,7 +156,7 @@ fn a_stored_file_is_read_without_a_request_and_holes_alone_are_fetched() {
     drop(reader);
 
     let mut params = stored();
-    params.options.cache.offline = true;
+    params.options.offline = true;
     let mut reader = SyncReader::new(open(&runtime, &origin, params));
     for at in [5 * MIB, 0, LEN - 100] {
         read(&mut reader, at, 100);

@@ -62,9 +62,8 @@ mod unsigned;
 pub use error::{HlsError, HlsResult, StorageError};
 pub use feed::HlsFeed;
 pub use hls::Hls;
-pub use options::{
-    CacheOptions, DeliveredKey, HlsOptions, HlsParams, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions,
-};
+pub use kithara_fetch::{CacheOptions, RequestOptions};
+pub use options::{DeliveredKey, HlsOptions, HlsParams, KeyCache, KeyOptions, KeyProcessor, KeyRefused};
 pub use seal::SealingKey;
 pub use segments::{MediaSegment, Segments};
 pub use session::HlsSession;

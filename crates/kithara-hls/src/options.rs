@@ -5,14 +5,13 @@ use std::{
     hash::{BuildHasher, RandomState},
     io::Write,
     sync::Arc,
-    time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use kithara_fetch::{
-    FetchOptions, Fetcher, UrlResolver,
-    assets::{AssetStore, MemoryOptions, Partition, UrlIdentity},
-    net::{Client, NetworkOptions, retry::Patience},
+    CacheOptions, FetchOptions, Fetcher, RequestOptions, UrlResolver,
+    assets::{AssetStore, MemoryOptions},
+    net::{Client, NetworkOptions},
 };
 use kithara_hls_core::{
     abr::AbrOptions,
@@ -55,66 +54,6 @@ impl HlsOptions {
             seed: RandomState::new().hash_one(0_u8),
         }
     }
-}
-
-/// What is sent with requests.
-#[derive(Clone)]
-pub struct RequestOptions {
-    /// Headers for the origin of the URL that was opened; no other origin gets them, also not by redirect. Default:
-    /// none.
-    pub headers: HeaderMap,
-    /// `name=value&...`, appended as it is to the URL of every playlist, segment and key at the origin of the URL that
-    /// was opened. Default: none.
-    pub query: Option<String>,
-    /// How long a playlist or key may take, all attempts together. Default: 30 s.
-    pub deadline: Duration,
-    /// How long to keep trying for a segment while nothing arrives. Default: 20 s and 8 attempts.
-    pub patience: Patience,
-}
-
-impl Default for RequestOptions {
-    fn default() -> Self {
-        Self {
-            headers: HeaderMap::new(),
-            query: None,
-            deadline: Duration::from_secs(30),
-            patience: Patience::default(),
-        }
-    }
-}
-
-impl RequestOptions {
-    /// Adds a header.
-    ///
-    /// # Errors
-    /// When the name or value is not one HTTP allows.
-    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, http::Error> {
-        let mut secret = HeaderValue::from_str(value)?;
-        secret.set_sensitive(true);
-        self.headers.append(HeaderName::from_bytes(name.as_bytes())?, secret);
-        Ok(self)
-    }
-}
-
-impl fmt::Debug for RequestOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.headers.keys().map(HeaderName::as_str).collect();
-        f.debug_struct("RequestOptions")
-            .field("headers", &names)
-            .field("query", &self.query.as_ref().map(|_| "..."))
-            .field("deadline", &self.deadline)
-            .field("patience", &self.patience)
-            .finish()
-    }
-}
-
-/// How resources are named in the store.
-#[derive(Clone, Debug, Default)]
-pub struct CacheOptions {
-    /// Whose resources these are: bytes are shared within a partition only. Default: the public one.
-    pub partition: Partition,
-    /// Which parts of a URL name a resource; signing parameters do not. Default: [`UrlIdentity::default`].
-    pub identity: UrlIdentity,
 }
 
 /// How keys are fetched, made and kept.

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kithara_fetch::{
-    CacheUse, FetchRequest, Fetcher, Priority, Seal, WholeRequest,
+    CacheUse, FetchRequest, Fetcher, Priority, Seal, WholeRequest, asked,
     assets::{AssetId, Lease, ResourceKey},
-    net::{Origin, RedactedUrl, append_query_raw},
+    net::{Origin, RedactedUrl},
 };
-use kithara_hls_core::steering::MAX_MANIFEST;
+use kithara_hls_core::{playlist::Limits, steering::MAX_MANIFEST};
 use url::Url;
 
 use crate::{
@@ -18,8 +18,6 @@ use crate::{
     unsigned::unsigned,
 };
 
-/// Largest playlist, in bytes.
-pub(crate) const MAX_PLAYLIST: u64 = 16 << 20;
 /// Largest key response: room for wrapped ones.
 const MAX_KEY: u64 = 64 << 10;
 
@@ -68,7 +66,7 @@ impl Requests {
         let request = self.base(url, self.options.request.query.as_deref());
         let request = FetchRequest {
             class: Priority::Demand,
-            max_len: MAX_PLAYLIST,
+            max_len: Limits::BYTES as u64,
             deadline: Some(
                 limit.map_or(self.options.request.deadline, |limit| limit.min(self.options.request.deadline)),
             ),
@@ -129,13 +127,8 @@ impl Requests {
 
     fn base(&self, url: &Url, query: Option<&str>) -> FetchRequest {
         let key = ResourceKey::for_url(self.asset, url, &self.options.cache.identity);
-        let ours = Origin::of(url).as_ref() == Some(&self.opened);
-        let url = match query.filter(|_| ours) {
-            Some(query) => append_query_raw(url, query),
-            None => url.clone(),
-        };
-        let headers = &self.options.request.headers;
-        let headers = if headers.is_empty() { Vec::new() } else { vec![(self.opened.clone(), headers.clone())] };
-        FetchRequest { key: Some(key), headers, cache: self.cache, ..FetchRequest::new(url) }
+        let headers = self.options.request.headers_for(&self.opened);
+        let asked = asked(url, &self.opened, query);
+        FetchRequest { key: Some(key), headers, cache: self.cache, ..FetchRequest::new(asked) }
     }
 }

@@ -5,9 +5,7 @@ use std::{num::NonZeroU16, num::NonZeroU32, path::PathBuf, str::FromStr, time::D
 use clap::Args;
 
 use crate::{
-    args::{OnMissingArg, RequestArgs, VariantArg},
-    play::encode::SampleFormat,
-    rendition::AudioArg,
+    args::VariantArg, play::encode::SampleFormat, quantity::time, rendition::AudioArg, session_args::SessionArgs,
 };
 
 /// Play a stream: its sound, decoded while it arrives
@@ -41,13 +39,13 @@ pub(crate) struct PlayArgs {
     #[arg(long, value_name = "N")]
     pub(crate) channels: Option<NonZeroU16>,
 
-    /// Begin at this time, exact to the sample
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) start: Option<Seconds>,
+    /// Begin at this time, exact to the sample: 90, 12.5, 1.5h
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) start: Option<Duration>,
 
-    /// Stop after so much sound
-    #[arg(long = "for", value_name = "SECONDS")]
-    pub(crate) limit: Option<Seconds>,
+    /// Stop after so much sound: 90, 90s, 30m, 2h
+    #[arg(long = "for", value_name = "DURATION", value_parser = time)]
+    pub(crate) limit: Option<Duration>,
 
     /// Which variant: `auto` adapts to the link, the others hold one: `best`, `worst`, its number in `kithara probe` (from
     /// 0), or the best one up to a bit rate (`96k`) [default: auto for `device`, best for files]
@@ -67,19 +65,7 @@ pub(crate) struct PlayArgs {
     pub(crate) no_cache: bool,
 
     #[command(flatten)]
-    pub(crate) request: RequestArgs,
-
-    /// What to do with a segment that cannot be had
-    #[arg(long, value_enum, default_value_t = OnMissingArg::Fail)]
-    pub(crate) on_missing: OnMissingArg,
-
-    /// How long to keep trying for what does not come, in seconds [default: 20]
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) patience: Option<u32>,
-
-    /// Write what the session was told and what it decided to this file, without secrets; see `kithara replay`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) trace: Option<PathBuf>,
+    pub(crate) session: SessionArgs,
 
     /// Print one JSON object as the last line of standard output (of standard error when sound goes there)
     #[arg(long)]
@@ -139,27 +125,13 @@ impl FromStr for PlayVariantArg {
     }
 }
 
-/// A time of at most a century, in seconds and parts of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seconds(pub(crate) Duration);
-
-impl FromStr for Seconds {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const CENTURY: f64 = 3.2e9;
-        let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..CENTURY).contains(seconds));
-        seconds.map(Duration::from_secs_f64).map(Self).ok_or("a number of seconds, such as 90 or 12.5")
-    }
-}
-
 const EXAMPLES: &str = "\
 Examples:
   kithara play demo
   kithara play https://example.com/master.m3u8 --start 90 --variant 96k
   kithara play https://example.com/master.m3u8 --output wav:talk.wav
   kithara play https://example.com/master.m3u8 --output raw:- --format s16le --rate 48000 --channels 2 | aplay -f dat
-  kithara play https://example.com/live.m3u8 --output wav:radio.wav --for 3600
+  kithara play https://example.com/live.m3u8 --output wav:radio.wav --for 1h
   kithara play https://example.com/film.m3u8 --audio fr
   kithara play demo --output null --json | tail -n 1 | jq .first_sample_seconds
 
@@ -178,14 +150,6 @@ mod tests {
         assert_eq!("raw:-".parse(), Ok(OutputArg::Raw("-".into())));
         for text in ["", "wav", "wav:", "raw:", "null:x", "mp3:x", "/tmp/x"] {
             assert!(text.parse::<OutputArg>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn times_are_numbers_of_seconds() {
-        assert_eq!("12.5".parse(), Ok(Seconds(Duration::from_millis(12_500))));
-        for text in ["-1", "nan", "inf", "1:30", "1e300", ""] {
-            assert!(text.parse::<Seconds>().is_err(), "{text}");
         }
     }
 }

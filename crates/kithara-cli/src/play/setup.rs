@@ -1,24 +1,23 @@
 //! What the command line says, as the library takes it.
 
-use std::{fs::File, io::Write, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use kithara::{
     HlsError, HlsOptions, HlsParams, OpenParams, Player,
     abr::{AbrOptions, AbrStrategy},
     fetch::assets::{AssetStore, DiskOptions},
-    options::{BitRate, OnMissing, PlaybackOptions, VariantChoice},
-    playlist::VariantId,
+    options::{BitRate, PlaybackOptions, VariantChoice},
     sound::{DecodeOptions, Output, PcmSpec},
 };
 
 use crate::{
-    args::{OnMissingArg, VariantArg},
+    args::VariantArg,
     cache::default_folder,
     failure::Failure,
+    line::Line,
     meter::Meter,
-    play::{PlayArgs, args::PlayVariantArg, status_line::StatusLine},
+    play::{PlayArgs, args::PlayVariantArg},
     rendition::AudioArg,
-    requests,
 };
 
 /// What is taken for granted where only one of rate and channels is asked for.
@@ -31,14 +30,12 @@ pub(super) fn params(
     args: &PlayArgs,
     spec: Option<PcmSpec>,
     meter: &Arc<Meter>,
-    line: &StatusLine,
+    line: &Line,
     is_demo: bool,
 ) -> Result<OpenParams, Failure> {
     let options = options(args)?;
     let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
-    let trace =
-        args.trace.as_ref().map(|path| File::create(path).map_err(|error| Failure::disk("cannot write", path, &error)));
-    let trace = trace.transpose()?.map(|file| Box::new(file) as Box<dyn Write + Send>);
+    let trace = args.session.trace()?;
     let store = store(args, line, is_demo)?;
     let hls = HlsParams { client: Some(client), store, trace, ..HlsParams::from(options) };
     let output = match (spec, args.rate, args.channels) {
@@ -49,13 +46,13 @@ pub(super) fn params(
             channels: channels.map_or(USUAL.channels, Into::into),
         }),
     };
-    let sound = DecodeOptions { output, start: args.start.map(|start| start.0), ..DecodeOptions::default() };
+    let sound = DecodeOptions { output, start: args.start, ..DecodeOptions::default() };
     Ok(OpenParams { hls, sound })
 }
 
 /// The store on disk: where the user says, else in the user's cache folder. The built-in stream is as near as a cache, and
 /// needs none.
-fn store(args: &PlayArgs, line: &StatusLine, is_demo: bool) -> Result<Option<AssetStore>, Failure> {
+fn store(args: &PlayArgs, line: &Line, is_demo: bool) -> Result<Option<AssetStore>, Failure> {
     if args.no_cache {
         return Ok(None);
     }
@@ -74,28 +71,16 @@ fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {
     let default = if is_heard { PlayVariantArg::Auto } else { PlayVariantArg::Held(VariantArg::Best) };
     let (variant, strategy) = match args.variant.unwrap_or(default) {
         PlayVariantArg::Auto => (VariantChoice::Auto, AbrStrategy::Auto),
-        PlayVariantArg::Held(VariantArg::Best) => (VariantChoice::Best, AbrStrategy::Auto),
-        PlayVariantArg::Held(VariantArg::Worst) => (VariantChoice::Worst, AbrStrategy::Auto),
-        PlayVariantArg::Held(VariantArg::Number(number)) => (VariantChoice::Id(VariantId(number)), AbrStrategy::Auto),
-        PlayVariantArg::Held(VariantArg::Rate(rate)) => (VariantChoice::Auto, AbrStrategy::Fixed(BitRate(rate))),
+        PlayVariantArg::Held(variant) => variant.choice(),
     };
-    let mut request = requests::options(&args.request)?;
     let audio = args.audio.as_ref().map(AudioArg::preference).unwrap_or_default();
-    let mut playback = PlaybackOptions { variant, audio, ..PlaybackOptions::default() };
-    playback.on_missing = match args.on_missing {
-        OnMissingArg::Fail => OnMissing::Fail,
-        OnMissingArg::Skip => OnMissing::Skip,
-    };
-    if let Some(seconds) = args.patience {
-        let patience = Duration::from_secs(seconds.into());
-        request.patience.max_elapsed = patience;
-        playback.patience = patience;
-        playback.ready_timeout = patience.min(playback.ready_timeout);
-    }
-    let initial_throughput = (!is_heard).then_some(FAST);
-    let abr = AbrOptions { strategy, ..AbrOptions::default() };
-    let abr = if is_heard { abr } else { AbrOptions { initial_throughput, ..abr } };
-    Ok(HlsOptions { playback, abr, request, ..HlsOptions::default() })
+    let initial_throughput = if is_heard { AbrOptions::default().initial_throughput } else { Some(FAST) };
+    let options = args.session.options()?;
+    Ok(HlsOptions {
+        playback: PlaybackOptions { variant, audio, ..options.playback },
+        abr: AbrOptions { strategy, initial_throughput, ..options.abr },
+        ..options
+    })
 }
 
 /// That the rendition that was asked for is the one that plays.

@@ -12,8 +12,9 @@ use crate::play::device::Device;
 
 use crate::{
     failure::Failure,
+    line::Line,
     output::Output,
-    play::{PlayArgs, args::OutputArg, encode::SampleFormat, status_line::StatusLine, wav},
+    play::{PlayArgs, args::OutputArg, encode::SampleFormat, wav},
 };
 
 /// What is played on: something that takes samples, or a device, which asks for them.
@@ -25,7 +26,7 @@ pub(super) enum Outlet {
 }
 
 impl Outlet {
-    pub(super) fn open(args: &PlayArgs, line: &StatusLine) -> Result<Self, Failure> {
+    pub(super) fn open(args: &PlayArgs, line: &Line) -> Result<Self, Failure> {
         Ok(Self::Sink(match &args.output {
             Some(OutputArg::Null) => Sink::Null,
             Some(OutputArg::Wav(path)) => Sink::File(FileSink::new(Output::create(path)?, args.format, true)),

@@ -1,58 +1,23 @@
-use std::{
-    io::{self, IsTerminal, Write},
-    time::Duration,
-};
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kithara::{Player, event::Status, options::BitRate};
 
-/// A line on standard error that says how playback stands; nothing where that is no terminal, or where the log is shown
-/// instead. Clones draw the same line.
-#[derive(Clone, Debug)]
-pub(super) struct StatusLine {
-    bar: ProgressBar,
+use crate::line::Line;
+
+/// How often it is worth drawing.
+pub(super) const EVERY: Duration = Duration::from_millis(200);
+
+/// A line that says how playback stands.
+pub(super) fn line(verbose: u8) -> Line {
+    Line::new(verbose, "{spinner} {msg}")
 }
 
-impl StatusLine {
-    /// How often it is worth drawing.
-    pub(super) const EVERY: Duration = Duration::from_millis(200);
-
-    pub(super) fn new(verbose: u8) -> Self {
-        let is_shown = verbose == 0 && io::stderr().is_terminal();
-        let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-            bar.set_style(style);
-        }
-        Self { bar }
-    }
-
-    pub(super) fn is_hidden(&self) -> bool {
-        self.bar.is_hidden()
-    }
-
-    /// Shows how a player stands.
-    pub(super) fn draw(&self, player: &Player) {
+/// Shows how a player stands.
+pub(super) fn draw(line: &Line, player: &Player) {
+    line.draw(|| {
         let stats = player.stats();
-        let decoded = stats.sound.buffered;
-        self.bar.set_message(words(player.position(), player.duration(), decoded, stats.stream.as_ref()));
-        self.bar.tick();
-    }
-
-    /// Something worth a line of its own.
-    pub(super) fn note(&self, text: &str) {
-        if self.bar.is_hidden() {
-            // Nothing is left to do when standard error does not take it.
-            let _ = writeln!(io::stderr(), "kithara: {text}");
-        } else {
-            self.bar.println(text);
-        }
-    }
-
-    /// Takes the line away.
-    pub(super) fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
+        words(player.position(), player.duration(), stats.sound.buffered, stats.stream.as_ref())
+    });
 }
 
 /// `1:02 / 3:45  buffer 28 s  variant 2 (128 kbit/s)  link 12.3 Mbit/s`.

@@ -4,7 +4,7 @@ use kithara::{
     sound,
 };
 
-use crate::play::status_line::StatusLine;
+use crate::line::Line;
 
 /// What the events of playback add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Tally {
 const MOST_CHANGES: usize = 1000;
 
 /// Listens until everything is over.
-pub(super) async fn listen(mut events: PlayerEvents, line: StatusLine) -> Tally {
+pub(super) async fn listen(mut events: PlayerEvents, line: Line) -> Tally {
     let mut tally = Tally::default();
     while let Some(event) = events.next().await {
         match event {
@@ -42,7 +42,7 @@ pub(super) async fn listen(mut events: PlayerEvents, line: StatusLine) -> Tally 
 }
 
 impl Tally {
-    fn take(&mut self, event: &HlsEvent, line: &StatusLine) {
+    fn take(&mut self, event: &HlsEvent, line: &Line) {
         match event {
             HlsEvent::SegmentStart { variant, .. }
                 if self.played.last() != Some(variant) && self.played.len() < MOST_CHANGES =>

@@ -4,16 +4,16 @@ use std::{
     fs,
     io::{self, Read},
     path::Path,
-    time::Duration,
 };
 
 use kithara::{
     HlsError,
     fetch::{
         FetchOptions, FetchRequest, Fetcher, Priority, WholeRequest,
-        net::{Client, NetworkOptions, Origin, append_query_raw},
+        net::{Client, NetworkOptions, Origin},
     },
     options::RequestOptions,
+    playlist::Limits,
 };
 use tokio::runtime::Runtime;
 use url::Url;
@@ -25,8 +25,7 @@ use crate::{
 };
 
 /// Largest playlist, in bytes.
-const MAX_LEN: u64 = 16 << 20;
-const DEADLINE: Duration = Duration::from_secs(30);
+const MAX_LEN: u64 = Limits::BYTES as u64;
 
 /// A text and the address it was loaded from, after redirects.
 pub(super) struct Loaded {
@@ -82,15 +81,12 @@ impl Loader {
 
     /// Loads one playlist.
     pub(super) fn load(&self, url: &Url) -> Result<Loaded, Failure> {
-        let ours = Origin::of(url).as_ref() == Some(&self.origin);
-        let query = self.options.query.as_deref().filter(|_| ours);
-        let url = query.map_or_else(|| url.clone(), |query| append_query_raw(url, query));
         let request = FetchRequest {
             class: Priority::Demand,
             max_len: MAX_LEN,
-            deadline: Some(DEADLINE),
-            headers: vec![(self.origin.clone(), self.options.headers.clone())],
-            ..FetchRequest::new(url)
+            deadline: Some(self.options.deadline),
+            headers: self.options.headers_for(&self.origin),
+            ..FetchRequest::new(self.options.asked(url, &self.origin))
         };
         let request = WholeRequest { gzip: true, ..WholeRequest::from(request) };
         let whole = self.runtime.block_on(self.fetcher.fetch_whole(request))?;

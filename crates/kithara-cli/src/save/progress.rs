@@ -1,57 +1,22 @@
-use std::{
-    io::{self, IsTerminal, Write},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::line::Line;
 
-/// A line on standard error that says how far a recording is; nothing where that is no terminal, or where the log is
-/// shown instead. Clones draw the same line.
+/// A line that says how far a recording is. Clones draw the same line.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
-    bar: ProgressBar,
+    pub(super) line: Line,
     started: Instant,
 }
 
-/// Draws a second, at most.
-const DRAWS: u8 = 10;
-
 impl Progress {
     pub(super) fn new(verbose: u8) -> Self {
-        let is_shown = verbose == 0 && io::stderr().is_terminal();
-        let target = if is_shown { ProgressDrawTarget::stderr_with_hz(DRAWS) } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} {msg} {bytes_per_sec}") {
-            bar.set_style(style);
-        }
-        Self { bar, started: Instant::now() }
-    }
-
-    /// So many bytes are written.
-    pub(super) fn bytes(&self, written: u64) {
-        self.bar.set_position(written);
+        Self { line: Line::new(verbose, "{spinner} {bytes} {msg} {bytes_per_sec}"), started: Instant::now() }
     }
 
     /// The segment number `at` of `of` is being written; `of` is `None` while the stream is live.
     pub(super) fn segment(&self, at: u64, of: Option<u64>) {
-        if !self.bar.is_hidden() {
-            self.bar.set_message(words(at, of, self.started.elapsed()));
-        }
-    }
-
-    /// Something worth a line of its own.
-    pub(super) fn note(&self, text: &str) {
-        if self.bar.is_hidden() {
-            // Nothing is left to do when standard error does not take it.
-            let _ = writeln!(io::stderr(), "kithara: {text}");
-        } else {
-            self.bar.println(text);
-        }
-    }
-
-    /// Takes the line away.
-    pub(super) fn clear(&self) {
-        self.bar.finish_and_clear();
+        self.line.draw(|| words(at, of, self.started.elapsed()));
     }
 }
 

@@ -63,7 +63,7 @@ impl Recording {
                 ChunkAt::Bytes(bytes) => {
                     self.output.write(&bytes)?;
                     offset += bytes.len() as u64;
-                    self.progress.bytes(offset);
+                    self.progress.line.bytes(offset);
                 }
                 ChunkAt::End => return Ok(Ended::Whole),
                 ChunkAt::Pending => {}

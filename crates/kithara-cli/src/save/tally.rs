@@ -51,7 +51,7 @@ impl Tally {
             HlsEvent::SegmentSkipped { variant, segment_index, start, .. } => {
                 self.skipped += 1;
                 let at = start.as_secs_f64();
-                progress.note(&format!("segment {segment_index} of {variant}, at {at:.3} s, is left out"));
+                progress.line.note(&format!("segment {segment_index} of {variant}, at {at:.3} s, is left out"));
             }
             HlsEvent::Recovering { remedy, .. } => self.refetched += u64::from(*remedy == Remedy::Refetch),
             _ => {}

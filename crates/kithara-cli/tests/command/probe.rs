@@ -53,7 +53,7 @@ fn what_must_be_rejected_is_an_error_in_words_and_in_json() {
     std::fs::write(&file, "<html>").unwrap();
     let run = Run::of(["probe", text(&file), "--json"]);
     assert_eq!(run.status, Some(5));
-    assert!(run.json()["error"].as_str().unwrap().contains("not a playlist"), "{run:?}");
+    assert!(run.json()["error"]["message"].as_str().unwrap().contains("not a playlist"), "{run:?}");
     assert!(run.stderr.contains("line 1"), "{}", run.stderr);
 }
 

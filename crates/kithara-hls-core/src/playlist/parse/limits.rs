@@ -22,10 +22,15 @@ pub struct Limits {
     pub expansion: usize,
 }
 
+impl Limits {
+    /// The default of [`bytes`](Self::bytes): more of a playlist need not be loaded.
+    pub const BYTES: usize = 16 << 20;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bytes: 16 << 20,
+            bytes: Self::BYTES,
             segments: 200_000,
             parts: 50_000,
             entries: 10_000,

@@ -1,0 +1,61 @@
+//! The arguments of every command that runs a session.
+
+use std::{fs::File, io::Write, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use kithara::{HlsOptions, options::OnMissing};
+
+use crate::{args::RequestArgs, failure::Failure, requests};
+
+/// How a session is run.
+#[derive(Debug, Args)]
+pub(crate) struct SessionArgs {
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+
+    /// What to do with a segment that cannot be had
+    #[arg(long, value_enum, default_value_t = OnMissingArg::Fail)]
+    pub(crate) on_missing: OnMissingArg,
+
+    /// How long to keep trying for what does not come, in seconds [default: 20]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) patience: Option<u32>,
+
+    /// Write what the session was told and what it decided to this file, without secrets; see `kithara replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum OnMissingArg {
+    /// End with an error
+    Fail,
+    /// Leave it out and say so
+    Skip,
+}
+
+impl SessionArgs {
+    /// The options of a session, with what these arguments say in them.
+    pub(crate) fn options(&self) -> Result<HlsOptions, Failure> {
+        let mut options = HlsOptions { request: requests::options(&self.request)?, ..HlsOptions::default() };
+        let playback = &mut options.playback;
+        playback.on_missing = match self.on_missing {
+            OnMissingArg::Fail => OnMissing::Fail,
+            OnMissingArg::Skip => OnMissing::Skip,
+        };
+        if let Some(seconds) = self.patience {
+            let patience = Duration::from_secs(seconds.into());
+            options.request.patience.max_elapsed = patience;
+            playback.patience = patience;
+            playback.ready_timeout = patience.min(playback.ready_timeout);
+        }
+        Ok(options)
+    }
+
+    /// Where the trace goes, if one is wanted.
+    pub(crate) fn trace(&self) -> Result<Option<Box<dyn Write + Send>>, Failure> {
+        let Some(path) = &self.trace else { return Ok(None) };
+        let file = File::create(path).map_err(|error| Failure::disk("cannot write", path, &error))?;
+        Ok(Some(Box::new(file)))
+    }
+}
