@@ -15,7 +15,7 @@ use super::{
 pub struct MediaPlaylist {
     /// EXT-X-VERSION; `None` means 1.
     pub version: Option<u64>,
-    /// EXT-X-TARGETDURATION, at least a second. When the playlist does not say: its longest segment, rounded.
+    /// EXT-X-TARGETDURATION, at least a second and at most 292 years. When the playlist does not say: its longest segment, rounded.
     pub target_duration: Duration,
     /// The number of the first segment, also when a delta update leaves that segment out.
     pub media_sequence: MediaSequence,

@@ -353,8 +353,9 @@ impl Session {
     /// unit needed first comes first.
     fn parallel(&self, wanted: &[Wanted]) -> usize {
         let medias: BTreeSet<MediaId> = wanted.iter().map(|wanted| wanted.unit.media).collect();
-        let rate: u64 = medias.iter().filter_map(|id| self.medias.get(id)).map(|media| media.rate().0).sum();
-        parallel_fetches(self.adaptation.estimate(), BitRate(rate), self.options.playback.parallel_fetches)
+        let rates = medias.iter().filter_map(|id| self.medias.get(id)).map(|media| media.rate().0);
+        let rate = BitRate(rates.fold(0, u64::saturating_add));
+        parallel_fetches(self.adaptation.estimate(), rate, self.options.playback.parallel_fetches)
             + medias.len()
             - usize::from(!medias.is_empty())
     }

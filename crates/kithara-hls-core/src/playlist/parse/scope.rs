@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
@@ -49,6 +50,10 @@ pub(super) struct Scope<'a> {
     needs: (u64, u32),
     piece_needs: (u64, u32),
 }
+
+/// The longest time a playlist may speak of, and the longest it may play: 292 years. Presentation time counts signed
+/// nanoseconds, and any sum of so many of these that a text can hold still is a duration.
+pub(super) const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
 
 /// Violations beyond these are not kept, and of a value at fault no more characters than these.
 const MAX_VIOLATIONS: usize = 1_000;
@@ -227,8 +232,8 @@ impl<'a> Scope<'a> {
         read.map(|(number, _)| number)
     }
 
-    /// Seconds; when they are none, that is noted and nothing given.
-    pub(super) fn seconds(&mut self, at: Place<'_>, value: &str) -> Option<std::time::Duration> {
+    /// Seconds, at most [`LONGEST`]; when they are none, that is noted and nothing given.
+    pub(super) fn seconds(&mut self, at: Place<'_>, value: &str) -> Option<Duration> {
         let (decimal, rest) = match decimal::Decimal::read(value) {
             Some(read) => read,
             None => {
@@ -236,10 +241,11 @@ impl<'a> Scope<'a> {
                 return None;
             }
         };
-        if decimal.negative || !rest.is_empty() {
+        let seconds = decimal.duration();
+        if decimal.negative || !rest.is_empty() || seconds > LONGEST {
             self.violation_of(at, Rule::InvalidNumber, value);
         }
-        Some(decimal.duration())
+        Some(seconds.min(LONGEST))
     }
 
     /// Whether the list has an attribute that this library must know and does not (section 6.3.1).

@@ -16,7 +16,7 @@ use super::attributes::Attributes;
 use super::decimal::Decimal;
 use super::key::read_key;
 use super::lexer::trimmed;
-use super::scope::{Place, RawByteRange, Scope};
+use super::scope::{LONGEST, Place, RawByteRange, Scope};
 
 /// What the tags so far mean for the segments to come. Two texts that go on equally from equal carries mean the same.
 #[derive(Clone, Debug, PartialEq)]
@@ -383,6 +383,3 @@ impl SegmentParser {
         range.resolved(self.carry.range_end.unwrap_or(0))
     }
 }
-
-/// How long a playlist may play: 292 years.
-const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
