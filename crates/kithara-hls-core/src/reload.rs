@@ -79,7 +79,8 @@ impl Pace {
         let target = playlist.target_duration;
         let due = match last {
             Loaded::Changed => {
-                let duration = playlist.segments.last().map_or(target, |segment| segment.duration.min(target.saturating_mul(2)));
+                let duration =
+                    playlist.segments.last().map_or(target, |segment| segment.duration.min(target.saturating_mul(2)));
                 let wait = started + duration;
                 let likely = self.appears(end.saturating_add(duration)).map(|at| at + MARGIN);
                 // A guess that lies further off is none.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kithara_hls_core::{
-    playlist::{MediaSequence, VariantId},
+    playlist::{DiscontinuitySequence, MediaSequence, VariantId},
     session::{Command, Demand, Input, MediaId, ReaderId, ReaderOptions, SessionOptions, Track, UnitKey, View},
     sim::{Answer, Simulation, World},
     time::{MediaTime, Tick},
@@ -81,10 +81,12 @@ fn segment() -> impl Strategy<Value = String> {
 
 fn media_playlist() -> impl Strategy<Value = String> {
     let headers = prop::collection::vec(line(&HEADERS), 0..4);
-    (headers, prop::collection::vec(segment(), 0..5), prop::bool::weighted(0.2)).prop_map(|(headers, segments, ended)| {
-        let end = if ended { "#EXT-X-ENDLIST\n" } else { "" };
-        format!("#EXTM3U\n{}{}{end}", headers.concat(), segments.concat())
-    })
+    (headers, prop::collection::vec(segment(), 0..5), prop::bool::weighted(0.2)).prop_map(
+        |(headers, segments, ended)| {
+            let end = if ended { "#EXT-X-ENDLIST\n" } else { "" };
+            format!("#EXTM3U\n{}{}{end}", headers.concat(), segments.concat())
+        },
+    )
 }
 
 /// A server whose playlists say this one after the other, for four seconds each.
@@ -122,7 +124,8 @@ fn deeds() -> impl Strategy<Value = Vec<(u64, Input)>> {
     let media = (0..2_u32, 0..4_u64, prop::sample::select(vec![i64::MIN, -1, 0, i64::MAX]));
     let media = media.prop_map(|(variant, msn, nanos)| {
         let unit = UnitKey::segment(MediaId::Variant(VariantId(variant)), MediaSequence(msn));
-        Input::MediaTime { unit, time: MediaTime::from_nanos(nanos) }
+        let start = Duration::from_nanos(nanos.unsigned_abs());
+        Input::MediaTime { unit, dsn: DiscontinuitySequence(msn), start, time: MediaTime::from_nanos(nanos) }
     });
     prop::collection::vec((0_u64..20_000, prop_oneof![seek, position, look, length, select, media]), 0..6)
 }

@@ -11,14 +11,14 @@ use std::{
 };
 
 use kithara_hls_core::{
-    playlist::{MediaSequence, VariantId},
+    playlist::{DiscontinuitySequence, MediaSequence, VariantId},
     session::{Command, FailureKind, Input, LiveOptions, LiveStart, MediaId, SessionOptions, UnitKey},
     sim::{Answer, Simulation, World},
     time::{MediaTime, Now, Tick, WallTime},
 };
 
 mod worlds;
-use worlds::{fault, live::Live, url};
+use worlds::{FOUR, fault, live::Live, url};
 
 fn secs(secs: u64) -> Tick {
     Tick::from_millis(secs * 1_000)
@@ -293,17 +293,33 @@ fn guessed(behind: i64) -> Simulation {
     let world = Live::sliding(6).world(world, "/a/index.m3u8");
     let world = Live { first: 100, ..Live::sliding(6) }.world(world, "/b/index.m3u8");
     let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
-    let mut tell = |at: u64, variant: u32, msn: u64, millis: i64| {
+    let tell = |simulation: &mut Simulation, at: u64, variant: u32, msn: u64, start: Duration, millis: i64| {
+        let dsn = DiscontinuitySequence(0);
         let unit = UnitKey::segment(MediaId::Variant(VariantId(variant)), MediaSequence(msn));
         let time = MediaTime::from_nanos((1_000_000 + millis) * 1_000_000);
-        simulation.at(secs(at), Input::MediaTime { unit, time });
+        simulation.at(secs(at), Input::MediaTime { unit, dsn, start, time });
     };
-    tell(2, 0, 3, 12_000);
-    tell(30, 1, 110, 40_000 - behind);
-    tell(31, 1, 111, 44_000 - behind);
+    tell(&mut simulation, 2, 0, 3, 3 * FOUR, 12_000);
     simulation.at(secs(22), Input::Command(Command::SelectVariant(Some(VariantId(1)))));
+    simulation.run(secs(30));
+    let begun = simulation.player().report().played_units.last().expect("something is played");
+    let start = begun.end - FOUR;
+    assert_eq!(begun.unit.msn(), Some(MediaSequence(110)));
+    tell(&mut simulation, 30, 1, 110, start, 40_000 - behind);
+    tell(&mut simulation, 31, 1, 111, start + FOUR, 44_000 - behind);
     simulation.run(secs(80));
     simulation
+}
+
+#[test]
+fn a_reader_that_comes_late_with_its_timestamp_is_answered() {
+    // Segment 3 left the window minutes ago, and what its playlist says of discontinuities may be another thing now.
+    let mut simulation = simulation(Live { broken: true, ..Live::sliding(6) }, SessionOptions::default());
+    let unit = UnitKey::segment(MediaId::Variant(VariantId(0)), MediaSequence(3));
+    let (dsn, start, time) = (DiscontinuitySequence(7), Duration::from_secs(12), MediaTime::from_nanos(2_000_000_000));
+    simulation.at(secs(200), Input::MediaTime { unit, dsn, start, time });
+    simulation.run(secs(201));
+    says(&simulation, "200.000 map dsn 7 by 10000000000 ns");
 }
 
 /// How far what is played of the second variant at last lies from where its timestamps say, in nanoseconds.

@@ -12,11 +12,13 @@ use std::{
 use kithara_demux::Container;
 use kithara_fetch::{Ask, AskReason, FetchError, UrlResolver, net::RedactedUrl, resolve_in_time};
 use kithara_hls_core::{
+    playlist::DiscontinuitySequence,
     session::{
         Action, Command, Delivered, Demand, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId,
         KeyRequest, PlaylistId, PlaylistText, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
     },
     time::{MediaTime, Now, Tick, WallTime},
+    timeline::TimestampMap,
 };
 use kithara_stream::UnitBody;
 use tokio::{
@@ -76,23 +78,13 @@ pub(crate) enum Report {
 /// What handles tell the driver.
 pub(crate) enum Order {
     /// And say when it is done.
-    Command {
-        command: Command,
-        done: oneshot::Sender<()>,
-    },
-    MediaTime {
-        unit: UnitKey,
-        time: MediaTime,
-    },
+    Command { command: Command, done: oneshot::Sender<()> },
+    /// The first timestamp of a unit that was entered. And say when what follows from it is carried out.
+    MediaTime { unit: UnitKey, dsn: DiscontinuitySequence, start: Duration, time: MediaTime, done: oneshot::Sender<()> },
     /// A reader of units: where its units go.
-    Feed {
-        reader: ReaderId,
-        items: mpsc::Sender<Handed>,
-    },
+    Feed { reader: ReaderId, items: mpsc::Sender<Handed> },
     /// End, and say when it is done.
-    Close {
-        done: oneshot::Sender<()>,
-    },
+    Close { done: oneshot::Sender<()> },
 }
 
 /// A unit on its way.
@@ -114,7 +106,7 @@ pub(crate) struct Parts {
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) events: broadcast::Sender<HlsEvent>,
     pub(crate) status: watch::Sender<Status>,
-    pub(crate) timestamps: watch::Sender<BTreeMap<u64, i64>>,
+    pub(crate) timestamps: watch::Sender<TimestampMap>,
     pub(crate) trace: Option<TraceFile>,
     pub(crate) started: Instant,
     pub(crate) cancel: CancellationToken,
@@ -228,7 +220,12 @@ impl Driver {
                 // Whoever gave it may have stopped waiting.
                 let _ = done.send(());
             }
-            Order::MediaTime { unit, time } => self.feed(Input::MediaTime { unit, time }),
+            Order::MediaTime { unit, dsn, start, time, done } => {
+                self.feed(Input::MediaTime { unit, dsn, start, time });
+                self.settle();
+                // A reader that moved on meanwhile does not wait.
+                let _ = done.send(());
+            }
             Order::Feed { reader, items } => {
                 // A feed that nothing will fill is closed, and its reader finds the reason on the shelf.
                 if !self.over {
@@ -377,9 +374,7 @@ impl Driver {
             Action::Enter { reader, entry } => self.enter(reader, entry),
             Action::EndOfStream { reader } => self.hand_over(reader, Item::End),
             Action::MapTimestamps { dsn, offset } => {
-                self.parts.timestamps.send_modify(|map| {
-                    map.insert(dsn.0, offset);
-                });
+                self.parts.timestamps.send_modify(|map| map.set(dsn, offset));
             }
             Action::Resolve { failure, attempt } => self.resolve(&failure, attempt),
             Action::Fail { failure } => self.fail(&failure),

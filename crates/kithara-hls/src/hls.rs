@@ -1,7 +1,6 @@
 //! Opening a session.
 
 use std::{
-    collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex},
 };
@@ -9,6 +8,7 @@ use std::{
 use kithara_hls_core::{
     session::{Session, Status},
     time::{Now, Tick},
+    timeline::TimestampMap,
 };
 use kithara_stream::SourceFactory;
 use tokio::{
@@ -63,7 +63,7 @@ impl Hls {
         let (orders_in, orders) = mpsc::channel(ORDERS);
         let (events, first) = broadcast::channel(EVENTS);
         let (status, statuses) = watch::channel(Status::default());
-        let (timestamps, offsets) = watch::channel(BTreeMap::new());
+        let (timestamps, offsets) = watch::channel(TimestampMap::default());
         let (shelf, cancel) = (Arc::new(Shelf::default()), CancellationToken::new());
         let shared = Shared {
             shelf: Arc::clone(&shelf),

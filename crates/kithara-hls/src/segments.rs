@@ -1,7 +1,6 @@
 //! The adaptive view: units in presentation order, from whatever variant suits.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     future::poll_fn,
     num::NonZeroU32,
@@ -18,9 +17,10 @@ use kithara_hls_core::{
     playlist::{DiscontinuitySequence, MediaSequence},
     session::{Demand, Entry, MediaId, ReaderId, RunId, RunReason, Track, UnitKey, View},
     time::{MediaTime, WallTime},
+    timeline::TimestampMap,
 };
 use kithara_stream::{ChunkAt, Source, StreamError, UnitBody};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{driver::Order, error::HlsError, session::Shared};
 
@@ -101,7 +101,7 @@ impl fmt::Debug for MediaSegment {
 pub struct Segments {
     seat: Arc<Seat>,
     items: mpsc::Receiver<Handed>,
-    timestamps: watch::Receiver<BTreeMap<u64, i64>>,
+    timestamps: watch::Receiver<TimestampMap>,
     /// The initialization section of the run, once it is whole.
     init: Option<(UnitKey, Bytes)>,
     /// Handed over, and not given on yet.
@@ -216,7 +216,7 @@ impl Segments {
             self.seat.shared.shelf.say(self.seat.reader, Demand::Next);
         }
         let Some(handed) = self.items.recv().await else {
-            return Err(self.seat.shared.shelf.over().unwrap_or(HlsError::Closed));
+            return Err(self.over());
         };
         self.asked = false;
         self.held = Some(handed.clone());
@@ -278,19 +278,29 @@ impl Segments {
         init: Option<&[u8]>,
         body: &UnitBody,
     ) -> Result<Option<i64>, HlsError> {
-        if let Some(offset) = self.timestamps.borrow().get(&entry.dsn.0) {
-            return Ok(Some(*offset));
+        if let Some(offset) = self.timestamps.borrow().get(entry.dsn) {
+            return Ok(Some(offset));
         }
         let Some(time) = first_media_time(container, init, body).await? else { return Ok(None) };
-        self.seat.shared.order(Order::MediaTime { unit: entry.unit, time }).await?;
-        let dsn = entry.dsn.0;
-        let known = self.timestamps.wait_for(|map| map.contains_key(&dsn));
+        let (done, told) = oneshot::channel();
+        let (unit, dsn, start) = (entry.unit, entry.dsn, entry.start);
+        self.seat.shared.order(Order::MediaTime { unit, dsn, start, time, done }).await?;
+        told.await.map_err(|_| self.over())?;
+        if let Some(offset) = self.timestamps.borrow().get(dsn) {
+            return Ok(Some(offset));
+        }
+        if let Some(error) = self.seat.shared.shelf.over() {
+            return Err(error);
+        }
         // Text waits for the tracks beside it, which know where the media lies, and may not have any times themselves.
-        let limit = if entry.track == Track::Subtitles { TEXT_WAITS } else { Duration::MAX };
-        match tokio::time::timeout(limit, known).await {
-            Ok(map) => Ok(map.map_err(|_| HlsError::Closed)?.get(&dsn).copied()),
+        match tokio::time::timeout(TEXT_WAITS, self.timestamps.wait_for(|map| map.get(dsn).is_some())).await {
+            Ok(map) => Ok(map.map_err(|_| HlsError::Closed)?.get(dsn)),
             Err(_) => Ok(None),
         }
+    }
+
+    fn over(&self) -> HlsError {
+        self.seat.shared.shelf.over().unwrap_or(HlsError::Closed)
     }
 }
 

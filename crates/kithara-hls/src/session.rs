@@ -1,7 +1,6 @@
 //! The handle of a running session.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -11,6 +10,7 @@ use kithara_hls_core::{
     playlist::{RenditionId, RenditionKind, VariantId},
     session::{Command, Status, Track},
     time::WallTime,
+    timeline::TimestampMap,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     /// Heard everything since opening; goes to the first who listens. Written once, by whoever that is.
     pub(crate) first_listener: Mutex<Option<broadcast::Receiver<HlsEvent>>>,
     pub(crate) status: watch::Receiver<Status>,
-    pub(crate) timestamps: watch::Receiver<BTreeMap<u64, i64>>,
+    pub(crate) timestamps: watch::Receiver<TimestampMap>,
     pub(crate) resolves_len: bool,
     pub(crate) cancel: CancellationToken,
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     abr::AbrReason,
     fallback::{self, Tried},
-    playlist::RenditionKind,
+    playlist::{DiscontinuitySequence, RenditionKind},
     time::MediaTime,
 };
 
@@ -24,9 +24,6 @@ const REST: Duration = Duration::from_secs(2);
 
 /// The longest wait before a missing or broken unit is fetched again.
 const LONGEST_REST: Duration = Duration::from_secs(4);
-
-/// Media timelines remembered; a stream that breaks all the time has one for each segment.
-const TIMELINES: usize = 256;
 
 /// The longest wait before a segment at the live edge is asked for again.
 const EDGE_REST: Duration = Duration::from_millis(500);
@@ -208,25 +205,26 @@ impl Session {
         self.act(Action::Release { unit });
     }
 
-    pub(super) fn handle_media_time(&mut self, unit: UnitKey, time: MediaTime) {
-        let Some(timeline) = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref()) else { return };
-        let Some((msn, dsn)) = unit.msn().and_then(|msn| Some((msn, timeline.dsn_of(msn)?))) else { return };
-        let Some(start) = timeline.start_of(msn).and_then(|start| i64::try_from(start.as_nanos()).ok()) else { return };
+    pub(super) fn handle_media_time(
+        &mut self,
+        id: MediaId,
+        dsn: DiscontinuitySequence,
+        start: Duration,
+        time: MediaTime,
+    ) {
+        let start = i64::try_from(start.as_nanos()).unwrap_or(i64::MAX);
         // Subtitles tell the media time of cue time zero, not of where they begin: what is played says better where the
         // media lies, and only where nothing is, cue times count as they are.
-        let is_text = self.kind_of_media(unit.media) == Some(RenditionKind::Subtitles);
-        if is_text && (self.timestamps.contains_key(&dsn) || self.readers.values().any(super::Reader::plays)) {
+        let is_text = self.kind_of_media(id) == Some(RenditionKind::Subtitles);
+        let known = self.timestamps.get(dsn);
+        if is_text && (known.is_some() || self.readers.values().any(super::Reader::plays)) {
             return;
         }
-        if let Some(offset) = self.timestamps.get(&dsn) {
-            let truth = time.as_nanos().saturating_add(*offset);
-            return self.realign(unit.media, start, truth);
+        if let Some(offset) = known {
+            return self.realign(id, start, time.as_nanos().saturating_add(offset));
         }
         let offset = if is_text { 0 } else { start }.saturating_sub(time.as_nanos());
-        self.timestamps.insert(dsn, offset);
-        while self.timestamps.len() > TIMELINES {
-            self.timestamps.pop_first();
-        }
+        self.timestamps.set(dsn, offset);
         self.act(Action::MapTimestamps { dsn, offset });
     }
 

@@ -9,7 +9,10 @@ use super::{
     failure::FetchFailure,
     ids::{FetchId, KeyId, PlaylistId, ReaderId, Track, UnitKey},
 };
-use crate::{playlist::VariantId, time::MediaTime};
+use crate::{
+    playlist::{DiscontinuitySequence, VariantId},
+    time::MediaTime,
+};
 
 /// One thing that happened outside, in the order in which the driver learned of it.
 ///
@@ -59,10 +62,15 @@ pub enum Input {
         /// Whether it can be used.
         result: Result<(), FetchFailure>,
     },
-    /// The first timestamp inside a unit was read.
+    /// The first timestamp inside a unit was read. The answer is [`Action::MapTimestamps`](super::Action::MapTimestamps),
+    /// unless its media timeline is known already, or it is that of a text and something else is played that will tell.
     MediaTime {
         /// The unit.
         unit: UnitKey,
+        /// Its discontinuity sequence number as it was entered: its playlist may have forgotten it since.
+        dsn: DiscontinuitySequence,
+        /// Presentation time of its start as it was entered.
+        start: Duration,
         /// Its first presentation timestamp, on the media's own timeline.
         time: MediaTime,
     },

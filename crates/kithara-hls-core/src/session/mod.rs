@@ -61,8 +61,9 @@ use self::{
     selecting::Selecting, steering::SteeringState, units::Units,
 };
 use crate::{
-    playlist::{DiscontinuitySequence, MultivariantPlaylist, VariantId},
+    playlist::{MultivariantPlaylist, VariantId},
     time::{Now, Tick},
+    timeline::TimestampMap,
 };
 
 /// One stream being read.
@@ -84,8 +85,8 @@ pub struct Session {
     keys: Keys,
     adaptation: Adaptation,
     chance: Chance,
-    /// Nanoseconds to add to media time, by discontinuity sequence number; set once.
-    timestamps: BTreeMap<DiscontinuitySequence, i64>,
+    /// Where media timelines lie in presentation time; set once for each.
+    timestamps: TimestampMap,
     actions: VecDeque<Action>,
     events: VecDeque<HlsEvent>,
     over: Option<Failure>,
@@ -108,7 +109,7 @@ impl Session {
             keys: Keys::default(),
             adaptation: Adaptation::new(&options),
             chance: Chance::new(options.seed),
-            timestamps: BTreeMap::new(),
+            timestamps: TimestampMap::default(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
             over: None,
@@ -133,7 +134,7 @@ impl Session {
             Input::Fetched { fetch, result } => self.handle_fetched(fetch, result),
             Input::Sized { fetch, result } => self.handle_sized(fetch, result),
             Input::Key { key, result } => self.handle_key(key, result),
-            Input::MediaTime { unit, time } => self.handle_media_time(unit, time),
+            Input::MediaTime { unit, dsn, start, time } => self.handle_media_time(unit.media, dsn, start, time),
             Input::Dropped { unit } => self.handle_dropped(unit),
             Input::Demand { reader, demand } => self.handle_demand(reader, demand),
             Input::Command(command) => self.handle_command(command),

@@ -355,8 +355,7 @@ impl Session {
         let medias: BTreeSet<MediaId> = wanted.iter().map(|wanted| wanted.unit.media).collect();
         let rates = medias.iter().filter_map(|id| self.medias.get(id)).map(|media| media.rate().0);
         let rate = BitRate(rates.fold(0, u64::saturating_add));
-        parallel_fetches(self.adaptation.estimate(), rate, self.options.playback.parallel_fetches)
-            + medias.len()
+        parallel_fetches(self.adaptation.estimate(), rate, self.options.playback.parallel_fetches) + medias.len()
             - usize::from(!medias.is_empty())
     }
 

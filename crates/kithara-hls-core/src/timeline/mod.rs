@@ -12,12 +12,14 @@ mod align;
 mod dates;
 mod past;
 mod renewal;
+mod timestamps;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
 pub use self::{
     align::{Alignment, align},
     dates::DateMap,
+    timestamps::TimestampMap,
 };
 use self::{past::Past, renewal::Renewal};
 use crate::{
