@@ -12,7 +12,10 @@ use std::{
 
 use kithara_hls_core::{
     playlist::{DiscontinuitySequence, MediaSequence, VariantId},
-    session::{Command, FailureKind, Input, LiveOptions, LiveStart, MediaId, SessionOptions, UnitKey},
+    session::{
+        Command, FailureKind, Input, LiveOptions, LiveStart, MediaId, PlaybackOptions, SessionOptions, UnitKey,
+        VariantChoice,
+    },
     sim::{Answer, Simulation, World},
     time::{MediaTime, Now, Tick, WallTime},
 };
@@ -140,10 +143,7 @@ fn a_frozen_variant_is_left_for_another_one() {
     let frozen = Live { stale: Some((13, 1_000)), dated: true, ..Live::event(3) };
     let sound = Live { end: Some(15), dated: true, ..Live::event(3) };
     let world = sound.world(frozen.world(World::new().with_text("/main.m3u8", main), "/b/index.m3u8"), "/a/index.m3u8");
-    let playback = kithara_hls_core::session::PlaybackOptions {
-        variant: kithara_hls_core::session::VariantChoice::Best,
-        ..Default::default()
-    };
+    let playback = PlaybackOptions { variant: VariantChoice::Best, ..Default::default() };
     let options = SessionOptions { playback, ..SessionOptions::default() };
     let (played, simulation) = golden("live_frozen.txt", Simulation::new(world, &url(), options), 120);
     assert_eq!(played, range(0..15));
@@ -320,6 +320,37 @@ fn a_reader_that_comes_late_with_its_timestamp_is_answered() {
     simulation.at(secs(200), Input::MediaTime { unit, dsn, start, time });
     simulation.run(secs(201));
     says(&simulation, "200.000 map dsn 7 by 10000000000 ns");
+}
+
+#[test]
+fn a_discontinuity_that_nobody_counts_is_one_also_when_it_has_left_the_window() {
+    let live = Live { breaks_at: Some(8), end: Some(30), ..Live::sliding(6) };
+    let mut simulation = simulation(live, SessionOptions::default());
+    simulation.run(secs(200));
+    let transcript = simulation.transcript().to_string();
+    assert_eq!(played(&simulation), range(3..30), "{transcript}");
+    assert_eq!(transcript.matches(" Discontinuity").count(), 1, "{transcript}");
+}
+
+#[test]
+fn a_variant_that_is_loaded_first_when_the_stream_has_ended_goes_on_where_the_other_one_was() {
+    let main =
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=128000\na/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=128001\nb/index.m3u8\n";
+    for dated in [false, true] {
+        let live = Live { end: Some(30), dated, ..Live::sliding(6) };
+        let world = live.world(World::new().with_text("/main.m3u8", main), "/a/index.m3u8");
+        let playback = PlaybackOptions { variant: VariantChoice::Worst, ..Default::default() };
+        let options = SessionOptions { playback, ..SessionOptions::default() };
+        let mut simulation = Simulation::new(live.world(world, "/b/index.m3u8"), &url(), options);
+        // The last segment appeared at 96 s.
+        simulation.at(secs(98), Input::Command(Command::SelectVariant(Some(VariantId(1)))));
+        simulation.seek_at(secs(99), Duration::from_secs(100));
+        simulation.run(secs(200));
+        let units = &simulation.player().report().units;
+        let second = units.iter().skip_while(|unit| unit.media == MediaId::Variant(VariantId(0)));
+        let second: Vec<u64> = second.filter_map(|unit| unit.msn()).map(|msn| msn.0).collect();
+        assert_eq!(second, range(25..30), "{}", simulation.transcript());
+    }
 }
 
 /// How far what is played of the second variant at last lies from where its timestamps say, in nanoseconds.

@@ -76,7 +76,7 @@ fn media(playlist: &MediaPlaylist) -> Value {
         ("version", json!(playlist.version)),
         ("target_duration", if declared { seconds(playlist.target_duration) } else { Value::Null }),
         ("media_sequence", media_sequence(playlist)),
-        ("discontinuity_sequence", json!(playlist.discontinuity_sequence)),
+        ("discontinuity_sequence", json!(playlist.discontinuity_sequence.unwrap_or_default())),
         (
             "playlist_type",
             match playlist.playlist_type {
@@ -151,7 +151,7 @@ fn media_sequence(playlist: &MediaPlaylist) -> Value {
 }
 
 fn segment(playlist: &MediaPlaylist, start: Duration, segment: &Segment) -> Value {
-    let relative = segment.dsn.0.saturating_sub(playlist.discontinuity_sequence.0);
+    let relative = segment.dsn.0.saturating_sub(playlist.discontinuity_sequence.unwrap_or_default().0);
     object([
         ("uri", json!(segment.uri.as_str())),
         ("duration", seconds(segment.duration)),

@@ -74,7 +74,7 @@ impl From<&MediaPlaylist> for theirs::MediaPlaylist {
             target_duration: playlist.target_duration.as_secs(),
             media_sequence: playlist.media_sequence.0,
             segments: segments.collect(),
-            discontinuity_sequence: playlist.discontinuity_sequence.0,
+            discontinuity_sequence: playlist.discontinuity_sequence.unwrap_or_default().0,
             end_list: playlist.ended,
             playlist_type: playlist.playlist_type.map(|kind| match kind {
                 PlaylistType::Event => theirs::MediaPlaylistType::Event,

@@ -19,8 +19,10 @@ pub struct MediaPlaylist {
     pub target_duration: Duration,
     /// The number of the first segment, also when a delta update leaves that segment out.
     pub media_sequence: MediaSequence,
-    /// EXT-X-DISCONTINUITY-SEQUENCE, the number before the first discontinuity of this snapshot.
-    pub discontinuity_sequence: DiscontinuitySequence,
+    /// EXT-X-DISCONTINUITY-SEQUENCE, the number before the first discontinuity of this snapshot; `None` means 0. Many
+    /// servers leave it out also when discontinuities have left their window; then numbers of segments change from snapshot
+    /// to snapshot, see [`counts_discontinuities`](Self::counts_discontinuities).
+    pub discontinuity_sequence: Option<DiscontinuitySequence>,
     /// EXT-X-PLAYLIST-TYPE; `None` when segments may come and go.
     pub playlist_type: Option<PlaylistType>,
     /// Whether EXT-X-ENDLIST says that no segment will be added.
@@ -88,6 +90,13 @@ impl MediaPlaylist {
     #[must_use]
     pub fn is_live(&self) -> bool {
         !self.ended && self.playlist_type != Some(PlaylistType::Vod)
+    }
+
+    /// Whether the discontinuity sequence numbers of its segments can be compared with those of other playlists, and of
+    /// other versions of this one: it says where they begin, or no discontinuity can have left it yet.
+    #[must_use]
+    pub fn counts_discontinuities(&self) -> bool {
+        self.discontinuity_sequence.is_some() || self.playlist_type.is_some() || self.media_sequence.0 <= 1
     }
 
     /// The date of the segment at `index` of [`segments`](Self::segments): its own, else counted from the last one

@@ -26,12 +26,15 @@ impl Alignment {
 
 /// Places `newcomer`, loaded at `now`, beside `reference`.
 ///
+/// Where the reference still lists the beginning of presentation time and nothing will be taken from it, a playlist that is
+/// whole begins there, too. One that merely ended may have lost its beginning like any other window.
+///
 /// Numbers of different playlists need not mean the same (RFC 8216 section 6.2.4), so dates count first, then
 /// discontinuities that both list. Without either, equal numbers with equal durations are believed until the media says
 /// otherwise; and where the numbers have nothing in common, the live edges are taken to be the same.
 #[must_use]
 pub fn align(reference: &Timeline, newcomer: &MediaPlaylist, now: Tick) -> Alignment {
-    if !newcomer.is_live() {
+    if !newcomer.is_live() && reference.has_its_beginning() {
         return Alignment::Known(Duration::ZERO);
     }
     if let Some(origin) = by_date(reference, newcomer) {
@@ -48,6 +51,9 @@ fn by_date(reference: &Timeline, newcomer: &MediaPlaylist) -> Option<Duration> {
 }
 
 fn by_discontinuity(reference: &Timeline, newcomer: &MediaPlaylist) -> Option<Duration> {
+    if !newcomer.counts_discontinuities() || !reference.snapshot().counts_discontinuities() {
+        return None;
+    }
     newcomer.segments.iter_timed().filter(|(_, it)| it.discontinuity).find_map(|(start, it)| {
         let same = reference.snapshot().segments.iter().find(|their| their.discontinuity && their.dsn == it.dsn)?;
         reference.start_of(reference.number_of(same))?.checked_sub(start)
@@ -67,7 +73,8 @@ fn by_number(reference: &Timeline, newcomer: &MediaPlaylist) -> Option<Duration>
 }
 
 fn by_edge(reference: &Timeline, newcomer: &MediaPlaylist, now: Tick) -> Duration {
-    let since = now.since(reference.changed()).min(reference.snapshot().target_duration);
+    let since = if reference.ended() { Duration::ZERO } else { now.since(reference.changed()) };
+    let since = since.min(reference.snapshot().target_duration);
     reference.end().saturating_add(since).saturating_sub(newcomer.segments.duration())
 }
 

@@ -14,7 +14,7 @@ mod past;
 mod renewal;
 mod timestamps;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 pub use self::{
     align::{Alignment, align},
@@ -23,7 +23,7 @@ pub use self::{
 };
 use self::{past::Past, renewal::Renewal};
 use crate::{
-    playlist::{DiscontinuitySequence, MediaPlaylist, MediaSequence, Segment},
+    playlist::{DiscontinuitySequence, MediaPlaylist, MediaSequence, PlaylistType, Segment},
     time::{Tick, WallTime},
 };
 
@@ -44,7 +44,8 @@ pub struct Timeline {
     behind_since: Option<Tick>,
 }
 
-/// What is added to numbers of the playlist. It grows when an encoder begins anew.
+/// What is added to numbers of the playlist: it grows when an encoder begins anew, and makes up for what a playlist does not
+/// count itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Shift {
     msn: u64,
@@ -95,11 +96,33 @@ impl Timeline {
         self
     }
 
-    /// Counts discontinuities as another rendition of the same presentation does.
+    /// Counts discontinuities as another rendition of the same presentation does. Where one of them does not say where its
+    /// numbers begin, segments at the same presentation time have the same number.
     #[must_use]
     pub fn beside(mut self, other: &Self) -> Self {
-        self.shift.dsn = other.shift.dsn;
+        let counted = [&self, other].into_iter().all(|it| it.snapshot.counts_discontinuities());
+        let by_time = if counted { None } else { self.dsn_shift_beside(other) };
+        self.shift.dsn = by_time.unwrap_or(other.shift.dsn);
         self
+    }
+
+    /// What most of the newest segments that lie beside one of `other` say is to be added to our numbers. Cuts of two
+    /// encodings do not fall together, and one of them may be placed by a guess.
+    fn dsn_shift_beside(&self, other: &Self) -> Option<u64> {
+        let segments = &self.snapshot.segments;
+        let mut said: BTreeMap<u64, usize> = BTreeMap::new();
+        for idx in segments.len().saturating_sub(COMPARED)..segments.len() {
+            let (Some(segment), Some(start)) = (segments.get(idx), segments.start(idx)) else { continue };
+            let middle = self.origin.saturating_add(start).saturating_add(segment.duration / 2);
+            let Some(same) = other.at(middle).and_then(|(msn, _)| {
+                let begun = other.start_of(msn)? <= middle;
+                other.dsn_of(msn).filter(|_| begun)
+            }) else {
+                continue;
+            };
+            *said.entry(same.0.wrapping_sub(segment.dsn.0)).or_default() += 1;
+        }
+        said.into_iter().max_by_key(|(_, times)| *times).map(|(shift, _)| shift)
     }
 
     /// Takes a newer snapshot of the same playlist, seen at `now`.
@@ -157,22 +180,49 @@ impl Timeline {
             }
             None => self.end(),
         };
+        let dsn = match anchor {
+            Some(anchor) => self.dsn_shift_at(&newer, anchor, anchor - first),
+            None => self.dsn_shift_behind(&newer),
+        };
         self.first_seen = self.first_seen.min(MediaSequence(first));
-        self.replace(newer, origin, self.shift);
+        self.replace(newer, origin, Shift { dsn, ..self.shift });
+    }
+
+    /// What is to be added to discontinuity sequence numbers of `newer` so that the segment `msn`, at `idx` there, keeps the
+    /// one it has: whatever the numbers of a playlist say, a segment does not change its media timeline.
+    fn dsn_shift_at(&self, newer: &MediaPlaylist, msn: u64, idx: u64) -> u64 {
+        let same = usize::try_from(idx).ok().and_then(|idx| newer.segments.get(idx));
+        let known = self.dsn_of(MediaSequence(msn)).zip(same);
+        known.map_or(self.shift.dsn, |(dsn, same)| dsn.0.wrapping_sub(same.dsn.0))
+    }
+
+    /// The same for a window that has no segment in common with the one in force. One that does not say where its numbers
+    /// begin goes on from the last one.
+    fn dsn_shift_behind(&self, newer: &MediaPlaylist) -> u64 {
+        let (last, first) = (self.snapshot.segments.last(), newer.segments.first());
+        match last.zip(first) {
+            Some((last, first)) if !newer.counts_discontinuities() => {
+                let next = self.shift.dsn_of(last).0.saturating_add(u64::from(first.discontinuity));
+                next.wrapping_sub(first.dsn.0)
+            }
+            _ => self.shift.dsn,
+        }
     }
 
     /// A window that begins behind segments that were never listed.
     fn leap(&mut self, newer: Arc<MediaPlaylist>, hole: Duration) {
         let origin = self.end().saturating_add(hole);
-        self.replace(newer, origin, self.shift);
+        let dsn = self.dsn_shift_behind(&newer);
+        self.replace(newer, origin, Shift { dsn, ..self.shift });
     }
 
     /// The window of an encoder that counts from the start again.
     fn begin_anew(&mut self, newer: Arc<MediaPlaylist>) {
         let (end, origin) = (self.msns().end, self.end());
-        let last = self.snapshot.segments.last().map_or(self.snapshot.discontinuity_sequence, |segment| segment.dsn);
+        let before = |it: &MediaPlaylist| it.discontinuity_sequence.unwrap_or_default();
+        let last = self.snapshot.segments.last().map_or(before(&self.snapshot), |segment| segment.dsn);
         let dsn = last.0.saturating_add(self.shift.dsn).saturating_add(1);
-        let first = newer.segments.first().map_or(newer.discontinuity_sequence, |segment| segment.dsn);
+        let first = newer.segments.first().map_or(before(&newer), |segment| segment.dsn);
         let shift = Shift { msn: end.wrapping_sub(newer.media_sequence.0), dsn: dsn.wrapping_sub(first.0) };
         self.replace(newer, origin, shift);
     }
@@ -250,6 +300,11 @@ impl Timeline {
     #[must_use]
     pub fn ended(&self) -> bool {
         !self.snapshot.is_live()
+    }
+
+    /// Whether its first segment is where presentation time begins, and stays.
+    fn has_its_beginning(&self) -> bool {
+        self.origin.is_zero() && (self.ended() || self.snapshot.playlist_type == Some(PlaylistType::Event))
     }
 
     /// The segment with this number: listed, or one that left the window and is still remembered.
@@ -372,6 +427,9 @@ impl Shift {
         DiscontinuitySequence(segment.dsn.0.wrapping_add(self.dsn))
     }
 }
+
+/// Segments by which discontinuities are counted beside another stream, at most.
+const COMPARED: usize = 64;
 
 /// A time `by` nanoseconds later or earlier; not before zero.
 fn moved(time: Duration, by: i64) -> Duration {

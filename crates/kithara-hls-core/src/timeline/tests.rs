@@ -21,9 +21,13 @@ struct Shown {
     /// The date of number 0 in seconds, where there are dates.
     dated: Option<i64>,
     ended: bool,
+    /// The number before which there is a discontinuity.
+    broken: Option<u64>,
+    /// What EXT-X-DISCONTINUITY-SEQUENCE says, where it is there.
+    counted: Option<u64>,
 }
 
-const LIVE: Shown = Shown { first: 0, count: 0, encoder: 'a', dated: None, ended: false };
+const LIVE: Shown = Shown { first: 0, count: 0, encoder: 'a', dated: None, ended: false, broken: None, counted: None };
 
 fn shown(first: u64, count: u64) -> Shown {
     Shown { first, count, ..LIVE }
@@ -32,7 +36,13 @@ fn shown(first: u64, count: u64) -> Shown {
 impl Shown {
     fn parse(self) -> Arc<MediaPlaylist> {
         let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{}\n", self.first);
+        if let Some(counted) = self.counted {
+            writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{counted}").unwrap();
+        }
         for msn in self.first..self.first + self.count {
+            if self.broken == Some(msn) {
+                text.push_str("#EXT-X-DISCONTINUITY\n");
+            }
             if let Some(zero) = self.dated {
                 let at = zero + 4 * i64::try_from(msn).unwrap();
                 writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", WallTime::from_millis(at * 1_000)).unwrap();
@@ -128,6 +138,59 @@ fn what_was_there_before_a_restart_is_still_to_be_had() {
     assert_eq!(timeline.dsn_of(MediaSequence(503)).map(|dsn| dsn.0), Some(1), "its timestamps are others");
 }
 
+/// A window around a discontinuity before number 12.
+fn around(first: u64, count: u64, counted: Option<u64>) -> Shown {
+    Shown { broken: Some(12), counted, ..shown(first, count) }
+}
+
+/// The discontinuity sequence numbers from one number on after several snapshots, four seconds apart.
+#[track_caller]
+fn check_dsn(snapshots: &[Shown], from: u64, want: &[u64]) -> Timeline {
+    let mut timeline = timeline(snapshots[0]);
+    for (shown, after) in snapshots[1..].iter().zip(1..) {
+        timeline.merge(shown.parse(), secs(4 * after));
+    }
+    let numbers = (from..).zip(want).filter_map(|(msn, _)| timeline.dsn_of(MediaSequence(msn)));
+    assert_eq!(numbers.map(|dsn| dsn.0).collect::<Vec<_>>(), want);
+    timeline
+}
+
+#[test]
+fn segments_keep_their_discontinuity_sequence_number_when_nobody_counts() {
+    let slides = |counted: [Option<u64>; 3]| {
+        [around(10, 3, counted[0]), around(11, 3, counted[1]), around(12, 3, counted[2]), around(13, 3, counted[2])]
+    };
+    for counted in [[None; 3], [Some(0); 3], [None, None, Some(1)], [Some(7), Some(7), Some(8)]] {
+        let base = counted[0].unwrap_or(0);
+        check_dsn(&slides(counted), 10, &[base, base, base + 1, base + 1, base + 1, base + 1]);
+    }
+}
+
+#[test]
+fn a_window_that_follows_without_overlap_goes_on_counting() {
+    check_dsn(&[around(10, 3, None), shown(13, 3), shown(16, 3)], 13, &[1; 6]);
+    let breaks_again = Shown { broken: Some(13), ..shown(13, 3) };
+    check_dsn(&[around(10, 3, None), breaks_again], 12, &[1, 2, 2]);
+    // What was missed is not known, and was nothing as far as anybody said.
+    check_dsn(&[around(10, 3, None), shown(15, 3)], 15, &[1; 3]);
+    check_dsn(&[around(10, 3, Some(0)), Shown { counted: Some(4), ..shown(15, 3) }], 15, &[4; 3]);
+}
+
+#[test]
+fn a_stream_that_joins_counts_as_the_one_it_plays_beside() {
+    let reference = check_dsn(&[around(10, 3, None), around(11, 3, None), around(13, 3, None)], 13, &[1; 3]);
+    let joins = |shown: Shown| {
+        let snapshot = shown.parse();
+        let alignment = align(&reference, &snapshot, secs(8));
+        let timeline = Timeline::new(snapshot, alignment.origin(), secs(8)).beside(&reference);
+        (timeline.start().as_secs(), timeline.dsn_of(MediaSequence(shown.first)).map(|dsn| dsn.0))
+    };
+    assert_eq!(joins(around(13, 3, None)), (12, Some(1)));
+    // It still lists what left the other one.
+    assert_eq!(joins(around(11, 5, None)), (4, Some(0)));
+    assert_eq!(joins(around(12, 4, None)), (8, Some(1)));
+}
+
 #[test]
 fn dates_and_times_are_found_both_ways() {
     let dated = Shown { dated: Some(1_000), ..shown(10, 3) };
@@ -148,8 +211,15 @@ fn a_second_stream_is_placed_by_what_both_have() {
     let reference = timeline(shown(10, 3));
     assert_eq!(place(shown(12, 3), &reference), Alignment::Guessed(at(8)), "by its number");
     assert_eq!(place(shown(900, 2), &reference), Alignment::Guessed(at(5)), "by the live edge");
-    let ended = Shown { ended: true, ..shown(0, 9) };
-    assert_eq!(place(ended, &reference), Alignment::Known(at(0)));
+    let ended = |it| Shown { ended: true, ..it };
+    assert_eq!(place(ended(shown(0, 9)), &timeline(ended(shown(0, 9)))), Alignment::Known(at(0)), "it is whole");
+    // A window that slid and has ended: what is loaded beside it has ended, too.
+    let mut slid = timeline(dated(1_000, shown(10, 3)));
+    slid.merge(ended(dated(1_000, shown(14, 3))).parse(), secs(16));
+    let place = |newcomer: Shown| align(&slid, &newcomer.parse(), secs(90));
+    assert_eq!(place(ended(dated(1_000, shown(13, 4)))), Alignment::Known(at(12)), "by its date");
+    assert_eq!(place(ended(shown(13, 4))), Alignment::Guessed(at(12)), "by its number");
+    assert_eq!(place(ended(shown(513, 4))), Alignment::Guessed(at(12)), "by its end");
 }
 
 /// What an encoder and the servers before it do between two reloads.

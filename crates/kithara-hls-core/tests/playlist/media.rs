@@ -37,7 +37,7 @@ fn a_whole_playlist() {
     assert_eq!(playlist.violations, []);
     assert_eq!(playlist.version, Some(6));
     assert_eq!(playlist.target_duration, Duration::from_secs(10));
-    assert_eq!((playlist.media_sequence.0, playlist.discontinuity_sequence.0), (7, 3));
+    assert_eq!((playlist.media_sequence.0, playlist.discontinuity_sequence.map(|it| it.0)), (7, Some(3)));
     assert_eq!(playlist.playlist_type, Some(PlaylistType::Vod));
     assert!(playlist.ended && playlist.independent_segments && !playlist.iframes_only && !playlist.is_live());
     let start = playlist.start.unwrap();

@@ -30,6 +30,8 @@ pub(crate) struct Live {
     pub(crate) dated: bool,
     /// Each segment begins a new media timeline.
     pub(crate) broken: bool,
+    /// This one does, and no EXT-X-DISCONTINUITY-SEQUENCE counts it.
+    pub(crate) breaks_at: Option<u64>,
     /// Every third answer shows the state of 8 s ago.
     pub(crate) lagging: bool,
     /// Tags of the whole playlist.
@@ -82,7 +84,7 @@ impl Live {
             writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", oldest - 1).expect("a string takes it");
         }
         for n in oldest..listed {
-            if self.broken && n > 0 {
+            if self.broken && n > 0 || self.breaks_at == Some(n) {
                 text.push_str("#EXT-X-DISCONTINUITY\n");
             }
             if self.dated {

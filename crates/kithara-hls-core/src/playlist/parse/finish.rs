@@ -85,7 +85,7 @@ impl Parser<'_> {
             version: self.version,
             target_duration: header.target_duration.filter(|it| !it.is_zero()).unwrap_or_else(|| longest(&segments)),
             media_sequence: header.media_sequence.unwrap_or_default(),
-            discontinuity_sequence: header.discontinuity_sequence.unwrap_or_default(),
+            discontinuity_sequence: header.discontinuity_sequence,
             playlist_type: header.playlist_type,
             ended: header.ended,
             iframes_only: header.iframes_only,
