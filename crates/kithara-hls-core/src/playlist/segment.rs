@@ -95,6 +95,12 @@ impl Segment {
 
 /// Moving strings to another source.
 impl Segment {
+    /// The same segment with a copy of its strings, and without its parts: for whoever keeps it longer than its playlist.
+    pub(crate) fn detached(&self) -> Self {
+        let (uri, title) = self.uri.joined_by(self.uri.text().beside(self.title));
+        Self { uri, title, parts: SharedList::new(), ..self.clone() }
+    }
+
     /// The strings of the segment, in the order in which [`Segment::moved_to`] expects them.
     pub(super) fn strings(&self) -> impl Iterator<Item = &str> {
         let own = [self.uri.as_str(), self.uri.text().beside(self.title)];

@@ -50,7 +50,7 @@ impl Uri {
     }
 
     /// The same URI with a copy of its text.
-    pub(super) fn detached(&self) -> Self {
+    pub(crate) fn detached(&self) -> Self {
         Self(Text::copied(self.0.base(), &self.0, "").0)
     }
 

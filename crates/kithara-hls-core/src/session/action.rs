@@ -50,6 +50,23 @@ pub enum Action {
         /// From where and how.
         request: UnitRequest,
     },
+    /// Bring a unit into the store, behind everything that is played, and answer with
+    /// [`Input::Kept`](super::Input::Kept). Nobody reads it now.
+    Keep {
+        /// The fetch: its number stands in the answer.
+        fetch: FetchId,
+        /// What it is.
+        unit: UnitKey,
+        /// From where and how.
+        request: UnitRequest,
+    },
+    /// Take a segment out of the store: it lies further back than a live stream is kept.
+    Forget {
+        /// What it was.
+        unit: UnitKey,
+        /// Its resource.
+        url: Url,
+    },
     /// Stop a fetch; no answer is expected.
     Cancel {
         /// The fetch.
@@ -244,6 +261,8 @@ impl fmt::Display for Action {
             Self::LoadPlaylist { id, url, .. } => write!(f, "load {id} {}", url.path()),
             Self::Fetch { fetch, unit, request } => write!(f, "fetch {fetch} {unit} {request}"),
             Self::Size { fetch, unit, request } => write!(f, "size {fetch} {unit} {request}"),
+            Self::Keep { fetch, unit, request } => write!(f, "keep {fetch} {unit} {request}"),
+            Self::Forget { unit, url } => write!(f, "forget {unit} {}", url.path()),
             Self::Cancel { fetch } => write!(f, "cancel {fetch}"),
             Self::FetchKey { key, request } => {
                 write!(f, "key {key} {} attempt {}", request.url.path(), request.attempt)

@@ -58,6 +58,9 @@ impl Session {
     fn consider_abandoning(&mut self, id: FetchId) {
         let Some(unit) = self.units.fetches.get(&id).map(|fetch| fetch.unit) else { return };
         let MediaId::Variant(current) = unit.media else { return };
+        if self.is_past(unit) {
+            return;
+        }
         if !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
             return;
         }
@@ -103,11 +106,12 @@ impl Session {
             return self.give_up(unit, FetchFailure::new(FailureKind::Changed));
         }
         media.layout.learn(unit, delivered.len);
+        self.note_stored(unit, delivered.wire_len);
         self.units.set(unit, UnitState::Ready { len: delivered.len });
         if let Some(trouble) = self.units.trouble(unit) {
             *trouble = super::units::Trouble::default();
         }
-        if let Some(msn) = unit.msn() {
+        if let Some((msn, media)) = unit.msn().zip(self.medias.get_mut(&unit.media)) {
             media.note_delivery(msn, delivered.len);
             let (variant, segment_index) = (media.id, media.index_of(msn));
             let track = self.track_of(variant);
@@ -249,6 +253,12 @@ impl Session {
         if self.units.get(unit).is_none() {
             self.units.set(unit, UnitState::Resting { until: now });
         }
+        let gone = cause.kind.wants_new_url() || cause.kind == FailureKind::BehindLiveWindow;
+        if gone && self.is_live(unit.media) && unit.msn().is_some_and(|msn| !self.is_listed(unit.media, msn)) {
+            // It left the window, and its server dropped it: nobody has it any more.
+            self.begin_remedy(unit, cause, Remedy::Skip);
+            return self.lose(unit);
+        }
         let has_other_variant = self.other_for(unit.media).is_some();
         let playback = &self.options.playback;
         // A live stream does not wait for anybody, and a hole among subtitles is better than an end.
@@ -356,9 +366,11 @@ impl Session {
         let Some(media) = self.medias.get_mut(&unit.media) else { return };
         media.layout.learn(unit, 0);
         let timeline = media.timeline.as_ref();
-        let start = timeline.and_then(|timeline| timeline.start_of(msn)).unwrap_or_default();
+        let start = timeline.and_then(|timeline| timeline.start_of(msn));
         let segment = timeline.and_then(|timeline| timeline.segment(msn));
         let duration = segment.map_or(Duration::ZERO, |segment| segment.duration);
+        let planned = self.readers.values().find_map(|reader| reader.place_of(unit));
+        let (start, duration) = start.map(|start| (start, duration)).or(planned).unwrap_or_default();
         let (variant, segment_index) = (media.id, media.index_of(msn));
         let track = self.track_of(variant);
         let mut entered = false;

@@ -50,6 +50,8 @@ pub enum FailureKind {
     UnknownOffset,
     /// The segment has left the live window.
     BehindLiveWindow,
+    /// The store could not take it: it is full, or cannot be written. Trying again later may help.
+    NotStored,
     /// The driver was closed while this was under way.
     Closed,
 }

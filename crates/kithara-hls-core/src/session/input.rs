@@ -55,6 +55,13 @@ pub enum Input {
         /// Bytes a reader will see (after decryption).
         result: Result<u64, FetchFailure>,
     },
+    /// The store has a unit that was to be kept, or it cannot be kept.
+    Kept {
+        /// The fetch that brought it.
+        fetch: FetchId,
+        /// Bytes it takes in the store.
+        result: Result<u64, FetchFailure>,
+    },
     /// A key arrived (it stays with the driver), or could not be had.
     Key {
         /// Which one.

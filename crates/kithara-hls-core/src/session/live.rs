@@ -146,6 +146,8 @@ impl Session {
         }
         let media = self.medias.get_mut(&id)?;
         let merge = media.take_newer(Arc::clone(playlist), now)?;
+        self.forget_surplus();
+        let media = self.medias.get_mut(&id)?;
         let (start, told) = (media.timeline.as_ref().map_or(Duration::ZERO, Timeline::start), media.following.told);
         if !matches!(merge, Merge::Unchanged | Merge::Behind) {
             media.following.told = None;
@@ -174,7 +176,7 @@ impl Session {
         if let Some(reference) = reference {
             timeline = timeline.beside(reference);
         }
-        let timeline = timeline.keeping(self.options.live.time_shift);
+        let timeline = timeline.keeping(self.time_shift());
         let Some(media) = self.medias.get_mut(&id) else { return };
         media.following.guessed = matches!(alignment, Alignment::Guessed(_));
         media.take_first(timeline);

@@ -67,6 +67,17 @@ pub enum LiveEvent {
         /// Media it missed.
         missed: Duration,
     },
+    /// A segment that a reader will come to leaves the window and cannot be kept (see
+    /// [`LiveOptions::time_shift`](super::LiveOptions::time_shift)): there will be a hole.
+    #[non_exhaustive]
+    NotKept {
+        /// The stream.
+        media: MediaId,
+        /// Presentation time of the segment.
+        at: Duration,
+        /// Its length.
+        duration: Duration,
+    },
     /// A stream that had been placed by a guess was moved to where its timestamps say.
     #[non_exhaustive]
     Realigned {
@@ -104,6 +115,9 @@ impl fmt::Display for LiveEvent {
             Self::WindowJumped { media, missed } => write!(f, "window jumped {media} missed {missed}"),
             Self::Rejoined { track, at, missed } => {
                 write!(f, "rejoined {track} at {:.3} s missed {:.3} s", secs(at), secs(missed))
+            }
+            Self::NotKept { media, at, duration } => {
+                write!(f, "not kept {media} at {:.3} s + {:.3} s", secs(at), secs(duration))
             }
             Self::Realigned { media, by } => write!(f, "realigned {media} by {by} ns"),
             Self::ClockJumped { by_millis } => write!(f, "clock jumped by {by_millis} ms"),

@@ -8,6 +8,7 @@ use super::{
     action::Action,
     failure::{FailureKind, FetchFailure},
     ids::{MediaId, UnitKey},
+    keeping::Kept,
     live::Following,
 };
 use crate::{
@@ -48,6 +49,8 @@ pub(super) struct Media {
     pub(super) excluded_until: Option<Tick>,
     /// What following it, while it is live, has taught.
     pub(super) following: Following,
+    /// What of it is in the store, while it is live.
+    pub(super) kept: Kept,
     /// Distinct initialization sections, in the order they were met.
     inits: Vec<Arc<InitSection>>,
     /// The first segment of the flat view, once a flat reader needs it.
@@ -72,6 +75,7 @@ impl Media {
             load_failures: 0,
             excluded_until: None,
             following: Following::default(),
+            kept: Kept::default(),
             inits: Vec::new(),
             flat: None,
             told: BTreeSet::new(),
@@ -170,7 +174,7 @@ impl Media {
 
     /// How many things are remembered of it.
     pub(super) fn footprint(&self) -> usize {
-        self.inits.len() + self.layout.pieces().len() + self.told.len()
+        self.inits.len() + self.layout.pieces().len() + self.told.len() + self.kept.footprint()
     }
 
     /// Why this stream cannot be played at all, if so: an encryption that is not supported is never read as clear.

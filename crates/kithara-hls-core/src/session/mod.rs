@@ -23,6 +23,7 @@ mod failover;
 mod failure;
 mod ids;
 mod input;
+mod keeping;
 mod keys;
 mod live;
 mod live_event;
@@ -135,6 +136,7 @@ impl Session {
             Input::Sized { fetch, result } => self.handle_sized(fetch, result),
             Input::Key { key, result } => self.handle_key(key, result),
             Input::MediaTime { unit, dsn, start, time } => self.handle_media_time(unit.media, dsn, start, time),
+            Input::Kept { fetch, result } => self.handle_kept(fetch, result),
             Input::Dropped { unit } => self.handle_dropped(unit),
             Input::Demand { reader, demand } => self.handle_demand(reader, demand),
             Input::Command(command) => self.handle_command(command),
@@ -163,7 +165,8 @@ impl Session {
         if self.over.is_some() {
             return None;
         }
-        [self.units.next_wake(self.now.at), self.next_playlist_load(), self.next_watch()].into_iter().flatten().min()
+        let due = [self.units.next_wake(self.now.at), self.next_playlist_load(), self.next_watch(), self.next_keep()];
+        due.into_iter().flatten().min()
     }
 
     /// Why the session is over, if it is.

@@ -24,6 +24,10 @@ pub struct SessionOptions {
     pub live: LiveOptions,
     /// Whether the application can be asked for new URLs. Default: no.
     pub has_resolver: bool,
+    /// Bytes of the store that segments of live streams may take which no playlist lists any more. Default: zero, for no
+    /// store that lasts.
+    #[serde(default)]
+    pub store_room: u64,
     /// Seed of all chance in the session. Default: 0.
     pub seed: u64,
 }
@@ -104,15 +108,16 @@ pub struct ReaderOptions {
 pub struct LiveOptions {
     /// Where to begin. Default: [`LiveStart::Auto`].
     pub start: LiveStart,
-    /// For how long segments that left a sliding window are remembered, in media time, so that readers that paused or seek
-    /// back find them. They come from the store where they were fetched before, else from the server if it still has
-    /// them. Default: zero, which remembers them for as long as the server has to keep them.
+    /// For how long segments that left a sliding window stay within reach, in media time: of readers that are paused, slow
+    /// or seek back. What a reader has not come to yet is fetched into the store before it leaves the window, below
+    /// everything that is played. Only with a store on disk; there it takes a half of the quota at most, and the oldest go
+    /// first. Without one, and with zero, segments are remembered for as long as a server has to keep them. Default: 2 h.
     pub time_shift: Duration,
 }
 
 impl Default for LiveOptions {
     fn default() -> Self {
-        Self { start: LiveStart::Auto, time_shift: Duration::ZERO }
+        Self { start: LiveStart::Auto, time_shift: Duration::from_secs(2 * 3600) }
     }
 }
 

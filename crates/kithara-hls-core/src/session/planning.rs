@@ -25,13 +25,20 @@ const FINISH: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
 const PARALLEL_SIZES: usize = 8;
 
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
-    unit: UnitKey,
+pub(super) struct Wanted {
+    pub(super) unit: UnitKey,
     urgency: Urgency,
     /// Media between the reader and it.
     ahead: Duration,
     /// Its place in the flat view, when a flat reader wants it.
     idx: Option<usize>,
+}
+
+impl Wanted {
+    /// One that belongs to no reader's window.
+    pub(super) fn alone(unit: UnitKey, urgency: Urgency) -> Self {
+        Self { unit, urgency, ahead: Duration::ZERO, idx: None }
+    }
 }
 
 /// A unit's resource, and the key to ask for before it can be read.
@@ -53,6 +60,7 @@ impl Session {
         self.announce(&wanted);
         self.start_fetches(&wanted);
         self.ask_lengths();
+        self.keep_ahead();
     }
 
     /// Plans further units for adaptive readers, and hands out what they ask for.
@@ -71,7 +79,7 @@ impl Session {
             let track = reader.track;
             let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
             let Some(media) = adaptive.media.and_then(|media| self.medias.get(&media)) else { return };
-            let ahead = adaptive.planned_until().saturating_sub(adaptive.position);
+            let ahead = adaptive.ahead(adaptive.planned_until());
             let bytes = media.likely_bytes(ahead);
             let full = ahead >= self.options.playback.buffer_goal || bytes >= self.options.playback.buffer_bytes;
             if (full || adaptive.single) && !(adaptive.planned.is_empty() && adaptive.asks) {
@@ -119,6 +127,10 @@ impl Session {
         if adaptive.held || !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
             return;
         }
+        if self.is_before_window(MediaId::Variant(current), adaptive.planned_until()) {
+            // Others do not have that time any more.
+            return;
+        }
         let situation = self.situation(id, current);
         if let Some((target, reason)) = self.adaptation.decide(self.now.at, situation) {
             self.switch_to(target, reason);
@@ -127,9 +139,8 @@ impl Session {
     }
 
     fn attach_switch(&mut self, id: ReaderId) {
-        let Some(reader) = self.readers.get_mut(&id) else { return };
-        let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
-        let Some(target) = adaptive.switching_to else { return };
+        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get(&id).map(|reader| &reader.state) else { return };
+        let Some(target) = adaptive.switching_to.filter(|target| !self.comes_later(id, *target)) else { return };
         if self.medias.get(&target).is_some_and(|media| media.timeline.is_some()) {
             self.attach_adaptive(id, target);
         } else {
@@ -148,7 +159,7 @@ impl Session {
         let there = |unit| matches!(self.units.state(unit), Some(UnitState::Ready { .. }));
         let planned = adaptive.planned.iter().take_while(|entry| there(entry.unit)).last();
         let end = planned.map(|entry| entry.start.saturating_add(entry.duration)).or(whole);
-        end.map_or(Duration::ZERO, |end| end.saturating_sub(adaptive.position))
+        end.map_or(Duration::ZERO, |end| adaptive.ahead(end))
     }
 
     /// What adaptation has to know of a reader.
@@ -234,7 +245,7 @@ impl Session {
         wanted
     }
 
-    fn flat_window(&self, flat: &Flat, wanted: &mut Vec<Wanted>) {
+    pub(super) fn flat_window(&self, flat: &Flat, wanted: &mut Vec<Wanted>) {
         let (Some(media), Some(cursor)) = (flat.media.and_then(|id| self.medias.get(&id)), flat.cursor) else { return };
         let (mut time, mut bytes, mut urgency) = (Duration::ZERO, 0_u64, Urgency::Demand);
         for (idx, piece) in media.layout.pieces().iter().enumerate().skip(cursor) {
@@ -359,11 +370,12 @@ impl Session {
             - usize::from(!medias.is_empty())
     }
 
-    fn start_fetch(&mut self, wanted: Wanted, purpose: Purpose) {
+    pub(super) fn start_fetch(&mut self, wanted: Wanted, purpose: Purpose) {
         let unit = wanted.unit;
         let attempt = self.units.get(unit).map_or(1, |unit| unit.trouble.attempts + 1);
         let prepared = match self.prepare(unit, attempt, wanted.urgency) {
             Ok(prepared) => prepared,
+            Err(cause) if purpose == Purpose::Keep => return self.keeping_failed(unit, &cause),
             Err(cause) => return self.unit_failed(unit, cause),
         };
         if let Some((key, request)) = prepared.ask {
@@ -371,11 +383,13 @@ impl Session {
         }
         let request = prepared.request;
         let fetch = self.units.begin(unit, purpose, prepared.key, self.now.at);
-        if purpose == Purpose::Deliver {
-            self.adaptation.started(self.now.at, fetch);
-            self.act(Action::Fetch { fetch, unit, request });
-        } else {
-            self.act(Action::Size { fetch, unit, request });
+        match purpose {
+            Purpose::Deliver => {
+                self.adaptation.started(self.now.at, fetch);
+                self.act(Action::Fetch { fetch, unit, request });
+            }
+            Purpose::Size => self.act(Action::Size { fetch, unit, request }),
+            Purpose::Keep => self.act(Action::Keep { fetch, unit, request }),
         }
     }
 
@@ -428,10 +442,7 @@ impl Session {
                 .take(room)
                 .collect();
             for unit in unknown {
-                self.start_fetch(
-                    Wanted { unit, urgency: Urgency::Demand, ahead: Duration::ZERO, idx: None },
-                    Purpose::Size,
-                );
+                self.start_fetch(Wanted::alone(unit, Urgency::Demand), Purpose::Size);
             }
         }
     }

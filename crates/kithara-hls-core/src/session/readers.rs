@@ -33,6 +33,13 @@ impl Reader {
         matches!(self.track, Track::Main | Track::Audio) && !single
     }
 
+    /// Start and duration of a unit that it entered or will enter.
+    pub(super) fn place_of(&self, unit: UnitKey) -> Option<(Duration, Duration)> {
+        let ReaderState::Adaptive(adaptive) = &self.state else { return None };
+        let entry = adaptive.entered.iter().chain(&adaptive.planned).find(|entry| entry.unit == unit)?;
+        Some((entry.start, entry.duration))
+    }
+
     pub(super) fn media(&self) -> Option<MediaId> {
         match &self.state {
             ReaderState::Flat(flat) => flat.media,
@@ -134,6 +141,23 @@ impl Adaptive {
     /// Presentation time up to which units are planned or entered.
     pub(super) fn planned_until(&self) -> Duration {
         self.restart.map(|restart| restart.at).or(self.tail.map(|tail| tail.end)).unwrap_or(self.position)
+    }
+
+    /// Media between what is heard and `end`, which lies in what is entered or planned: holes in it are none.
+    pub(super) fn ahead(&self, end: Duration) -> Duration {
+        let all = self.entered.iter().chain(&self.planned).map(|entry| (entry.start, entry.duration));
+        let (mut holes, mut last) = (Duration::ZERO, None::<Duration>);
+        for (start, duration) in all.take_while(|(start, _)| *start < end) {
+            holes += last.map_or(Duration::ZERO, |last| start.saturating_sub(last.max(self.position)));
+            last = Some(start.saturating_add(duration));
+        }
+        end.saturating_sub(self.position).saturating_sub(holes)
+    }
+
+    /// The segment planning goes on with, unless it goes on elsewhere.
+    pub(super) fn goes_on_from(&self) -> Option<(MediaId, MediaSequence)> {
+        let tail = self.tail.filter(|tail| self.restart.is_none() && self.media == Some(tail.media))?;
+        Some((tail.media, tail.msn.next()))
     }
 
     /// Forgets what is planned and goes on at `at`.

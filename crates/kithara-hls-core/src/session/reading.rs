@@ -130,6 +130,9 @@ impl Session {
             }
             return;
         }
+        if self.comes_later(id, media) {
+            return;
+        }
         let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
         let begins = timeline.map(|timeline| (super::live::beginning(timeline, &self.options.live), timeline));
         match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
@@ -146,6 +149,18 @@ impl Session {
             None => return,
         }
         self.act(Action::Attach { reader: id, media });
+    }
+
+    /// Whether a reader goes on with what it has for now: it is so far behind that the other stream does not have its time
+    /// any more, and its own is still to be had.
+    pub(super) fn comes_later(&self, id: ReaderId, other: MediaId) -> bool {
+        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get(&id).map(|reader| &reader.state) else {
+            return false;
+        };
+        let Some((own, next)) = adaptive.goes_on_from().filter(|(own, _)| *own != other) else { return false };
+        let timeline = self.medias.get(&own).and_then(|media| media.timeline.as_ref());
+        let has_next = timeline.is_some_and(|timeline| timeline.segment(next).is_some());
+        has_next && self.is_before_window(other, adaptive.planned_until())
     }
 
     /// Finds the piece a flat reader asks for.

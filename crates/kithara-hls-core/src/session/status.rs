@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{MediaId, ReaderId, Session, readers::ReaderState, units::UnitState};
+use super::{MediaId, ReaderId, Session, media::Media, readers::ReaderState, units::UnitState};
 use crate::{
     BitRate,
     playlist::{Characteristics, MultivariantPlaylist, Rendition, RenditionId, RenditionKind, VariantId},
@@ -28,7 +28,7 @@ pub struct Status {
     pub pathway: Option<Arc<str>>,
     /// Length of the stream; `None` while it grows or is not known.
     pub duration: Option<Duration>,
-    /// Presentation times that can be sought.
+    /// Presentation times that can be sought: what is listed, and of a live stream what the store has before that.
     pub window: Option<(Duration, Duration)>,
     /// Whether the stream still grows.
     pub is_live: bool,
@@ -38,7 +38,7 @@ pub struct Status {
     pub buffered: Duration,
     /// Measured rate of the link.
     pub throughput: Option<BitRate>,
-    /// Fetches under way.
+    /// Fetches under way for readers.
     pub fetches: usize,
 }
 
@@ -94,7 +94,8 @@ pub struct RenditionStatus {
 impl Session {
     /// A copy of what matters.
     pub fn status(&self) -> Status {
-        let timeline = self.main_timeline();
+        let media = self.main_media();
+        let timeline = media.and_then(|media| media.timeline.as_ref());
         let buffered = self.least_level().unwrap_or_default();
         Status {
             variant: self.variant,
@@ -104,25 +105,18 @@ impl Session {
             subtitles: self.selecting.subtitles,
             pathway: self.steering.pathways.current().cloned(),
             duration: timeline.filter(|timeline| timeline.ended()).map(Timeline::end),
-            window: timeline.map(|timeline| self.seekable(timeline)),
+            window: media.and_then(seekable),
             is_live: timeline.is_some_and(|timeline| timeline.snapshot().is_live()),
             dates: timeline.map(|timeline| Arc::clone(timeline.dates())).unwrap_or_default(),
             buffered,
             throughput: self.adaptation.estimate(),
-            fetches: self.units.fetches.len(),
+            fetches: self.units.fetches.len() - self.units.keeping(),
         }
     }
 
-    /// What is listed, and with time shift what is remembered as well.
-    fn seekable(&self, timeline: &Timeline) -> (Duration, Duration) {
-        let shifts = !self.options.live.time_shift.is_zero();
-        (if shifts { timeline.past_start() } else { timeline.start() }, timeline.end())
-    }
-
-    fn main_timeline(&self) -> Option<&Timeline> {
+    fn main_media(&self) -> Option<&Media> {
         let read = self.readers.values().find_map(super::readers::Reader::media);
-        let media = read.or(self.variant.map(MediaId::Variant))?;
-        self.medias.get(&media)?.timeline.as_ref()
+        self.medias.get(&read.or(self.variant.map(MediaId::Variant))?)
     }
 
     /// Complete media ahead of the player that has least.
@@ -143,6 +137,12 @@ impl Session {
             }
         }
     }
+}
+
+/// What is listed, and what the store has before that without a hole.
+fn seekable(media: &Media) -> Option<(Duration, Duration)> {
+    let timeline = media.timeline.as_ref()?;
+    Some((media.kept.reach().unwrap_or(timeline.start()).min(timeline.start()), timeline.end()))
 }
 
 /// What a multivariant playlist offers, for the status.

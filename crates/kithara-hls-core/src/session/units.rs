@@ -55,6 +55,8 @@ pub(super) struct Unit {
 pub(super) enum Purpose {
     Deliver,
     Size,
+    /// Into the store, for later.
+    Keep,
 }
 
 /// A fetch under way.
@@ -136,7 +138,12 @@ impl Units {
 
     /// Length questions under way.
     pub(super) fn sizing(&self) -> usize {
-        self.fetches.len() - self.delivering()
+        self.fetches.values().filter(|fetch| fetch.purpose == Purpose::Size).count()
+    }
+
+    /// Fetches into the store under way.
+    pub(super) fn keeping(&self) -> usize {
+        self.fetches.values().filter(|fetch| fetch.purpose == Purpose::Keep).count()
     }
 
     /// Whether the length of a unit is being asked for.

@@ -18,6 +18,8 @@ pub struct Player {
     idle_since: Option<Tick>,
     /// It does not play before.
     from: Tick,
+    /// It stands still from the first to the second.
+    pause: Option<(Tick, Tick)>,
     /// What the run in force presents before this was presented before.
     floor: Duration,
     /// The reader moved, and has played nothing since.
@@ -62,6 +64,20 @@ impl Player {
         Self { from: at, ..Self::default() }
     }
 
+    /// Stands still for a while.
+    pub(super) fn pause(&mut self, from: Tick, until: Tick) {
+        self.pause = Some((from, until));
+    }
+
+    /// When a unit that began to play then is over.
+    fn end_of(&self, entry: &Entry, began: Tick) -> Tick {
+        let end = began.saturating_add(entry.duration);
+        match self.pause {
+            Some((from, until)) if began < from && end > from => end.saturating_add(until.since(from)),
+            _ => end,
+        }
+    }
+
     /// What it saw so far.
     pub fn report(&self) -> &PlayerReport {
         &self.report
@@ -96,17 +112,21 @@ impl Player {
         self.ended && self.playing.is_none() && self.waiting.is_empty()
     }
 
-    /// When the unit it plays is over.
-    pub(super) fn next(&self) -> Option<Tick> {
-        self.playing.as_ref().map(|(entry, began)| began.saturating_add(entry.duration))
+    /// When the unit it plays is over, or it goes on.
+    pub(super) fn next(&self, now: Tick) -> Option<Tick> {
+        let resumes = self.pause.map(|(_, until)| until).filter(|until| *until > now);
+        let ends = self.playing.as_ref().map(|(entry, began)| self.end_of(entry, *began));
+        ends.into_iter().chain(resumes).min()
     }
 
     /// Plays on, and says what it wants.
     pub(super) fn advance(&mut self, now: Tick) -> Option<Demand> {
-        if now < self.from {
+        let pauses = self.pause.is_some_and(|(from, until)| (from..until).contains(&now));
+        if now < self.from || pauses {
             return None;
         }
-        if let Some((entry, _)) = self.playing.take_if(|(entry, began)| began.saturating_add(entry.duration) <= now) {
+        let is_over = self.playing.as_ref().is_some_and(|(entry, began)| self.end_of(entry, *began) <= now);
+        if let Some((entry, _)) = self.playing.take_if(|_| is_over) {
             self.report.played += entry.duration;
             self.idle_since = Some(now);
         }

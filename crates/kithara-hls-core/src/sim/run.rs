@@ -16,7 +16,7 @@ use super::{
 use crate::{
     session::{
         Action, Command, Delivered, Demand, FailureKind, FetchFailure, FetchId, Head, HlsEvent, Input, PlaylistText,
-        ReaderId, Session, SessionOptions, Track, UnitKey, View,
+        ReaderId, Session, SessionOptions, Track, UnitKey, UnitRequest, View,
     },
     time::{Now, Tick},
     trace::Recorder,
@@ -38,7 +38,19 @@ impl fmt::Display for Transcript {
     }
 }
 
-/// A session, a world and a player in virtual time.
+/// A unit on its way.
+#[derive(Clone, Debug)]
+struct Carried {
+    unit: UnitKey,
+    path: String,
+    bytes: u64,
+    /// For the store alone.
+    keeps: bool,
+    from_store: bool,
+}
+
+/// A session, a world and a player in virtual time. Where the session is told that there is room in a store, what is
+/// fetched stays there.
 #[derive(Debug)]
 pub struct Simulation {
     session: Session,
@@ -48,7 +60,9 @@ pub struct Simulation {
     /// Inputs that are on their way.
     queue: BTreeMap<(Tick, u64), Input>,
     sequence: u64,
-    under_way: BTreeMap<FetchId, (UnitKey, u64)>,
+    under_way: BTreeMap<FetchId, Carried>,
+    /// What the store has, by path; `None` without a store.
+    stored: Option<BTreeMap<String, u64>>,
     /// Units that are there as a whole and not released.
     ready: BTreeSet<UnitKey>,
     players: BTreeMap<ReaderId, (Track, Player)>,
@@ -62,6 +76,7 @@ impl Simulation {
     /// A player that plays `url` in `world`.
     pub fn new(world: World, url: &Url, options: SessionOptions) -> Self {
         let link = Link::new(world.bandwidth.clone());
+        let stored = (options.store_room > 0).then(BTreeMap::new);
         let session = Session::new(url.clone(), options, Now::from(Tick::ZERO));
         let mut simulation = Self {
             session,
@@ -71,6 +86,7 @@ impl Simulation {
             queue: BTreeMap::new(),
             sequence: 0,
             under_way: BTreeMap::new(),
+            stored,
             ready: BTreeSet::new(),
             players: BTreeMap::new(),
             next_progress: Tick::ZERO,
@@ -112,6 +128,17 @@ impl Simulation {
     /// Lets the user seek at a time to come.
     pub fn seek_at(&mut self, at: Tick, to: Duration) {
         self.at(at, Input::Command(Command::Seek(to)));
+    }
+
+    /// Lets all players stand still from one time to another.
+    pub fn pause(&mut self, from: Tick, until: Tick) {
+        self.players.values_mut().for_each(|(_, player)| player.pause(from, until));
+    }
+
+    /// Bytes and resources in the store.
+    pub fn stored(&self) -> (u64, usize) {
+        let stored = self.stored.iter().flat_map(BTreeMap::values);
+        (stored.clone().sum(), stored.count())
     }
 
     /// Runs until the player is done, the session is over, or `limit` is reached.
@@ -162,7 +189,7 @@ impl Simulation {
     fn next_time(&self) -> Option<Tick> {
         let queued = self.queue.keys().next().map(|(at, _)| *at);
         let progress = (!self.under_way.is_empty()).then_some(self.next_progress);
-        let players = self.players.values().filter_map(|(_, player)| player.next()).min();
+        let players = self.players.values().filter_map(|(_, player)| player.next(self.now)).min();
         [queued, self.link.next(), self.session.poll_timeout(), players, progress]
             .into_iter()
             .flatten()
@@ -174,10 +201,17 @@ impl Simulation {
         let done = self.link.advance(to);
         self.now = to;
         for fetch in done {
-            let Some((unit, bytes)) = self.under_way.remove(&fetch) else { continue };
+            let Some(Carried { unit, path, bytes, keeps, from_store }) = self.under_way.remove(&fetch) else { continue };
+            if let Some(stored) = &mut self.stored {
+                stored.insert(path, bytes);
+            }
+            if keeps {
+                self.feed(Input::Kept { fetch, result: Ok(bytes) });
+                continue;
+            }
             self.ready.insert(unit);
             self.players.values_mut().for_each(|(_, player)| player.completed(unit));
-            let delivered = Delivered { len: bytes, wire_len: bytes, from_store: false };
+            let delivered = Delivered { len: bytes, wire_len: bytes, from_store };
             self.feed(Input::Progress { fetch, bytes });
             self.feed(Input::Fetched { fetch, result: Ok(delivered) });
         }
@@ -205,8 +239,9 @@ impl Simulation {
             return;
         }
         self.next_progress = self.now.saturating_add(PROGRESS);
+        let for_readers = self.under_way.iter().filter(|(_, carried)| !carried.keeps);
         let carried: Vec<(FetchId, u64)> =
-            self.under_way.keys().map(|fetch| (*fetch, self.link.carried(*fetch))).collect();
+            for_readers.map(|(fetch, _)| (*fetch, self.link.carried(*fetch))).collect();
         for (fetch, bytes) in carried.into_iter().filter(|(_, bytes)| *bytes > 0) {
             self.feed(Input::Progress { fetch, bytes });
         }
@@ -255,24 +290,13 @@ impl Simulation {
                 };
                 self.at(at, Input::Playlist { id, result });
             }
-            Action::Fetch { fetch, unit, request } => match self.world.ask(&request.url, self.now) {
-                Outcome::Bytes(whole) => {
-                    let bytes = request.range.map_or(whole, |range| range.len);
-                    let head = Head {
-                        len: request.encryption.is_none().then_some(bytes),
-                        wire_len: Some(bytes),
-                        from_store: false,
-                        time_to_first_byte: self.world.latency,
-                    };
-                    self.at(first_byte, Input::Head { fetch, head });
-                    self.link.add(fetch, first_byte, bytes);
-                    self.under_way.insert(fetch, (unit, bytes));
+            Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, &request),
+            Action::Keep { fetch, unit, request } => self.keep(fetch, unit, &request),
+            Action::Forget { url, .. } => {
+                if let Some(stored) = &mut self.stored {
+                    stored.remove(url.path());
                 }
-                Outcome::Text(_) | Outcome::Late(..) => {
-                    self.fault(fetch, FailureKind::NotMedia, None, self.world.latency);
-                }
-                Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
-            },
+            }
             Action::Size { fetch, request, .. } => {
                 let result = match self.world.ask(&request.url, self.now) {
                     Outcome::Bytes(bytes) => Ok(bytes),
@@ -321,6 +345,51 @@ impl Simulation {
             }
             Action::Place { .. } | Action::Length { .. } | Action::Attach { .. } | Action::MapTimestamps { .. } => {}
         }
+    }
+
+    fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: &UnitRequest) {
+        let path = request.url.path().to_owned();
+        let stored = self.stored.as_ref().and_then(|stored| stored.get(&path)).copied();
+        let outcome = match stored {
+            Some(bytes) => Outcome::Bytes(bytes),
+            None => self.world.ask(&request.url, self.now),
+        };
+        let from_store = stored.is_some();
+        let latency = if from_store { Duration::from_millis(1) } else { self.world.latency };
+        match outcome {
+            Outcome::Bytes(whole) => {
+                let bytes = request.range.map_or(whole, |range| range.len);
+                let head = Head {
+                    len: request.encryption.is_none().then_some(bytes),
+                    wire_len: Some(bytes),
+                    from_store,
+                    time_to_first_byte: latency,
+                };
+                self.at(self.now + latency, Input::Head { fetch, head });
+                // What is in the store does not travel.
+                self.link.add(fetch, self.now + latency, if from_store { 0 } else { bytes });
+                self.under_way.insert(fetch, Carried { unit, path, bytes, keeps: false, from_store });
+            }
+            Outcome::Text(_) | Outcome::Late(..) => {
+                self.fault(fetch, FailureKind::NotMedia, None, self.world.latency);
+            }
+            Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
+        }
+    }
+
+    fn keep(&mut self, fetch: FetchId, unit: UnitKey, request: &UnitRequest) {
+        let path = request.url.path().to_owned();
+        let (kind, status, after) = match self.world.ask(&request.url, self.now) {
+            Outcome::Bytes(whole) => {
+                let bytes = request.range.map_or(whole, |range| range.len);
+                self.link.add(fetch, self.now + self.world.latency, bytes);
+                self.under_way.insert(fetch, Carried { unit, path, bytes, keeps: true, from_store: false });
+                return;
+            }
+            Outcome::Text(_) | Outcome::Late(..) => (FailureKind::NotMedia, None, self.world.latency),
+            Outcome::Fault { kind, status, after } => (kind, status, after),
+        };
+        self.at(self.now + after, Input::Kept { fetch, result: Err(failure(kind, status)) });
     }
 
     fn fault(&mut self, fetch: FetchId, kind: FailureKind, status: Option<u16>, after: Duration) {

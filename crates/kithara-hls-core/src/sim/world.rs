@@ -18,6 +18,8 @@ pub enum Answer {
     Served(Arc<Serve>),
     /// So many bytes.
     Bytes(u64),
+    /// So many bytes until then, and nothing from then on.
+    Brief(u64, Tick),
 }
 
 /// What a server answers to a URL, and after which time.
@@ -30,6 +32,7 @@ impl fmt::Debug for Answer {
             Self::Live(_) => f.write_str("Live"),
             Self::Served(_) => f.write_str("Served"),
             Self::Bytes(bytes) => write!(f, "Bytes({bytes})"),
+            Self::Brief(bytes, until) => write!(f, "Brief({bytes}, {until:?})"),
         }
     }
 }
@@ -157,7 +160,8 @@ impl World {
                 Outcome::Late(text.into(), after)
             }
             Some(Answer::Bytes(bytes)) => Outcome::Bytes(*bytes),
-            None => Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency },
+            Some(Answer::Brief(bytes, until)) if now < *until => Outcome::Bytes(*bytes),
+            Some(Answer::Brief(..)) | None => Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency },
         }
     }
 

@@ -354,10 +354,39 @@ impl Timeline {
         self.origin
     }
 
-    /// Presentation time of the first segment that is remembered.
+    /// The first number that is remembered: listed, or of a segment that left the window.
     #[must_use]
-    pub fn past_start(&self) -> Duration {
-        self.past.start().unwrap_or(self.origin)
+    pub fn remembered_from(&self) -> MediaSequence {
+        self.past.iter().next().map_or(MediaSequence(self.msns().start), |it| it.msn)
+    }
+
+    /// Whether a segment has left the window, and is remembered.
+    #[must_use]
+    pub fn has_left(&self, msn: MediaSequence) -> bool {
+        self.past.get(msn).is_some()
+    }
+
+    /// Presentation time from which on all segments up to the window are among those that `is_kept`.
+    pub fn kept_from(&self, is_kept: impl Fn(MediaSequence) -> bool) -> Duration {
+        let window = (self.msns().start, self.origin);
+        let kept = self.past.iter().rev().try_fold(window, |(next, from), it| {
+            let follows = it.msn.0.saturating_add(1) == next && is_kept(it.msn);
+            if follows { Ok((it.msn.0, it.start)) } else { Err(from) }
+        });
+        kept.map_or_else(|from| from, |(_, from)| from)
+    }
+
+    /// Forgets segments before `msn` that have left the window.
+    pub fn forget_before(&mut self, msn: MediaSequence) {
+        self.past.forget_before(msn);
+    }
+
+    /// The server has dropped a segment that left the window: forgets all that it had to keep no longer than that one, and
+    /// that nobody else keeps. What left the window within its length is still asked for (RFC 8216 section 6.2.2).
+    pub fn lose(&mut self, msn: MediaSequence, is_kept: impl Fn(MediaSequence) -> bool) {
+        let Some(lost) = self.past.get(msn).map(|it| it.start) else { return };
+        let must_be_there = self.origin.saturating_sub(self.snapshot.segments.duration());
+        self.past.lose_before(must_be_there.max(lost), is_kept);
     }
 
     /// Presentation time of the end of the last listed segment.
@@ -379,10 +408,10 @@ impl Timeline {
 
     /// Segments from `msn` on with number and start, remembered ones first.
     pub fn from(&self, msn: MediaSequence) -> impl Iterator<Item = (MediaSequence, Duration, &Segment)> {
-        let past = self.past.iter().map(|it| (it.msn, it.start, &it.segment));
+        let past = self.past.iter_from(msn).map(|it| (it.msn, it.start, &it.segment));
         let listed = self.snapshot.segments.iter_timed();
         let listed = listed.map(|(start, it)| (self.shift.msn_of(it), self.origin.saturating_add(start), it));
-        past.chain(listed).filter(move |(number, ..)| *number >= msn)
+        past.chain(listed.filter(move |(number, ..)| *number >= msn))
     }
 
     /// How many segments and dates are remembered.

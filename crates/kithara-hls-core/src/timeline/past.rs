@@ -30,7 +30,8 @@ impl Past {
 
     pub(super) fn push(&mut self, msn: MediaSequence, dsn: DiscontinuitySequence, start: Duration, segment: &Segment) {
         if self.left.back().is_none_or(|last| last.msn < msn) {
-            self.left.push_back(Left { msn, dsn, start, segment: segment.clone() });
+            // A copy of its own: the text of a whole playlist would live on with each of them.
+            self.left.push_back(Left { msn, dsn, start, segment: segment.detached() });
         }
     }
 
@@ -46,8 +47,27 @@ impl Past {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Left> {
+    /// Forgets all before `msn`.
+    pub(super) fn forget_before(&mut self, msn: MediaSequence) {
+        while self.left.front().is_some_and(|it| it.msn < msn) {
+            self.left.pop_front();
+        }
+    }
+
+    /// Forgets what ended before `time`, unless it is kept elsewhere.
+    pub(super) fn lose_before(&mut self, time: Duration, is_kept: impl Fn(MediaSequence) -> bool) {
+        let ended = |it: &Left| it.start.saturating_add(it.segment.duration) <= time;
+        self.left.retain(|it| !ended(it) || is_kept(it.msn));
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Left> {
         self.left.iter()
+    }
+
+    /// Those from `msn` on.
+    pub(super) fn iter_from(&self, msn: MediaSequence) -> impl Iterator<Item = &Left> {
+        let idx = self.left.partition_point(|it| it.msn < msn);
+        self.left.range(idx..)
     }
 
     pub(super) fn get(&self, msn: MediaSequence) -> Option<&Left> {
@@ -58,10 +78,6 @@ impl Past {
     pub(super) fn next_from(&self, msn: MediaSequence) -> Option<MediaSequence> {
         let idx = self.left.partition_point(|it| it.msn < msn);
         self.left.get(idx).map(|it| it.msn)
-    }
-
-    pub(super) fn start(&self) -> Option<Duration> {
-        self.left.front().map(|it| it.start)
     }
 
     /// The one that covers `time`, else the first behind it.

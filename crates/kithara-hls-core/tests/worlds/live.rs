@@ -34,6 +34,8 @@ pub(crate) struct Live {
     pub(crate) breaks_at: Option<u64>,
     /// Every third answer shows the state of 8 s ago.
     pub(crate) lagging: bool,
+    /// A segment is dropped by the server as soon as it left the window.
+    pub(crate) drops: bool,
     /// Tags of the whole playlist.
     pub(crate) header: &'static str,
 }
@@ -51,8 +53,12 @@ impl Live {
     pub(crate) fn world(self, world: World, path: &str) -> World {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let bytes = BitRate::from_kbps(128).bytes_in(FOUR);
-        let names = (0..6_000).flat_map(|n| [format!("seg{n}"), format!("again{n}")]);
-        let world = names.fold(world, |world, name| world.with(&format!("{folder}/{name}"), Answer::Bytes(bytes)));
+        let answer = |n: u64| match self.drops {
+            true => Answer::Brief(bytes, Tick::from_millis((n + 1 + self.window - self.start) * 4_000)),
+            false => Answer::Bytes(bytes),
+        };
+        let names = (0..6_000).flat_map(|n| [(n, format!("seg{n}")), (n, format!("again{n}"))]);
+        let world = names.fold(world, |world, (n, name)| world.with(&format!("{folder}/{name}"), answer(n)));
         world.with(path, Answer::Live(Arc::new(move |now| self.text(now))))
     }
 
