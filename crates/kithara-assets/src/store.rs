@@ -50,6 +50,12 @@ impl AssetStore {
         Ok(Self { medium: Medium::Disk(Arc::new(disk)) })
     }
 
+    /// Whether it is in a directory, and so outlives the process.
+    #[must_use]
+    pub const fn is_on_disk(&self) -> bool {
+        matches!(self.medium, Medium::Disk(_))
+    }
+
     /// The resource as a small whole thing: a playlist, a key.
     #[must_use]
     pub fn atomic(&self, key: &ResourceKey) -> AtomicResource {

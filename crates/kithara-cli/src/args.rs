@@ -3,10 +3,9 @@
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-
 use kithara::{
     abr::AbrStrategy,
-    options::{BitRate, VariantChoice},
+    options::{BitRate, LiveOptions, LiveStart, VariantChoice},
     playlist::VariantId,
 };
 
@@ -84,9 +83,11 @@ pub(crate) struct SaveArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = time)]
     pub(crate) length: Option<Duration>,
 
-    /// Where to begin with a stream that still grows
-    #[arg(long, value_enum, default_value_t = BeginArg::Auto)]
-    pub(crate) begin: BeginArg,
+    /// Where to begin with a stream that still grows: `auto` (where its playlist says; else an EVENT at its beginning, a
+    /// sliding window at the live edge), `beginning` (the oldest segment that is listed), `edge` (as near to the end as its
+    /// playlist allows: three target durations where it does not say), or so long before the end: 90, 90s, 30m
+    #[arg(long, alias = "begin", value_name = "WHERE", default_value = "auto")]
+    pub(crate) live_start: LiveStartArg,
 
     /// Segments to download side by side, at most
     #[arg(long, value_name = "N", default_value = "4")]
@@ -133,14 +134,28 @@ pub(crate) struct RequestArgs {
 }
 
 /// Where to begin with a stream that still grows.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum BeginArg {
-    /// Where the playlist says; else an EVENT at its beginning, a sliding window at the live edge
-    Auto,
-    /// With the first segment that is listed
-    Beginning,
-    /// At the live edge
-    Edge,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LiveStartArg(pub(crate) LiveStart);
+
+impl FromStr for LiveStartArg {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(match text {
+            "auto" => LiveStart::Auto,
+            "beginning" => LiveStart::Beginning,
+            "edge" => LiveStart::Edge,
+            text => {
+                LiveStart::Behind(time(text).map_err(|_| "`auto`, `beginning`, `edge`, or seconds before the end")?)
+            }
+        }))
+    }
+}
+
+impl LiveStartArg {
+    pub(crate) fn options(self) -> LiveOptions {
+        LiveOptions { start: self.0, ..LiveOptions::default() }
+    }
 }
 
 /// Which variant.

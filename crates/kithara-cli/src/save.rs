@@ -23,11 +23,11 @@ use kithara::{
         FetchOptions, Fetcher,
         assets::{AssetStore, DiskOptions},
     },
-    options::{BitRate, LiveOptions, LiveStart, MediaSelection, PlaybackOptions},
+    options::{BitRate, MediaSelection, PlaybackOptions},
 };
 
 use crate::{
-    args::{BeginArg, SaveArgs, VariantArg},
+    args::{SaveArgs, VariantArg},
     failure::{Class, Failure},
     interrupt::Interrupt,
     meter::Meter,
@@ -177,14 +177,7 @@ fn options(args: &SaveArgs) -> Result<HlsOptions, Failure> {
             ..options.playback
         },
         abr: AbrOptions { strategy, initial_throughput: Some(FAST), ..options.abr },
-        live: LiveOptions {
-            start: match args.begin {
-                BeginArg::Auto => LiveStart::Auto,
-                BeginArg::Beginning => LiveStart::Beginning,
-                BeginArg::Edge => LiveStart::Edge,
-            },
-            ..options.live
-        },
+        live: args.live_start.options(),
         ..options
     })
 }

@@ -33,6 +33,7 @@ use crate::{
     HlsEvent,
     delivery::Slot,
     error::HlsError,
+    keep::keep_unit,
     keys::{KeyBytes, KeyManager, KeyState, fetch_key},
     options::KeyCache,
     playlists::{Known, load_playlist},
@@ -71,6 +72,7 @@ pub(crate) enum Report {
     Progress { fetch: FetchId, bytes: u64 },
     Fetched { fetch: FetchId, result: Result<Delivered, Failed> },
     Sized { fetch: FetchId, result: Result<u64, Failed> },
+    Kept { fetch: FetchId, result: Result<u64, Failed> },
     Key { key: KeyId, result: Result<KeyBytes, HlsError> },
     Resolved { result: Result<Url, HlsError> },
 }
@@ -274,6 +276,10 @@ impl Driver {
                 self.running.remove(&fetch);
                 Input::Sized { fetch, result: result.map_err(|failed| self.failure(failed)) }
             }
+            Report::Kept { fetch, result } => {
+                self.running.remove(&fetch);
+                Input::Kept { fetch, result: result.map_err(|failed| self.failure(failed)) }
+            }
             Report::Key { key, result } => {
                 let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
                 self.keys.settle(key, result);
@@ -348,6 +354,8 @@ impl Driver {
             Action::LoadPlaylist { id, url, again, limit } => self.load_playlist(id, url, again, limit),
             Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, request),
             Action::Size { fetch, request, .. } => self.size(fetch, request),
+            Action::Keep { fetch, request, .. } => self.keep(fetch, request),
+            Action::Forget { url, .. } => self.parts.requests.forget(&url),
             Action::Cancel { fetch } => {
                 if let Some(cancel) = self.running.remove(&fetch) {
                     cancel.cancel();
@@ -376,6 +384,8 @@ impl Driver {
             Action::MapTimestamps { dsn, offset } => {
                 self.parts.timestamps.send_modify(|map| map.set(dsn, offset));
             }
+            Action::ForgetKey { key } => self.keys.forget(key),
+            Action::Displace { media, offset } => shelf.displace(media, offset),
             Action::Resolve { failure, attempt } => self.resolve(&failure, attempt),
             Action::Fail { failure } => self.fail(&failure),
         }
@@ -445,6 +455,17 @@ impl Driver {
         self.spawn(cancel, async move {
             let result = size_of(requests, request, key).await;
             let _ = reports.send(Report::Sized { fetch, result }).await;
+        });
+    }
+
+    fn keep(&mut self, fetch: FetchId, request: UnitRequest) {
+        let key = self.wait_for_key(&request);
+        let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        let cancel = self.parts.cancel.child_token();
+        self.running.insert(fetch, cancel.clone());
+        self.spawn(cancel, async move {
+            let result = keep_unit(requests, request, key).await;
+            let _ = reports.send(Report::Kept { fetch, result }).await;
         });
     }
 

@@ -148,7 +148,9 @@ impl HlsError {
                 Some(source @ Self::KeyProcessing { .. }) => source,
                 source => Self::KeyProcessing { reason: "the key cannot be had".into(), source: source.map(Arc::new) },
             },
-            (Subject::Unit(_), _) => Self::SegmentNotFound { failure: failure.clone(), source: source.map(Arc::new) },
+            (Subject::Unit(_), _) | (_, FailureKind::BehindLiveWindow) => {
+                Self::SegmentNotFound { failure: failure.clone(), source: source.map(Arc::new) }
+            }
             (Subject::Playlist(_), FailureKind::Playlist) => {
                 let reason = failure.cause.detail.as_deref().unwrap_or("it is no playlist");
                 source.unwrap_or_else(|| Self::PlaylistParse { url, reason: reason.into() })

@@ -53,7 +53,7 @@ impl Hls {
         let HlsParams { options, no_store, resolver, trace, playlist, .. } = params;
         let options = Arc::new(options);
         let requests = Requests::new(fetcher, Arc::clone(&options), &url, no_store)?;
-        let deciding = options.session(resolver.is_some());
+        let deciding = options.session(resolver.is_some(), requests.store_room());
         let now = Now::from(Tick::ZERO);
         let salt = RandomState::new().hash_one(0_u8);
         let trace = trace

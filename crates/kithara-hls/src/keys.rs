@@ -54,6 +54,13 @@ impl KeyManager {
         }
     }
 
+    /// Nobody needs a key any more; when somebody does, it has another number.
+    pub(crate) fn forget(&mut self, key: KeyId) {
+        self.keys.remove(&key);
+        self.wiped.remove(&key);
+        self.asked.remove(&key);
+    }
+
     /// How to ask again for a key that was wiped and is needed; once.
     pub(crate) fn recall(&mut self, key: KeyId) -> Option<KeyRequest> {
         self.wiped.remove(&key)

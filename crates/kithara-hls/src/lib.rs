@@ -44,6 +44,7 @@ mod driver;
 mod error;
 mod feed;
 mod hls;
+mod keep;
 mod keys;
 mod options;
 mod playlists;

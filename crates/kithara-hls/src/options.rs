@@ -43,13 +43,14 @@ pub struct HlsOptions {
 }
 
 impl HlsOptions {
-    pub(crate) fn session(&self, has_resolver: bool) -> SessionOptions {
+    pub(crate) fn session(&self, has_resolver: bool, store_room: u64) -> SessionOptions {
         SessionOptions {
             playback: self.playback.clone(),
             reader: self.reader,
             abr: self.abr.clone(),
             live: self.live,
             has_resolver,
+            store_room,
             // Clients that fail together should not come back together.
             seed: RandomState::new().hash_one(0_u8),
         }

@@ -51,6 +51,20 @@ impl Requests {
         Some(store.lease(&self.asset))
     }
 
+    /// Bytes that segments may take which no playlist lists any more: half of the quota of a store on disk.
+    pub(crate) fn store_room(&self) -> u64 {
+        let store = self.fetcher.store().filter(|store| self.cache != CacheUse::Bypass && store.is_on_disk());
+        store.map_or(0, |store| store.usage().limit / 2)
+    }
+
+    /// Takes a resource out of the store.
+    pub(crate) fn forget(&self, url: &Url) {
+        if let Some(store) = self.fetcher.store() {
+            let key = ResourceKey::for_url(self.asset, url, &self.options.cache.identity);
+            store.streaming(&key).invalidate();
+        }
+    }
+
     pub(crate) fn options(&self) -> &HlsOptions {
         &self.options
     }

@@ -426,6 +426,14 @@ impl Shelf {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// In the flat view of `media`, nothing before `offset` can be read any more.
+    pub(crate) fn displace(&self, media: MediaId, offset: u64) {
+        let mut inner = self.lock();
+        if let Some(places) = inner.places.get_mut(&media) {
+            *places = places.split_off(&offset);
+        }
+    }
+
     /// The flat view of `media` has `len` bytes.
     pub(crate) fn set_len(&self, media: MediaId, len: u64) {
         let mut inner = self.lock();

@@ -6,19 +6,18 @@
 
 use bytes::BytesMut;
 use kithara_demux::{Sniff, sniff};
-use kithara_fetch::{CacheUse, FetchRequest, net::RedactedUrl};
+use kithara_fetch::{CacheUse, FetchRequest};
 use kithara_hls_core::session::{FailureKind, UnitRequest};
-use kithara_stream::UnitBody;
 use tokio::sync::watch;
 
 use crate::{
     decrypt::{BLOCK, plain_len},
-    delivery::{Attempt, Bad, Slot},
+    delivery::Bad,
     driver::Failed,
-    error::HlsError,
+    keep::read_through,
     keys::KeyState,
     requests::Requests,
-    unit_task::{unit_request, wait_for},
+    unit_task::{bad_delivery, unit_request, wait_for},
 };
 
 /// The status of an answer that ignores the range that was asked for.
@@ -54,7 +53,7 @@ async fn ask(requests: &Requests, unit: &UnitRequest, key: Option<watch::Receive
         let tail = requests.fetcher.tail(request, 2 * BLOCK as u64).await?;
         let key = wait_for(key).await?;
         let len = plain_len(key.get(), &encryption.iv, &tail.bytes, tail.len);
-        return len.map_err(|error| bad(unit, error.into()));
+        return len.map_err(|error| bad_delivery(unit, error.into()));
     }
     // These bytes would only leave a hole to fill around them.
     let cache = if request.cache == CacheUse::ReadWrite { CacheUse::ReadOnly } else { request.cache };
@@ -73,35 +72,13 @@ async fn ask(requests: &Requests, unit: &UnitRequest, key: Option<watch::Receive
         Sniff::Media(_) | Sniff::NeedMore(_) => Ok(len),
         Sniff::NotMedia(what) => {
             let reason = format!("the bytes are not media ({what:?})");
-            Err(bad(unit, Bad { kind: FailureKind::NotMedia, reason }))
+            Err(bad_delivery(unit, Bad { kind: FailureKind::NotMedia, reason }))
         }
     }
 }
 
 /// The length of a unit whose origin does not serve ranges: it is fetched whole, which the store may remember.
 async fn fetched(requests: &Requests, request: FetchRequest, unit: &UnitRequest) -> Result<u64, Failed> {
-    let (writer, body) = UnitBody::channel();
-    let mut slot = Slot::new(writer);
-    let mut attempt = Attempt::new(&mut slot, None, false);
-    let mut delivery = requests.fetcher.fetch(request);
-    let whole = loop {
-        match delivery.chunk().await? {
-            None => break attempt.finish(false),
-            Some(chunk) => {
-                if let Err(error) = attempt.push(chunk) {
-                    break Err(error);
-                }
-                body.release(body.len());
-            }
-        }
-    };
-    whole.map(|delivered| delivered.len).map_err(|error| {
-        delivery.reject();
-        bad(unit, error)
-    })
-}
-
-fn bad(unit: &UnitRequest, bad: Bad) -> Failed {
-    let url = RedactedUrl::new(&unit.url);
-    Failed { kind: bad.kind, error: HlsError::BadDelivery { url, reason: bad.reason.into() } }
+    let delivery = requests.fetcher.fetch(request);
+    read_through(delivery, None, unit).await.map(|delivered| delivered.len)
 }

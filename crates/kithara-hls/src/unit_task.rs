@@ -82,7 +82,7 @@ impl UnitTask {
         };
         let cipher = key.zip(self.request.encryption).map(|(key, how)| CbcStream::new(key.get(), &how.iv));
         let mut attempt = Attempt::new(slot, cipher, self.request.is_excerpt);
-        let bad = |bad: Bad| self.bad(bad);
+        let bad = |bad: Bad| bad_delivery(&self.request, bad);
         let (mut bytes, mut last) = (0_u64, None::<Instant>);
         while let Some(chunk) = delivery.chunk().await? {
             bytes += chunk.len() as u64;
@@ -129,11 +129,12 @@ impl UnitTask {
             }
         }
     }
+}
 
-    fn bad(&self, bad: Bad) -> Failed {
-        let url = kithara_fetch::net::RedactedUrl::new(&self.request.url);
-        Failed { kind: bad.kind, error: HlsError::BadDelivery { url, reason: bad.reason.into() } }
-    }
+/// Why what was delivered of a unit is no good.
+pub(crate) fn bad_delivery(unit: &UnitRequest, bad: Bad) -> Failed {
+    let url = kithara_fetch::net::RedactedUrl::new(&unit.url);
+    Failed { kind: bad.kind, error: HlsError::BadDelivery { url, reason: bad.reason.into() } }
 }
 
 /// How a unit is asked for.

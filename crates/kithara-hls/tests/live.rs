@@ -1,11 +1,18 @@
-//! Live playlists over HTTP: what travels when nothing has changed.
+//! Live playlists over HTTP: what travels when nothing has changed, and what is kept that is dropped.
 
 mod support;
 
-use std::time::Duration;
+use std::{future::poll_fn, path::Path, time::Duration};
 
-use kithara_origin::Live;
-use support::{assert_exact, fixtures, open, playlist, quick, read_all, serve, truth};
+use kithara_hls::{
+    Hls, HlsEvent, HlsParams,
+    fetch::assets::{AssetStore, DiskOptions},
+    hls_core::session::{LiveOptions, LiveStart, Track},
+};
+use kithara_origin::{Live, Origin, Site};
+use kithara_stream::Source;
+use support::{assert_exact, file, fixtures, in_time, open, playlist, quick, read_all, serve, truth};
+use tokio::sync::broadcast::Receiver;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_live_playlist_that_has_not_changed_does_not_travel_again() {
@@ -19,4 +26,87 @@ async fn a_live_playlist_that_has_not_changed_does_not_travel_again() {
     assert!(answers[1..].iter().all(|(conditional, _)| *conditional), "every reload asks for changes: {answers:?}");
     let unchanged = answers.iter().position(|(_, status)| *status == 304).expect("it stood still for three seconds");
     assert!(answers[unchanged..].iter().any(|(_, status)| *status == 200), "changes are still heard of: {answers:?}");
+}
+
+/// Segments of the stream below, half a second each by its playlist.
+const SEGMENTS: usize = 24;
+
+/// A window of six segments whose origin drops what leaves it at once.
+fn dropping(dir: &Path) -> Origin {
+    let mut text = String::from("#EXTM3U\n#EXT-X-TARGETDURATION:1\n");
+    for n in 0..SEGMENTS {
+        std::fs::write(dir.join(format!("seg{n}.ts")), segment(n)).expect("the folder can be written");
+        text += &format!("#EXTINF:0.5,\nseg{n}.ts\n");
+    }
+    text += "#EXT-X-ENDLIST\n";
+    std::fs::write(dir.join("index.m3u8"), text).expect("the folder can be written");
+    serve(Site::new().dir("/", dir).live("*", Live::sliding(6).start(7).keep(0)))
+}
+
+fn segment(n: usize) -> Vec<u8> {
+    file(&format!("ts_aac/seg{}.ts", n % 5))
+}
+
+/// A session that holds a second of media ahead of its readers, over a store in `dir`.
+fn behind(dir: &Path) -> HlsParams {
+    let mut options = quick();
+    options.playback.buffer_goal = Duration::from_secs(1);
+    options.live = LiveOptions { start: LiveStart::Beginning, ..LiveOptions::default() };
+    let disk = DiskOptions { free_space: 0, ..DiskOptions::default() };
+    let store = AssetStore::open(dir, disk).expect("the folder can be written");
+    HlsParams { store: Some(store), ..HlsParams::from(options) }
+}
+
+/// Waits until the window begins there.
+async fn window_passes(events: &mut Receiver<HlsEvent>, time: Duration) {
+    loop {
+        match in_time(events.recv()).await.expect("the session lives, and is listened to") {
+            HlsEvent::PlaylistUpdated { window_start, .. } if window_start >= time => return,
+            HlsEvent::Error { error, recoverable: false, .. } => unreachable!("{error}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stood_still_goes_on_from_the_store() {
+    let (site, disk) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let origin = dropping(site.path());
+    let session = Hls::session(&origin.url("/index.m3u8"), behind(disk.path())).expect("a URL");
+    let mut events = session.events();
+    let mut segments = session.segments(Track::Main).await.expect("the session lives");
+    let first = in_time(segments.next()).await.expect("it goes on").expect("there is one");
+    window_passes(&mut events, Duration::from_secs(8)).await;
+    let (from, _) = session.seekable().expect("the playlist is there");
+    assert!(from < Duration::from_secs(1), "all that was dropped meanwhile is within reach, and not from {from:?} on");
+    let mut read = vec![first];
+    while let Some(segment) = in_time(segments.next()).await.expect("nothing is lost") {
+        read.push(segment);
+    }
+    let msns: Vec<u64> = read.iter().map(|segment| segment.msn.0).collect();
+    let first = msns[0];
+    assert_eq!(msns, (first..SEGMENTS as u64).collect::<Vec<_>>());
+    for (n, segment_read) in msns.iter().zip(&read) {
+        let (bytes, broken) = read_all(&segment_read.body).await;
+        assert_eq!(bytes, segment(usize::try_from(*n).expect("small")), "segment {n}: {broken:?}");
+        let asked = origin.requests_of(&format!("/seg{n}.ts"));
+        assert_eq!(asked.iter().map(|request| request.status).collect::<Vec<_>>(), [200], "segment {n} travels once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_bytes_that_stood_still_goes_on_from_the_store() {
+    let (site, disk) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let origin = dropping(site.path());
+    let source = open(&origin.url("/index.m3u8"), behind(disk.path())).await;
+    let mut events = source.session().events();
+    let mut byte = [0];
+    in_time(poll_fn(|cx| source.poll_ready(cx, 0..1))).await.expect("it begins");
+    source.read_at(0, &mut byte).expect("it begins");
+    window_passes(&mut events, Duration::from_secs(8)).await;
+    let (bytes, broken) = read_all(&source).await;
+    let first = (0..7).find(|n| bytes.starts_with(&segment(*n)[..]) && bytes.len() > 1).expect("a segment");
+    let all: Vec<u8> = (first..SEGMENTS).flat_map(segment).collect();
+    assert_eq!(bytes.len(), all.len(), "{broken:?}");
+    assert!(bytes == all, "the bytes of the stream");
 }

@@ -5,7 +5,11 @@ use std::{num::NonZeroU16, num::NonZeroU32, path::PathBuf, str::FromStr, time::D
 use clap::Args;
 
 use crate::{
-    args::VariantArg, play::encode::SampleFormat, quantity::time, rendition::AudioArg, session_args::SessionArgs,
+    args::{LiveStartArg, VariantArg},
+    play::encode::SampleFormat,
+    quantity::time,
+    rendition::AudioArg,
+    session_args::SessionArgs,
 };
 
 /// Play a stream: its sound, decoded while it arrives
@@ -42,6 +46,12 @@ pub(crate) struct PlayArgs {
     /// Begin at this time, exact to the sample: 90, 12.5, 1.5h
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) start: Option<Duration>,
+
+    /// Where to begin with a stream that still grows: `auto` (where its playlist says; else an EVENT at its beginning, a
+    /// sliding window at the live edge), `beginning` (the oldest segment that is listed), `edge` (as near to the end as its
+    /// playlist allows: three target durations where it does not say), or so long before the end: 90, 90s, 30m
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    pub(crate) live_start: LiveStartArg,
 
     /// Stop after so much sound: 90, 90s, 30m, 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = time)]
@@ -132,6 +142,7 @@ Examples:
   kithara play https://example.com/master.m3u8 --output wav:talk.wav
   kithara play https://example.com/master.m3u8 --output raw:- --format s16le --rate 48000 --channels 2 | aplay -f dat
   kithara play https://example.com/live.m3u8 --output wav:radio.wav --for 1h
+  kithara play https://example.com/live.m3u8 --live-start beginning   # all that its playlist still lists
   kithara play https://example.com/film.m3u8 --audio fr
   kithara play demo --output null --json | tail -n 1 | jq .first_sample_seconds
 
@@ -140,6 +151,8 @@ explained in `kithara --help`.";
 
 #[cfg(test)]
 mod tests {
+    use kithara::options::LiveStart;
+
     use super::*;
 
     #[test]
@@ -150,6 +163,19 @@ mod tests {
         assert_eq!("raw:-".parse(), Ok(OutputArg::Raw("-".into())));
         for text in ["", "wav", "wav:", "raw:", "null:x", "mp3:x", "/tmp/x"] {
             assert!(text.parse::<OutputArg>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_live_stream_begins_where_it_is_told() {
+        let at = |text: &str| text.parse::<LiveStartArg>().map(|arg| arg.0);
+        assert_eq!(at("auto"), Ok(LiveStart::Auto));
+        assert_eq!(at("beginning"), Ok(LiveStart::Beginning));
+        assert_eq!(at("edge"), Ok(LiveStart::Edge));
+        assert_eq!(at("30"), Ok(LiveStart::Behind(Duration::from_secs(30))));
+        assert_eq!(at("2m"), Ok(LiveStart::Behind(Duration::from_secs(120))));
+        for text in ["", "end", "-3", "1:30"] {
+            assert!(at(text).is_err(), "{text}");
         }
     }
 }

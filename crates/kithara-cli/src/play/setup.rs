@@ -79,6 +79,7 @@ fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {
     Ok(HlsOptions {
         playback: PlaybackOptions { variant, audio, ..options.playback },
         abr: AbrOptions { strategy, initial_throughput, ..options.abr },
+        live: args.live_start.options(),
         ..options
     })
 }

@@ -109,6 +109,18 @@ pub enum Action {
         /// Nanoseconds to add.
         offset: i64,
     },
+    /// A key may be forgotten: it is asked for again where it is needed.
+    ForgetKey {
+        /// Its number; it is not used again.
+        key: KeyId,
+    },
+    /// In the flat view of `media`, nothing before `offset` can be read any more.
+    Displace {
+        /// The stream.
+        media: MediaId,
+        /// Byte offset of the first byte that can.
+        offset: u64,
+    },
     /// An adaptive reader has read everything there is.
     EndOfStream {
         /// The reader.
@@ -271,6 +283,8 @@ impl fmt::Display for Action {
             Self::Length { media, len } => write!(f, "length {media} {len}"),
             Self::Enter { entry, .. } => write!(f, "enter {entry}"),
             Self::MapTimestamps { dsn, offset } => write!(f, "map dsn {} by {offset} ns", dsn.0),
+            Self::ForgetKey { key } => write!(f, "forget {key}"),
+            Self::Displace { media, offset } => write!(f, "displace {media} before {offset}"),
             Self::EndOfStream { reader } => write!(f, "end {reader}"),
             Self::Release { unit } => write!(f, "release {unit}"),
             Self::Abandon { failure, .. } => write!(f, "abandon {failure}"),

@@ -130,12 +130,11 @@ impl Session {
     fn tell_progress(&mut self, unit: UnitKey) {
         let Some(media) = self.medias.get(&unit.media) else { return };
         let Some(timeline) = &media.timeline else { return };
-        let pieces = media.layout.pieces();
         let arrived = media.layout.position(unit).and_then(|idx| {
             // Units that came out of turn count from when the one before them is there.
             let ready = |unit| matches!(self.units.state(unit), Some(UnitState::Ready { .. }));
-            let last = idx + pieces.iter().skip(idx + 1).take_while(|piece| ready(piece.unit)).count();
-            Some((media.layout.offset_of(last + 1)?, pieces.get(last)?))
+            let last = idx + media.layout.from(idx + 1).take_while(|(_, piece)| ready(piece.unit)).count();
+            Some((media.layout.offset_of(last + 1)?, media.layout.piece(last)?))
         });
         let (track, sample) = (self.track_of(media.id), self.adaptation.estimate());
         if let Some((offset, piece)) = arrived {
@@ -407,8 +406,7 @@ impl Session {
         self.readers.values().any(|reader| match &reader.state {
             ReaderState::Flat(flat) => {
                 let media = flat.media.and_then(|id| self.medias.get(&id));
-                let pieces = media.map(|media| media.layout.pieces());
-                let stands = |idx: usize| pieces.and_then(|pieces| pieces.get(idx)).is_some_and(|p| p.unit == unit);
+                let stands = |idx: usize| media.and_then(|it| it.layout.piece(idx)).is_some_and(|it| it.unit == unit);
                 flat.cursor.is_some_and(|cursor| stands(cursor) || (stands(cursor + 1) && self.only_init(unit, cursor)))
             }
             ReaderState::Adaptive(adaptive) => {
@@ -419,8 +417,7 @@ impl Session {
     }
 
     fn only_init(&self, unit: UnitKey, cursor: usize) -> bool {
-        let pieces = self.medias.get(&unit.media).map(|media| media.layout.pieces());
-        let piece = pieces.and_then(|pieces| pieces.get(cursor));
+        let piece = self.medias.get(&unit.media).and_then(|media| media.layout.piece(cursor));
         piece.is_some_and(|piece| matches!(piece.unit.place, Place::Init(_)))
     }
 

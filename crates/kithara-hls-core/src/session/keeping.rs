@@ -143,8 +143,8 @@ impl Session {
                 return;
             }
         };
-        let segment = media.timeline.as_ref().filter(|it| drops(it.snapshot())).and_then(|it| it.segment(msn));
-        if let Some(segment) = segment {
+        let timeline = media.timeline.as_ref().filter(|_| drops(media));
+        if let Some(segment) = timeline.and_then(|timeline| timeline.segment(msn)) {
             let uri = segment.byte_range.is_none().then(|| segment.uri.detached());
             media.kept.note(msn, Stored { bytes, uri });
             self.forget_surplus();
@@ -160,9 +160,9 @@ impl Session {
             return;
         }
         let now = self.tick();
-        let next = needs.iter().find_map(|(id, from)| {
-            next_to_keep(self.medias.get(id)?, *from, now, |unit| self.units.state(unit))
-        });
+        let next = needs
+            .iter()
+            .find_map(|(id, from)| next_to_keep(self.medias.get(id)?, *from, now, |unit| self.units.state(unit)));
         if let Some(unit) = next {
             self.start_fetch(Wanted::alone(unit, Urgency::Playback), Purpose::Keep);
         }
@@ -189,7 +189,7 @@ impl Session {
         let mut window = Vec::new();
         self.flat_window(flat, &mut window);
         let last = window.iter().rev().find_map(|wanted| wanted.unit.msn()).map(MediaSequence::next);
-        let first = || self.medias.get(&id)?.layout.pieces().iter().find_map(|piece| piece.unit.msn());
+        let first = || self.medias.get(&id)?.layout.from(0).find_map(|(_, piece)| piece.unit.msn());
         Some((id, last.or_else(first)?))
     }
 
@@ -304,9 +304,10 @@ impl Media {
     }
 }
 
-/// Whether a playlist drops segments.
-fn drops(playlist: &MediaPlaylist) -> bool {
-    playlist.is_live() && playlist.playlist_type != Some(PlaylistType::Event)
+/// Whether a stream drops segments.
+pub(super) fn drops(media: &Media) -> bool {
+    let playlist = media.timeline.as_ref().map(Timeline::snapshot);
+    playlist.is_some_and(|playlist| playlist.is_live() && playlist.playlist_type != Some(PlaylistType::Event))
 }
 
 /// How long before a segment leaves the window it is kept: early enough for a slow answer and a few repeats.
@@ -322,7 +323,7 @@ fn next_to_keep<'a>(
     now: Tick,
     state: impl Fn(UnitKey) -> Option<&'a UnitState>,
 ) -> Option<UnitKey> {
-    let timeline = media.timeline.as_ref().filter(|timeline| drops(timeline.snapshot()))?;
+    let timeline = media.timeline.as_ref().filter(|_| drops(media))?;
     let begins = timeline.snapshot().media_sequence;
     if begins.0 == 0 {
         // Nothing has left it yet.

@@ -16,21 +16,34 @@ enum KeyState {
 struct Known {
     request: KeyRequest,
     state: KeyState,
+    /// When it was asked for last, counted in questions.
+    used: u64,
 }
+
+/// Keys remembered at most, besides those that are needed now: a stream that changes its key with every segment has no
+/// end of them.
+const MOST: usize = 4096;
 
 /// Keys by the URL they come from. A key that is re-signed is another URL and so another key.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     by_url: BTreeMap<String, KeyId>,
     known: BTreeMap<KeyId, Known>,
+    /// The same by when they were asked for last.
+    by_use: BTreeMap<u64, KeyId>,
+    next: u64,
+    questions: u64,
 }
 
 impl Keys {
     /// The name of `key`, and what to fetch if it is not there or under way. `None` for a key without URI.
     pub(super) fn ask(&mut self, key: &Key) -> Option<(KeyId, Option<KeyRequest>)> {
         let url = key.uri.as_ref()?.url();
-        let next = KeyId(self.by_url.len() as u64);
-        let id = *self.by_url.entry(url.as_str().to_owned()).or_insert(next);
+        self.questions += 1;
+        let id = *self.by_url.entry(url.as_str().to_owned()).or_insert_with(|| {
+            self.next += 1;
+            KeyId(self.next - 1)
+        });
         let known = self.known.entry(id).or_insert_with(|| Known {
             request: KeyRequest {
                 url,
@@ -39,13 +52,36 @@ impl Keys {
                 attempt: 0,
             },
             state: KeyState::Failed,
+            used: 0,
         });
+        self.by_use.remove(&known.used);
+        known.used = self.questions;
+        self.by_use.insert(known.used, id);
         if known.state != KeyState::Failed {
             return Some((id, None));
         }
         known.state = KeyState::Asked;
         known.request.attempt += 1;
         Some((id, Some(known.request.clone())))
+    }
+
+    /// Forgets the key that was not used for longest, if there are too many, and none of these needs it.
+    pub(super) fn forget_one(&mut self, needed: impl Fn(KeyId) -> bool) -> Option<KeyId> {
+        if self.known.len() <= MOST {
+            return None;
+        }
+        let asked = |id: &KeyId| self.known.get(id).is_some_and(|known| known.state == KeyState::Asked);
+        let (_, id) = self.by_use.iter().find(|(_, id)| !asked(id) && !needed(**id))?;
+        let id = *id;
+        let known = self.known.remove(&id)?;
+        self.by_use.remove(&known.used);
+        self.by_url.remove(known.request.url.as_str());
+        Some(id)
+    }
+
+    /// How many keys are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
     }
 
     /// Whether the key was asked for and could not be had, and is not being asked for again.

@@ -7,6 +7,8 @@ use url::Url;
 use super::{
     HlsEvent, LiveEvent, LiveOptions, LiveStart, MediaId, PlaylistText, Session,
     media::{Load, Media},
+    readers::ReaderState,
+    units::UnitState,
 };
 use crate::{
     directives::{Directives, Skip},
@@ -147,6 +149,7 @@ impl Session {
         let media = self.medias.get_mut(&id)?;
         let merge = media.take_newer(Arc::clone(playlist), now)?;
         self.forget_surplus();
+        self.forget_gone(id);
         let media = self.medias.get_mut(&id)?;
         let (start, told) = (media.timeline.as_ref().map_or(Duration::ZERO, Timeline::start), media.following.told);
         if !matches!(merge, Merge::Unchanged | Merge::Behind) {
@@ -163,6 +166,22 @@ impl Session {
             self.tell_live(LiveEvent::PlaylistRecovered { media: id });
         }
         Some(merge)
+    }
+
+    /// Forgets what nobody can read any more of a stream that goes on for ever.
+    fn forget_gone(&mut self, id: MediaId) {
+        let flat = self.readers.values().filter_map(|reader| match &reader.state {
+            ReaderState::Flat(flat) if flat.media == Some(id) => flat.cursor,
+            _ => None,
+        });
+        let read_from = flat.min().unwrap_or(usize::MAX);
+        let units = &self.units;
+        let held = |unit| matches!(units.state(unit), Some(UnitState::Ready { .. } | UnitState::Fetching(_)));
+        let Some(media) = self.medias.get_mut(&id).filter(|media| super::keeping::drops(media)) else { return };
+        let displaced = media.forget_gone(read_from, held);
+        let from = media.timeline.as_ref().map(Timeline::remembered_from);
+        self.units.forget_given_up(id, |unit| unit.msn().is_some_and(|msn| Some(msn) < from));
+        self.actions.extend(displaced);
     }
 
     fn follow_first(&mut self, id: MediaId, playlist: &Arc<MediaPlaylist>) {
@@ -302,11 +321,15 @@ impl Session {
             timeline.correct(by);
         }
         self.tell_live(LiveEvent::Realigned { media: id, by });
+        let Some(timeline) = self.medias.get(&id).and_then(|media| media.timeline.as_ref()) else { return };
+        let mut cut = Vec::new();
         for reader in self.readers.values_mut() {
-            if let super::readers::ReaderState::Adaptive(adaptive) = &mut reader.state {
+            if let ReaderState::Adaptive(adaptive) = &mut reader.state {
                 adaptive.realigned(id, by);
+                cut.extend(adaptive.misplaced(id, timeline));
             }
         }
+        cut.into_iter().for_each(|unit| self.cut_entered(unit));
     }
 
     /// How many things the session remembers, all together: of a live stream that is followed by units it does not grow with
@@ -314,14 +337,15 @@ impl Session {
     pub fn footprint(&self) -> usize {
         let of_media = |media: &Media| media.timeline.as_ref().map_or(0, Timeline::footprint) + media.footprint();
         let of_readers = self.readers.values().map(|reader| match &reader.state {
-            super::readers::ReaderState::Flat(_) => 0,
-            super::readers::ReaderState::Adaptive(adaptive) => adaptive.entered.len() + adaptive.planned.len(),
+            ReaderState::Flat(_) => 0,
+            ReaderState::Adaptive(adaptive) => adaptive.entered.len() + adaptive.planned.len(),
         });
         self.medias.values().map(of_media).sum::<usize>()
             + of_readers.sum::<usize>()
             + self.units.iter().count()
             + self.units.fetches.len()
             + self.timestamps.len()
+            + self.keys.len()
             + self.actions.len()
             + self.events.len()
     }

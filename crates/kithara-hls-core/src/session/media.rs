@@ -1,13 +1,17 @@
 //! One media stream of a session: its playlist as loaded so far, and the flat view of it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use url::Url;
 
 use super::{
     action::Action,
     failure::{FailureKind, FetchFailure},
-    ids::{MediaId, UnitKey},
+    ids::{MediaId, Place, UnitKey},
     keeping::Kept,
     live::Following,
 };
@@ -51,8 +55,11 @@ pub(super) struct Media {
     pub(super) following: Following,
     /// What of it is in the store, while it is live.
     pub(super) kept: Kept,
-    /// Distinct initialization sections, in the order they were met.
-    inits: Vec<Arc<InitSection>>,
+    /// Media that left the flat view before a reader came to it: the place behind it, and how long it was.
+    pub(super) flat_missed: Option<(usize, Duration)>,
+    /// Distinct initialization sections by their names: numbers in the order they were met.
+    inits: BTreeMap<u32, Arc<InitSection>>,
+    next_init: u32,
     /// The first segment of the flat view, once a flat reader needs it.
     flat: Option<MediaSequence>,
     /// Pieces whose place was told.
@@ -76,7 +83,9 @@ impl Media {
             excluded_until: None,
             following: Following::default(),
             kept: Kept::default(),
-            inits: Vec::new(),
+            flat_missed: None,
+            inits: BTreeMap::new(),
+            next_init: 0,
             flat: None,
             told: BTreeSet::new(),
             told_len: false,
@@ -131,8 +140,9 @@ impl Media {
         let mut last: Option<&Arc<InitSection>> = None;
         let incomplete = snapshot.incomplete.iter().filter_map(|segment| segment.init.as_ref());
         for init in snapshot.segments.iter().filter_map(|segment| segment.init.as_ref()).chain(incomplete) {
-            if last.is_none_or(|last| !Arc::ptr_eq(last, init)) && !self.inits.contains(init) {
-                self.inits.push(Arc::clone(init));
+            if last.is_none_or(|last| !Arc::ptr_eq(last, init)) && !self.inits.values().any(|known| known == init) {
+                self.inits.insert(self.next_init, Arc::clone(init));
+                self.next_init = self.next_init.saturating_add(1);
             }
             last = Some(init);
         }
@@ -155,13 +165,13 @@ impl Media {
     pub(super) fn init_named(&self, init: &Arc<InitSection>) -> Option<UnitKey> {
         let known = |have: &Arc<InitSection>| Arc::ptr_eq(have, init) || have == init;
         // Sections are met in playlist order, so the one in force is usually the newest.
-        let idx = self.inits.iter().rposition(known)?;
-        u32::try_from(idx).ok().map(|idx| UnitKey::init(self.id, idx))
+        let (name, _) = self.inits.iter().rev().find(|(_, have)| known(have))?;
+        Some(UnitKey::init(self.id, *name))
     }
 
     /// An initialization section by its name.
     pub(super) fn init(&self, init: u32) -> Option<&Arc<InitSection>> {
-        self.inits.get(usize::try_from(init).ok()?)
+        self.inits.get(&init)
     }
 
     /// The first segment that needs an initialization section: its number stands in for a missing IV.
@@ -174,7 +184,7 @@ impl Media {
 
     /// How many things are remembered of it.
     pub(super) fn footprint(&self) -> usize {
-        self.inits.len() + self.layout.pieces().len() + self.told.len() + self.kept.footprint()
+        self.inits.len() + self.layout.len() + self.told.len() + self.kept.footprint()
     }
 
     /// Why this stream cannot be played at all, if so: an encryption that is not supported is never read as clear.
@@ -193,8 +203,33 @@ impl Media {
 
     /// Where a piece begins in the flat view, if that is known and was not told before.
     pub(super) fn announce(&mut self, idx: usize) -> Option<Action> {
-        let (piece, offset) = (self.layout.pieces().get(idx)?, self.layout.offset_of(idx)?);
+        let (piece, offset) = (self.layout.piece(idx)?, self.layout.offset_of(idx)?);
         self.told.insert(idx).then_some(Action::Place { media: self.id, unit: piece.unit, offset })
+    }
+
+    /// Forgets what nobody can read any more of a stream that goes on for ever: pieces before the place `read_from`, and
+    /// sections no remembered segment needs. `held` says which segments are there or on their way.
+    pub(super) fn forget_gone(&mut self, read_from: usize, held: impl Fn(UnitKey) -> bool) -> Option<Action> {
+        let timeline = self.timeline.as_ref()?;
+        let from = timeline.remembered_from();
+        let (begin, first) = (self.layout.begin(), self.layout.first_place());
+        let is_gone = |unit: UnitKey| unit.msn().is_some_and(|msn| msn < from) && !held(unit);
+        if let Some((behind, missed)) = self.layout.forget(read_from, is_gone) {
+            let before =
+                self.flat_missed.filter(|(known, _)| *known == behind).map_or(Duration::ZERO, |(_, time)| time);
+            self.flat_missed = Some((behind, before.saturating_add(missed)));
+        }
+        let offset = self.layout.begin();
+        if self.inits.len() > INITS {
+            let needed: BTreeSet<u32> =
+                timeline.from(from).filter_map(|(.., it)| self.init_of(it)).filter_map(name_of).collect();
+            let in_view: BTreeSet<u32> = self.layout.from(0).filter_map(|(_, piece)| name_of(piece.unit)).collect();
+            self.inits.retain(|name, _| needed.contains(name) || in_view.contains(name));
+        }
+        if self.layout.first_place() > first {
+            self.told = self.told.split_off(&self.layout.first_place());
+        }
+        (offset > begin).then_some(Action::Displace { media: self.id, offset })
     }
 
     /// Where the flat view ends, if that is known and was not told before.
@@ -253,7 +288,7 @@ fn plain_len(range: Option<crate::playlist::ByteRange>, keys: &[crate::playlist:
 
 /// A reloaded playlist may list the same sections under re-signed URLs: they are the same because the same segments
 /// need them.
-fn rebind_inits(inits: &mut [Arc<InitSection>], old: &MediaPlaylist, new: &MediaPlaylist) {
+fn rebind_inits(inits: &mut BTreeMap<u32, Arc<InitSection>>, old: &MediaPlaylist, new: &MediaPlaylist) {
     let mut done: Option<(*const InitSection, *const InitSection)> = None;
     for segment in new.segments.iter() {
         let before = old.segments.by_msn(segment.msn);
@@ -265,11 +300,22 @@ fn rebind_inits(inits: &mut [Arc<InitSection>], old: &MediaPlaylist, new: &Media
             continue;
         }
         done = Some(pair);
-        if let Some(known) = inits.iter_mut().find(|known| *known == was) {
+        if let Some(known) = inits.values_mut().find(|known| *known == was) {
             *known = Arc::clone(is);
         }
     }
 }
+
+/// The name of an initialization section.
+fn name_of(unit: UnitKey) -> Option<u32> {
+    match unit.place {
+        Place::Init(name) => Some(name),
+        Place::Segment(_) => None,
+    }
+}
+
+/// Initialization sections remembered without looking whether they are needed.
+const INITS: usize = 16;
 
 /// Bits per second assumed of a stream of which nothing is known.
 const DEFAULT_RATE: u64 = 1_000_000;

@@ -248,7 +248,7 @@ impl Session {
     pub(super) fn flat_window(&self, flat: &Flat, wanted: &mut Vec<Wanted>) {
         let (Some(media), Some(cursor)) = (flat.media.and_then(|id| self.medias.get(&id)), flat.cursor) else { return };
         let (mut time, mut bytes, mut urgency) = (Duration::ZERO, 0_u64, Urgency::Demand);
-        for (idx, piece) in media.layout.pieces().iter().enumerate().skip(cursor) {
+        for (idx, piece) in media.layout.from(cursor) {
             let len = media.layout.len_of(idx).unwrap_or_else(|| media.likely_bytes(piece.duration));
             bytes = bytes.saturating_add(len);
             let limit = self.options.playback.buffer_bytes;
@@ -380,6 +380,11 @@ impl Session {
         };
         if let Some((key, request)) = prepared.ask {
             self.act(Action::FetchKey { key, request });
+            let fetches = &self.units.fetches;
+            let needed = |id| id == key || fetches.values().any(|fetch| fetch.key == Some(id));
+            if let Some(key) = self.keys.forget_one(needed) {
+                self.act(Action::ForgetKey { key });
+            }
         }
         let request = prepared.request;
         let fetch = self.units.begin(unit, purpose, prepared.key, self.now.at);
@@ -436,7 +441,7 @@ impl Session {
             let unknown: Vec<UnitKey> = media
                 .layout
                 .unknown()
-                .map(|idx| media.layout.pieces()[idx].unit)
+                .map(|piece| piece.unit)
                 .filter(|unit| !self.units.is_sizing(*unit))
                 .filter(|unit| !matches!(self.units.state(*unit), Some(UnitState::Fetching(_))))
                 .take(room)

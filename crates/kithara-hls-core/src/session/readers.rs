@@ -177,9 +177,41 @@ impl Adaptive {
 
     /// The stream it reads was moved on presentation time by so many nanoseconds.
     pub(super) fn realigned(&mut self, media: MediaId, by: i64) {
+        let size = Duration::from_nanos(by.unsigned_abs());
+        let moved = |time: Duration| if by < 0 { time.saturating_sub(size) } else { time.saturating_add(size) };
         if let Some(tail) = self.tail.as_mut().filter(|tail| tail.media == media) {
-            let size = Duration::from_nanos(by.unsigned_abs());
-            tail.end = if by < 0 { tail.end.saturating_sub(size) } else { tail.end.saturating_add(size) };
+            tail.end = moved(tail.end);
+        }
+        // Where a run takes over from another stream does not move with it.
+        for entry in self.entered.iter_mut().chain(&mut self.planned).filter(|entry| entry.unit.media == media) {
+            entry.start = moved(entry.start);
+        }
+    }
+
+    /// After its stream was moved: whether the run in which the reader changed to it begins with another segment than the one
+    /// that holds that time. If so, planned units are planned anew from there; one that was entered is named, to be cut.
+    pub(super) fn misplaced(&mut self, media: MediaId, timeline: &Timeline) -> Option<UnitKey> {
+        let changes = |entry: &Entry| {
+            let reason = entry.run_start.as_ref().map(|start| start.reason);
+            entry.unit.media == media && reason == Some(RunReason::Switch)
+        };
+        let all = self.entered.iter().chain(&self.planned);
+        let (idx, first) = all.enumerate().filter(|(_, entry)| changes(entry)).last()?;
+        let at = first.run_start.as_ref().map(|start| start.discard_until)?;
+        let holds = match Found::time(timeline, at) {
+            Found::Segment(msn) => msn == first.msn,
+            Found::NotYet | Found::End => false,
+        };
+        if holds {
+            return None;
+        }
+        match idx.checked_sub(self.entered.len()) {
+            Some(planned) => {
+                self.planned.truncate(planned);
+                self.restart = Some(Restart { reason: RunReason::Switch, at, exact: true });
+                None
+            }
+            None => Some(self.entered[idx].unit),
         }
     }
 
@@ -221,7 +253,12 @@ impl Adaptive {
     pub(super) fn heard_from(&self, entry: &Entry) -> Duration {
         let run = self.entered.iter().chain(&self.planned).filter(|it| it.run == entry.run);
         let start = run.filter_map(|it| it.run_start.as_ref()).map(|start| start.discard_until).next();
-        start.map_or(entry.start, |start| start.max(entry.start))
+        let of_switch = entry.run_start.as_ref().is_some_and(|start| start.reason == RunReason::Switch);
+        match start {
+            // Its own start may turn out to lie behind the time at which it took over.
+            Some(start) if of_switch => start,
+            start => start.map_or(entry.start, |start| start.max(entry.start)),
+        }
     }
 
     /// Leaves what was entered, too: nobody will read it to its end.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Command, Demand, Failure, FailureKind, HlsEvent, MediaId, ReaderId, Session, Track, UnitKey, View,
+    Action, Command, Demand, Failure, FailureKind, HlsEvent, LiveEvent, MediaId, ReaderId, Session, Track, UnitKey,
+    View,
     media::Media,
     readers::{Adaptive, Flat, Reader, ReaderState},
     units::UnitState,
@@ -173,8 +174,9 @@ impl Session {
             Located::End if media.layout.total().is_some() => self.reach_end(id),
             // The playlist must grow first.
             Located::End => {}
+            Located::Gone => self.refuse(id, FailureKind::BehindLiveWindow),
             Located::Beyond { idx, within } => {
-                let unit = media.layout.pieces()[idx].unit;
+                let Some(unit) = media.layout.piece(idx).map(|piece| piece.unit) else { return };
                 if self.units.state(unit) == Some(&UnitState::Missing) {
                     return self.refuse(id, FailureKind::NotFound);
                 }
@@ -208,8 +210,10 @@ impl Session {
         let media = flat.media.and_then(|id| self.medias.get(&id));
         let Some((offset, media)) = flat.pending.zip(media) else { return false };
         match media.layout.locate(offset) {
-            Located::Beyond { idx, within } => !self.is_arriving(media.layout.pieces()[idx].unit, within),
-            Located::In { .. } | Located::End => false,
+            Located::Beyond { idx, within } => {
+                media.layout.piece(idx).is_some_and(|piece| !self.is_arriving(piece.unit, within))
+            }
+            Located::In { .. } | Located::End | Located::Gone => false,
         }
     }
 
@@ -227,10 +231,17 @@ impl Session {
         flat.cursor = Some(idx);
         flat.ended = false;
         let Some(media) = media_id.and_then(|id| self.medias.get(&id)) else { return };
-        let Some(piece) = media.layout.pieces().get(idx) else { return };
+        let Some(piece) = media.layout.piece(idx) else { return };
         let Some(msn) = piece.unit.msn() else { return };
         let (byte_offset, position) = (media.layout.offset_of(idx), piece.start);
-        self.tell_entered(track, media.id, msn, byte_offset, position);
+        let missed = media.flat_missed.filter(|(behind, _)| *behind <= idx);
+        if let Some((_, missed)) = missed {
+            self.tell_live(LiveEvent::Rejoined { track, at: position, missed });
+        }
+        let Some(media) = media_id.and_then(|id| self.medias.get_mut(&id)) else { return };
+        media.flat_missed = media.flat_missed.filter(|_| missed.is_none());
+        let id = media.id;
+        self.tell_entered(track, id, msn, byte_offset, position);
     }
 
     /// Reports that a reader entered a segment.

@@ -131,7 +131,7 @@ impl Session {
             ReaderState::Adaptive(_) => Some(self.buffered(id)),
             ReaderState::Flat(flat) => {
                 let media = self.medias.get(&flat.media?)?;
-                let ahead = media.layout.pieces().iter().skip(flat.cursor?);
+                let ahead = media.layout.from(flat.cursor?).map(|(_, piece)| piece);
                 let ready = |unit| matches!(self.units.state(unit), Some(UnitState::Ready { .. }));
                 Some(ahead.take_while(|piece| ready(piece.unit)).map(|piece| piece.duration).sum())
             }

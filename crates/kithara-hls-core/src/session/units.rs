@@ -112,6 +112,14 @@ impl Units {
         self.table.remove(&unit);
     }
 
+    /// Forgets units of `media` that were given up and that no reader can come to any more.
+    pub(super) fn forget_given_up(&mut self, media: super::MediaId, is_gone: impl Fn(UnitKey) -> bool) {
+        self.table.retain(|key, unit| {
+            let given_up = matches!(unit.state, UnitState::Missing | UnitState::Failed);
+            key.media != media || !given_up || !is_gone(*key)
+        });
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (UnitKey, &Unit)> {
         self.table.iter().map(|(key, unit)| (*key, unit))
     }

@@ -201,7 +201,9 @@ impl Simulation {
         let done = self.link.advance(to);
         self.now = to;
         for fetch in done {
-            let Some(Carried { unit, path, bytes, keeps, from_store }) = self.under_way.remove(&fetch) else { continue };
+            let Some(Carried { unit, path, bytes, keeps, from_store }) = self.under_way.remove(&fetch) else {
+                continue;
+            };
             if let Some(stored) = &mut self.stored {
                 stored.insert(path, bytes);
             }
@@ -240,8 +242,7 @@ impl Simulation {
         }
         self.next_progress = self.now.saturating_add(PROGRESS);
         let for_readers = self.under_way.iter().filter(|(_, carried)| !carried.keeps);
-        let carried: Vec<(FetchId, u64)> =
-            for_readers.map(|(fetch, _)| (*fetch, self.link.carried(*fetch))).collect();
+        let carried: Vec<(FetchId, u64)> = for_readers.map(|(fetch, _)| (*fetch, self.link.carried(*fetch))).collect();
         for (fetch, bytes) in carried.into_iter().filter(|(_, bytes)| *bytes > 0) {
             self.feed(Input::Progress { fetch, bytes });
         }
@@ -343,7 +344,12 @@ impl Simulation {
                 let result = Err(FetchFailure::new(FailureKind::NotFound));
                 self.at(first_byte, Input::Command(Command::Resolved(result)));
             }
-            Action::Place { .. } | Action::Length { .. } | Action::Attach { .. } | Action::MapTimestamps { .. } => {}
+            Action::Place { .. }
+            | Action::Displace { .. }
+            | Action::Length { .. }
+            | Action::Attach { .. }
+            | Action::MapTimestamps { .. }
+            | Action::ForgetKey { .. } => {}
         }
     }
 

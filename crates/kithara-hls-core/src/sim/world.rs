@@ -161,7 +161,9 @@ impl World {
             }
             Some(Answer::Bytes(bytes)) => Outcome::Bytes(*bytes),
             Some(Answer::Brief(bytes, until)) if now < *until => Outcome::Bytes(*bytes),
-            Some(Answer::Brief(..)) | None => Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency },
+            Some(Answer::Brief(..)) | None => {
+                Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency }
+            }
         }
     }
 

@@ -62,15 +62,18 @@ fn parts_of(playlist: &MediaPlaylist) -> usize {
 /// or never catches up.
 fn judge_older(old: &Standing<'_>, newer: &MediaPlaylist) -> Renewal {
     let before = old.snapshot;
+    let seen_before = old.behind_for.is_some();
     let too_long = old.behind_for.is_some_and(|time| time >= before.target_duration.saturating_mul(3));
     // A server that is behind by more than a window may be seen once; an encoder that began anew is seen again.
-    let apart = newer.end_sequence() <= before.media_sequence && old.behind_for.is_some();
-    let stays_behind = apart || too_long && !same_dates(before, newer);
+    let apart = newer.end_sequence() <= before.media_sequence && seen_before;
+    // So is one that is behind by more than any cache may be.
+    let far = lag(before, newer) >= before.target_duration.saturating_mul(3) && seen_before;
+    let stays_behind = apart || (far || too_long) && !same_dates(before, newer);
     if newer.ended && !differs(before, newer) {
         // The end was moved forward.
         return Renewal::Grown;
     }
-    if stays_behind || differs(before, newer) || is_far_behind(before, newer) {
+    if stays_behind || differs(before, newer) || are_cut_otherwise(before, newer) || is_far_behind(before, newer) {
         return Renewal::Restarted;
     }
     Renewal::Behind
@@ -89,6 +92,21 @@ fn differs(before: &MediaPlaylist, newer: &MediaPlaylist) -> bool {
         })
     })
 }
+
+/// Media that `before` lists behind the end of `newer`.
+fn lag(before: &MediaPlaylist, newer: &MediaPlaylist) -> Duration {
+    let end = newer.end_sequence();
+    before.segments.iter().filter(|segment| segment.msn >= end).map(|segment| segment.duration).sum()
+}
+
+/// Whether several segments that both list are of other lengths. One may have been corrected.
+fn are_cut_otherwise(before: &MediaPlaylist, newer: &MediaPlaylist) -> bool {
+    let both = newer.segments.iter().filter_map(|segment| Some((before.segments.by_msn(segment.msn)?, segment)));
+    both.filter(|(known, segment)| known.duration.abs_diff(segment.duration) > SAME_DURATION).nth(1).is_some()
+}
+
+/// The durations of one segment in two copies of its playlist differ by less, however they are rounded.
+const SAME_DURATION: Duration = Duration::from_millis(1);
 
 /// Whether both list a segment with the same number and date: then both are of one encoder, however late one is.
 fn same_dates(before: &MediaPlaylist, newer: &MediaPlaylist) -> bool {

@@ -311,3 +311,43 @@ proptest! {
         prop_assert_eq!(files, listed, "everything that was listed, once and in order");
     }
 }
+
+/// An encoder that began anew reuses its file names and has no dates. Loads are two seconds apart, and each shows one more
+/// segment every four: after how many seconds it is recognised.
+#[track_caller]
+fn recognised(old: Shown, want: u64) {
+    let mut timeline = timeline(old);
+    let seconds = (0..60).step_by(2).find(|second| {
+        let newer = shown(0, 1 + second / 4).parse();
+        timeline.merge(newer, secs(100 + second)) == Merge::Restarted
+    });
+    assert_eq!(seconds, Some(want), "{old:?}");
+    assert!(timeline.msns().start >= old.first + old.count, "what it lists follows what was there");
+}
+
+#[test]
+fn an_encoder_that_begins_anew_without_dates_is_recognised_soon() {
+    // Far behind at once; a window apart, or further than a cache may be, when it is seen again.
+    recognised(shown(100, 6), 0);
+    recognised(shown(7, 6), 2);
+    recognised(shown(0, 6), 2);
+}
+
+#[test]
+fn segments_of_other_lengths_are_of_another_encoder() {
+    let text = |durations: &[&str]| {
+        let segments: String = durations.iter().map(|it| format!("#EXTINF:{it},\nseg.ts\n")).collect();
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:5\n{segments}");
+        match parse(text.as_bytes(), &Url::parse("http://origin.test/live.m3u8").unwrap(), &ParseOptions::default()) {
+            Ok(Playlist::Media(playlist)) => Arc::new(playlist),
+            _ => panic!("segments are listed"),
+        }
+    };
+    let after = |newer: &[&str]| {
+        let mut timeline = Timeline::new(text(&["4.01", "3.99", "4.02", "4"]), Duration::ZERO, Tick::ZERO);
+        timeline.merge(text(newer), secs(4))
+    };
+    assert_eq!(after(&["4.01", "3.99", "4.02"]), Merge::Behind);
+    assert_eq!(after(&["4.01", "3.99", "3.8"]), Merge::Behind, "one may have been corrected");
+    assert_eq!(after(&["4.03", "3.98", "4.02"]), Merge::Restarted);
+}
