@@ -22,6 +22,7 @@ const ATTEMPTS: u32 = 3;
 const LEVEL_STEP: u64 = 128 << 10;
 
 pub(crate) struct Driver {
+    _end: End,
     requests: Requests,
     shelf: Arc<Shelf>,
     /// In the order of `lanes`: as the plan sees them, and what brings them.
@@ -39,6 +40,16 @@ pub(crate) struct Driver {
     events: broadcast::Sender<FileEvent>,
     told: Told,
     cancel: CancellationToken,
+}
+
+/// Tells readers that the task is gone, however it went: it may be dropped with its runtime, or unwind.
+struct End(Arc<Shelf>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // One that ended has said why before, and the first reason stands.
+        self.0.fail(FileError::Driver("their task is gone, perhaps with the runtime the file was opened on".into()));
+    }
 }
 
 /// The network's side of a transfer.
@@ -79,6 +90,7 @@ impl Driver {
     ) -> Self {
         let gate = requests.fetcher.playback_gate();
         Self {
+            _end: End(Arc::clone(&shelf)),
             requests,
             shelf,
             transfers: Vec::new(),

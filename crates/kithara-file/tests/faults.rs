@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use kithara_file::{
@@ -178,4 +179,32 @@ fn no_secret_is_shown() {
     let error = reader.read(&mut [0; 4]).unwrap_err();
     let shown = format!("{error} {error:?} {:?} {}", reader.get_ref(), reader.get_ref().url());
     assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn a_reader_that_waits_hears_that_the_runtime_is_gone() {
+    let runtime = runtime();
+    let stall = Fault::stall(At::Byte(100_000), Duration::from_secs(3600));
+    let origin = Origin::start(Site::new().pattern(PATH, 7, LEN).rule(Rule::on(PATH).then(stall))).unwrap();
+    let source = open(&runtime, &origin, FileParams::default()).unwrap();
+    let later = source.another();
+    let (arrived, arrival) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        let mut reader = SyncReader::new(source);
+        reader.read_exact(&mut [0; 100_000]).unwrap();
+        arrived.send(()).unwrap();
+        reader.read(&mut [0]).unwrap_err()
+    });
+    arrival.recv_timeout(Duration::from_secs(60)).expect("the bytes before the stall come");
+    runtime.shutdown_background();
+    let (told, word) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        told.send(waiting.join().unwrap()).unwrap();
+        let error = SyncReader::new(later.another()).read(&mut [0]).unwrap_err();
+        told.send(error).unwrap();
+    });
+    for _ in 0..2 {
+        let error = word.recv_timeout(Duration::from_secs(60)).expect("no reader hangs");
+        assert!(matches!(FileError::of(&error), Some(FileError::Driver(_))), "{error:?}");
+    }
 }

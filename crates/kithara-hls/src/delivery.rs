@@ -1,5 +1,7 @@
 //! The life of a unit between the wire and its readers: decrypt, recognise, check, hand on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kithara_demux::{Container, SegmentCheck, Sniff, sniff};
 use kithara_hls_core::session::{Delivered, FailureKind};
@@ -8,6 +10,7 @@ use kithara_stream::UnitWriter;
 use crate::{
     decrypt::{BadCiphertext, CbcStream},
     error::HlsError,
+    shelf::Shelf,
 };
 
 /// Why a delivery is no good.
@@ -35,6 +38,8 @@ impl From<BadCiphertext> for Bad {
 /// of them shows, and only what follows is handed on.
 pub(crate) struct Slot {
     writer: Option<UnitWriter>,
+    /// Says whether the session is over, when the unit is left unfinished; none where nobody but its task reads it.
+    shelf: Option<Arc<Shelf>>,
     published: u64,
     checksum: crc32fast::Hasher,
     pub(crate) container: Option<Container>,
@@ -42,7 +47,13 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new(writer: UnitWriter) -> Self {
-        Self { writer: Some(writer), published: 0, checksum: crc32fast::Hasher::new(), container: None }
+        Self { writer: Some(writer), shelf: None, published: 0, checksum: crc32fast::Hasher::new(), container: None }
+    }
+
+    /// Of a unit that readers of this shelf read.
+    pub(crate) fn on(mut self, shelf: Arc<Shelf>) -> Self {
+        self.shelf = Some(shelf);
+        self
     }
 
     /// The unit will never be whole.
@@ -64,6 +75,17 @@ impl Slot {
         self.published += bytes.len() as u64;
         if let Some(writer) = &mut self.writer {
             writer.push(bytes);
+        }
+    }
+}
+
+/// A unit that is let go of while its session lives may come again; one of a session that is over says why it does not.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take()
+            && let Some(over) = self.shelf.as_ref().and_then(|shelf| shelf.over())
+        {
+            writer.fail(over);
         }
     }
 }

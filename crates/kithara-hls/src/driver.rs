@@ -116,6 +116,8 @@ pub(crate) struct Parts {
 
 /// The task.
 pub(crate) struct Driver {
+    // Dropped first: whatever the rest lets go of finds the reason on the shelf.
+    _end: End,
     parts: Parts,
     keys: KeyManager,
     shelved: HashMap<UnitKey, Shelved>,
@@ -136,6 +138,16 @@ pub(crate) struct Driver {
     over: bool,
 }
 
+/// Tells readers that the task is gone, however it went: it may be dropped with its runtime, or unwind.
+struct End(Arc<Shelf>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // A session that was closed has said so before, and the first word stands.
+        self.0.close(HlsError::Driver("its task is gone, perhaps with the runtime it was opened on".into()));
+    }
+}
+
 /// Reports that may wait for the driver; tasks that have more to say wait, too.
 const INBOX: usize = 64;
 /// Errors remembered for events that are about to be told.
@@ -147,6 +159,7 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let (reports, inbox) = mpsc::channel(INBOX);
         Self {
+            _end: End(Arc::clone(&parts.shelf)),
             parts,
             keys: KeyManager::default(),
             shelved: HashMap::new(),
@@ -164,8 +177,8 @@ impl Driver {
         }
     }
 
-    /// Runs until the last handle is gone, somebody closes the session, or the session itself is over and its readers
-    /// are gone.
+    /// Runs until the last handle is gone or somebody closes the session. One that failed is still there for those who
+    /// ask why.
     pub(crate) async fn run(mut self) {
         self.settle();
         let closed = loop {
@@ -425,7 +438,7 @@ impl Driver {
     }
 
     fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
-        let shelved = self.shelved.entry(unit).or_insert_with(Shelved::new);
+        let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
         self.parts.shelf.put(unit, shelved.body.clone());
         let body = shelved.body.clone();
         let (slot, container) = (Arc::clone(&shelved.slot), shelved.container.clone());
@@ -476,7 +489,7 @@ impl Driver {
         if self.shelved.get(&unit).is_some_and(|shelved| shelved.body.is_finished()) {
             self.shelved.remove(&unit);
         }
-        let shelved = self.shelved.entry(unit).or_insert_with(Shelved::new);
+        let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
         self.parts.shelf.put(unit, shelved.body.clone());
         // A cancelled attempt may still be on its way out.
         let slot = Arc::clone(&shelved.slot);
@@ -490,7 +503,7 @@ impl Driver {
     }
 
     fn shelved_body(&mut self, unit: UnitKey) -> (UnitBody, watch::Receiver<Option<Container>>) {
-        let shelved = self.shelved.entry(unit).or_insert_with(Shelved::new);
+        let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
         (shelved.body.clone(), shelved.container.subscribe())
     }
 
@@ -551,9 +564,13 @@ impl Driver {
 }
 
 impl Shelved {
-    fn new() -> Self {
+    fn new(shelf: &Arc<Shelf>) -> Self {
         let (writer, body) = UnitBody::channel();
-        Self { slot: Arc::new(Mutex::new(Slot::new(writer))), body, container: watch::Sender::new(None) }
+        Self {
+            slot: Arc::new(Mutex::new(Slot::new(writer).on(Arc::clone(shelf)))),
+            body,
+            container: watch::Sender::new(None),
+        }
     }
 }
 

@@ -238,7 +238,7 @@ impl Segments {
             return if StreamError::of(&error) == Some(StreamError::Cut) { Ok(None) } else { Err(error.into()) };
         }
         let container = container.wait_for(Option::is_some).await.ok().and_then(|container| *container);
-        let Some(container) = container else { return Err(HlsError::Closed) };
+        let Some(container) = container else { return Err(self.seat.shared.over()) };
         let timestamp_offset = self.timestamp_offset(&entry, container, init.as_deref(), &body).await?;
         Ok(Some(MediaSegment {
             track: entry.track,
@@ -294,7 +294,7 @@ impl Segments {
         }
         // Text waits for the tracks beside it, which know where the media lies, and may not have any times themselves.
         match tokio::time::timeout(TEXT_WAITS, self.timestamps.wait_for(|map| map.get(dsn).is_some())).await {
-            Ok(map) => Ok(map.map_err(|_| HlsError::Closed)?.get(dsn)),
+            Ok(map) => Ok(map.map_err(|_| self.over())?.get(dsn)),
             Err(_) => Ok(None),
         }
     }

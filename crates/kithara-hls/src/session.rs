@@ -38,7 +38,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) async fn order(&self, order: Order) -> Result<(), HlsError> {
-        self.orders.send(order).await.map_err(|_| HlsError::Closed)
+        self.orders.send(order).await.map_err(|_| self.over())
+    }
+
+    /// Why the session is over: for whoever finds the other end of a channel gone.
+    pub(crate) fn over(&self) -> HlsError {
+        self.shelf.over().unwrap_or(HlsError::Closed)
     }
 }
 
@@ -92,7 +97,7 @@ impl HlsSession {
     pub async fn status_changed(&self) -> Result<Status, HlsError> {
         let mut status = self.0.status.clone();
         status.mark_unchanged();
-        status.changed().await.map_err(|_| HlsError::Closed)?;
+        status.changed().await.map_err(|_| self.0.over())?;
         Ok(status.borrow().clone())
     }
 
@@ -209,6 +214,6 @@ impl HlsSession {
     async fn command(&self, command: Command) -> Result<(), HlsError> {
         let (done, handled) = oneshot::channel();
         self.0.order(Order::Command { command, done }).await?;
-        handled.await.map_err(|_| HlsError::Closed)
+        handled.await.map_err(|_| self.0.over())
     }
 }
