@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    task::{Context, Poll, Waker},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,7 +21,7 @@ use kithara_hls_core::{
     time::{MediaTime, Now, Tick, WallTime},
     timeline::TimestampMap,
 };
-use kithara_stream::UnitBody;
+use kithara_stream::{Source, UnitBody};
 use tokio::{
     sync::{Mutex, broadcast, mpsc, oneshot, watch},
     time::Instant,
@@ -94,6 +95,17 @@ struct Shelved {
     slot: Arc<Mutex<Slot>>,
     body: UnitBody,
     container: watch::Sender<Option<Container>>,
+    /// Keeps what others have read for a reader of units that will enter it.
+    kept: Option<UnitBody>,
+}
+
+/// A unit that a reader enters when others have let go of bytes of it: it is fetched once more.
+struct Late {
+    reader: ReaderId,
+    seek: u64,
+    entry: Entry,
+    /// So that its transfer does not wait for one of the others.
+    _held: Option<UnitBody>,
 }
 
 /// What a driver is made of; all ends of its channels exist before it does.
@@ -125,6 +137,7 @@ pub(crate) struct Driver {
     feeds: HashMap<ReaderId, mpsc::Sender<Handed>>,
     /// How often readers of units have sought.
     seeks: HashMap<ReaderId, u64>,
+    late: Vec<Late>,
     /// Where playlists were last loaded from, for errors.
     playlists: HashMap<PlaylistId, RedactedUrl>,
     /// What was loaded last of each, so that the origin need not send it again.
@@ -166,6 +179,7 @@ impl Driver {
             running: HashMap::new(),
             feeds: HashMap::new(),
             seeks: HashMap::new(),
+            late: Vec::new(),
             playlists: HashMap::new(),
             known: HashMap::new(),
             reports,
@@ -349,15 +363,24 @@ impl Driver {
             *old = status;
             changed
         });
-        while let Some(action) = self.parts.session.poll_action() {
-            tracing::trace!(%action, "action");
-            self.carry_out(action);
+        self.carry_out_all();
+        if !self.late.is_empty() {
+            self.renew();
+            self.carry_out_all();
+            self.enter_late();
         }
         while let Some(event) = self.parts.session.poll_event() {
             tracing::debug!(%event, "event");
             let event = event.map_error(|failure| self.error_of(&failure));
             // Nobody needs to listen.
             let _ = self.parts.events.send(event);
+        }
+    }
+
+    fn carry_out_all(&mut self) {
+        while let Some(action) = self.parts.session.poll_action() {
+            tracing::trace!(%action, "action");
+            self.carry_out(action);
         }
     }
 
@@ -440,6 +463,9 @@ impl Driver {
     fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
         let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
         self.parts.shelf.put(unit, shelved.body.clone());
+        if self.parts.session.is_awaited(unit) {
+            shelved.keep();
+        }
         let body = shelved.body.clone();
         let (slot, container) = (Arc::clone(&shelved.slot), shelved.container.clone());
         let task = UnitTask {
@@ -451,7 +477,6 @@ impl Driver {
             slot,
             body,
             container,
-            shelf: Arc::clone(&self.parts.shelf),
             reports: self.reports.clone(),
         };
         let cancel = self.parts.cancel.child_token();
@@ -497,20 +522,65 @@ impl Driver {
     }
 
     fn enter(&mut self, reader: ReaderId, entry: Entry) {
-        let init = entry.init.map(|init| self.shelved_body(init).0);
-        let (body, container) = self.shelved_body(entry.unit);
+        if let Some(unit) = [Some(entry.unit), entry.init].into_iter().flatten().find(|unit| self.has_gaps(*unit)) {
+            let _held = self.shelved.get(&unit).map(|shelved| shelved.body.reader());
+            let seek = self.seeks_of(reader);
+            self.late.push(Late { reader, seek, entry, _held });
+            return;
+        }
+        let init = entry.init.map(|init| self.handle_on(init).0);
+        let (body, container) = self.handle_on(entry.unit);
+        let is_awaited = self.parts.session.is_awaited(entry.unit);
+        if let Some(shelved) = self.shelved.get_mut(&entry.unit) {
+            if is_awaited {
+                shelved.keep();
+            } else {
+                shelved.kept = None;
+            }
+        }
         self.hand_over(reader, Item::Unit { entry: Box::new(entry), init, body, container });
     }
 
-    fn shelved_body(&mut self, unit: UnitKey) -> (UnitBody, watch::Receiver<Option<Container>>) {
+    /// Whether bytes of a unit that is there, or on its way, were let go of.
+    fn has_gaps(&self, unit: UnitKey) -> bool {
+        let body = self.shelved.get(&unit).map(|shelved| &shelved.body);
+        body.is_some_and(|body| body.released() > 0 && !has_failed(body))
+    }
+
+    /// Has units that are there with gaps fetched again, for readers who come late. Those who read them keep what they
+    /// have; one that is on its way is theirs until it is whole.
+    fn renew(&mut self) {
+        let late = self.late.iter().flat_map(|late| [Some(late.entry.unit), late.entry.init]).flatten();
+        let whole = |unit: &UnitKey| self.shelved.get(unit).is_some_and(|shelved| shelved.body.is_finished());
+        let mut units: Vec<UnitKey> = late.filter(|unit| self.has_gaps(*unit) && whole(unit)).collect();
+        units.sort_unstable();
+        units.dedup();
+        units.into_iter().for_each(|unit| self.feed(Input::Dropped { unit }));
+    }
+
+    fn enter_late(&mut self) {
+        for late in std::mem::take(&mut self.late) {
+            // One that sought meanwhile, or is gone, enters another.
+            if self.feeds.contains_key(&late.reader) && late.seek == self.seeks_of(late.reader) {
+                self.enter(late.reader, late.entry);
+            }
+        }
+    }
+
+    fn seeks_of(&self, reader: ReaderId) -> u64 {
+        self.seeks.get(&reader).copied().unwrap_or(0)
+    }
+
+    /// A unit for one reader, with what it is as soon as that is known.
+    fn handle_on(&mut self, unit: UnitKey) -> (UnitBody, watch::Receiver<Option<Container>>) {
         let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
-        (shelved.body.clone(), shelved.container.subscribe())
+        (shelved.body.reader(), shelved.container.subscribe())
     }
 
     fn hand_over(&mut self, reader: ReaderId, item: Item) {
         // A reader asks for one unit at a time, so there is room; one that is gone needs nothing.
         if let Some(feed) = self.feeds.get(&reader) {
-            let seek = self.seeks.get(&reader).copied().unwrap_or(0);
+            let seek = self.seeks_of(reader);
             let _ = feed.try_send(Handed { seek, item });
         }
     }
@@ -570,8 +640,19 @@ impl Shelved {
             slot: Arc::new(Mutex::new(Slot::new(writer).on(Arc::clone(shelf)))),
             body,
             container: watch::Sender::new(None),
+            kept: None,
         }
     }
+
+    /// Lets nothing go until the last of its readers has entered it.
+    fn keep(&mut self) {
+        self.kept.get_or_insert_with(|| self.body.reader());
+    }
+}
+
+/// Whether a body ended before the unit did.
+fn has_failed(body: &UnitBody) -> bool {
+    matches!(body.poll_len(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
 }
 
 async fn sleep_until(due: Option<Instant>) {

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -238,7 +239,7 @@ impl Segments {
             return if StreamError::of(&error) == Some(StreamError::Cut) { Ok(None) } else { Err(error.into()) };
         }
         let container = container.wait_for(Option::is_some).await.ok().and_then(|container| *container);
-        let Some(container) = container else { return Err(self.seat.shared.over()) };
+        let Some(container) = container else { return Err(self.over()) };
         let timestamp_offset = self.timestamp_offset(&entry, container, init.as_deref(), &body).await?;
         Ok(Some(MediaSegment {
             track: entry.track,
@@ -339,7 +340,14 @@ impl Drop for Seat {
 
 async fn first_byte(body: &UnitBody) -> std::io::Result<()> {
     poll_fn(|cx| body.poll_ready(cx, 0..1)).await?;
-    body.chunk_at(0).map(|_| ())
+    match body.chunk_at(0) {
+        // It was handed over because it had failed before.
+        Err(error) if StreamError::of(&error) == Some(StreamError::Released) => {
+            let ended = poll_fn(|cx| Poll::Ready(body.poll_len(cx))).await;
+            Err(if let Poll::Ready(Err(why)) = ended { why } else { error })
+        }
+        first => first.map(|_| ()),
+    }
 }
 
 async fn first_media_time(

@@ -31,8 +31,6 @@ pub(crate) struct Shelf {
     inner: Mutex<Inner>,
     /// Told when a reader wants something: the driver waits here.
     pub(crate) demands: Notify,
-    /// Told when a reader let bytes go: transfers of large units wait here.
-    pub(crate) room: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -53,8 +51,8 @@ struct Cursor {
     at: u64,
     /// Where it last jumped to.
     jumped_to: u64,
-    /// The unit it reads; none after a jump.
-    unit: Option<UnitKey>,
+    /// The unit it reads, by a handle of its own; none after a jump.
+    unit: Option<(UnitKey, UnitBody)>,
     /// What the driver has not heard yet.
     says: Vec<Said>,
     /// The place the driver heard of last.
@@ -149,12 +147,12 @@ impl Shelf {
                 said.push((*reader, demand));
             }
         }
-        for (reader, demand) in &said {
-            if *demand == Demand::Close {
-                inner.cursors.remove(reader);
-            }
-        }
-        (said, std::mem::take(&mut inner.lost))
+        let closed = said.iter().filter(|(_, demand)| *demand == Demand::Close);
+        let gone: Vec<Cursor> = closed.filter_map(|(reader, _)| inner.cursors.remove(reader)).collect();
+        let lost = std::mem::take(&mut inner.lost);
+        drop(inner);
+        drop(gone);
+        (said, lost)
     }
 
     /// Why the session is over, if it is.
@@ -231,7 +229,7 @@ impl Shelf {
                 Ok(ReadAt::Pending) => self.pending(reader, offset).map(|()| ReadAt::Pending),
                 // The body ended and the next piece is not placed yet.
                 Ok(ReadAt::End) => self.pending(reader, offset).map(|()| ReadAt::Pending),
-                Err(error) => self.lost(reader, offset, error).map(|()| ReadAt::Pending),
+                Err(error) => self.lost(reader, offset, &body, error).map(|()| ReadAt::Pending),
             },
         }
     }
@@ -248,7 +246,7 @@ impl Shelf {
                     Ok(ChunkAt::Bytes(bytes))
                 }
                 Ok(ChunkAt::Pending | ChunkAt::End) => self.pending(reader, offset).map(|()| ChunkAt::Pending),
-                Err(error) => self.lost(reader, offset, error).map(|()| ChunkAt::Pending),
+                Err(error) => self.lost(reader, offset, &body, error).map(|()| ChunkAt::Pending),
             },
         }
     }
@@ -277,7 +275,7 @@ impl Shelf {
                     self.pending(reader, offset)?;
                     Poll::Pending
                 }
-                Err(error) => match self.lost(reader, offset, error) {
+                Err(error) => match self.lost(reader, offset, &body, error) {
                     Ok(()) => Poll::Pending,
                     Err(error) => Poll::Ready(Err(error)),
                 },
@@ -286,10 +284,12 @@ impl Shelf {
     }
 
     fn find(&self, reader: ReaderId, offset: u64) -> io::Result<Found> {
+        // Dropped behind the lock: with its last reader a body may give up megabytes.
+        let mut left = None;
         let mut inner = self.lock();
         let Inner { bodies, places, lens, cursors, over, .. } = &mut *inner;
         let Some(cursor) = cursors.get_mut(&reader) else { return Err(HlsError::Closed.into()) };
-        let moved = cursor.move_to(offset);
+        let moved = cursor.move_to(offset, &mut left);
         if let Some(refusal) = cursor.refused.take_if(|refusal| refusal.at.is_none_or(|at| at == offset)) {
             let waiting = cursor.take_turns(offset);
             drop(inner);
@@ -299,7 +299,7 @@ impl Shelf {
         if let Some(media) = cursor.media {
             let place = places.get(&media).and_then(|places| places.range(..=offset).next_back());
             let at_end = lens.get(&media).is_some_and(|len| offset >= *len);
-            if let Some(before) = cursor.unit
+            if let Some((before, _)) = cursor.unit
                 && (at_end || place.is_some_and(|(_, unit)| *unit != before))
                 && let Some(body) = bodies.get(&before).filter(|body| !body.is_finished())
             {
@@ -317,13 +317,13 @@ impl Shelf {
                 && let Some(body) = bodies.get(unit)
                 && !(body.is_finished() && offset - start >= body.len())
             {
-                let entered = cursor.unit.replace(*unit) != Some(*unit);
+                let (body, entered) = cursor.enter(*unit, body, &mut left);
                 if entered || moved || cursor.begins_to_read_on() {
                     cursor.tell_position();
                     cursor.keep_last(entered);
                     self.demands.notify_one();
                 }
-                return Ok(Found::Body { body: body.clone(), within: offset - start });
+                return Ok(Found::Body { body, within: offset - start });
             }
         }
         if let Some(over) = over {
@@ -336,12 +336,13 @@ impl Shelf {
 
     /// A reader stands before bytes that are not there yet.
     fn pending(&self, reader: ReaderId, offset: u64) -> io::Result<()> {
+        let mut left = None;
         let mut inner = self.lock();
         if let Some(over) = &inner.over {
             return Err(over.clone().into());
         }
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
-            cursor.move_to(offset);
+            cursor.move_to(offset, &mut left);
             cursor.tell_position();
         }
         drop(inner);
@@ -353,21 +354,23 @@ impl Shelf {
     fn end_of(&self, reader: ReaderId, offset: u64, body: &UnitBody) -> io::Result<()> {
         match body.chunk_at(body.len()) {
             Ok(_) => Ok(()),
-            Err(error) => self.lost(reader, offset, error),
+            Err(error) => self.lost(reader, offset, body, error),
         }
     }
 
-    /// A read failed: bytes that were let go are asked for again, everything else is an error.
-    fn lost(&self, reader: ReaderId, offset: u64, error: io::Error) -> io::Result<()> {
+    /// A read of `body` failed: bytes that were let go are asked for again, everything else is an error.
+    fn lost(&self, reader: ReaderId, offset: u64, body: &UnitBody, error: io::Error) -> io::Result<()> {
         let gone = matches!(StreamError::of(&error), Some(StreamError::Released | StreamError::Abandoned));
         if !gone {
             return Err(error);
         }
         let mut inner = self.lock();
-        let unit = inner.cursors.get(&reader).and_then(|cursor| cursor.unit);
+        let unit = inner.cursors.get(&reader).and_then(|cursor| cursor.unit.as_ref()).map(|(unit, _)| *unit);
+        // Another reader may have found it gone before, and what is there now is new.
         if let Some(unit) = unit
-            && inner.bodies.remove(&unit).is_some()
+            && inner.bodies.get(&unit).is_some_and(|it| it.is_same(body))
         {
+            inner.bodies.remove(&unit);
             inner.lost.push(unit);
         }
         drop(inner);
@@ -377,27 +380,16 @@ impl Shelf {
     /// A reader took `count` bytes: large units are let go behind it.
     fn passed(&self, reader: ReaderId, body: &UnitBody, within: u64, count: u64) {
         let mut inner = self.lock();
-        let unit = inner.cursors.get(&reader).and_then(|cursor| cursor.unit);
         let mut waiting = Vec::new();
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
             waiting = cursor.take_turns(cursor.at);
             cursor.at += count;
         }
-        let alone = inner.readers_in(unit) == 1;
         drop(inner);
         waiting.into_iter().for_each(Waker::wake);
         if body.len() > LARGE {
-            // Somebody else may still need what this reader has passed.
-            if alone {
-                body.release(within + count);
-            }
-            self.room.notify_waiters();
+            body.release(within + count);
         }
-    }
-
-    /// Whether several readers stand in a unit, so that its bytes cannot be let go behind one of them.
-    pub(crate) fn is_shared(&self, unit: UnitKey) -> bool {
-        self.lock().readers_in(Some(unit)) > 1
     }
 
     // What the driver does.
@@ -478,27 +470,33 @@ impl Shelf {
 }
 
 impl Inner {
-    fn readers_in(&self, unit: Option<UnitKey>) -> usize {
-        self.cursors.values().filter(|cursor| cursor.unit == unit).count()
-    }
-
     fn all_wakers(&mut self) -> Vec<Waker> {
         self.cursors.values_mut().flat_map(Cursor::take_wakers).collect()
     }
 }
 
 impl Cursor {
-    /// Moves, and says whether that was a jump.
-    fn move_to(&mut self, offset: u64) -> bool {
+    /// Moves, and says whether that was a jump. The unit it left by that goes to `left`.
+    fn move_to(&mut self, offset: u64, left: &mut Option<(UnitKey, UnitBody)>) -> bool {
         if self.at == offset {
             return false;
         }
         self.at = offset;
         self.jumped_to = offset;
-        self.unit = None;
+        *left = self.unit.take();
         self.refused = None;
         self.told_reading_on = false;
         true
+    }
+
+    /// Its handle on the unit it reads, and whether it has just come to that. The one it came from goes to `left`.
+    fn enter(&mut self, unit: UnitKey, body: &UnitBody, left: &mut Option<(UnitKey, UnitBody)>) -> (UnitBody, bool) {
+        let before = self.unit.as_ref().map(|(unit, _)| *unit);
+        // One that comes again is another body.
+        let stays = self.unit.as_ref().filter(|(at, handle)| *at == unit && handle.is_same(body));
+        let handle = stays.map_or_else(|| body.reader(), |(_, handle)| handle.clone());
+        *left = self.unit.replace((unit, handle.clone())).or(left.take());
+        (handle, before != Some(unit))
     }
 
     /// Whether it has just read far enough after a jump for read-ahead to pay.

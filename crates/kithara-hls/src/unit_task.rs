@@ -19,7 +19,6 @@ use crate::{
     error::HlsError,
     keys::{KeyBytes, KeyState},
     requests::Requests,
-    shelf::Shelf,
 };
 
 /// Progress is reported this often at most.
@@ -41,7 +40,6 @@ pub(crate) struct UnitTask {
     pub(crate) slot: Arc<Mutex<Slot>>,
     pub(crate) body: UnitBody,
     pub(crate) container: watch::Sender<Option<Container>>,
-    pub(crate) shelf: Arc<Shelf>,
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
@@ -115,19 +113,10 @@ impl UnitTask {
         let _ = self.reports.send(Report::Head { fetch: self.fetch, head }).await;
     }
 
-    /// Memory of a unit is bounded even when it is larger than all buffers: its transfer waits for its reader.
+    /// A unit that is larger than all buffers waits for its reader. One that several read waits for none of them, so that
+    /// one that stands still does not stop the others: then the largest resource the network takes is the bound.
     async fn wait_for_room(&self) {
-        loop {
-            let room = self.shelf.room.notified();
-            if self.body.held() < HOLD || self.shelf.is_shared(self.unit) {
-                return;
-            }
-            // Readers of bytes let go through the shelf, readers of units by themselves.
-            tokio::select! {
-                () = room => {}
-                () = poll_fn(|cx| self.body.poll_held_below(cx, HOLD)) => {}
-            }
-        }
+        poll_fn(|cx| self.body.poll_held_below(cx, HOLD)).await;
     }
 }
 

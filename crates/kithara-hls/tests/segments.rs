@@ -2,19 +2,19 @@
 
 mod support;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{future::poll_fn, num::NonZeroU32, time::Duration};
 
 use kithara_demux::{Container, FirstTimestamp, first_timestamp};
 use kithara_hls::{
-    Hls, HlsError, HlsOptions, HlsSession, MediaSegment, Segments,
+    Hls, HlsError, HlsOptions, HlsParams, HlsSession, MediaSegment, Segments,
     hls_core::{
         playlist::{RenditionId, VariantId},
         session::{HlsEvent, MediaId, MediaSelection, RunReason, Track, VariantChoice},
     },
 };
 use kithara_origin::{At, Fault, Origin, Response, Rule};
-use kithara_stream::StreamError;
-use support::{file, fixtures, in_time, joined, ours, playlist, quick, read_all, serve};
+use kithara_stream::{ChunkAt, Source, StreamError};
+use support::{file, fixtures, in_time, joined, open, ours, playlist, quick, read_all, read_range, serve};
 
 const VIDEO: MediaId = MediaId::Variant(VariantId(0));
 
@@ -422,4 +422,96 @@ async fn what_is_played_on_a_rough_way_is_complete_and_in_order() {
         });
     }
     tasks.join_all().await;
+}
+
+/// A segment, read to its end and let go of on the way, as a decoder does it.
+async fn consumed(segment: MediaSegment) -> Vec<u8> {
+    let (mut all, mut at) = (Vec::new(), 0);
+    loop {
+        in_time(poll_fn(|cx| segment.body.poll_ready(cx, at..at + 1))).await.expect("a body that waits");
+        match segment.body.chunk_at(at).expect("nobody else lets it go") {
+            ChunkAt::Bytes(bytes) => {
+                at += bytes.len() as u64;
+                all.extend_from_slice(&bytes);
+                segment.body.release(at);
+            }
+            ChunkAt::Pending => tokio::task::yield_now().await,
+            ChunkAt::End => return all,
+        }
+    }
+}
+
+async fn consumed_rest(segments: &mut Segments) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(segment) = next(segments).await {
+        all.push(consumed(segment).await);
+    }
+    all
+}
+
+/// Which segments these are; none for what is no segment.
+fn numbers(read: &[Vec<u8>]) -> Vec<Option<usize>> {
+    let pieces: Vec<Vec<u8>> = (0..5).map(|n| file(&format!("ts_aac/seg{n}.ts"))).collect();
+    read.iter().map(|it| pieces.iter().position(|piece| piece == it)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_readers_of_a_track_that_let_go_behind_them_read_all_of_it_from_one_fetch() {
+    let origin = serve(fixtures());
+    let params = HlsParams { no_store: true, ..quick().into() };
+    let session = Hls::session(&playlist(&origin, "ts_aac"), params).expect("a URL");
+    let (mut one, mut other) = (segments(&session, Track::Main).await, segments(&session, Track::Main).await);
+    let first = next(&mut one).await.expect("a segment");
+    let mut both = [vec![consumed(first).await], Vec::new()];
+    // The other one lags a segment behind.
+    for _ in 0..4 {
+        both[0].push(consumed(next(&mut one).await.expect("a segment")).await);
+        both[1].push(consumed(next(&mut other).await.expect("a segment")).await);
+    }
+    both[0].extend(consumed_rest(&mut one).await);
+    both[1].extend(consumed_rest(&mut other).await);
+    assert_eq!(both.map(|read| numbers(&read)), [[0, 1, 2, 3, 4].map(Some), [0, 1, 2, 3, 4].map(Some)]);
+    for n in 0..5 {
+        assert_eq!(origin.requests_of(&format!("/ts_aac/seg{n}.ts")).len(), 1, "segment {n}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_in_a_segment_that_another_has_let_go_of_reads_all_of_it() {
+    let origin = serve(fixtures());
+    let session = session(&playlist(&origin, "ts_aac"), quick());
+    let mut one = segments(&session, Track::Main).await;
+    let first = next(&mut one).await.expect("a segment");
+    assert_eq!(consumed(first).await, file("ts_aac/seg0.ts"));
+    let mut late = segments(&session, Track::Main).await;
+    // It begins where the other one is.
+    let again = consumed(next(&mut late).await.expect("a segment")).await;
+    assert_eq!(numbers(&[again]), [Some(0)]);
+    let (late, one) = tokio::join!(consumed_rest(&mut late), consumed_rest(&mut one));
+    assert_eq!(numbers(&late), [1, 2, 3, 4].map(Some));
+    assert_eq!(numbers(&one), [1, 2, 3, 4].map(Some));
+}
+
+/// A transport stream of nothing, larger than what a session lets arrive unread.
+fn large() -> Vec<u8> {
+    let mut packets = Vec::new();
+    for n in 0..80_000_u32 {
+        packets.extend_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+        packets.extend_from_slice(&n.to_be_bytes().repeat(46));
+    }
+    packets
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_segments_and_of_bytes_share_a_large_segment() {
+    let playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nlarge.ts\n#EXT-X-ENDLIST\n";
+    let origin = serve(kithara_origin::Site::new().bytes("/a.m3u8", playlist).bytes("/large.ts", large()));
+    let source = open(&origin.url("/a.m3u8"), quick()).await;
+    // The reader of bytes stands still where the beginning is gone and the end may not have come.
+    let (begun, _) = read_range(&source, 0..9 << 20).await;
+    let mut late = segments(source.session(), Track::Main).await;
+    let all = consumed(next(&mut late).await.expect("a segment")).await;
+    assert!(all == large(), "{} bytes", all.len());
+    let (rest, error) = read_range(&source, 9 << 20..u64::MAX).await;
+    assert!(error.is_none() && [begun, rest].concat() == large(), "{error:?}");
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     error::Error,
     fmt, io,
     ops::Range,
@@ -27,6 +27,9 @@ pub enum ChunkAt {
 /// Clones read the same body. Offsets count from the body's first byte. A reader that wants the chunks themselves takes
 /// them with [`chunk_at`](UnitBody::chunk_at); one that wants bytes reads the body as a [`Source`].
 ///
+/// Several who read the body each at a pace of their own take a handle each with [`reader`](UnitBody::reader): what one of
+/// them releases stays for the others.
+///
 /// ```
 /// use bytes::Bytes;
 /// use kithara_stream::{ChunkAt, UnitBody};
@@ -43,6 +46,14 @@ pub enum ChunkAt {
 #[derive(Clone)]
 pub struct UnitBody {
     shared: Arc<Shared>,
+    /// Up to where this reader, if it is one, has released.
+    mark: Option<Arc<Mark>>,
+}
+
+/// A reader's place in the table of marks, given back on drop of its last clone.
+struct Mark {
+    shared: Arc<Shared>,
+    number: u64,
 }
 
 /// The writing end of a [`UnitBody`]. Exactly one of [`finish`](UnitWriter::finish), [`cut`](UnitWriter::cut) and
@@ -62,6 +73,9 @@ struct Inner {
     chunks: VecDeque<Chunk>,
     /// Offset below which everything was released. Never beyond `len`.
     released: u64,
+    /// Up to where each reader has released, by its number.
+    marks: BTreeMap<u64, u64>,
+    next_mark: u64,
     len: u64,
     state: State,
     waiters: Waiters,
@@ -88,13 +102,15 @@ impl UnitBody {
             inner: Mutex::new(Inner {
                 chunks: VecDeque::new(),
                 released: 0,
+                marks: BTreeMap::new(),
+                next_mark: 0,
                 len: 0,
                 state: State::Growing,
                 waiters: Waiters::default(),
                 room: None,
             }),
         });
-        (UnitWriter { shared: Arc::clone(&shared) }, Self { shared })
+        (UnitWriter { shared: Arc::clone(&shared) }, Self { shared, mark: None })
     }
 
     /// A body that is already whole.
@@ -128,10 +144,40 @@ impl UnitBody {
         inner.held()
     }
 
-    /// Waits until less than `limit` bytes are held. One waits at a time: whoever asks last is woken.
+    /// Offset below which everything was released.
+    #[must_use]
+    pub fn released(&self) -> u64 {
+        self.shared.lock().released
+    }
+
+    /// A handle that releases for itself and its clones only, as long as it is there: bytes are given up when all such
+    /// handles have given them up. What was released before is not there for it either.
+    #[must_use]
+    pub fn reader(&self) -> Self {
+        let mut inner = self.shared.lock();
+        let number = inner.next_mark;
+        inner.next_mark += 1;
+        let from = inner.released;
+        inner.marks.insert(number, from);
+        // A writer that is held up for one reader is not for several.
+        let room = inner.room.take();
+        drop(inner);
+        room.into_iter().for_each(Waker::wake);
+        let mark = Mark { shared: Arc::clone(&self.shared), number };
+        Self { shared: Arc::clone(&self.shared), mark: Some(Arc::new(mark)) }
+    }
+
+    /// Whether both are handles on the same body.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Waits until less than `limit` bytes are held, or several [readers](Self::reader) hold them, of whom none is held up
+    /// for another. One waits at a time: whoever asks last is woken.
     pub fn poll_held_below(&self, cx: &mut Context<'_>, limit: u64) -> Poll<()> {
         let mut inner = self.shared.lock();
-        if inner.held() < limit {
+        if inner.held() < limit || inner.marks.len() > 1 {
             return Poll::Ready(());
         }
         inner.room = Some(cx.waker().clone());
@@ -144,20 +190,28 @@ impl UnitBody {
         matches!(self.shared.lock().state, State::Finished)
     }
 
-    /// Gives up everything before `offset`, for all clones; a mark that never goes back. Memory is returned a whole
-    /// chunk at a time, once nobody else holds that chunk. The mark stops at what has arrived.
+    /// Gives up everything before `offset`: of a [reader](Self::reader) for itself and its clones, else for whoever is no
+    /// reader; a mark that never goes back. Memory is returned a whole chunk at a time, once no reader and nobody else
+    /// holds that chunk. The mark stops at what has arrived.
     pub fn release(&self, offset: u64) {
-        let mut dropped = Vec::new();
         let mut inner = self.shared.lock();
-        inner.released = inner.released.max(offset.min(inner.len));
-        while inner.chunks.front().is_some_and(|first| first.end() <= inner.released) {
-            dropped.extend(inner.chunks.pop_front());
+        let offset = offset.min(inner.len);
+        match &self.mark {
+            Some(mark) => {
+                inner.marks.entry(mark.number).and_modify(|at| *at = offset.max(*at));
+            }
+            None if inner.marks.is_empty() => inner.released = inner.released.max(offset),
+            None => return,
         }
-        let room = inner.room.take_if(|_| !dropped.is_empty());
-        drop(inner);
-        room.into_iter().for_each(Waker::wake);
-        // Freed here, outside the lock: a chunk may be megabytes that go back to the system.
-        drop(dropped);
+        self.shared.let_go(inner);
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        let mut inner = self.shared.lock();
+        inner.marks.remove(&self.number);
+        self.shared.let_go(inner);
     }
 }
 
@@ -271,6 +325,21 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns what all readers have released.
+    fn let_go(&self, mut inner: MutexGuard<'_, Inner>) {
+        let mut dropped = Vec::new();
+        let all = inner.marks.values().min().copied().unwrap_or_default();
+        inner.released = inner.released.max(all);
+        while inner.chunks.front().is_some_and(|first| first.end() <= inner.released) {
+            dropped.extend(inner.chunks.pop_front());
+        }
+        let room = inner.room.take_if(|_| !dropped.is_empty());
+        drop(inner);
+        room.into_iter().for_each(Waker::wake);
+        // Freed here, outside the lock: a chunk may be megabytes that go back to the system.
+        drop(dropped);
+    }
+
     /// Ends the body once; a later end, such as the drop after `finish`, changes nothing.
     fn end(&self, state: State) {
         let mut inner = self.lock();
@@ -329,6 +398,7 @@ impl Shared {
         f.debug_struct(name)
             .field("len", &inner.len)
             .field("released", &inner.released)
+            .field("readers", &inner.marks.len())
             .field("chunks", &inner.chunks.len())
             .field("waiters", &inner.waiters.len())
             .field("state", &inner.state)

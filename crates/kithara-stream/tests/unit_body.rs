@@ -169,6 +169,44 @@ fn a_release_beyond_the_end_keeps_what_comes_later() {
 }
 
 #[test]
+fn what_one_reader_releases_stays_for_the_others() {
+    let (mut writer, body) = UnitBody::channel();
+    writer.push(Bytes::from(vec![0; 100]));
+    writer.push(Bytes::from(vec![1; 100]));
+    let (fast, slow) = (body.reader(), body.reader());
+    fast.clone().release(200);
+    body.release(200);
+    assert_eq!((body.released(), chunk(&slow, 0).len()), (0, 100));
+    slow.release(100);
+    assert_eq!((body.released(), body.held(), failure(&slow, 0)), (100, 100, StreamError::Released));
+    let late = body.reader();
+    assert_eq!(failure(&late, 99), StreamError::Released, "what is gone is gone for whoever comes late");
+    drop(slow);
+    assert_eq!(body.released(), 100, "the late one has read nothing yet");
+    drop(late);
+    assert_eq!((body.released(), body.held()), (200, 0), "only the fast one is left");
+    drop(fast);
+    writer.push("more".into());
+    assert_eq!(chunk(&body, 200), "more", "nobody releases what no reader came for");
+    assert!(body.is_same(&body.reader()) && !body.is_same(&UnitBody::whole("more".into())));
+}
+
+#[test]
+fn a_writer_is_not_held_up_for_one_of_several_readers() {
+    let cx = &mut Context::from_waker(Waker::noop());
+    let (mut writer, body) = UnitBody::channel();
+    writer.push(Bytes::from(vec![0; 100]));
+    let one = body.reader();
+    assert!(body.poll_held_below(cx, 100).is_pending(), "it waits for its only reader");
+    let other = body.reader();
+    assert!(body.poll_held_below(cx, 100).is_ready());
+    drop(other);
+    assert!(body.poll_held_below(cx, 100).is_pending());
+    one.release(100);
+    assert!(body.poll_held_below(cx, 100).is_ready());
+}
+
+#[test]
 fn a_writer_learns_that_nobody_reads_any_more() {
     let (writer, body) = UnitBody::channel();
     let second = body.clone();

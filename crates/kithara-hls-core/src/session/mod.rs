@@ -58,8 +58,15 @@ pub use self::{
     status::{RenditionStatus, Status, VariantStatus},
 };
 use self::{
-    adaptation::Adaptation, catalog::Primary, chance::Chance, keys::Keys, media::Media, readers::Reader,
-    selecting::Selecting, steering::SteeringState, units::Units,
+    adaptation::Adaptation,
+    catalog::Primary,
+    chance::Chance,
+    keys::Keys,
+    media::Media,
+    readers::{Reader, ReaderState},
+    selecting::Selecting,
+    steering::SteeringState,
+    units::Units,
 };
 use crate::{
     playlist::{MultivariantPlaylist, VariantId},
@@ -172,6 +179,14 @@ impl Session {
     /// Why the session is over, if it is.
     pub fn failure(&self) -> Option<&Failure> {
         self.over.as_ref()
+    }
+
+    /// Whether a reader of units has planned this one and not entered it yet.
+    pub fn is_awaited(&self, unit: UnitKey) -> bool {
+        self.readers.values().any(|reader| match &reader.state {
+            ReaderState::Adaptive(adaptive) => adaptive.is_planned(unit),
+            ReaderState::Flat(_) => false,
+        })
     }
 
     fn tick(&self) -> Tick {
