@@ -62,6 +62,7 @@ impl CacheUse {
 
 type Observer = Arc<dyn Fn(&Attempt) + Send + Sync>;
 type StoreAs = Arc<dyn Fn(&Bytes) -> Bytes + Send + Sync>;
+type StoreIf = Arc<dyn Fn(&Bytes) -> bool + Send + Sync>;
 
 /// One resource, or a part of one, that is wanted. Made by [`FetchRequest::new`], refined by its fields:
 ///
@@ -183,6 +184,9 @@ pub struct WholeRequest {
     /// since they are not what the origin has, and are never fresh: the origin is asked as long as there is one. Default: the bytes
     /// themselves.
     pub store_as: Option<StoreAs>,
+    /// Whether bytes are worth storing, where an answer may be another thing than what was asked for: a page that asks to log in, say.
+    /// Default: whatever comes with a good status is.
+    pub store_if: Option<StoreIf>,
     /// How the bytes are closed in the store, and opened again. What cannot be opened counts as not stored. Such a resource should
     /// have a key in the store of its own, which nobody uses without the seal. Default: they are stored as they are.
     pub seal: Option<Arc<dyn Seal>>,
@@ -202,7 +206,7 @@ pub trait Seal: Send + Sync {
 
 impl From<FetchRequest> for WholeRequest {
     fn from(request: FetchRequest) -> Self {
-        Self { request, unless: None, gzip: false, store_as: None, seal: None, keep_no_store: false }
+        Self { request, unless: None, gzip: false, store_as: None, store_if: None, seal: None, keep_no_store: false }
     }
 }
 

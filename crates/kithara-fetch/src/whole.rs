@@ -236,6 +236,9 @@ impl<'a> Errand<'a> {
         let Some(resource) = self.resource.as_ref().filter(|_| self.request.request.cache.writes() && allowed) else {
             return;
         };
+        if self.request.store_if.as_ref().is_some_and(|is_worth_it| !is_worth_it(bytes)) {
+            return;
+        }
         let mut meta = meta_of(head, &self.shared.options.clock);
         let kept = self.request.store_as.as_ref().map_or_else(|| bytes.clone(), |store_as| store_as(bytes));
         if kept != *bytes {

@@ -35,7 +35,7 @@ use crate::{
     delivery::Slot,
     error::HlsError,
     keep::keep_unit,
-    keys::{KeyBytes, KeyManager, KeyState, fetch_key},
+    keys::{Asking, FetchedKey, KeyManager, KeyState, fetch_key},
     options::KeyCache,
     playlists::{Known, load_playlist},
     requests::Requests,
@@ -74,7 +74,7 @@ pub(crate) enum Report {
     Fetched { fetch: FetchId, result: Result<Delivered, Failed> },
     Sized { fetch: FetchId, result: Result<u64, Failed> },
     Kept { fetch: FetchId, result: Result<u64, Failed> },
-    Key { key: KeyId, result: Result<KeyBytes, HlsError> },
+    Key { key: KeyId, result: Result<FetchedKey, HlsError> },
     Resolved { result: Result<Url, HlsError> },
 }
 
@@ -308,9 +308,13 @@ impl Driver {
                 Input::Kept { fetch, result: result.map_err(|failed| self.failure(failed)) }
             }
             Report::Key { key, result } => {
+                let cached = result.as_ref().is_ok_and(|fetched| fetched.cached);
                 let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
-                self.keys.settle(key, result);
-                Input::Key { key, result: outcome.map_err(|error| self.failure(error.into())) }
+                for follower in self.keys.settle(key, result.clone().map(|fetched| fetched.key)) {
+                    let result = result.clone().map(|fetched| FetchedKey { cached: true, ..fetched });
+                    self.handle_report(Report::Key { key: follower, result });
+                }
+                Input::Key { key, result: outcome.map_err(|error| self.failure(error.into())), cached }
             }
             Report::Resolved { result } => {
                 let result = result.map_err(|error| self.failure(error.into()));
@@ -443,7 +447,15 @@ impl Driver {
     }
 
     fn fetch_key(&mut self, key: KeyId, request: KeyRequest) {
-        self.keys.asked(key, &request);
+        let name = self.parts.requests.name_of_key(&request);
+        match self.keys.asked(key, &request, name) {
+            Asking::Fetch => {}
+            Asking::Follow => return,
+            Asking::Here(known) => {
+                let result = Ok(FetchedKey { key: known, cached: true });
+                return self.handle_report(Report::Key { key, result });
+            }
+        }
         let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
         self.spawn(self.parts.cancel.clone(), async move {
             let result = fetch_key(requests, request).await;

@@ -1,10 +1,15 @@
 //! Key manager: keys stay here; the session knows them by number.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
+use bytes::Bytes;
 use kithara_hls_core::session::{KeyId, KeyRequest};
 use tokio::sync::watch;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{error::HlsError, options::DeliveredKey, requests::Requests};
 
@@ -34,7 +39,27 @@ pub(crate) struct KeyManager {
     /// Keys that were had and wiped, with how to come by them again.
     wiped: HashMap<KeyId, KeyRequest>,
     /// How each key was asked for.
-    asked: HashMap<KeyId, KeyRequest>,
+    asked: HashMap<KeyId, Asked>,
+    /// Keys under way, with those that are the same under another URL.
+    followers: HashMap<KeyId, Vec<KeyId>>,
+}
+
+/// What is to be done for a key that is asked for.
+#[derive(Debug)]
+pub(crate) enum Asking {
+    /// It is to be fetched.
+    Fetch,
+    /// It is on its way already, for another number.
+    Follow,
+    /// It is here.
+    Here(KeyBytes),
+}
+
+#[derive(Debug)]
+struct Asked {
+    request: KeyRequest,
+    /// What it is called without signatures.
+    name: String,
 }
 
 impl KeyManager {
@@ -47,18 +72,11 @@ impl KeyManager {
     pub(crate) fn wipe_unused(&mut self) {
         for (key, state) in &self.keys {
             let is_idle = state.receiver_count() == 0 && matches!(&*state.borrow(), Some(Ok(_)));
-            if is_idle && let Some(request) = self.asked.get(key) {
+            if is_idle && let Some(asked) = self.asked.get(key) {
                 state.send_replace(None);
-                self.wiped.insert(*key, request.clone());
+                self.wiped.insert(*key, asked.request.clone());
             }
         }
-    }
-
-    /// Nobody needs a key any more; when somebody does, it has another number.
-    pub(crate) fn forget(&mut self, key: KeyId) {
-        self.keys.remove(&key);
-        self.wiped.remove(&key);
-        self.asked.remove(&key);
     }
 
     /// How to ask again for a key that was wiped and is needed; once.
@@ -66,25 +84,87 @@ impl KeyManager {
         self.wiped.remove(&key)
     }
 
-    /// A key is asked for, again perhaps.
-    pub(crate) fn asked(&mut self, key: KeyId, request: &KeyRequest) {
+    /// A key is asked for, again perhaps. It may be here, or under way, under another URL with the same `name`; unless it is
+    /// asked for again, because then it may be another one by now.
+    pub(crate) fn asked(&mut self, key: KeyId, request: &KeyRequest, name: String) -> Asking {
         self.wiped.remove(&key);
-        self.asked.insert(key, request.clone());
-        self.keys.entry(key).or_insert_with(|| watch::Sender::new(None)).send_replace(None);
+        let state = self.keys.entry(key).or_insert_with(|| watch::Sender::new(None));
+        state.send_replace(None);
+        let same = self.asked.iter().filter(|(_, asked)| request.attempt <= 1 && asked.name == name);
+        // The newest of several: the others may have been doubted.
+        let same = same.map(|(other, _)| *other).filter(|other| *other != key && !self.wiped.contains_key(other)).max();
+        self.asked.insert(key, Asked { request: request.clone(), name });
+        let Some((same, state)) = same.and_then(|same| Some((same, self.keys.get(&same)?.borrow().clone()))) else {
+            return Asking::Fetch;
+        };
+        match state {
+            Some(Ok(known)) => Asking::Here(known),
+            Some(Err(_)) => Asking::Fetch,
+            None => {
+                self.followers.entry(same).or_default().push(key);
+                Asking::Follow
+            }
+        }
     }
 
-    /// What became of it.
-    pub(crate) fn settle(&mut self, key: KeyId, result: Result<KeyBytes, HlsError>) {
-        self.keys.entry(key).or_insert_with(|| watch::Sender::new(None)).send_replace(Some(result));
+    /// What became of it. Returns those that are the same key.
+    pub(crate) fn settle(&mut self, key: KeyId, result: Result<KeyBytes, HlsError>) -> Vec<KeyId> {
+        // One that was forgotten is asked for by another number.
+        if let Some(state) = self.keys.get(&key) {
+            state.send_replace(Some(result));
+        }
+        self.followers.remove(&key).unwrap_or_default()
+    }
+
+    /// Whoever has the key or waits for it keeps it.
+    pub(crate) fn forget(&mut self, key: KeyId) {
+        self.keys.remove(&key);
+        self.wiped.remove(&key);
+        self.asked.remove(&key);
     }
 }
 
-/// Fetches a key and makes it usable.
-pub(crate) async fn fetch_key(requests: Requests, request: KeyRequest) -> Result<KeyBytes, HlsError> {
-    let whole = requests.fetcher.fetch_whole(requests.key(&request.url)).await?;
+/// A key, and whether it was known already.
+#[derive(Clone, Debug)]
+pub(crate) struct FetchedKey {
+    pub(crate) key: KeyBytes,
+    pub(crate) cached: bool,
+}
+
+/// Fetches a key and makes it usable. What the store has is not asked for when the key is asked for again, and is fetched
+/// anew when no key can be made of it.
+pub(crate) async fn fetch_key(requests: Requests, request: KeyRequest) -> Result<FetchedKey, HlsError> {
+    if request.attempt <= 1 {
+        match bring(&requests, &request, false).await? {
+            (Err(_), true) => {}
+            (made, cached) => return Ok(FetchedKey { key: made?, cached }),
+        }
+    }
+    let (made, cached) = bring(&requests, &request, true).await?;
+    Ok(FetchedKey { key: made?, cached })
+}
+
+type Made = Result<KeyBytes, HlsError>;
+
+/// What can be made of what is delivered, and whether the store delivered it.
+async fn bring(requests: &Requests, request: &KeyRequest, again: bool) -> Result<(Made, bool), HlsError> {
+    // Made where it is decided whether it is stored, else when it is here.
+    let made = Arc::new(OnceLock::<Made>::new());
+    let is_worth_it = {
+        let (made, requests, request) = (Arc::clone(&made), requests.clone(), request.clone());
+        move |bytes: &Bytes| made.get_or_init(|| make(&requests, &request, bytes)).is_ok()
+    };
+    let whole = requests.fetcher.fetch_whole(requests.key(&request.url, again, is_worth_it)).await?;
+    let cached = whole.head.from_cache();
     // Nothing conditional was asked, so there are bytes.
-    let bytes = whole.bytes.as_deref().unwrap_or_default();
-    let processed = match &requests.options().key.processor {
+    let bytes = whole.bytes.unwrap_or_default();
+    let made = made.get_or_init(|| make(requests, request, &bytes)).clone();
+    wipe(bytes);
+    Ok((made, cached))
+}
+
+fn make(requests: &Requests, request: &KeyRequest, bytes: &[u8]) -> Made {
+    let key = match &requests.options().key.processor {
         Some(processor) => processor
             .process(DeliveredKey {
                 bytes,
@@ -98,5 +178,12 @@ pub(crate) async fn fetch_key(requests: Requests, request: KeyRequest) -> Result
             source: None,
         })?,
     };
-    Ok(KeyBytes(Arc::new(Zeroizing::new(processed))))
+    Ok(KeyBytes(Arc::new(Zeroizing::new(key))))
+}
+
+/// Wipes what was delivered, where nobody else holds it: the store does while it writes a key that is kept.
+fn wipe(bytes: Bytes) {
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.zeroize();
+    }
 }

@@ -8,7 +8,7 @@ use kithara_fetch::{
     assets::{AssetId, Lease, ResourceKey},
     net::{Origin, RedactedUrl},
 };
-use kithara_hls_core::{playlist::Limits, steering::MAX_MANIFEST};
+use kithara_hls_core::{playlist::Limits, session::KeyRequest, steering::MAX_MANIFEST};
 use url::Url;
 
 use crate::{
@@ -110,8 +110,19 @@ impl Requests {
         WholeRequest { gzip: true, ..WholeRequest::from(request) }
     }
 
-    /// A key.
-    pub(crate) fn key(&self, url: &Url) -> WholeRequest {
+    /// Keys with the same name are the same key, whatever signs their URLs.
+    pub(crate) fn name_of_key(&self, request: &KeyRequest) -> String {
+        let url = self.options.cache.identity.canonical(&request.url);
+        format!("{url} {} {}", request.keyformat, request.keyformatversions)
+    }
+
+    /// A key; `again` when a stored copy is no use. It is stored if it `is_worth_it`.
+    pub(crate) fn key(
+        &self,
+        url: &Url,
+        again: bool,
+        is_worth_it: impl Fn(&Bytes) -> bool + Send + Sync + 'static,
+    ) -> WholeRequest {
         let key = &self.options.key;
         let query = key.query.as_deref().or(self.options.request.query.as_deref());
         let mut request = self.base(url, query);
@@ -135,8 +146,12 @@ impl Requests {
                 Some(Arc::new(Sealed::new(secret, place)) as Arc<dyn Seal>)
             }
         };
+        if again && request.cache == CacheUse::ReadWrite {
+            request.cache = CacheUse::WriteOnly;
+        }
         // The application decided that it is kept.
-        WholeRequest { seal, keep_no_store: true, ..WholeRequest::from(request) }
+        let store_if = Arc::new(is_worth_it);
+        WholeRequest { seal, store_if: Some(store_if), keep_no_store: true, ..WholeRequest::from(request) }
     }
 
     fn base(&self, url: &Url, query: Option<&str>) -> FetchRequest {

@@ -93,7 +93,18 @@ impl Session {
         self.adaptation.ended(self.now.at, id, wire_len);
         match result {
             Ok(delivered) => self.delivered(&fetch, delivered),
-            Err(cause) => self.unit_failed(fetch.unit, cause),
+            Err(cause) => {
+                self.doubt_key(&fetch, &cause);
+                self.unit_failed(fetch.unit, cause);
+            }
+        }
+    }
+
+    /// A unit that cannot be decrypted for the first time may have been encrypted with a newer key than ours.
+    fn doubt_key(&mut self, fetch: &Fetch, cause: &FetchFailure) {
+        let is_first = self.units.trouble(fetch.unit).is_none_or(|trouble| trouble.bad == 0);
+        if let Some(used) = fetch.key.filter(|_| cause.kind == FailureKind::Undecryptable && is_first) {
+            self.keys.doubt(used);
         }
     }
 
@@ -172,16 +183,16 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_key(&mut self, key: KeyId, result: Result<(), FetchFailure>) {
+    pub(super) fn handle_key(&mut self, key: KeyId, result: Result<(), FetchFailure>, cached: bool) {
         if let Some(key_url) = self.keys.settle(key, result.is_ok()) {
-            self.tell(HlsEvent::KeyFetch { key_url, success: result.is_ok(), cached: false });
+            self.tell(HlsEvent::KeyFetch { key_url, success: result.is_ok(), cached });
         }
         let Err(cause) = result else { return };
         let wait: Vec<(FetchId, UnitKey)> = self
             .units
             .fetches
             .iter()
-            .filter(|(_, fetch)| fetch.key == Some(key))
+            .filter(|(_, fetch)| fetch.key.is_some_and(|used| used.key == key))
             .map(|(id, fetch)| (*id, fetch.unit))
             .collect();
         for (fetch, unit) in wait {

@@ -87,7 +87,7 @@ pub enum HlsEvent<E = Failure> {
         key_url: String,
         /// Whether it can be used.
         success: bool,
-        /// Whether it was known already.
+        /// Whether it was known already: it was in the store, or in memory under a URL with another signature.
         cached: bool,
     },
     /// How much media lies ready ahead of the reader.

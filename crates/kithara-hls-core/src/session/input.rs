@@ -68,6 +68,9 @@ pub enum Input {
         key: KeyId,
         /// Whether it can be used.
         result: Result<(), FetchFailure>,
+        /// Whether it was known already: in the store, or to the driver under another URL.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cached: bool,
     },
     /// The first timestamp inside a unit was read. The answer is [`Action::MapTimestamps`](super::Action::MapTimestamps),
     /// unless its media timeline is known already, or it is that of a text and something else is played that will tell.

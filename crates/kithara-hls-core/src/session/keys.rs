@@ -9,6 +9,8 @@ use crate::playlist::Key;
 enum KeyState {
     Asked,
     Ready,
+    /// It is there, and what it decrypted was no media: the server may have another one by now.
+    Doubted,
     Failed,
 }
 
@@ -20,11 +22,20 @@ struct Known {
     used: u64,
 }
 
+/// A key as a fetch uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyUse {
+    pub(super) key: KeyId,
+    /// Which time it was asked for.
+    pub(super) attempt: u32,
+}
+
 /// Keys remembered at most, besides those that are needed now: a stream that changes its key with every segment has no
 /// end of them.
 const MOST: usize = 4096;
 
-/// Keys by the URL they come from. A key that is re-signed is another URL and so another key.
+/// Keys by the URL they come from. A key that is re-signed is another URL and so another name; whether it is another key,
+/// the driver knows.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     by_url: BTreeMap<String, KeyId>,
@@ -36,8 +47,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The name of `key`, and what to fetch if it is not there or under way. `None` for a key without URI.
-    pub(super) fn ask(&mut self, key: &Key) -> Option<(KeyId, Option<KeyRequest>)> {
+    /// The use of `key`, and what to fetch if it is not there or under way. `None` for a key without URI.
+    pub(super) fn ask(&mut self, key: &Key) -> Option<(KeyUse, Option<KeyRequest>)> {
         let url = key.uri.as_ref()?.url();
         self.questions += 1;
         let id = *self.by_url.entry(url.as_str().to_owned()).or_insert_with(|| {
@@ -57,12 +68,13 @@ impl Keys {
         self.by_use.remove(&known.used);
         known.used = self.questions;
         self.by_use.insert(known.used, id);
-        if known.state != KeyState::Failed {
-            return Some((id, None));
+        let is_due = matches!(known.state, KeyState::Failed | KeyState::Doubted);
+        if is_due {
+            known.state = KeyState::Asked;
+            known.request.attempt = known.request.attempt.saturating_add(1);
         }
-        known.state = KeyState::Asked;
-        known.request.attempt += 1;
-        Some((id, Some(known.request.clone())))
+        let used = KeyUse { key: id, attempt: known.request.attempt };
+        Some((used, is_due.then(|| known.request.clone())))
     }
 
     /// Forgets the key that was not used for longest, if there are too many, and none of these needs it.
@@ -91,6 +103,14 @@ impl Keys {
         known.is_some_and(|known| known.state == KeyState::Failed)
     }
 
+    /// What was decrypted with the key was no media: whoever needs it next asks for it again, unless that was done since.
+    pub(super) fn doubt(&mut self, used: KeyUse) {
+        let known = self.known.get_mut(&used.key).filter(|known| known.request.attempt == used.attempt);
+        if let Some(known) = known.filter(|known| known.state == KeyState::Ready) {
+            known.state = KeyState::Doubted;
+        }
+    }
+
     /// Notes what became of a key and returns its URL without user name and query, for the event.
     pub(super) fn settle(&mut self, key: KeyId, ready: bool) -> Option<String> {
         let known = self.known.get_mut(&key)?;
@@ -102,5 +122,75 @@ impl Keys {
         url.set_query(None);
         url.set_fragment(None);
         Some(url.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::playlist::{ParseOptions, Playlist, parse};
+
+    fn key(url: &str) -> Key {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-KEY:METHOD=AES-128,URI=\"{url}\"\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST\n"
+        );
+        let base = "https://a.example/a.m3u8".parse().expect("a URL");
+        let Ok(Playlist::Media(playlist)) = parse(text.as_bytes(), &base, &ParseOptions::default()) else {
+            unreachable!("a media playlist")
+        };
+        playlist.segments.first().and_then(|segment| segment.keys.first().cloned()).expect("a key")
+    }
+
+    /// Asks, and says which attempt is begun by that.
+    fn ask(keys: &mut Keys, url: &str) -> (KeyUse, Option<u32>) {
+        let (used, request) = keys.ask(&key(url)).expect("a key with a URI");
+        (used, request.map(|request| request.attempt))
+    }
+
+    #[test]
+    fn a_key_is_asked_for_once_and_again_after_a_failure() {
+        let mut keys = Keys::default();
+        let (used, first) = ask(&mut keys, "k");
+        assert_eq!((first, ask(&mut keys, "k").1), (Some(1), None));
+        keys.settle(used.key, false);
+        assert!(keys.has_failed(&key("k")));
+        assert_eq!(ask(&mut keys, "k").1, Some(2));
+        keys.settle(used.key, true);
+        assert_eq!(ask(&mut keys, "k").1, None);
+    }
+
+    #[test]
+    fn a_key_that_does_not_decrypt_is_asked_for_again_once_for_all_who_used_it() {
+        let mut keys = Keys::default();
+        let (used, _) = ask(&mut keys, "k");
+        keys.doubt(used);
+        assert_eq!(ask(&mut keys, "k").1, None, "it is not even there");
+        keys.settle(used.key, true);
+        keys.doubt(used);
+        assert!(!keys.has_failed(&key("k")), "it may be asked for ahead of time");
+        let (newer, again) = ask(&mut keys, "k");
+        assert_eq!(again, Some(2));
+        keys.settle(used.key, true);
+        keys.doubt(used);
+        assert_eq!(ask(&mut keys, "k"), (newer, None), "the doubt was about the one before");
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_stream_with_a_key_for_each_segment_is_bounded() {
+        let mut keys = Keys::default();
+        let mut gone = Vec::new();
+        let (asked, _) = ask(&mut keys, "under-way");
+        for n in 0..5_000 {
+            let (used, request) = ask(&mut keys, &format!("k{n}?token={n}"));
+            assert_eq!(request, Some(1));
+            keys.settle(used.key, true);
+            gone.extend(keys.forget_one(|id| id == used.key));
+        }
+        assert_eq!([keys.len(), keys.by_url.len(), keys.by_use.len(), gone.len()], [MOST, MOST, MOST, 5_001 - MOST]);
+        assert!(!gone.contains(&asked.key), "somebody waits for it");
+        assert_eq!(ask(&mut keys, "k4999?token=4999").1, None);
+        let (again, request) = ask(&mut keys, "k0?token=0");
+        assert_eq!(request, Some(1));
+        assert!(!gone.contains(&again.key), "its name is new");
     }
 }

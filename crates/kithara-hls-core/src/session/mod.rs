@@ -7,7 +7,7 @@
 //!           Input                                    Action
 //!   driver ───────▶ catalog   which playlists, when ───────▶ LoadPlaylist
 //!                   reading   where readers stand            Attach  Place  Enter  Refuse
-//!                   planning  which units, in which order    Fetch  Size  Cancel  Release  FetchKey
+//!                   planning  which units, in which order    Fetch  Size  Cancel  Release  FetchKey  ForgetKey
 //!                   delivery  what came of it, what else     Abandon  Resolve  Fail
 //! ```
 //!
@@ -141,7 +141,7 @@ impl Session {
             Input::Progress { fetch, bytes } => self.handle_progress(fetch, bytes),
             Input::Fetched { fetch, result } => self.handle_fetched(fetch, result),
             Input::Sized { fetch, result } => self.handle_sized(fetch, result),
-            Input::Key { key, result } => self.handle_key(key, result),
+            Input::Key { key, result, cached } => self.handle_key(key, result, cached),
             Input::MediaTime { unit, dsn, start, time } => self.handle_media_time(unit.media, dsn, start, time),
             Input::Kept { fetch, result } => self.handle_kept(fetch, result),
             Input::Dropped { unit } => self.handle_dropped(unit),

@@ -7,6 +7,7 @@ use super::{
     UnitKey, UnitRequest, Urgency, WaitReason,
     adaptation::Situation,
     ids::FetchId,
+    keys::KeyUse,
     media::Media,
     readers::{Flat, Next, ReaderState},
     units::{Purpose, UnitState},
@@ -44,7 +45,7 @@ impl Wanted {
 /// A unit's resource, and the key to ask for before it can be read.
 struct Prepared {
     request: UnitRequest,
-    key: Option<super::KeyId>,
+    key: Option<KeyUse>,
     ask: Option<(super::KeyId, KeyRequest)>,
 }
 
@@ -381,7 +382,7 @@ impl Session {
         if let Some((key, request)) = prepared.ask {
             self.act(Action::FetchKey { key, request });
             let fetches = &self.units.fetches;
-            let needed = |id| id == key || fetches.values().any(|fetch| fetch.key == Some(id));
+            let needed = |id| id == key || fetches.values().any(|fetch| fetch.key.is_some_and(|used| used.key == id));
             if let Some(key) = self.keys.forget_one(needed) {
                 self.act(Action::ForgetKey { key });
             }
@@ -402,13 +403,13 @@ impl Session {
     fn prepare(&mut self, unit: UnitKey, attempt: u32, urgency: Urgency) -> Result<Prepared, FetchFailure> {
         let media = self.medias.get(&unit.media).ok_or_else(|| FetchFailure::new(FailureKind::NoMedia))?;
         let resource = Resource::of(media, unit).ok_or_else(|| FetchFailure::new(FailureKind::BehindLiveWindow))?;
-        let (encryption, ask) = match protection(&resource.keys) {
-            Protection::Clear => (None, None),
+        let (encryption, key, ask) = match protection(&resource.keys) {
+            Protection::Clear => (None, None, None),
             Protection::Unsupported => return Err(FetchFailure::new(FailureKind::Unsupported)),
             Protection::Aes128(key) => {
-                let (id, ask) = self.keys.ask(key).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
+                let (used, ask) = self.keys.ask(key).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
                 let iv = initialization_vector(key, resource.msn);
-                (Some(Encryption { key: id, iv }), ask.map(|ask| (id, ask)))
+                (Some(Encryption { key: used.key, iv }), Some(used), ask.map(|ask| (used.key, ask)))
             }
         };
         let request = UnitRequest {
@@ -419,7 +420,7 @@ impl Session {
             urgency,
             is_excerpt: resource.is_excerpt,
         };
-        Ok(Prepared { request, key: encryption.map(|encryption| encryption.key), ask })
+        Ok(Prepared { request, key, ask })
     }
 
     /// Asks for the lengths a flat reader waits for.

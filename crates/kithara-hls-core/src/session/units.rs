@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::ids::{FetchId, KeyId, PlaylistId, UnitKey};
+use super::{
+    ids::{FetchId, PlaylistId, UnitKey},
+    keys::KeyUse,
+};
 use crate::time::Tick;
 
 /// Where a unit stands. A unit that is not in the table is absent.
@@ -64,7 +67,7 @@ pub(super) enum Purpose {
 pub(super) struct Fetch {
     pub(super) unit: UnitKey,
     pub(super) purpose: Purpose,
-    pub(super) key: Option<KeyId>,
+    pub(super) key: Option<KeyUse>,
     pub(super) started: Tick,
     pub(super) bytes: u64,
     pub(super) head: Option<super::input::Head>,
@@ -125,7 +128,7 @@ impl Units {
     }
 
     /// Begins a fetch of `unit`.
-    pub(super) fn begin(&mut self, unit: UnitKey, purpose: Purpose, key: Option<KeyId>, now: Tick) -> FetchId {
+    pub(super) fn begin(&mut self, unit: UnitKey, purpose: Purpose, key: Option<KeyUse>, now: Tick) -> FetchId {
         self.next += 1;
         let fetch = FetchId(self.next);
         let begun = Fetch { unit, purpose, key, started: now, bytes: 0, head: None };

@@ -315,7 +315,7 @@ impl Simulation {
                     Outcome::Bytes(_) | Outcome::Text(_) | Outcome::Late(..) => Ok(()),
                     Outcome::Fault { kind, status, .. } => Err(failure(kind, status)),
                 };
-                self.at(first_byte, Input::Key { key, result });
+                self.at(first_byte, Input::Key { key, result, cached: false });
             }
             Action::Enter { reader, entry } => {
                 let complete = self.ready.contains(&entry.unit);
