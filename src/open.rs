@@ -147,11 +147,11 @@ async fn find_out(
         Kind::Media => open_file(probe, sound),
         Kind::Playlist => {
             let (url_after, from_store) = (probe.head().url.clone(), probe.head().from_cache());
-            let age = probe.head().age;
+            let (age, playlist_provenance) = (probe.head().age, probe.head().provenance);
             let bytes = probe.collect(Limits::BYTES as u64).await?;
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let playlist = Some(PlaylistText { url: url_after, text, from_store, age });
-            open_session(url, HlsParams { playlist, ..hls }, sound).await
+            open_session(url, HlsParams { playlist, playlist_provenance, ..hls }, sound).await
         }
         Kind::Other => {
             let url = RedactedUrl::new(&probe.head().url);

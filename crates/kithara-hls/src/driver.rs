@@ -11,12 +11,16 @@ use std::{
 };
 
 use kithara_demux::Container;
-use kithara_fetch::{Ask, AskReason, FetchError, UrlResolver, net::RedactedUrl, resolve_in_time};
+use kithara_fetch::{
+    Ask, AskReason, FetchError, UrlResolver,
+    net::{RedactedUrl, address::Provenance},
+    resolve_in_time,
+};
 use kithara_hls_core::{
     playlist::DiscontinuitySequence,
     session::{
         Action, Command, Delivered, Demand, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId,
-        KeyRequest, PlaylistId, PlaylistText, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
+        KeyRequest, MediaId, PlaylistId, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
     },
     time::{MediaTime, Now, Tick, WallTime},
     timeline::TimestampMap,
@@ -37,7 +41,7 @@ use crate::{
     keep::keep_unit,
     keys::{Asking, FetchedKey, KeyManager, KeyState, fetch_key},
     options::KeyCache,
-    playlists::{Known, load_playlist},
+    playlists::{Brought, Known, load_playlist},
     requests::Requests,
     segments::{Handed, Item},
     shelf::Shelf,
@@ -68,7 +72,7 @@ impl From<FetchError> for Failed {
 
 /// What tasks tell the driver.
 pub(crate) enum Report {
-    Playlist { id: PlaylistId, result: Result<PlaylistText, HlsError> },
+    Playlist { id: PlaylistId, result: Result<Brought, HlsError> },
     Head { fetch: FetchId, head: Head },
     Progress { fetch: FetchId, bytes: u64 },
     Fetched { fetch: FetchId, result: Result<Delivered, Failed> },
@@ -112,7 +116,7 @@ struct Late {
 pub(crate) struct Parts {
     pub(crate) session: Session,
     /// The primary playlist, where it was loaded before the session began.
-    pub(crate) playlist: Option<PlaylistText>,
+    pub(crate) playlist: Option<Brought>,
     pub(crate) requests: Requests,
     pub(crate) standing: Standing,
     pub(crate) resolver: Option<(Arc<dyn UrlResolver>, Url)>,
@@ -142,6 +146,8 @@ pub(crate) struct Driver {
     playlists: HashMap<PlaylistId, RedactedUrl>,
     /// What was loaded last of each, so that the origin need not send it again.
     known: HashMap<PlaylistId, Known>,
+    /// What each playlist is as the namer of URLs.
+    namers: HashMap<PlaylistId, Provenance>,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
     /// Full errors by the number the session knows them by; the oldest go first.
@@ -182,6 +188,7 @@ impl Driver {
             late: Vec::new(),
             playlists: HashMap::new(),
             known: HashMap::new(),
+            namers: HashMap::new(),
             reports,
             inbox,
             errors: BTreeMap::new(),
@@ -291,6 +298,10 @@ impl Driver {
     fn handle_report(&mut self, report: Report) {
         let input = match report {
             Report::Playlist { id, result } => {
+                if let Ok(brought) = &result {
+                    self.namers.insert(id, brought.provenance);
+                }
+                let result = result.map(|brought| brought.playlist);
                 Input::Playlist { id, result: result.map_err(|error| self.failure(error.into())) }
             }
             Report::Head { fetch, head } => Input::Head { fetch, head },
@@ -393,8 +404,8 @@ impl Driver {
         match action {
             Action::LoadPlaylist { id, url, again, limit } => self.load_playlist(id, url, again, limit),
             Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, request),
-            Action::Size { fetch, request, .. } => self.size(fetch, request),
-            Action::Keep { fetch, request, .. } => self.keep(fetch, request),
+            Action::Size { fetch, unit, request } => self.size(fetch, unit, request),
+            Action::Keep { fetch, unit, request } => self.keep(fetch, unit, request),
             Action::Forget { url, .. } => self.parts.requests.forget(&url),
             Action::Cancel { fetch } => {
                 if let Some(cancel) = self.running.remove(&fetch) {
@@ -433,7 +444,12 @@ impl Driver {
 
     fn load_playlist(&mut self, id: PlaylistId, url: Url, again: bool, limit: Option<Duration>) {
         self.playlists.insert(id, RedactedUrl::new(&url));
-        let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        let requests = match id {
+            // What the application opened, or answered when it was asked where that is now.
+            PlaylistId::Primary => self.parts.requests.clone(),
+            PlaylistId::Media(_) | PlaylistId::Steering => self.named_by(&[PlaylistId::Primary, PlaylistId::Steering]),
+        };
+        let reports = self.reports.clone();
         let known = self.known.entry(id).or_default().clone();
         let loaded = self.parts.playlist.take_if(|_| id == PlaylistId::Primary && !again);
         self.spawn(self.parts.cancel.clone(), async move {
@@ -456,11 +472,22 @@ impl Driver {
                 return self.handle_report(Report::Key { key, result });
             }
         }
-        let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        let (requests, reports) = (self.named_in(request.named_by), self.reports.clone());
         self.spawn(self.parts.cancel.clone(), async move {
             let result = fetch_key(requests, request).await;
             let _ = reports.send(Report::Key { key, result }).await;
         });
+    }
+
+    /// Requests for what the playlist of a stream names; a stream without a playlist of its own is that of the primary one.
+    fn named_in(&self, media: Option<MediaId>) -> Requests {
+        let own = media.map(PlaylistId::Media).filter(|id| self.namers.contains_key(id));
+        self.named_by(&[own.unwrap_or(PlaylistId::Primary)])
+    }
+
+    fn named_by(&self, playlists: &[PlaylistId]) -> Requests {
+        let namer = playlists.iter().filter_map(|id| self.namers.get(id)).max();
+        self.parts.requests.named_by(namer.copied().unwrap_or_default())
     }
 
     /// Where a unit waits for its key, which is asked for again where it was wiped.
@@ -473,6 +500,7 @@ impl Driver {
     }
 
     fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
+        let requests = self.named_in(Some(unit.media));
         let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
         self.parts.shelf.put(unit, shelved.body.clone());
         if self.parts.session.is_awaited(unit) {
@@ -485,7 +513,7 @@ impl Driver {
             unit,
             key: self.wait_for_key(&request),
             request,
-            requests: self.parts.requests.clone(),
+            requests,
             slot,
             body,
             container,
@@ -497,9 +525,9 @@ impl Driver {
         self.spawn(cancel, task.run().instrument(span));
     }
 
-    fn size(&mut self, fetch: FetchId, request: UnitRequest) {
+    fn size(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
         let key = self.wait_for_key(&request);
-        let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        let (requests, reports) = (self.named_in(Some(unit.media)), self.reports.clone());
         let cancel = self.parts.cancel.child_token();
         self.running.insert(fetch, cancel.clone());
         self.spawn(cancel, async move {
@@ -508,9 +536,9 @@ impl Driver {
         });
     }
 
-    fn keep(&mut self, fetch: FetchId, request: UnitRequest) {
+    fn keep(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
         let key = self.wait_for_key(&request);
-        let (requests, reports) = (self.parts.requests.clone(), self.reports.clone());
+        let (requests, reports) = (self.named_in(Some(unit.media)), self.reports.clone());
         let cancel = self.parts.cancel.child_token();
         self.running.insert(fetch, cancel.clone());
         self.spawn(cancel, async move {

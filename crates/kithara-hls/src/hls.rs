@@ -23,6 +23,7 @@ use crate::{
     driver::{Driver, Parts},
     error::HlsError,
     options::{HlsParams, parse_url},
+    playlists::Brought,
     requests::Requests,
     session::{HlsSession, Shared},
     shelf::Shelf,
@@ -50,7 +51,7 @@ impl Hls {
         let handle = kithara_fetch::runtime().map_err(|error| HlsError::Driver(error.to_string().into()))?;
         let url = parse_url(url)?;
         let fetcher = params.share_fetcher()?;
-        let HlsParams { options, no_store, resolver, trace, playlist, .. } = params;
+        let HlsParams { options, no_store, resolver, trace, playlist, playlist_provenance, .. } = params;
         let options = Arc::new(options);
         let requests = Requests::new(fetcher, Arc::clone(&options), &url, no_store)?;
         let deciding = options.session(resolver.is_some(), requests.store_room());
@@ -82,7 +83,7 @@ impl Hls {
                 requests.fetcher.playback_gate(),
                 options.playback.buffer_goal,
             ),
-            playlist,
+            playlist: playlist.map(|playlist| Brought { playlist, provenance: playlist_provenance }),
             requests,
             resolver: resolver.map(|resolver| (resolver, url.clone())),
             shelf,

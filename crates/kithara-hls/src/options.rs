@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName};
 use kithara_fetch::{
     CacheOptions, FetchOptions, Fetcher, RequestOptions, UrlResolver,
     assets::{AssetStore, MemoryOptions},
-    net::{Client, NetworkOptions},
+    net::{Client, NetworkOptions, address::Provenance},
 };
 use kithara_hls_core::{
     abr::AbrOptions,
@@ -152,6 +152,9 @@ pub struct HlsParams {
     /// The playlist at the URL, where somebody has loaded it already: the session does not ask for it a second time.
     /// Default: the session loads it.
     pub playlist: Option<PlaylistText>,
+    /// Whose word that playlist is, for [`AddressPolicy::PublicOnly`](kithara_fetch::net::address::AddressPolicy). Default: the
+    /// application's own, which may name any address.
+    pub playlist_provenance: Provenance,
 }
 
 impl HlsParams {

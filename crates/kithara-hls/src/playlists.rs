@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use kithara_fetch::net::Validators;
+use kithara_fetch::net::{Validators, address::Provenance};
 use kithara_hls_core::session::{PlaylistId, PlaylistText};
 use url::Url;
 
@@ -22,6 +22,12 @@ pub(crate) struct Loaded {
     text: Arc<str>,
 }
 
+/// A playlist, and what it is as the namer of other URLs.
+pub(crate) struct Brought {
+    pub(crate) playlist: PlaylistText,
+    pub(crate) provenance: Provenance,
+}
+
 /// Loads a playlist: from the store where that is still fresh, from the origin when it was loaded before, unless that
 /// still has what we have.
 pub(crate) async fn load_playlist(
@@ -31,7 +37,7 @@ pub(crate) async fn load_playlist(
     again: bool,
     limit: Option<Duration>,
     known: Known,
-) -> Result<PlaylistText, HlsError> {
+) -> Result<Brought, HlsError> {
     let mut request = match id {
         PlaylistId::Steering => requests.steering(&asked),
         PlaylistId::Primary | PlaylistId::Media(_) => requests.playlist(&asked, again, limit),
@@ -39,19 +45,20 @@ pub(crate) async fn load_playlist(
     request.unless =
         lock(&known).as_ref().filter(|last| again && last.asked == asked).map(|last| last.validators.clone());
     let whole = requests.fetcher.fetch_whole(request).await?;
-    let (from_store, age) = (whole.head.from_cache(), whole.head.age);
+    let (from_store, age, provenance) = (whole.head.from_cache(), whole.head.age, whole.head.provenance);
     let Some(bytes) = whole.bytes else {
         let known = lock(&known);
         let last =
             known.as_ref().ok_or_else(|| HlsError::Driver("nothing is known of an unchanged playlist".into()))?;
-        return Ok(PlaylistText { url: last.url.clone(), text: last.text.to_string(), from_store, age });
+        let playlist = PlaylistText { url: last.url.clone(), text: last.text.to_string(), from_store, age };
+        return Ok(Brought { playlist, provenance });
     };
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (url, validators) = (whole.head.url.clone(), whole.head.validators.clone());
     // A date alone tells versions apart that are a second or more apart, and live playlists change faster.
     let is_worth_it = validators.etag.is_some() && may_be_unchanged(&text);
     *lock(&known) = is_worth_it.then(|| Loaded { asked, validators, url: url.clone(), text: text.as_str().into() });
-    Ok(PlaylistText { url, text, from_store, age })
+    Ok(Brought { playlist: PlaylistText { url, text, from_store, age }, provenance })
 }
 
 fn lock(known: &Known) -> std::sync::MutexGuard<'_, Option<Loaded>> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kithara_fetch::{
     CacheUse, FetchRequest, Fetcher, Priority, Seal, WholeRequest, asked,
     assets::{AssetId, Lease, ResourceKey},
-    net::{Origin, RedactedUrl},
+    net::{Origin, RedactedUrl, address::Provenance},
 };
 use kithara_hls_core::{playlist::Limits, session::KeyRequest, steering::MAX_MANIFEST};
 use url::Url;
@@ -29,6 +29,7 @@ pub(crate) struct Requests {
     asset: AssetId,
     opened: Origin,
     cache: CacheUse,
+    named_by: Provenance,
 }
 
 impl Requests {
@@ -36,7 +37,7 @@ impl Requests {
         let asset = AssetId::for_url(&options.cache.partition, url, &options.cache.identity);
         let opened = Origin::of(url).ok_or_else(|| HlsError::InvalidUrl("a URL without host".into()))?;
         let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
-        Ok(Self { fetcher, options, asset, opened, cache })
+        Ok(Self { fetcher, options, asset, opened, cache, named_by: Provenance::App })
     }
 
     /// Keeps what is stored of this stream while it plays, and names it for lists. On disk that opens a file.
@@ -63,6 +64,11 @@ impl Requests {
             let key = ResourceKey::for_url(self.asset, url, &self.options.cache.identity);
             store.streaming(&key).invalidate();
         }
+    }
+
+    /// Requests for what a document with this provenance names.
+    pub(crate) fn named_by(&self, namer: Provenance) -> Self {
+        Self { named_by: namer, ..self.clone() }
     }
 
     pub(crate) fn options(&self) -> &HlsOptions {
@@ -158,6 +164,6 @@ impl Requests {
         let key = ResourceKey::for_url(self.asset, url, &self.options.cache.identity);
         let headers = self.options.request.headers_for(&self.opened);
         let asked = asked(url, &self.opened, query);
-        FetchRequest { key: Some(key), headers, cache: self.cache, ..FetchRequest::new(asked) }
+        FetchRequest { key: Some(key), headers, cache: self.cache, named_by: self.named_by, ..FetchRequest::new(asked) }
     }
 }

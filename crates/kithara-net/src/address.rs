@@ -17,8 +17,8 @@ pub enum AddressPolicy {
     PublicOnly,
 }
 
-/// Who named a URL: decides where it may lead under [`AddressPolicy::PublicOnly`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Who named a URL: decides where it may lead under [`AddressPolicy::PublicOnly`]. Of several the greatest counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provenance {
     /// The app, which may name anything. This is the default of a request.
     #[default]

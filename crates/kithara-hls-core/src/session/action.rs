@@ -211,6 +211,9 @@ pub struct KeyRequest {
     pub keyformatversions: String,
     /// Which time this is that the key is fetched, from 1.
     pub attempt: u32,
+    /// The stream whose playlist named it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_by: Option<MediaId>,
 }
 
 /// One unit in the log of an adaptive reader. It never changes after it was entered.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{action::KeyRequest, ids::KeyId};
+use super::{
+    action::KeyRequest,
+    ids::{KeyId, MediaId},
+};
 use crate::playlist::Key;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +50,9 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The use of `key`, and what to fetch if it is not there or under way. `None` for a key without URI.
-    pub(super) fn ask(&mut self, key: &Key) -> Option<(KeyUse, Option<KeyRequest>)> {
+    /// The use of `key`, which a playlist of `media` names, and what to fetch if it is not there or under way. `None` for a
+    /// key without URI.
+    pub(super) fn ask(&mut self, key: &Key, media: MediaId) -> Option<(KeyUse, Option<KeyRequest>)> {
         let url = key.uri.as_ref()?.url();
         self.questions += 1;
         let id = *self.by_url.entry(url.as_str().to_owned()).or_insert_with(|| {
@@ -61,6 +65,7 @@ impl Keys {
                 keyformat: key.keyformat.to_string(),
                 keyformatversions: key.keyformatversions.to_string(),
                 attempt: 0,
+                named_by: Some(media),
             },
             state: KeyState::Failed,
             used: 0,
@@ -128,7 +133,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::playlist::{ParseOptions, Playlist, parse};
+    use crate::playlist::{ParseOptions, Playlist, VariantId, parse};
 
     fn key(url: &str) -> Key {
         let text = format!(
@@ -143,7 +148,7 @@ mod tests {
 
     /// Asks, and says which attempt is begun by that.
     fn ask(keys: &mut Keys, url: &str) -> (KeyUse, Option<u32>) {
-        let (used, request) = keys.ask(&key(url)).expect("a key with a URI");
+        let (used, request) = keys.ask(&key(url), MediaId::Variant(VariantId(0))).expect("a key with a URI");
         (used, request.map(|request| request.attempt))
     }
 

@@ -407,7 +407,7 @@ impl Session {
             Protection::Clear => (None, None, None),
             Protection::Unsupported => return Err(FetchFailure::new(FailureKind::Unsupported)),
             Protection::Aes128(key) => {
-                let (used, ask) = self.keys.ask(key).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
+                let (used, ask) = self.keys.ask(key, unit.media).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
                 let iv = initialization_vector(key, resource.msn);
                 (Some(Encryption { key: used.key, iv }), Some(used), ask.map(|ask| (used.key, ask)))
             }
