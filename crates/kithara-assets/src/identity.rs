@@ -131,9 +131,9 @@ fn name_of(parameter: &str) -> String {
     parameter.split('=').next().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Akamai's token in the path: `/hdntl=exp=1~acl=/*~hmac=.../`.
+/// Akamai's token in the path: `/hdntl=exp=1~acl=/*~hmac=.../`, whose access list may have slashes of its own.
 fn is_signed_segment(segment: &str) -> bool {
-    ["hdntl=", "hdnts=", "hdnea="].iter().any(|token| segment.starts_with(token))
+    ["hdntl=", "hdnts=", "hdnea="].iter().any(|token| segment.starts_with(token)) || segment.contains("~hmac=")
 }
 
 const SIGNING: &[&str] = &[
@@ -233,6 +233,7 @@ mod tests {
         );
         check(&default, "https://a.example/s.ts?hdnea=exp=1~acl=/*~hmac=2&v=1", "https://a.example/s.ts?v=1");
         check(&default, "https://a.example/hdntl=exp=1~hmac=2/p/s.ts", "https://a.example/p/s.ts");
+        check(&default, "https://a.example/hdntl=exp=1~acl=/*~hmac=2/p/s.ts", "https://a.example/p/s.ts");
     }
 
     #[test]

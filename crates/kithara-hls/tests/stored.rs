@@ -13,11 +13,12 @@ use kithara_hls::{
     HlsOptions, HlsParams, KeyCache, SealingKey,
     fetch::{
         FetchOptions, Fetcher,
-        assets::{AssetStore, DiskOptions},
-        net::Client,
+        assets::{AssetStore, DiskOptions, UrlIdentity},
+        net::{Client, RedactedUrl},
     },
+    hls_core::trace::Redactor,
 };
-use kithara_origin::{At, Fault, Origin, Response, Rule};
+use kithara_origin::{At, Fault, Origin, Response, Rule, fixtures_dir};
 use support::{asked, assert_exact, file, fixtures, open, playlist, quick, read_all, serve, truth, try_open};
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -125,11 +126,17 @@ fn signed() -> Origin {
     let text =
         text.replace("#EXT-X-VERSION:3", "#EXT-X-VERSION:8\n#EXT-X-DEFINE:NAME=\"md5\",VALUE=\"VARIABLE-SECRET\"");
     let fresh = Response::new(200).with_header("cache-control", "max-age=1000").with_body(text);
-    let site = fixtures().route("/ts_aes/index.m3u8", move |_| fresh.clone());
+    let again = fresh.clone();
+    let site = fixtures().dir(PATH_TOKEN, fixtures_dir()).route("/ts_aes/index.m3u8", move |_| fresh.clone());
+    let site = site.route(&format!("{PATH_TOKEN}/ts_aes/index.m3u8"), move |_| again.clone());
     serve(site.rule(Rule::on("/ts_aes/seg8.ts").nth(1).then(Response::new(503))))
 }
 
-const SECRETS: [&str; 9] = [
+/// A signature that stands in the path.
+const PATH_TOKEN: &str = "/hdntl=exp=1700000000~acl=*~hmac=PATH-SECRET";
+
+const SECRETS: [&str; 10] = [
+    "PATH-SECRET",
     "SEGMENT-SECRET",
     "KEY-SECRET",
     "VARIABLE-SECRET",
@@ -152,7 +159,7 @@ async fn nothing_secret_is_in_anything_that_was_written() {
         .with_writer(move || writer.clone())
         .try_init();
     let (origin, trace, dir) = (signed(), Page::default(), tempfile::tempdir().expect("a folder"));
-    let url = origin.url("/ts_aes/index.m3u8?token=OPENED-SECRET");
+    let url = origin.url(&format!("{PATH_TOKEN}/ts_aes/index.m3u8?token=OPENED-SECRET"));
     let url = url.replace("http://", "http://USER-SECRET:PASSWORD-SECRET@");
     let mut options = with_keys(KeyCache::Sealed(SealingKey::new([7; 32])));
     options.request = options.request.with_header("X-Account", "HEADER-SECRET").expect("a header");
@@ -176,6 +183,7 @@ async fn nothing_secret_is_in_anything_that_was_written() {
 
     let sent = origin.log();
     assert!(sent.iter().any(|request| request.target.contains("QUERY-SECRET")), "and yet they were sent");
+    assert!(sent.iter().all(|request| request.target.contains("PATH-SECRET")), "in the path of all: {sent:?}");
     assert!(sent.iter().any(|request| request.header("x-key") == Some("KEYHEADER-SECRET")));
     let mut written = files(dir.path());
     assert!(written.len() > 7, "the store has the stream");
@@ -188,6 +196,25 @@ async fn nothing_secret_is_in_anything_that_was_written() {
         for secret in SECRETS.iter().map(|secret| secret.as_bytes()).chain([key.as_slice()]) {
             let found = bytes.windows(secret.len()).any(|window| window == secret);
             assert!(!found, "{} in {place:?}", String::from_utf8_lossy(secret));
+        }
+    }
+}
+
+#[test]
+fn all_who_show_or_keep_urls_agree_on_what_is_a_signature() {
+    for signed in [
+        "https://u:SECRET@h/v/a.ts",
+        "https://h/v/a.ts?token=SECRET",
+        "https://h/hdntl=exp=1~acl=*~hmac=SECRET/v/a.ts",
+        "https://h/hdnts=exp=1~acl=/*~hmac=SECRET/v/a.ts",
+        "https://h/hdnea=exp=1~hmac=SECRET~id=7/v/a.ts?x",
+    ] {
+        let url = support::url(signed);
+        let shown = RedactedUrl::new(&url).to_string();
+        let traced = Redactor::new(1).url(&url).to_string();
+        let named = UrlIdentity::default().canonical(&url);
+        for text in [shown, traced, named] {
+            assert!(!text.contains("SECRET") && text.contains("a.ts"), "{signed}: {text}");
         }
     }
 }

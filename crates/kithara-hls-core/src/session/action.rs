@@ -13,6 +13,7 @@ use crate::{
     key::Encryption,
     playlist::{ByteRange, DiscontinuitySequence, MediaSequence},
     time::WallTime,
+    trace::shown_path,
 };
 
 /// One thing for the driver to carry out. Orders are carried out in the order in which they are polled.
@@ -273,14 +274,14 @@ pub enum RunReason {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LoadPlaylist { id, url, .. } => write!(f, "load {id} {}", url.path()),
+            Self::LoadPlaylist { id, url, .. } => write!(f, "load {id} {}", shown_path(url)),
             Self::Fetch { fetch, unit, request } => write!(f, "fetch {fetch} {unit} {request}"),
             Self::Size { fetch, unit, request } => write!(f, "size {fetch} {unit} {request}"),
             Self::Keep { fetch, unit, request } => write!(f, "keep {fetch} {unit} {request}"),
             Self::Forget { unit, url } => write!(f, "forget {unit} {}", url.path()),
             Self::Cancel { fetch } => write!(f, "cancel {fetch}"),
             Self::FetchKey { key, request } => {
-                write!(f, "key {key} {} attempt {}", request.url.path(), request.attempt)
+                write!(f, "key {key} {} attempt {}", shown_path(&request.url), request.attempt)
             }
             Self::Place { unit, offset, .. } => write!(f, "place {unit} at {offset}"),
             Self::Length { media, len } => write!(f, "length {media} {len}"),
@@ -302,7 +303,7 @@ impl fmt::Display for Action {
 
 impl fmt::Display for UnitRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url.path())?;
+        f.write_str(&shown_path(&self.url))?;
         if let Some(range) = self.range {
             write!(f, " [{range}]")?;
         }

@@ -83,7 +83,7 @@ pub enum HlsEvent<E = Failure> {
     /// A key was fetched, or could not be.
     #[non_exhaustive]
     KeyFetch {
-        /// Its URL, without user name and query.
+        /// Its URL, without user name, query and tokens in its path.
         key_url: String,
         /// Whether it can be used.
         success: bool,

@@ -6,7 +6,7 @@ use super::{
     action::KeyRequest,
     ids::{KeyId, MediaId},
 };
-use crate::playlist::Key;
+use crate::{playlist::Key, trace::shown_path};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyState {
@@ -120,13 +120,8 @@ impl Keys {
     pub(super) fn settle(&mut self, key: KeyId, ready: bool) -> Option<String> {
         let known = self.known.get_mut(&key)?;
         known.state = if ready { KeyState::Ready } else { KeyState::Failed };
-        let mut url = known.request.url.clone();
-        // A URL that cannot have a user name has none to remove.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.set_query(None);
-        url.set_fragment(None);
-        Some(url.into())
+        let url = &known.request.url;
+        Some(format!("{}{}", url.origin().ascii_serialization(), shown_path(url)))
     }
 }
 

@@ -14,6 +14,7 @@ mod replay;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub(crate) use self::redact::shown_path;
 pub use self::{
     redact::Redactor,
     replay::{Divergence, Replayed, Trace, TraceError},

@@ -162,8 +162,19 @@ fn is_variable(text: &str) -> bool {
     text.starts_with("{$") && text.ends_with('}')
 }
 
+/// The path of a URL as it may be shown: with an ellipsis for what looks like a token.
+pub(crate) fn shown_path(url: &Url) -> String {
+    let parts = url.path().split('/').map(|part| if is_token(part) { "…" } else { part });
+    parts.collect::<Vec<_>>().join("/")
+}
+
 /// Whether a path component looks like a signature, a token or another random name rather than a word.
 fn is_token(part: &str) -> bool {
+    // Parameters of a signature, whatever their characters.
+    let mut names = part.split(['~', '&', ';', ',']).filter_map(|it| it.split_once('=')).map(|(name, _)| name);
+    if names.any(|name| SIGNATURES.iter().any(|signature| name.eq_ignore_ascii_case(signature))) {
+        return true;
+    }
     let stem = part.rsplit_once('.').map_or(part, |(stem, _)| stem);
     let all = |of: fn(&u8) -> bool| part.as_bytes().iter().all(of);
     if stem.len() < 16 || !all(|byte| byte.is_ascii_alphanumeric() || b"-_=.~%+,:;".contains(byte)) {
@@ -173,6 +184,22 @@ fn is_token(part: &str) -> bool {
     let letters = stem.bytes().filter(u8::is_ascii_alphabetic).count();
     digits >= 2 && letters >= 4 && !is_numbered_word(stem)
 }
+
+const SIGNATURES: &[&str] = &[
+    "hdntl",
+    "hdnts",
+    "hdnea",
+    "hmac",
+    "token",
+    "access_token",
+    "auth",
+    "sig",
+    "sign",
+    "signature",
+    "md5",
+    "jwt",
+    "policy",
+];
 
 /// `segment_000123`, `audio-128k-00042`: words and numbers, each in one piece.
 fn is_numbered_word(stem: &str) -> bool {
@@ -205,6 +232,7 @@ mod tests {
         );
         check("https://user:pw@cdn/a/b.ts\n", &["user", "pw"], &["https://cdn/a/b.ts"]);
         check("/s/Zk3jQ9x0aB7cD1eF/1700000000/seg_0001.ts\n", &["Zk3jQ9x0aB7cD1eF"], &["seg_0001.ts"]);
+        check("/hdntl=exp=1~acl=/*~hmac=2f/a.ts\n", &["hdntl", "2f"], &["/a.ts"]);
         check("#EXT-X-KEY:METHOD=AES-128,URI=\"key.bin?token=hunter2\"\n", &["hunter2"], &["key.bin?token=~"]);
         check("# made for alice\n", &["alice"], &["#"]);
         check("#EXT-X-DEFINE:NAME=\"t\",VALUE=\"hunter\"\n", &["hunter"], &["NAME=\"t\",VALUE=\"~"]);
@@ -225,6 +253,13 @@ mod tests {
             assert!(clean.contains(kept), "{kept} is missing in {clean}");
         }
         assert_eq!(Redactor::new(1).steering("<html>hunter2"), "");
+    }
+
+    #[test]
+    fn paths_are_shown_without_tokens() {
+        let shown = |url: &str| shown_path(&Url::parse(url).expect("a URL"));
+        assert_eq!(shown("https://h/hdntl=exp=1~hmac=2f/v/a.ts?q"), "/…/v/a.ts");
+        assert_eq!(shown("https://h/Zk3jQ9x0aB7cD1eF/v/key.bin"), "/…/v/key.bin");
     }
 
     #[test]
