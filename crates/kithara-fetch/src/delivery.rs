@@ -51,7 +51,13 @@ impl Delivery {
     /// # Errors
     /// The fetch failed before that.
     pub async fn head(&mut self) -> Result<Head, FetchError> {
-        let head = self.in_time(|seat, range| seat.flight.head(&range)).await?.map_err(|error| self.about(error))?;
+        let head = loop {
+            match self.in_time(|seat, range| seat.flight.head(&range)).await? {
+                Ok(head) => break head,
+                Err(error) if self.failed_for_another(&error) => self.begin_own()?,
+                Err(error) => return Err(self.about(error)),
+            }
+        };
         self.version.get_or_insert_with(|| Version { validators: head.validators.clone(), total_len: head.total_len });
         Ok(head)
     }
@@ -73,6 +79,7 @@ impl Delivery {
                     return Ok(Some(bytes));
                 }
                 Taken::End => return Ok(None),
+                Taken::Failed(error) if self.failed_for_another(&error) => self.begin_own()?,
                 Taken::Failed(error) => return Err(self.about(error)),
                 Taken::Lagged => self.go_alone().await?,
                 Taken::Pending => {}
@@ -146,6 +153,20 @@ impl Delivery {
         self.seat.as_ref().map(|_| ()).map_err(|error| self.about(error.clone()))
     }
 
+    /// Whether the transfer it joined was refused to whoever began it, for reasons that need not hold here.
+    fn failed_for_another(&self, error: &FetchError) -> bool {
+        let is_untouched = self.joined && self.position == wanted(&self.request).start;
+        let credentials = self.seat.as_ref().ok().and_then(|seat| seat.flight.credentials.as_ref());
+        is_untouched && credentials.is_some_and(|theirs| theirs.failed_alone(&self.request, error))
+    }
+
+    /// Asks by itself, once: that transfer is its own.
+    fn begin_own(&mut self) -> Result<(), FetchError> {
+        self.joined = false;
+        self.seat = self.shared.clone().start(&self.request, None);
+        self.seat.as_ref().map(|_| ()).map_err(|error| self.about(error.clone()))
+    }
+
     /// Looks until there is something, at most up to the deadline.
     async fn in_time<T>(&self, look: impl Fn(&Seat, Range<u64>) -> Option<T>) -> Result<T, FetchError> {
         let seat = self.seat.as_ref().map_err(|error| self.about(error.clone()))?;
@@ -180,6 +201,13 @@ impl Seat {
                 return found;
             }
             news.await;
+        }
+    }
+
+    /// Counts the transfer where its end is waited for.
+    pub(crate) fn count(&self, request: &FetchRequest) {
+        if let Some(transfers) = &request.transfers {
+            self.flight.count(self.reader, transfers.token());
         }
     }
 

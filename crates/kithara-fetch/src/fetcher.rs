@@ -11,10 +11,13 @@ use url::Url;
 use crate::delivery::Seat;
 use crate::flight::{Flight, ReaderId, Retained};
 use crate::flights::{FlightKey, Flights};
+use crate::request::Credentials;
 use crate::scheduler::Scheduler;
 use crate::transfer::{Transfer, Version, wanted};
 use crate::whole::Wholes;
-use crate::{Delivery, FetchError, FetchErrorKind, FetchOptions, FetchRequest, PlaybackGate, Whole, WholeRequest};
+use crate::{
+    Delivery, FetchError, FetchErrorKind, FetchOptions, FetchRequest, PlaybackGate, Transfers, Whole, WholeRequest,
+};
 
 /// Brings resources, from the store or the network. Cheap to clone: clones share transfers and schedule, so a process needs one.
 #[derive(Clone)]
@@ -73,6 +76,17 @@ impl Fetcher {
         Wholes::fetch(Arc::clone(&self.shared), request.into())
     }
 
+    /// Waits until the transfers counted by `transfers` have ended, and the store has what they brought. Deliveries should be dropped
+    /// before: a transfer that is still read goes on.
+    pub async fn settled(&self, transfers: &Transfers) {
+        transfers.ended().await;
+        if let Some(store) = self.store()
+            && let Err(error) = store.flush().await
+        {
+            tracing::debug!(%error, "not all is stored");
+        }
+    }
+
     /// A new gate through which a playback tells downloads to stand still.
     #[must_use = "dropping a gate takes its word back"]
     pub fn playback_gate(&self) -> PlaybackGate {
@@ -109,6 +123,7 @@ impl Shared {
             (flight, reader)
         });
         let seat = Seat { shared: Arc::clone(self), key: Some(key), flight, reader };
+        seat.count(request);
         if let Some(flight) = begun {
             self.spawn(&flight, request, None)?;
         }
@@ -123,13 +138,15 @@ impl Shared {
     ) -> Result<Seat, FetchError> {
         let (flight, reader) = self.new_flight(request);
         let seat = Seat { shared: Arc::clone(self), key: None, flight, reader };
+        seat.count(request);
         self.spawn(&seat.flight, request, expected)?;
         Ok(seat)
     }
 
     fn new_flight(&self, request: &FetchRequest) -> (Arc<Flight>, ReaderId) {
         let range = wanted(request);
-        let flight = Flight::new(range.clone(), self.options.window.max(1), &self.scheduler, &self.retained);
+        let mut flight = Flight::new(range.clone(), self.options.window.max(1), &self.scheduler, &self.retained);
+        flight.credentials = Some(Credentials::of(request));
         let reader = flight.join(&range, request.class).expect("a new flight covers the range it was made for");
         (Arc::new(flight), reader)
     }
@@ -166,6 +183,7 @@ impl Drop for Landing {
             self.shared.flights.remove(key, &self.flight);
         }
         self.flight.land(Err(FetchError::new(FetchErrorKind::NoRuntime)));
+        self.flight.end();
     }
 }
 

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use kithara_net::Origin;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use crate::plan::wanted_end;
+use crate::request::Credentials;
 use crate::schedule::TransferId;
 use crate::scheduler::{Scheduler, Turn};
 use crate::{FetchError, Head, Priority};
@@ -28,6 +29,8 @@ pub(crate) struct Flight {
     retained: Arc<Retained>,
     /// Cancelled when the last reader leaves.
     pub(crate) cancel: CancellationToken,
+    /// What it was begun with.
+    pub(crate) credentials: Option<Credentials>,
     /// Rung for readers: head, bytes, the end.
     news: Notify,
     /// Rung for the transfer: a reader went on.
@@ -52,6 +55,10 @@ struct State {
     /// That of the most urgent reader.
     class: Priority,
     turn: Option<TransferId>,
+    /// Whether its task is over, with all it had to do behind the last byte.
+    ended: bool,
+    /// Held for those who wait for its end and read no more.
+    counted: Vec<TaskTrackerToken>,
 }
 
 struct Chunk {
@@ -63,6 +70,8 @@ struct Reader {
     position: u64,
     end: u64,
     class: Priority,
+    /// Held for who waits for the end of the transfer.
+    counted: Option<TaskTrackerToken>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +110,8 @@ impl Flight {
             next_reader: 0,
             class: Priority::Download,
             turn: None,
+            ended: false,
+            counted: Vec::new(),
         };
         Self {
             range,
@@ -108,6 +119,7 @@ impl Flight {
             window,
             retained: Arc::clone(retained),
             cancel: CancellationToken::new(),
+            credentials: None,
             news: Notify::new(),
             room: Notify::new(),
             state: Mutex::new(state),
@@ -178,6 +190,17 @@ impl Flight {
         self.news.notify_waiters();
     }
 
+    /// Its task is over: nobody waits for it any more.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        let mut counted = std::mem::take(&mut state.counted);
+        counted.extend(state.readers.values_mut().filter_map(|reader| reader.counted.take()));
+        drop(state);
+        // Who waits is woken here, outside the lock.
+        drop(counted);
+    }
+
     // The side of the readers.
 
     /// Adds a reader of `range` if all its bytes will pass by, and soon.
@@ -191,7 +214,7 @@ impl Flight {
         }
         let id = ReaderId(state.next_reader);
         state.next_reader += 1;
-        state.readers.insert(id, Reader { position: range.start, end: range.end, class });
+        state.readers.insert(id, Reader { position: range.start, end: range.end, class, counted: None });
         self.update_class(&mut state);
         Some(id)
     }
@@ -200,7 +223,10 @@ impl Flight {
     /// end of the body is missing, the transfer goes on to it, so that what came is stored.
     pub(crate) fn leave(&self, id: ReaderId) -> bool {
         let mut state = self.lock();
-        state.readers.remove(&id);
+        let mut counted = state.readers.remove(&id).and_then(|reader| reader.counted);
+        if state.readers.is_empty() && !state.ended {
+            state.counted.extend(counted.take());
+        }
         let over = state.outcome.is_some() || state.received >= state.expected_end(&self.range);
         if state.readers.is_empty() && !over {
             self.cancel.cancel();
@@ -211,6 +237,16 @@ impl Flight {
         drop(state);
         self.room.notify_one();
         false
+    }
+
+    /// Holds `token` for a reader: to the end of the transfer, or until the reader leaves others alone with it.
+    pub(crate) fn count(&self, id: ReaderId, token: TaskTrackerToken) {
+        let mut state = self.lock();
+        if !state.ended
+            && let Some(reader) = state.readers.get_mut(&id)
+        {
+            reader.counted = Some(token);
+        }
     }
 
     pub(crate) fn set_class(&self, id: ReaderId, class: Priority) {

@@ -80,6 +80,7 @@ mod schedule;
 mod scheduler;
 mod tail;
 mod transfer;
+mod transfers;
 mod whole;
 mod wishes;
 
@@ -93,6 +94,7 @@ pub use resolver::{Ask, AskReason, Located, Resolution, UrlResolver, resolve_in_
 pub use runtime::runtime;
 pub use scheduler::PlaybackGate;
 pub use tail::Tail;
+pub use transfers::Transfers;
 pub use whole::Whole;
 pub use wishes::{CacheOptions, RequestOptions, asked};
 

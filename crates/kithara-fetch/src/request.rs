@@ -13,7 +13,7 @@ use kithara_net::retry::Patience;
 use kithara_net::{Attempt, Authorizer, Origin, RedactedUrl, Request, Validators};
 use url::Url;
 
-use crate::UrlResolver;
+use crate::{FetchError, Transfers, UrlResolver};
 
 /// How urgent a fetch is, the most urgent first. At each origin a fetch waits only for those that are at least as urgent, and in
 /// the order they came among its own class.
@@ -110,6 +110,8 @@ pub struct FetchRequest {
     pub resolver: Option<Arc<dyn UrlResolver>>,
     /// Told of each failed attempt; must return at once. Default: nobody.
     pub observer: Option<Observer>,
+    /// Counts its transfer, for who waits until all of them have ended. Default: nobody does.
+    pub transfers: Option<Transfers>,
 }
 
 impl FetchRequest {
@@ -132,6 +134,7 @@ impl FetchRequest {
             authorizer: None,
             resolver: None,
             observer: None,
+            transfers: None,
         }
     }
 
@@ -167,6 +170,29 @@ impl fmt::Debug for FetchRequest {
             .field("cache", &self.cache)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a request is let in with. Whoever shares a transfer shares that of the request that began it.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    url: Url,
+    headers: Vec<(Origin, HeaderMap)>,
+    /// Whether the application is asked for more at each request.
+    asks: bool,
+}
+
+impl Credentials {
+    pub(crate) fn of(request: &FetchRequest) -> Self {
+        let asks = request.authorizer.is_some() || request.resolver.is_some();
+        Self { url: request.url.clone(), headers: request.headers.clone(), asks }
+    }
+
+    /// Whether `error`, which a request with these met, says nothing about `request`: it was refused, and the other may not be.
+    pub(crate) fn failed_alone(&self, request: &FetchRequest, error: &FetchError) -> bool {
+        let other = Self::of(request);
+        let differ = self.url != other.url || self.headers != other.headers || self.asks || other.asks;
+        differ && matches!(error.status(), Some(401 | 403 | 404 | 410))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::fetcher::Shared;
 use crate::head::{meta_of, validators_of};
 use crate::locate::locate;
 use crate::plan::{WholePlan, plan_whole};
+use crate::request::Credentials;
 use crate::{CacheUse, FetchError, FetchErrorKind, Head, Provider, WholeRequest};
 
 /// A resource that was brought as one piece.
@@ -31,7 +32,13 @@ pub struct Whole {
 type Outcome = Result<Whole, FetchError>;
 type Joint = SharedFuture<BoxFuture<'static, Outcome>>;
 /// Each with a number that tells it from later ones of its key.
-type Table = HashMap<WholeKey, (u64, WeakShared<BoxFuture<'static, Outcome>>)>;
+type Table = HashMap<WholeKey, UnderWay>;
+
+struct UnderWay {
+    number: u64,
+    credentials: Credentials,
+    fetch: WeakShared<BoxFuture<'static, Outcome>>,
+}
 
 /// The fetches of whole resources that are under way.
 #[derive(Default)]
@@ -62,9 +69,18 @@ struct Entry {
 impl Wholes {
     pub(crate) fn fetch(shared: Arc<Shared>, request: WholeRequest) -> impl Future<Output = Outcome> + Send + 'static {
         let (deadline, url) = (request.request.deadline, request.request.url.clone());
-        let fetch = match WholeKey::of(&request) {
-            Some(key) => Self::join(&shared, key, request),
-            None => obtain(shared, request).boxed().shared(),
+        let (fetch, theirs) = match WholeKey::of(&request) {
+            Some(key) => Self::join(&shared, key, request.clone()),
+            None => (obtain(Arc::clone(&shared), request.clone()).boxed().shared(), None),
+        };
+        let fetch = async move {
+            match (fetch.await, theirs) {
+                // Refused to whoever asked first: asked once more with what this request has.
+                (Err(error), Some(theirs)) if theirs.failed_alone(&request.request, &error) => {
+                    obtain(shared, request).await
+                }
+                (outcome, _) => outcome,
+            }
         };
         async move {
             let outcome = match deadline {
@@ -77,10 +93,12 @@ impl Wholes {
         }
     }
 
-    fn join(shared: &Arc<Shared>, key: WholeKey, request: WholeRequest) -> Joint {
+    /// A fetch under way, with what it was begun with, or a new one.
+    fn join(shared: &Arc<Shared>, key: WholeKey, request: WholeRequest) -> (Joint, Option<Credentials>) {
         let wholes = &shared.wholes;
         let number = wholes.next.fetch_add(1, Ordering::Relaxed);
         let entry = Entry { shared: Arc::clone(shared), key: key.clone(), number };
+        let credentials = Credentials::of(&request.request);
         let begun = obtain(Arc::clone(shared), request);
         let mine = async move {
             let _entry = entry;
@@ -88,13 +106,14 @@ impl Wholes {
         };
         let mine = mine.boxed().shared();
         let mut table = wholes.lock();
-        if let Some(theirs) = table.get(&key).and_then(|(_, fetch)| fetch.upgrade()) {
+        let theirs = table.get(&key).and_then(|it| Some((it.fetch.upgrade()?, Some(it.credentials.clone()))));
+        if let Some(theirs) = theirs {
             drop(table);
             return theirs;
         }
-        table.extend(mine.downgrade().map(|weak| (key, (number, weak))));
+        table.extend(mine.downgrade().map(|fetch| (key, UnderWay { number, credentials, fetch })));
         drop(table);
-        mine
+        (mine, None)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -118,7 +137,7 @@ impl WholeKey {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut table = self.shared.wholes.lock();
-        if table.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+        if table.get(&self.key).is_some_and(|it| it.number == self.number) {
             table.remove(&self.key);
         }
     }

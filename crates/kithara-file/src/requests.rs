@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use kithara_fetch::{
-    Ask, AskReason, CacheUse, FetchError, FetchOptions, FetchRequest, Fetcher, Priority, UrlResolver,
+    Ask, AskReason, CacheUse, FetchError, FetchOptions, FetchRequest, Fetcher, Priority, Transfers, UrlResolver,
     assets::{AssetId, AssetStore, MemoryOptions, ResourceKey},
     net::{Client, Origin, RedactedUrl},
     resolve_in_time,
@@ -50,11 +50,25 @@ impl Requests {
                 (false, false) => CacheUse::ReadWrite,
             },
             piecewise: true,
+            transfers: Some(Transfers::default()),
             patience: Some(options.request.patience),
             headers: options.request.headers_for(&origin),
             ..FetchRequest::new(options.request.asked(&url, &origin))
         };
         Ok(Self { fetcher, read_ahead: options.read_ahead, url, template, resolver })
+    }
+
+    /// The same file, for another reader.
+    pub(crate) fn again(&self) -> Self {
+        let template = FetchRequest { transfers: Some(Transfers::default()), ..self.template.clone() };
+        Self { template, ..self.clone() }
+    }
+
+    /// Waits until everything that was begun has ended and is stored.
+    pub(crate) async fn settled(&self) {
+        if let Some(transfers) = &self.template.transfers {
+            self.fetcher.settled(transfers).await;
+        }
     }
 
     /// A request for `range`, whose end may be `u64::MAX` for that of the file.

@@ -82,8 +82,10 @@ impl FileSource {
         let mut driver = Driver::new(requests.clone(), Arc::clone(&shelf), Version::of(&head), events, cancel.clone());
         prepare(&mut driver);
         let span = tracing::info_span!("file", url = %requests.shown_url());
+        let begun = requests.clone();
         let work = async move {
             driver.run().await;
+            begun.settled().await;
             drop(alive);
         };
         runtime.spawn(work.instrument(span));
@@ -104,7 +106,7 @@ impl FileSource {
     #[must_use]
     pub fn another(&self) -> Self {
         let shelf = Arc::new(Shelf::new(self.requests.read_ahead, self.shelf.len()));
-        Self::start(self.requests.clone(), shelf, Arc::clone(&self.head), &self.runtime, |_| {})
+        Self::start(self.requests.again(), shelf, Arc::clone(&self.head), &self.runtime, |_| {})
     }
 
     /// What was opened, without secrets.
@@ -126,7 +128,7 @@ impl FileSource {
         first.or_else(|| Some(self.events.upgrade()?.subscribe())).unwrap_or_else(|| broadcast::channel(1).1)
     }
 
-    /// Ends its transfers and waits until they have ended. Reads of what is not in memory fail with
+    /// Ends its transfers and waits until they have ended and the store has what they brought. Reads of what is not in memory fail with
     /// [`FileError::Closed`](crate::FileError::Closed) from now on.
     pub async fn close(&self) {
         self.cancel.cancel();

@@ -244,6 +244,7 @@ impl Driver {
         for shelved in self.shelved.into_values() {
             shelved.slot.lock().await.fail(HlsError::Closed);
         }
+        self.parts.requests.settled().await;
     }
 
     fn handle_order(&mut self, order: Order) {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kithara_fetch::{
-    CacheUse, FetchRequest, Fetcher, Priority, Seal, WholeRequest, asked,
+    CacheUse, FetchRequest, Fetcher, Priority, Seal, Transfers, WholeRequest, asked,
     assets::{AssetId, Lease, ResourceKey},
     net::{Origin, RedactedUrl, address::Provenance},
 };
@@ -30,6 +30,7 @@ pub(crate) struct Requests {
     opened: Origin,
     cache: CacheUse,
     named_by: Provenance,
+    transfers: Transfers,
 }
 
 impl Requests {
@@ -37,7 +38,7 @@ impl Requests {
         let asset = AssetId::for_url(&options.cache.partition, url, &options.cache.identity);
         let opened = Origin::of(url).ok_or_else(|| HlsError::InvalidUrl("a URL without host".into()))?;
         let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
-        Ok(Self { fetcher, options, asset, opened, cache, named_by: Provenance::App })
+        Ok(Self { fetcher, options, asset, opened, cache, named_by: Provenance::App, transfers: Transfers::default() })
     }
 
     /// Keeps what is stored of this stream while it plays, and names it for lists. On disk that opens a file.
@@ -64,6 +65,11 @@ impl Requests {
             let key = ResourceKey::for_url(self.asset, url, &self.options.cache.identity);
             store.streaming(&key).invalidate();
         }
+    }
+
+    /// Waits until everything that was begun has ended and is stored.
+    pub(crate) async fn settled(&self) {
+        self.fetcher.settled(&self.transfers).await;
     }
 
     /// Requests for what a document with this provenance names.
@@ -164,6 +170,7 @@ impl Requests {
         let key = ResourceKey::for_url(self.asset, url, &self.options.cache.identity);
         let headers = self.options.request.headers_for(&self.opened);
         let asked = asked(url, &self.opened, query);
-        FetchRequest { key: Some(key), headers, cache: self.cache, named_by: self.named_by, ..FetchRequest::new(asked) }
+        let (cache, named_by, transfers) = (self.cache, self.named_by, Some(self.transfers.clone()));
+        FetchRequest { key: Some(key), headers, cache, named_by, transfers, ..FetchRequest::new(asked) }
     }
 }

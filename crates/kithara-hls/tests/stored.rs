@@ -19,7 +19,9 @@ use kithara_hls::{
     hls_core::trace::Redactor,
 };
 use kithara_origin::{At, Fault, Origin, Response, Rule, fixtures_dir};
-use support::{asked, assert_exact, file, fixtures, open, playlist, quick, read_all, serve, truth, try_open};
+use support::{
+    asked, assert_exact, file, fixtures, open, playlist, quick, read_all, read_range, serve, truth, try_open,
+};
 use tracing_subscriber::fmt::format::FmtSpan;
 
 fn store(dir: &Path) -> AssetStore {
@@ -297,5 +299,29 @@ async fn broken_off_anywhere_no_byte_of_ciphertext_is_fetched_twice() {
         assert_once(&origin);
         let parts: Vec<_> = sent(&origin).into_iter().filter(|(path, _)| path == "/ts_aes/seg8.ts").collect();
         assert_eq!(parts.iter().map(|(_, range)| range.clone()).collect::<Vec<_>>(), [0..at, at..len], "cut at {at}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_before_a_session_was_closed_is_stored_when_it_is() {
+    let packet = [&[0x47, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat();
+    let whole = packet.repeat(8_000);
+    let playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\na.ts\n#EXT-X-ENDLIST\n";
+    let stall = Rule::on("/a.ts").then(Fault::stall(At::Byte(1_400_000), std::time::Duration::from_secs(3600)));
+    for _ in 0..10 {
+        let origin = serve(
+            kithara_origin::Site::new().bytes("/a.m3u8", playlist).bytes("/a.ts", whole.clone()).rule(stall.clone()),
+        );
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = store(dir.path());
+        let mut options = quick();
+        options.network.timeouts.stall = std::time::Duration::from_secs(3600);
+        let params = HlsParams { store: Some(store.clone()), ..HlsParams::from(options) };
+        let source = open(&origin.url("/a.m3u8"), params).await;
+        assert_eq!(read_range(&source, 0..1_399_000).await.0.len(), 1_399_000);
+        support::in_time(source.session().close()).await;
+        // Whole blocks of 256 KiB of what came.
+        let stored = store.usage().bytes;
+        assert!(stored >= 5 << 18, "{stored} bytes are stored");
     }
 }

@@ -1,7 +1,7 @@
 //! Who asks for what is already coming attaches.
 
 use bytes::Bytes;
-use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest};
+use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Transfers};
 use kithara_net::ErrorKind;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 
@@ -153,4 +153,56 @@ async fn nobody_reads_and_nothing_is_heaped_up() {
     let ahead = delivery.network_bytes();
     assert!((10_000..=11_000).contains(&ahead), "{ahead} bytes ahead of a reader that does not read");
     assert!(delivery.collect(u64::MAX).await.unwrap() == bytes);
+}
+
+/// An origin that lets in who has a fresh token, and takes its time.
+fn guarded() -> ScriptedTransport {
+    ScriptedTransport::new().otherwise(|sent| {
+        let is_fresh = sent.request.url.query() == Some("token=fresh");
+        if is_fresh { Reply::resource(DIGITS) } else { Reply::status(403) }.after(ms(100))
+    })
+}
+
+fn with_token(token: &str) -> FetchRequest {
+    let mut request = request();
+    request.url.set_query(Some(&format!("token={token}")));
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_fetch_that_is_refused_asks_once_with_a_token_of_its_own() {
+    let world = World::new(guarded(), None);
+    let expired = world.fetcher.fetch(with_token("expired"));
+    let (fresh, same) = (world.fetcher.fetch(with_token("fresh")), world.fetcher.fetch(with_token("expired")));
+    assert!(fresh.joined() && same.joined());
+    let (expired, fresh, same) = tokio::join!(expired.collect(10), fresh.collect(10), same.collect(10));
+    assert_eq!(fresh.unwrap(), DIGITS);
+    assert_eq!([expired.unwrap_err().status(), same.unwrap_err().status()], [Some(403); 2]);
+    assert_eq!(world.ranges().len(), 2, "who has the same token has the same answer");
+
+    let whole = |token| world.fetcher.fetch_whole(with_token(token));
+    let (expired, fresh, same) = tokio::join!(whole("expired"), whole("fresh"), whole("expired"));
+    assert_eq!(fresh.unwrap().bytes.unwrap(), DIGITS);
+    assert_eq!([expired.unwrap_err().status(), same.unwrap_err().status()], [Some(403); 2]);
+    assert_eq!(world.ranges().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_transfer_is_waited_for_unless_others_read_it() {
+    let world = World::new(slow(), None);
+    let (mine, theirs) = (Transfers::default(), Transfers::default());
+    let mut first = world.fetcher.fetch(FetchRequest { transfers: Some(mine.clone()), ..request() });
+    let second = world.fetcher.fetch(FetchRequest { transfers: Some(theirs.clone()), ..request() });
+    assert_eq!(next(&mut first).await, "0");
+    let begun = tokio::time::Instant::now();
+    drop(first);
+    world.fetcher.settled(&mine).await;
+    assert_eq!(begun.elapsed(), ms(0), "it goes on for another");
+    let waits = tokio::spawn({
+        let fetcher = world.fetcher.clone();
+        async move { fetcher.settled(&theirs).await }
+    });
+    assert_eq!(second.collect(10).await.unwrap(), DIGITS);
+    waits.await.unwrap();
+    assert!(begun.elapsed() >= ms(800), "all of it came first");
 }
