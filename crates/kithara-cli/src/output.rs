@@ -3,6 +3,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::failure::Failure;
@@ -17,7 +21,8 @@ pub(crate) struct Output {
     /// For messages.
     shown: PathBuf,
     partial: Option<Partial>,
-    written: u64,
+    /// By all handles on it.
+    written: Arc<AtomicU64>,
 }
 
 /// A file that is not whole yet.
@@ -35,20 +40,20 @@ impl Output {
         if path.as_os_str() == "-" {
             let shown = PathBuf::from("standard output");
             let file = stdout().map_err(|error| Failure::disk("cannot open", &shown, &error))?;
-            return Ok(Self { file, shown, partial: None, written: 0 });
+            return Ok(Self { file, shown, partial: None, written: Arc::default() });
         }
         let cannot = |error| Failure::disk("cannot write", path, &error);
         match fs::metadata(path) {
             Ok(there) if there.is_dir() => Err(Failure::usage(format!("{} is a folder", path.display()))),
             Ok(there) if !there.is_file() => {
                 let file = OpenOptions::new().write(true).open(path).map_err(cannot)?;
-                Ok(Self { file, shown, partial: None, written: 0 })
+                Ok(Self { file, shown, partial: None, written: Arc::default() })
             }
             there => {
                 // A link stays a link: what it points to is replaced.
                 let target = if there.is_ok() { path.canonicalize().map_err(cannot)? } else { shown.clone() };
                 let (partial, file) = Partial::create(target).map_err(cannot)?;
-                Ok(Self { file, shown, partial: Some(partial), written: 0 })
+                Ok(Self { file, shown, partial: Some(partial), written: Arc::default() })
             }
         }
     }
@@ -60,7 +65,14 @@ impl Output {
 
     /// Bytes written so far.
     pub(crate) fn written(&self) -> u64 {
-        self.written
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Another handle on the same output, to write from a thread that may be kept waiting. The file, if it is one, stays this
+    /// handle's to keep.
+    pub(crate) fn second(&self) -> Result<Self, Failure> {
+        let file = self.file.try_clone().map_err(|error| Failure::disk("cannot write", &self.shown, &error))?;
+        Ok(Self { file, shown: self.shown.clone(), partial: None, written: Arc::clone(&self.written) })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
@@ -70,7 +82,7 @@ impl Output {
     /// As [`Output::write`], for whoever has a use for the reason.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
-        self.written += bytes.len() as u64;
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

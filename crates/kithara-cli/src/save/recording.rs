@@ -1,7 +1,11 @@
 use std::future::{pending, poll_fn};
 
+use bytes::Bytes;
 use kithara::{ChunkAt, HlsError, HlsSource, Source};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     failure::{Class, Failure},
@@ -33,13 +37,13 @@ pub(super) enum Ended {
 
 impl Recording {
     /// Records to the end. Into a file, on the worker that brings the chunks; into anything that may keep a write
-    /// waiting, on the calling thread.
+    /// waiting, through a thread of its own, which is left behind when the user stops the recording meanwhile.
     ///
     /// # Errors
     /// The task is gone. What went wrong with the recording itself is in the answer.
     pub(super) async fn run_where_it_is_cheapest(mut self) -> Result<(Self, Result<Ended, Failure>), Failure> {
         if !self.output.is_file() {
-            let ended = self.run().await;
+            let ended = self.run_through_a_thread().await;
             return Ok((self, ended));
         }
         let task = tokio::spawn(async move {
@@ -52,24 +56,93 @@ impl Recording {
     async fn run(&mut self) -> Result<Ended, Failure> {
         let mut offset = 0;
         loop {
-            let Self { source, interrupt, until, .. } = self;
-            tokio::select! {
-                biased;
-                () = interrupt.wait() => return Ok(Ended::Stopped),
-                () = come(*until) => return Ok(Ended::LongEnough),
-                ready = poll_fn(|cx| source.poll_ready(cx, offset..u64::MAX)) => ready.map_err(HlsError::from)?,
-            }
-            match self.source.chunk_at(offset).map_err(HlsError::from)? {
-                ChunkAt::Bytes(bytes) => {
+            match self.next(offset).await? {
+                Next::Chunk(bytes) => {
                     self.output.write(&bytes)?;
                     offset += bytes.len() as u64;
                     self.progress.line.bytes(offset);
                 }
-                ChunkAt::End => return Ok(Ended::Whole),
+                Next::Ended(ended) => return Ok(ended),
+            }
+        }
+    }
+
+    async fn run_through_a_thread(&mut self) -> Result<Ended, Failure> {
+        let (chunks, mut written) = writer(self.output.second()?)?;
+        let mut offset = 0;
+        let ended = loop {
+            let bytes = match self.next(offset).await? {
+                Next::Chunk(bytes) => bytes,
+                Next::Ended(Ended::Stopped) => return Ok(Ended::Stopped),
+                Next::Ended(ended) => break ended,
+            };
+            offset += bytes.len() as u64;
+            tokio::select! {
+                biased;
+                () = self.interrupt.wait() => return Ok(Ended::Stopped),
+                () = come(self.until) => break Ended::LongEnough,
+                sent = chunks.send(bytes) => {
+                    if sent.is_err() {
+                        // The thread ended early, and says why.
+                        break Ended::Whole;
+                    }
+                }
+            }
+            self.progress.bytes(offset);
+        };
+        drop(chunks);
+        tokio::select! {
+            biased;
+            () = self.interrupt.wait() => Ok(Ended::Stopped),
+            outcome = &mut written => match outcome {
+                Ok(outcome) => outcome.map(|()| ended),
+                Err(_) => Err(Failure::new(Class::Other, "the thread that writes has ended unexpectedly")),
+            },
+        }
+    }
+
+    /// What comes next, from `offset` on.
+    async fn next(&mut self, offset: u64) -> Result<Next, Failure> {
+        loop {
+            let Self { source, interrupt, until, .. } = self;
+            tokio::select! {
+                biased;
+                () = interrupt.wait() => return Ok(Next::Ended(Ended::Stopped)),
+                () = come(*until) => return Ok(Next::Ended(Ended::LongEnough)),
+                ready = poll_fn(|cx| source.poll_ready(cx, offset..u64::MAX)) => ready.map_err(HlsError::from)?,
+            }
+            match self.source.chunk_at(offset).map_err(HlsError::from)? {
+                ChunkAt::Bytes(bytes) => return Ok(Next::Chunk(bytes)),
+                ChunkAt::End => return Ok(Next::Ended(Ended::Whole)),
                 ChunkAt::Pending => {}
             }
         }
     }
+}
+
+enum Next {
+    Chunk(Bytes),
+    Ended(Ended),
+}
+
+/// A thread that writes what it is sent, one chunk ahead, and says how that ended. Nobody waits for it when the process ends.
+fn writer(mut output: Output) -> Result<(mpsc::Sender<Bytes>, oneshot::Receiver<Result<(), Failure>>), Failure> {
+    let (chunks, mut inbox) = mpsc::channel::<Bytes>(1);
+    let (done, written) = oneshot::channel();
+    let work = move || {
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && let Some(bytes) = inbox.blocking_recv()
+        {
+            outcome = output.write(&bytes);
+        }
+        drop(inbox);
+        // Whoever stopped the recording does not listen any more.
+        let _ = done.send(outcome);
+    };
+    let thread = std::thread::Builder::new().name("kithara-write".into()).spawn(work);
+    thread.map_err(|error| Failure::new(Class::Other, format!("no thread: {error}")))?;
+    Ok((chunks, written))
 }
 
 /// Ready at that time, if ever.

@@ -1,11 +1,12 @@
 //! Being stopped: cleanly, and without losing what cannot be had again.
 
 use std::{
+    io::Read,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use kithara_origin::{At, Fault, Live, Origin, Rule};
+use kithara_origin::{At, Fault, Live, Origin, Rule, Site};
 
 use crate::{finished, fixtures, kithara, names, scratch, serve, text};
 
@@ -56,6 +57,40 @@ fn ctrl_c_ends_a_recording_and_keeps_it() {
     let bytes = std::fs::metadata(&out).unwrap().len();
     assert_eq!(run.json()["bytes"], bytes);
     assert!(bytes > 7_000, "at least the first segment");
+}
+
+/// More than a pipe holds.
+fn long() -> Origin {
+    let packet = [&[0x47, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat();
+    let playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\na.ts\n#EXT-X-ENDLIST\n";
+    serve(Site::new().bytes("/a.m3u8", playlist).bytes("/a.ts", packet.repeat(20_000)))
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_save_whose_reader_stands_still() {
+    for name in ["-INT", "-TERM"] {
+        let origin = long();
+        let mut child = start(&["save", &origin.url("/a.m3u8"), "-"]);
+        let mut paused = child.stdout.take().unwrap();
+        paused.read_exact(&mut [0]).unwrap();
+        signal(&child, name);
+        // It does not read on: the pipe stays full.
+        let run = finished(child);
+        assert_eq!(run.status, Some(130), "{}", run.stderr);
+        drop(paused);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_slow_reader_gets_all_of_a_save() {
+    let origin = long();
+    let mut child = start(&["save", &origin.url("/a.m3u8"), "-"]);
+    let (mut out, mut read) = (child.stdout.take().unwrap(), Vec::new());
+    out.read_to_end(&mut read).unwrap();
+    assert_eq!(finished(child).status, Some(0));
+    assert_eq!(read.len(), 20_000 * 188);
 }
 
 #[cfg(unix)]
