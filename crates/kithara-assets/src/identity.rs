@@ -132,7 +132,7 @@ fn name_of(parameter: &str) -> String {
 }
 
 /// Akamai's token in the path: `/hdntl=exp=1~acl=/*~hmac=.../`, whose access list may have slashes of its own.
-fn is_signed_segment(segment: &str) -> bool {
+pub(crate) fn is_signed_segment(segment: &str) -> bool {
     ["hdntl=", "hdnts=", "hdnea="].iter().any(|token| segment.starts_with(token)) || segment.contains("~hmac=")
 }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use crate::identity::is_signed_segment;
+
 /// A point in wall time: milliseconds since 1970 (UTC). Wall clocks may be wrong and may go back; the store uses it for
 /// ages and order only, never to decide whether bytes are right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,7 +118,8 @@ pub struct Meta {
     pub base: Option<BaseUrl>,
 }
 
-/// A URL without user info, query and fragment, for they may be secrets and no relative reference needs them.
+/// A URL without user info, query and fragment, for they may be secrets and no relative reference needs them, and without
+/// tokens in its path (`/hdntl=…~hmac=…/`), which a new one takes the place of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Url")]
 pub struct BaseUrl(Url);
@@ -133,6 +136,11 @@ impl From<Url> for BaseUrl {
     fn from(mut url: Url) -> Self {
         url.set_query(None);
         url.set_fragment(None);
+        if url.path().split('/').any(is_signed_segment) {
+            let kept: Vec<&str> = url.path().split('/').filter(|segment| !is_signed_segment(segment)).collect();
+            let path = kept.join("/");
+            url.set_path(&path);
+        }
         // A URL that cannot have user info has none to drop.
         let _ = url.set_username("");
         let _ = url.set_password(None);

@@ -83,7 +83,17 @@ impl Head {
 
     /// The head of stored bytes, for a request of `url`.
     pub(crate) fn of_store(meta: &Meta, url: &Url, total_len: Option<u64>) -> Self {
-        let url = meta.base_url().unwrap_or(url).clone();
+        // The store knows addresses without what signs them: the one that is asked for now has that again.
+        let asked = Meta::default().with_base_url(url);
+        let mut url = match meta.base_url() {
+            Some(base) if asked.base_url() != Some(base) => base.clone(),
+            _ => url.clone(),
+        };
+        url.set_query(None);
+        url.set_fragment(None);
+        // A URL that cannot have user info has none to drop.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
         Self {
             provenance: stored_provenance(&url),
             url,

@@ -125,8 +125,11 @@ enum Next {
     Ended(Ended),
 }
 
+/// How writing ended.
+type Written = oneshot::Receiver<Result<(), Failure>>;
+
 /// A thread that writes what it is sent, one chunk ahead, and says how that ended. Nobody waits for it when the process ends.
-fn writer(mut output: Output) -> Result<(mpsc::Sender<Bytes>, oneshot::Receiver<Result<(), Failure>>), Failure> {
+fn writer(mut output: Output) -> Result<(mpsc::Sender<Bytes>, Written), Failure> {
     let (chunks, mut inbox) = mpsc::channel::<Bytes>(1);
     let (done, written) = oneshot::channel();
     let work = move || {
