@@ -88,7 +88,7 @@ impl fmt::Debug for KeyOptions {
 pub enum KeyCache {
     /// Nowhere: wiped as soon as no unit under way needs it, and asked for again when one does.
     Never,
-    /// In the session's memory while it lasts, as far as they are the 256 that were needed last; wiped when it ends.
+    /// In the session's memory while it lasts, as far as they are the 4096 that were needed last; wiped when it ends.
     #[default]
     Memory,
     /// In the store as well, as delivered, also where the server says `no-store`: whoever can read the store can decrypt
