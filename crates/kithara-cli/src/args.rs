@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use kithara::{
     abr::AbrStrategy,
     options::{BitRate, LiveOptions, LiveStart, VariantChoice},

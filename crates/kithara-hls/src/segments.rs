@@ -294,14 +294,15 @@ impl Segments {
             return Err(error);
         }
         // Text waits for the tracks beside it, which know where the media lies, and may not have any times themselves.
+        let shared = &self.seat.shared;
         match tokio::time::timeout(TEXT_WAITS, self.timestamps.wait_for(|map| map.get(dsn).is_some())).await {
-            Ok(map) => Ok(map.map_err(|_| self.over())?.get(dsn)),
+            Ok(map) => Ok(map.map_err(|_| shared.over())?.get(dsn)),
             Err(_) => Ok(None),
         }
     }
 
     fn over(&self) -> HlsError {
-        self.seat.shared.shelf.over().unwrap_or(HlsError::Closed)
+        self.seat.shared.over()
     }
 }
 

@@ -88,7 +88,7 @@ impl Recording {
                     }
                 }
             }
-            self.progress.bytes(offset);
+            self.progress.line.bytes(offset);
         };
         drop(chunks);
         tokio::select! {
