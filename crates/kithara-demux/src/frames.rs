@@ -8,6 +8,8 @@ pub(crate) mod mpeg;
 pub(crate) mod timer;
 pub(crate) mod xing;
 
+use bytes::Bytes;
+
 use crate::Container;
 use crate::track::{AacExtension, AudioFormat, Codec};
 
@@ -91,6 +93,8 @@ pub(crate) struct FrameHead {
     pub(crate) is_dependent: bool,
     /// Frames that belong to its access unit may follow.
     pub(crate) takes_dependents: bool,
+    /// Access units in it, and whether their places are stated in front of them.
+    blocks: (u8, bool),
     asc: Option<[u8; 2]>,
 }
 
@@ -101,9 +105,10 @@ impl FrameHead {
             header_len: header.header_len,
             codec: Codec::Aac,
             format: asc::format_of_adts(&header),
-            samples: u32::from(header.blocks) * 1024,
+            samples: u32::from(header.blocks) * adts::BLOCK_SAMPLES,
             is_dependent: false,
             takes_dependents: false,
+            blocks: (header.blocks, header.has_places),
             asc: Some(asc::from_adts(&header)),
         }
     }
@@ -141,8 +146,16 @@ impl FrameHead {
             samples,
             is_dependent: false,
             takes_dependents: false,
+            blocks: (1, false),
             asc: None,
         }
+    }
+
+    /// The access units in the frame's `data` with the samples of each; `None` for one that cannot be found.
+    pub(crate) fn units(&self, data: Bytes) -> impl Iterator<Item = (u32, Option<Bytes>)> + use<> {
+        let (count, has_places) = self.blocks;
+        let samples = self.samples / u32::from(count.max(1));
+        adts::blocks(count, has_places, data).map(move |block| (samples, block))
     }
 
     /// What the decoder must be given first.

@@ -7,7 +7,8 @@ use crate::demuxer::{DemuxOptions, Step};
 use crate::error::DemuxError;
 use crate::frames::framer::{Framed, Framer};
 use crate::frames::timer::FrameTimer;
-use crate::frames::{FrameHead, Framing, xing};
+use crate::frames::xing::{self, Note};
+use crate::frames::{FrameHead, Framing};
 use crate::output::{DamageKind, MetadataKind, Output, Packet, TimedMetadata, Trim};
 use crate::outputs::Outputs;
 use crate::rope::Rope;
@@ -30,6 +31,10 @@ pub(crate) struct PackedDemux {
     /// The first frame of a unit may be the one that only describes the file.
     at_unit_start: bool,
     padding: Padding,
+    /// A tag told of the samples of this unit already.
+    tag_counts: bool,
+    /// What was added was announced.
+    is_noted: bool,
 }
 
 /// Where we are with samples that are not to be heard.
@@ -37,10 +42,24 @@ pub(crate) struct PackedDemux {
 enum Padding {
     /// The run begins with the presentation, and nothing is said yet.
     Unknown,
-    /// Samples are counted against what was said: those seen so far.
-    Counting { gapless: Gapless, seen: u64 },
-    /// There is none: nothing was said before the first sound, or the run begins in the middle, where no encoder started.
+    /// The frame in front said so much of those behind it; whether an encoder began here is for the next one to tell.
+    Noted(Note),
+    Counting(Counting),
+    /// There is none: nothing was said before the first sound, or no encoder started here.
     None,
+}
+
+/// Samples are counted against what was said of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counting {
+    /// Samples not heard in front.
+    start: u64,
+    /// Where what is heard ends.
+    end: Option<u64>,
+    /// Where the samples end of which it was said.
+    total: Option<u64>,
+    /// Samples so far.
+    seen: u64,
 }
 
 impl PackedDemux {
@@ -67,6 +86,8 @@ impl PackedDemux {
             timer: FrameTimer::at(first),
             at_unit_start: true,
             padding: if begins_in_the_middle { Padding::None } else { Padding::Unknown },
+            tag_counts: false,
+            is_noted: false,
         })
     }
 
@@ -82,12 +103,14 @@ impl PackedDemux {
 
     pub(crate) fn end_unit(&mut self, rope: &mut Rope, out: &mut Outputs) {
         while self.step(rope, out, true) == Step::Progress {}
-        if !rope.is_empty() {
+        let is_tag_cut = self.framer.end() > 0;
+        if !rope.is_empty() || is_tag_cut {
             out.damage(DamageKind::Cut, Some(TRACK), rope.len() as u64);
             rope.clear();
             self.framer.lose_sync();
         }
         self.at_unit_start = true;
+        self.tag_counts = false;
     }
 
     fn tag(&mut self, tag: Bytes, out: &mut Outputs) {
@@ -95,7 +118,7 @@ impl PackedDemux {
             self.timer = FrameTimer::at(self.clock.present(ticks));
         }
         if let Some(gapless) = id3::gapless(&tag) {
-            self.note(gapless, out);
+            self.tagged(gapless, out);
         }
         if id3::has_content(&tag) && out.delivers_metadata() {
             out.push(Output::Metadata(TimedMetadata {
@@ -113,41 +136,93 @@ impl PackedDemux {
             && head.codec == Codec::Mp3
             && let Some(note) = xing::read(&data)
         {
-            if let Some(gapless) = note {
-                self.note(gapless, out);
-            }
+            self.note(note, out);
             return;
         }
-        let trim = self.padding.advance(head.samples);
         out.set_audio(TRACK, head.codec, head.format, head.config());
-        let (pts, duration) = self.timer.advance(head.samples, head.format.sample_rate);
-        out.packet(Packet { track: TRACK, pts, dts: pts, duration: Some(duration), data, trim, is_keyframe: true });
+        for (samples, data) in head.units(data) {
+            let trim = self.padding.advance(samples, data.as_deref().unwrap_or_default());
+            let (pts, duration) = self.timer.advance(samples, head.format.sample_rate);
+            let Some(data) = data else {
+                out.damage(DamageKind::Malformed, Some(TRACK), 0);
+                continue;
+            };
+            out.packet(Packet { track: TRACK, pts, dts: pts, duration: Some(duration), data, trim, is_keyframe: true });
+        }
     }
 
-    fn note(&mut self, gapless: Gapless, out: &mut Outputs) {
-        // The first note counts: behind a tag, an encoder's own frame may say the same again.
-        if matches!(self.padding, Padding::Counting { .. }) {
+    /// A tag tells of added samples. It is of the whole presentation, and counts at its beginning.
+    fn tagged(&mut self, gapless: Gapless, out: &mut Outputs) {
+        if self.padding == Padding::Unknown {
+            out.set_gapless(TRACK, gapless);
+            self.padding = Padding::Counting(Counting::of(gapless));
+            self.tag_counts = true;
+        }
+    }
+
+    /// A frame describes those behind it, which begin a file of their own.
+    fn note(&mut self, note: Option<Note>, out: &mut Outputs) {
+        // Behind a tag, an encoder's own frame may say the same again.
+        if std::mem::take(&mut self.tag_counts) {
             return;
         }
-        out.set_gapless(TRACK, gapless);
-        if self.padding == Padding::Unknown {
-            self.padding = Padding::Counting { gapless, seen: 0 };
+        let Some(note) = note else {
+            self.padding = Padding::None;
+            return;
+        };
+        if !std::mem::replace(&mut self.is_noted, true) {
+            out.set_gapless(TRACK, note.gapless);
         }
+        self.padding = match self.padding {
+            Padding::Unknown => Padding::Counting(Counting::of_start(note)),
+            _ => Padding::Noted(note),
+        };
     }
 }
 
 impl Padding {
     /// Counts a frame and says what of it is not to be heard.
+    fn advance(&mut self, samples: u32, frame: &[u8]) -> Trim {
+        if let Self::Noted(note) = *self {
+            // Segments cut out of one encoding carry such frames as well; nothing was added in front of those.
+            let is_cut_out = !note.begins || xing::borrows(frame);
+            *self = Self::Counting(if is_cut_out { Counting::of_middle(note) } else { Counting::of_start(note) });
+        }
+        match self {
+            Self::Counting(counting) if !counting.is_over() => counting.advance(samples),
+            _ => {
+                *self = Self::None;
+                Trim::default()
+            }
+        }
+    }
+}
+
+impl Counting {
+    fn of(gapless: Gapless) -> Self {
+        let start = u64::from(gapless.start);
+        let end = gapless.samples.and_then(|samples| samples.checked_add(start));
+        Self { start, end, total: end.and_then(|end| end.checked_add(u64::from(gapless.end))), seen: 0 }
+    }
+
+    fn of_start(note: Note) -> Self {
+        Self { total: note.total, ..Self::of(note.gapless) }
+    }
+
+    fn of_middle(note: Note) -> Self {
+        let end = note.total.and_then(|total| total.checked_sub(u64::from(note.gapless.end)));
+        Self { start: 0, end, total: note.total, seen: 0 }
+    }
+
+    /// Whether what comes now is something else than what was told of.
+    fn is_over(&self) -> bool {
+        self.total.is_some_and(|total| self.seen >= total)
+    }
+
     fn advance(&mut self, samples: u32) -> Trim {
-        let Self::Counting { gapless, seen } = self else {
-            *self = Self::None;
-            return Trim::default();
-        };
-        let start = u64::from(gapless.start).saturating_sub(*seen).min(u64::from(samples));
-        *seen = seen.saturating_add(u64::from(samples));
-        let end =
-            gapless.samples.map_or(0, |samples| seen.saturating_sub(samples.saturating_add(u64::from(gapless.start))));
-        let end = end.min(u64::from(samples) - start);
+        let start = self.start.saturating_sub(self.seen).min(u64::from(samples));
+        self.seen = self.seen.saturating_add(u64::from(samples));
+        let end = self.end.map_or(0, |end| self.seen.saturating_sub(end)).min(u64::from(samples) - start);
         // Both are at most `samples`.
         Trim { start: start as u32, end: end as u32 }
     }

@@ -234,7 +234,11 @@ impl BmffDemux {
         self.progress = movie
             .tracks
             .iter()
-            .map(|track| TrackProgress { next: next_of(track.id), description: track.description, is_wanted: false })
+            .map(|track| TrackProgress {
+                next: next_of(track.id),
+                description: track.first_description(),
+                is_wanted: false,
+            })
             .collect();
         self.movie = Some(movie);
         self.runs.clear();

@@ -6,7 +6,7 @@ use super::fragment::SampleDefaults;
 use super::sample_entry::SampleEntry;
 use super::{FourCc, boxes, find, full_box};
 use crate::cursor::Cursor;
-use crate::track::{Gapless, Track, TrackId, TrackKind};
+use crate::track::{Access, Gapless, Track, TrackId, TrackKind};
 use crate::{Timestamp, gapless};
 
 /// Tracks that are looked at. No presentation has so many, and each fragment is compared with all of them.
@@ -95,6 +95,17 @@ impl MovieTrack {
         })
     }
 
+    /// The sample entry that is taken to hold until a fragment names one: that of `trex`, unless it is encrypted and another
+    /// one is not. Streams that begin in the clear have both.
+    pub(crate) fn first_description(&self) -> u32 {
+        let is_clear = |index: &u32| self.announce(*index).is_some_and(|track| track.access == Access::Clear);
+        let entries = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        if is_clear(&self.description) {
+            return self.description;
+        }
+        (1..=entries).find(is_clear).unwrap_or(self.description)
+    }
+
     /// The track as it is announced, with the sample entry of this index.
     pub(crate) fn announce(&self, description: u32) -> Option<Track> {
         let entry = self.entries.get(usize::try_from(description).ok()?.checked_sub(1)?)?;
@@ -107,7 +118,7 @@ impl MovieTrack {
             _ => track.kind,
         };
         if entry.is_encrypted {
-            track.access = crate::track::Access::Encrypted;
+            track.access = Access::Encrypted;
         }
         track.config = entry.config.clone();
         track.audio = entry.audio;

@@ -1,4 +1,6 @@
-//! ADTS frame headers (ISO/IEC 14496-3, 1.A.2.2).
+//! ADTS frame headers, and the raw data blocks behind them (ISO/IEC 14496-3, 1.A.2.2).
+
+use bytes::Bytes;
 
 /// Bytes of a header without its optional checksum.
 pub(crate) const HEADER_LEN: usize = 7;
@@ -7,13 +9,24 @@ pub(crate) const HEADER_LEN: usize = 7;
 pub(crate) const SAMPLE_RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
+/// Raw data blocks that a frame holds at most.
+pub(crate) const MAX_BLOCKS: usize = 4;
+
+/// Samples of a block.
+pub(crate) const BLOCK_SAMPLES: u32 = 1024;
+
+/// Bytes of a checksum, and of the place of a block.
+const FIELD_LEN: usize = 2;
+
 /// One parsed header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AdtsHeader {
     /// Bytes of the whole frame, header included.
     pub(crate) frame_len: usize,
-    /// Bytes before the first raw data block.
+    /// Bytes before the first raw data block; before the places of the blocks where they are stated.
     pub(crate) header_len: usize,
+    /// Whether places and checksums of several blocks are stated.
+    pub(crate) has_places: bool,
     /// MPEG-4 audio object type: 2 is AAC-LC.
     pub(crate) object_type: u8,
     /// Index into [`SAMPLE_RATES`].
@@ -22,6 +35,34 @@ pub(crate) struct AdtsHeader {
     pub(crate) channel_config: u8,
     /// Raw data blocks in the frame, 1 to 4, of 1,024 samples each.
     pub(crate) blocks: u8,
+}
+
+/// The raw data blocks of a frame, `None` for each one whose place is not known: without a checksum, only who decodes a
+/// block knows where the next one begins.
+pub(crate) fn blocks(count: u8, has_places: bool, data: Bytes) -> impl Iterator<Item = Option<Bytes>> {
+    let mut found = [const { None }; MAX_BLOCKS];
+    let count = usize::from(count).min(MAX_BLOCKS);
+    if has_places {
+        for (index, found) in found.iter_mut().enumerate().take(count) {
+            *found = block(index, count, &data);
+        }
+    } else {
+        found[0] = Some(data);
+    }
+    found.into_iter().take(count)
+}
+
+/// A block with a stated place: behind the places of all but the first there is a checksum, and one behind each block.
+fn block(index: usize, count: usize, data: &Bytes) -> Option<Bytes> {
+    let begins = (count - 1) * FIELD_LEN + FIELD_LEN;
+    let place = |index: usize| -> Option<usize> {
+        let Some(field) = index.checked_sub(1) else { return Some(begins) };
+        let place = data.get(field * FIELD_LEN..)?.first_chunk::<FIELD_LEN>()?;
+        Some(begins + usize::from(u16::from_be_bytes(*place)))
+    };
+    let end = if index + 1 == count { data.len() } else { place(index + 1)? };
+    let range = place(index)?..end.checked_sub(FIELD_LEN)?;
+    (range.start < range.end && range.end <= data.len()).then(|| data.slice(range))
 }
 
 impl AdtsHeader {
@@ -33,7 +74,9 @@ impl AdtsHeader {
             return None;
         }
         let rate_index = (head[2] >> 2) & 0x0F;
-        let header_len = if head[1] & 1 == 1 { HEADER_LEN } else { HEADER_LEN + 2 };
+        let (is_checked, blocks) = (head[1] & 1 == 0, (head[6] & 0x03) + 1);
+        let has_places = is_checked && blocks > 1;
+        let header_len = if is_checked && !has_places { HEADER_LEN + FIELD_LEN } else { HEADER_LEN };
         let frame_len = usize::from(head[3] & 0x03) << 11 | usize::from(head[4]) << 3 | usize::from(head[5] >> 5);
         if usize::from(rate_index) >= SAMPLE_RATES.len() || frame_len < header_len {
             return None;
@@ -41,10 +84,11 @@ impl AdtsHeader {
         Some(Self {
             frame_len,
             header_len,
+            has_places,
             object_type: (head[2] >> 6) + 1,
             rate_index,
             channel_config: (head[2] & 1) << 2 | head[3] >> 6,
-            blocks: (head[6] & 0x03) + 1,
+            blocks,
         })
     }
 }
@@ -56,10 +100,43 @@ mod tests {
     #[test]
     fn a_stereo_lc_header_is_read() {
         let header = AdtsHeader::parse(&[0xFF, 0xF1, 0x4C, 0x80, 0x2E, 0x7F, 0xFC]).unwrap();
-        let want =
-            AdtsHeader { frame_len: 371, header_len: 7, object_type: 2, rate_index: 3, channel_config: 2, blocks: 1 };
+        let want = AdtsHeader {
+            frame_len: 371,
+            header_len: 7,
+            has_places: false,
+            object_type: 2,
+            rate_index: 3,
+            channel_config: 2,
+            blocks: 1,
+        };
         assert_eq!(header, want);
         assert_eq!(SAMPLE_RATES[usize::from(header.rate_index)], 48_000);
+    }
+
+    /// Lengths of the blocks found in these bytes.
+    #[track_caller]
+    fn check_blocks(count: u8, has_places: bool, data: &[u8], want: &[Option<usize>]) {
+        let found: Vec<_> = blocks(count, has_places, Bytes::copy_from_slice(data)).collect();
+        let lens: Vec<_> = found.iter().map(|block| block.as_ref().map(Bytes::len)).collect();
+        assert_eq!(lens, want);
+        let is_whole = |block: &Bytes| block.iter().all(|byte| *byte == block[0]);
+        assert!(found.iter().flatten().all(is_whole), "{found:?}");
+    }
+
+    #[test]
+    fn blocks_are_found_by_their_stated_places() {
+        let data = b"\0\x05\0\x09CSAAAssBBssDDDDss";
+        check_blocks(3, true, data, &[Some(3), Some(2), Some(4)]);
+        check_blocks(1, false, b"AAAA", &[Some(4)]);
+        check_blocks(3, false, b"AAAA", &[Some(4), None, None]);
+    }
+
+    #[test]
+    fn places_that_cannot_be_lead_nowhere() {
+        check_blocks(2, true, b"\0\xFFCSAAAss", &[None, None]);
+        check_blocks(2, true, b"\0\0CSAAAss", &[None, Some(3)]);
+        check_blocks(2, true, b"\0\x01CS", &[None, None]);
+        check_blocks(4, true, b"", &[None; 4]);
     }
 
     #[test]

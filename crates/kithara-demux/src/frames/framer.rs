@@ -50,6 +50,15 @@ impl Framer {
         self.tag_left = 0;
     }
 
+    /// Nothing follows any more. Gives how many bytes are missing of a tag that was being passed over.
+    pub(crate) const fn end(&mut self) -> usize {
+        let missing = self.tag_left;
+        if missing > 0 {
+            self.lose_sync();
+        }
+        missing
+    }
+
     /// Takes the next thing off the front; `is_end` says that nothing follows what is there. Takes off a multiple of whole things, so that the
     /// caller can tell places in the stream by the length of the rope.
     pub(crate) fn next(&mut self, rope: &mut Rope, is_end: bool) -> Framed {

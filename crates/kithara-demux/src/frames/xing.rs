@@ -11,14 +11,20 @@ pub(crate) const DECODER_DELAY: u32 = 529;
 /// Bytes behind a Xing header in which LAME names itself, up to its delay field.
 const LAME_DELAY_AT: usize = 21;
 
+/// What such a frame says of the samples behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) gapless: Gapless,
+    /// Samples of all the frames it describes, added ones included.
+    pub(crate) total: Option<u64>,
+    /// Whether the encoder says that it added some in front. One that only cut its output here says that it did not.
+    pub(crate) begins: bool,
+}
+
 /// Looks whether `frame` is such a frame. The inner value is what it says of added samples.
-pub(crate) fn read(frame: &[u8]) -> Option<Option<Gapless>> {
+pub(crate) fn read(frame: &[u8]) -> Option<Option<Note>> {
     let header = MpegHeader::parse(frame).filter(|header| header.layer == 3)?;
-    let side_info = match (header.is_mpeg1, header.channels) {
-        (true, 1) | (false, 2) => 17,
-        (true, _) => 32,
-        (false, _) => 9,
-    };
+    let side_info = side_info_len(&header);
     if frame.get(HEADER_LEN + 32..)?.starts_with(b"VBRI") {
         return Some(None);
     }
@@ -29,7 +35,27 @@ pub(crate) fn read(frame: &[u8]) -> Option<Option<Gapless>> {
     Some(read_lame(cursor, header.samples))
 }
 
-fn read_lame(mut cursor: Cursor<'_>, frame_samples: u32) -> Option<Gapless> {
+/// Whether a frame needs bits of frames before it, and so was made together with them.
+pub(crate) fn borrows(frame: &[u8]) -> bool {
+    let Some(header) = MpegHeader::parse(frame).filter(|header| header.layer == 3) else { return false };
+    let has_checksum = frame[1] & 1 == 0;
+    let side_info = frame.get(if has_checksum { HEADER_LEN + 2 } else { HEADER_LEN }..).unwrap_or_default();
+    // Nine bits in MPEG-1, eight in MPEG-2.
+    match side_info {
+        [first, second, ..] => *first > 0 || (header.is_mpeg1 && *second & 0x80 != 0),
+        _ => false,
+    }
+}
+
+const fn side_info_len(header: &MpegHeader) -> usize {
+    match (header.is_mpeg1, header.channels) {
+        (true, 1) | (false, 2) => 17,
+        (true, _) => 32,
+        (false, _) => 9,
+    }
+}
+
+fn read_lame(mut cursor: Cursor<'_>, frame_samples: u32) -> Option<Note> {
     let flags = cursor.u32()?;
     let frames = if flags & 1 == 0 { None } else { Some(cursor.u32()?) };
     for (flag, len) in [(2, 4), (4, 100), (8, 4)] {
@@ -44,11 +70,12 @@ fn read_lame(mut cursor: Cursor<'_>, frame_samples: u32) -> Option<Gapless> {
     let [a, b, c] = [tag[LAME_DELAY_AT], tag[LAME_DELAY_AT + 1], tag[LAME_DELAY_AT + 2]].map(u32::from);
     let (delay, padding) = (a << 4 | b >> 4, (b & 0x0F) << 8 | c);
     let total = frames.map(|frames| u64::from(frames) * u64::from(frame_samples));
-    Some(Gapless {
+    let gapless = Gapless {
         start: delay + DECODER_DELAY,
         end: padding.saturating_sub(DECODER_DELAY),
         samples: total.and_then(|total| total.checked_sub(u64::from(delay + padding))),
-    })
+    };
+    Some(Note { gapless, total, begins: delay > 0 })
 }
 
 #[cfg(test)]
@@ -72,9 +99,20 @@ pub(crate) mod tests {
     #[test]
     fn delay_and_padding_are_read() {
         let want = Gapless { start: 576 + 529, end: 1000 - 529, samples: Some(10 * 1152 - 1576) };
-        assert_eq!(read(&info_frame(10, 576, 1000)), Some(Some(want)));
-        assert_eq!(read(&info_frame(1, 576, 1000)), Some(Some(Gapless { samples: None, ..want })));
-        assert_eq!(read(&info_frame(1, 576, 100)), Some(Some(Gapless { end: 0, samples: Some(476), ..want })));
+        let note = |frames: u64, gapless| Some(Some(Note { gapless, total: Some(frames * 1152), begins: true }));
+        assert_eq!(read(&info_frame(10, 576, 1000)), note(10, want));
+        assert_eq!(read(&info_frame(1, 576, 1000)), note(1, Gapless { samples: None, ..want }));
+        assert_eq!(read(&info_frame(1, 576, 100)), note(1, Gapless { end: 0, samples: Some(476), ..want }));
+    }
+
+    #[test]
+    fn a_frame_that_borrows_bits_is_told() {
+        let frame = |head: [u8; 4], rest: &[u8]| borrows(&[&head, rest, &[0; 500]].concat());
+        let (mpeg1, mpeg2, checked) = ([0xFF, 0xFB, 0x90, 0], [0xFF, 0xF3, 0x84, 0xC0], [0xFF, 0xFA, 0x90, 0]);
+        assert!(frame(mpeg1, &[0, 0x80]) && frame(mpeg1, &[1, 0]) && !frame(mpeg1, &[0, 0x7F]));
+        assert!(frame(mpeg2, &[1, 0]) && !frame(mpeg2, &[0, 0xFF]));
+        assert!(frame(checked, &[0, 0, 1]) && !frame(checked, &[9, 9, 0, 0]));
+        assert!(!borrows(&mpeg1) && !borrows(b"something else"));
     }
 
     #[test]

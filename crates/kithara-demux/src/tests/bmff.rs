@@ -246,6 +246,24 @@ fn a_clear_lead_in_front_of_encrypted_samples_is_delivered() {
 }
 
 #[test]
+fn a_clear_lead_is_delivered_whichever_entry_comes_first() {
+    let sinf = mp4_box(b"sinf", &[&mp4_box(b"frma", &[b"mp4a"])]);
+    let clear = sound_entry(b"mp4a", 2, 48_000, &esds(&[0x11, 0x90]));
+    let encrypted = sound_entry(b"enca", 2, 48_000, &[esds(&[0x11, 0x90]), sinf].concat());
+    let track = trak(1, 48_000, b"soun", &[], &[encrypted, clear].concat());
+    let lead = moof(|at| {
+        let header = mp4_full_box(b"tfhd", 0, 0x2_000A, &[&words(&[1, 2, 1024])]);
+        mp4_box(b"traf", &[&header, &trun(at, &[4])])
+    });
+    let lead = [lead, mdat(4)].concat();
+    let refused = ["tracks 1 AAC encrypted 48000x2 eng", "error the samples are encrypted (AAC)"];
+    let want = [&[TRACKS, "1 @0 +1024 [4]", "1 @1024 +1024 [4]"], &refused[..]].concat();
+    check(&run(&[&track]), &[&lead, &[lead.clone(), fragment(1, 2048, &[3])].concat()], &want);
+    // What names no entry is in the one of the header.
+    check(&run(&[&track]), &[&fragment(1, 0, &[3])], &[&[TRACKS], &refused[..]].concat());
+}
+
+#[test]
 fn a_run_needs_a_header_it_can_read() {
     let unit = fragment(1, 0, &[3]);
     let error = |run: &Run, want: &[&str]| check(run, &[&unit], want);

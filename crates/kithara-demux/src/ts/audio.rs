@@ -88,16 +88,16 @@ impl AudioStream {
         }
         // Frames in front of the first timestamp are the end of something that was not asked for.
         let Some(timer) = &mut self.timer else { return };
-        let (pts, duration) = timer.advance(head.samples, head.format.sample_rate);
         out.set_audio(self.track, head.codec, head.format, head.config());
-        out.packet(Packet {
-            track: self.track,
-            pts,
-            dts: pts,
-            duration: Some(duration),
-            data,
-            trim: Trim::default(),
-            is_keyframe: true,
-        });
+        for (samples, data) in head.units(data) {
+            let (pts, duration) = timer.advance(samples, head.format.sample_rate);
+            let Some(data) = data else {
+                out.damage(DamageKind::Malformed, Some(self.track), 0);
+                continue;
+            };
+            let trim = Trim::default();
+            let duration = Some(duration);
+            out.packet(Packet { track: self.track, pts, dts: pts, duration, data, trim, is_keyframe: true });
+        }
     }
 }

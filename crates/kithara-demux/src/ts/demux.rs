@@ -29,9 +29,12 @@ pub(crate) struct TsDemux {
     clock: Clock,
     max_packet_len: usize,
     pat: SectionReader,
-    /// PID of the program map, once the PAT was seen.
-    pmt_pid: Option<u16>,
-    pmt: SectionReader,
+    /// Number of the program and PID of its map, once the PAT was seen.
+    program: Option<(u16, u16)>,
+    /// Of the program, once it is known which.
+    pmt: Option<SectionReader>,
+    /// Whether the program map was there.
+    has_program: bool,
     streams: Vec<Stream>,
     /// Packets that came before the program map.
     held: Vec<Bytes>,
@@ -63,9 +66,10 @@ impl TsDemux {
         Self {
             clock,
             max_packet_len: options.max_packet_len,
-            pat: SectionReader::default(),
-            pmt_pid: None,
-            pmt: SectionReader::default(),
+            pat: SectionReader::of_association(),
+            program: None,
+            pmt: None,
+            has_program: false,
             streams: Vec::new(),
             held: Vec::new(),
             junk: 0,
@@ -133,7 +137,7 @@ impl TsDemux {
             self.association(&packet);
             return Ok(());
         }
-        if Some(packet.pid) == self.pmt_pid {
+        if self.program.is_some_and(|(_, pid)| pid == packet.pid) {
             return self.map(&packet, out);
         }
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.pid == packet.pid) {
@@ -143,7 +147,7 @@ impl TsDemux {
                 return out.set_encrypted(track);
             }
             stream.packet(bytes, &packet, &mut self.clock, out);
-        } else if !self.pmt.has_delivered() {
+        } else if !self.has_program {
             self.hold(bytes, out);
         }
         Ok(())
@@ -159,18 +163,19 @@ impl TsDemux {
 
     fn association(&mut self, packet: &Packet<'_>) {
         let Some(payload) = packet.payload else { return };
-        let Some(pid) = self.pat.push(payload, packet.unit_start).and_then(psi::first_program) else { return };
-        if self.pmt_pid != Some(pid) {
-            self.pmt_pid = Some(pid);
-            self.pmt = SectionReader::default();
+        let Some(program) = self.pat.push(payload, packet.unit_start).and_then(psi::first_program) else { return };
+        if self.program != Some(program) {
+            self.program = Some(program);
+            self.pmt = Some(SectionReader::of_map(program.0));
+            self.has_program = false;
         }
     }
 
     fn map(&mut self, packet: &Packet<'_>, out: &mut Outputs) -> Result<(), DemuxError> {
         let Some(payload) = packet.payload else { return Ok(()) };
-        let Some(program) = self.pmt.push(payload, packet.unit_start).and_then(psi::program_streams) else {
-            return Ok(());
-        };
+        let section = self.pmt.as_mut().and_then(|pmt| pmt.push(payload, packet.unit_start));
+        let Some(program) = section.and_then(psi::program_streams) else { return Ok(()) };
+        self.has_program = true;
         let tracks: Vec<_> = program.iter().map(|stream| new_track(stream, out)).collect();
         out.set_tracks(tracks.clone())?;
         // Streams that go on keep what they have.

@@ -9,12 +9,18 @@ pub(crate) const PAT_PID: u16 = 0;
 const PAT_TABLE: u8 = 0x00;
 const PMT_TABLE: u8 = 0x02;
 
+/// Fills payloads behind their last section.
+const STUFFING: u8 = 0xFF;
+
 /// Longest section of these tables, header included.
 const MAX_SECTION: usize = 1024;
 
-/// Puts the sections of one PID together.
-#[derive(Debug, Default)]
+/// Puts the sections of one table together, on a PID that may carry others as well.
+#[derive(Debug)]
 pub(crate) struct SectionReader {
+    table: u8,
+    /// The number that stands in sections of the table, where only those of one are wanted.
+    number: Option<u16>,
     section: Vec<u8>,
     /// Whether `section` has its first byte.
     is_open: bool,
@@ -23,55 +29,75 @@ pub(crate) struct SectionReader {
 }
 
 impl SectionReader {
-    /// Takes the payload of a packet and gives a section that is whole, valid, current and other than the last one.
+    pub(crate) const fn of_association() -> Self {
+        Self { table: PAT_TABLE, number: None, section: Vec::new(), is_open: false, last: Vec::new() }
+    }
+
+    /// Of the map of a program.
+    pub(crate) const fn of_map(program: u16) -> Self {
+        Self { table: PMT_TABLE, number: Some(program), section: Vec::new(), is_open: false, last: Vec::new() }
+    }
+
+    /// Takes the payload of a packet and gives the section of the table that is whole, valid, current and other than the last
+    /// one; of several in one payload the last one.
     pub(crate) fn push(&mut self, payload: &[u8], unit_start: bool) -> Option<&[u8]> {
+        let mut is_new = false;
         let mut payload = payload;
         if unit_start {
             let (pointer, rest) = payload.split_first()?;
             let (tail, start) = rest.split_at_checked(usize::from(*pointer))?;
-            // The section that begins behind the pointer is lost then, until it is repeated a moment later.
-            if self.is_open && self.append(tail) {
-                return self.deliver();
-            }
-            self.section.clear();
-            self.is_open = true;
+            is_new = self.is_open && self.append(tail).is_some() && self.deliver();
+            self.open();
             payload = start;
         }
-        (self.is_open && self.append(payload)).then(|| self.deliver()).flatten()
+        while self.is_open
+            && let Some(used) = self.append(payload)
+        {
+            is_new |= self.deliver();
+            payload = &payload[used..];
+            // Others follow at once, up to the stuffing, and only where one begins.
+            if unit_start && payload.first().is_some_and(|byte| *byte != STUFFING) {
+                self.open();
+            }
+        }
+        is_new.then_some(&self.last)
     }
 
-    /// Whether a section was ever delivered.
-    pub(crate) const fn has_delivered(&self) -> bool {
-        !self.last.is_empty()
+    fn open(&mut self) {
+        self.section.clear();
+        self.is_open = true;
     }
 
-    /// Appends, and says whether the section is whole.
-    fn append(&mut self, bytes: &[u8]) -> bool {
-        let room = MAX_SECTION.saturating_sub(self.section.len());
+    /// Appends, and says how many of the bytes make the section whole.
+    fn append(&mut self, bytes: &[u8]) -> Option<usize> {
+        let before = self.section.len();
+        let room = MAX_SECTION.saturating_sub(before);
         self.section.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        let Some([_, high, low]) = self.section.first_chunk::<3>() else { return false };
+        let [_, high, low] = self.section.first_chunk::<3>()?;
         let len = 3 + (usize::from(high & 0x0F) << 8 | usize::from(*low));
         if len > MAX_SECTION {
             self.is_open = false;
         }
         if self.section.len() < len || !self.is_open {
-            return false;
+            return None;
         }
         self.section.truncate(len);
-        true
+        Some(len.saturating_sub(before))
     }
 
-    fn deliver(&mut self) -> Option<&[u8]> {
+    /// Says whether the section is news.
+    fn deliver(&mut self) -> bool {
         self.is_open = false;
-        if self.section == self.last || crc32(&self.section) != 0 {
-            return None;
-        }
+        let [table, _, _, high, low, flags, ..] = self.section[..] else { return false };
+        let is_wanted =
+            table == self.table && self.number.is_none_or(|number| number == u16::from_be_bytes([high, low]));
         // A table that announces the next one is not in force yet.
-        if self.section.get(5)? & 1 == 0 {
-            return None;
+        let is_current = flags & 1 == 1;
+        if !is_wanted || !is_current || self.section == self.last || crc32(&self.section) != 0 {
+            return false;
         }
         std::mem::swap(&mut self.section, &mut self.last);
-        Some(&self.last)
+        true
     }
 }
 
@@ -83,13 +109,13 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// The PID of the program map of the first program that a PAT lists.
-pub(crate) fn first_program(section: &[u8]) -> Option<u16> {
+/// The first program that a PAT lists: its number, and the PID of its map.
+pub(crate) fn first_program(section: &[u8]) -> Option<(u16, u16)> {
     let body = table_body(section, PAT_TABLE)?;
     let programs =
         body.chunks_exact(4).map(|entry| (u16::from_be_bytes([entry[0], entry[1]]), pid(entry[2], entry[3])));
     // Number 0 is the network information table.
-    programs.into_iter().find(|(number, _)| *number != 0).map(|(_, pid)| pid)
+    programs.into_iter().find(|(number, _)| *number != 0)
 }
 
 /// A stream of a program.
@@ -221,7 +247,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_first_program_is_found() {
-        assert_eq!(first_program(&pat(0x1000)), Some(0x1000));
+        assert_eq!(first_program(&pat(0x1000)), Some((1, 0x1000)));
         assert_eq!(first_program(&pmt(0, &[])), None);
     }
 
@@ -229,7 +255,7 @@ pub(crate) mod tests {
     fn a_section_is_delivered_once_even_when_it_spans_packets() {
         let section = pmt(0, &[(0x0F, 0x101, &[0x55; 200])]);
         let payload = with_pointer(&section);
-        let mut reader = SectionReader::default();
+        let mut reader = SectionReader::of_map(1);
         assert_eq!(reader.push(&payload[..184], true), None);
         assert_eq!(reader.push(&[&payload[184..], &[0xFF; 20]].concat(), false), Some(&section[..]));
         assert_eq!(reader.push(&payload, true), None, "the same again");
@@ -238,10 +264,33 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn other_tables_on_the_same_pid_are_passed_over() {
+        let (map, other) = (pmt(0, &[(0x0F, 0x101, &[])]), section(0xC0, 0, &[7; 30]));
+        let mut foreign = pmt(0, &[(0x1B, 0x200, &[])]);
+        foreign[4] = 2;
+        let crc = crc32(&foreign[..foreign.len() - 4]).to_be_bytes();
+        foreign.splice(foreign.len() - 4.., crc);
+        for sections in [[&other, &map], [&map, &other], [&foreign, &map]] {
+            let payload = [&[0][..], sections[0], sections[1], &[0xFF; 20]].concat();
+            let mut reader = SectionReader::of_map(1);
+            assert_eq!(reader.push(&payload, true), Some(&map[..]));
+            assert_eq!(reader.push(&payload, true), None);
+        }
+        // One ends and the next one begins in the same payload.
+        let long = pmt(3, &[(0x0F, 0x101, &[0x55; 200])]);
+        let (head, tail) = long.split_at(183);
+        let mut reader = SectionReader::of_map(1);
+        assert_eq!(reader.push(&[&[0][..], head].concat(), true), None);
+        let payload = [&[tail.len() as u8][..], tail, &other].concat();
+        assert_eq!(reader.push(&payload, true), Some(&long[..]));
+        assert_eq!(reader.push(&[&[0][..], &other].concat(), true), None);
+    }
+
+    #[test]
     fn damaged_sections_are_dropped() {
         let mut section = pat(0x1000);
         section[10] ^= 1;
-        let mut reader = SectionReader::default();
+        let mut reader = SectionReader::of_association();
         assert_eq!(reader.push(&with_pointer(&section), true), None);
         assert_eq!(reader.push(&[200, 1, 2], true), None);
         assert_eq!(reader.push(&[], true), None);
