@@ -152,7 +152,7 @@ impl Driver {
                 }
                 Step::OutOfReach => {
                     let (url, offset) = (self.requests.shown_url(), wanted.cursor.at);
-                    self.give_up(offset, FileError::OutOfReach { url, offset });
+                    self.give_up(offset, offset, FileError::OutOfReach { url, offset });
                     Ok(())
                 }
             };
@@ -301,7 +301,7 @@ impl Driver {
 
     fn spoiled(&mut self, position: u64, error: FileError, wanted: &Wanted) -> Result<(), FileError> {
         if wanted.cursor.waiting && wanted.cursor.at >= position {
-            self.give_up(position, error);
+            self.give_up(position, wanted.cursor.at, error);
         } else {
             self.reads_ahead = false;
             self.tell(FileEvent::Error { error, recoverable: true });
@@ -309,10 +309,12 @@ impl Driver {
         Ok(())
     }
 
-    fn give_up(&mut self, from: u64, error: FileError) {
-        self.reads_ahead = false;
-        self.tell(FileEvent::Error { error: error.clone(), recoverable: false });
-        self.shelf.fail_wanted(from, error);
+    /// What was waited for at `waited` cannot be had. Who asks again tries again, with all that there is to try.
+    fn give_up(&mut self, from: u64, waited: u64, error: FileError) {
+        (self.reads_ahead, self.relocations) = (false, 0);
+        // The reader may have gone elsewhere meanwhile.
+        let is_waited_for = self.shelf.fail_wanted(from, waited, error.clone());
+        self.tell(FileEvent::Error { error, recoverable: !is_waited_for });
     }
 
     /// The file is another one now: begins again where no reader has seen a byte of the old one.

@@ -29,7 +29,8 @@
 //!   [`ReadAhead::max_skip`] allows, and fail with [`FileError::OutOfReach`] beyond.
 //! - Bytes of two versions are never mixed: a file that changes before a byte was read begins again, one that changes
 //!   later fails with [`FileError::Changed`].
-//! - A failed read-ahead fails nothing; it is tried again when a reader gets there.
+//! - A failed read-ahead fails nothing; it is tried again when a reader gets there. What a reader waited for in vain is told
+//!   to it once; when it reads there again, it is tried again.
 //!
 //! # Example
 //!

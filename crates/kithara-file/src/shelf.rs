@@ -1,6 +1,7 @@
 //! What a reader and its driver share: the bytes in memory, where the reader is, and how the file ended.
 
 use std::{
+    collections::VecDeque,
     io,
     ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,7 +22,7 @@ use crate::{
 /// Bytes a reader goes on before the driver is told.
 const STEP: u64 = 64 << 10;
 
-/// Places that failed, at most; with more, the whole file is taken to have failed.
+/// Places that failed and that nobody has come for, at most; with more, the oldest are forgotten.
 const FAILURES: usize = 16;
 
 /// Written by the driver (bytes, length, failures) and by readers (cursor, waiters), for a few instructions each.
@@ -49,8 +50,8 @@ struct Inner {
 /// What cannot be had.
 #[derive(Debug, Default)]
 struct Failures {
-    /// From each offset to the one that was waited for.
-    places: Vec<(Range<u64>, FileError)>,
+    /// From each offset to the one that was waited for, the oldest first. Told once: who reads there again tries again.
+    places: VecDeque<(Range<u64>, FileError)>,
     /// Nothing more, wherever.
     all: Option<FileError>,
 }
@@ -82,7 +83,8 @@ impl Shelf {
         let mut filled = 0;
         while filled < buf.len() {
             // The lock is taken per chunk and never held over a copy, so a large read does not stop the driver.
-            match self.take(offset.saturating_add(filled as u64), buf.len() - filled) {
+            let at = offset.saturating_add(filled as u64);
+            match self.take(at, buf.len() - filled) {
                 Ok(Taken::Bytes(bytes)) => {
                     buf[filled..filled + bytes.len()].copy_from_slice(&bytes);
                     filled += bytes.len();
@@ -91,7 +93,10 @@ impl Shelf {
                 _ if filled > 0 => break,
                 Ok(Taken::End) => return Ok(ReadAt::End),
                 Ok(Taken::Pending) => return Ok(ReadAt::Pending),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.lock().failures.told(at);
+                    return Err(error.into());
+                }
             }
         }
         Ok(ReadAt::Bytes(filled))
@@ -189,15 +194,20 @@ impl Shelf {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// What is waited for cannot be had: reads from `from` up to that byte fail with `error`.
-    pub(crate) fn fail_wanted(&self, from: u64, error: FileError) {
+    /// The byte at `waited` cannot be had: reads from `from` up to it fail with `error`, each place once. Says whether
+    /// somebody still waits for it; if nobody does, nothing fails.
+    pub(crate) fn fail_wanted(&self, from: u64, waited: u64, error: FileError) -> bool {
         let mut inner = self.lock();
-        let at = inner.cursor.at;
+        let cursor = inner.cursor;
+        if !cursor.waiting || cursor.at != waited {
+            return false;
+        }
         inner.cursor.waiting = false;
-        inner.failures.add(from.min(at)..at.saturating_add(1), error);
+        inner.failures.add(from.min(waited)..waited.saturating_add(1), error);
         let woken = inner.take_answered();
         drop(inner);
         woken.into_iter().for_each(Waker::wake);
+        true
     }
 
     /// Nothing more can be had; what is in memory can still be read. The first reason stands.
@@ -268,9 +278,15 @@ impl Failures {
 
     fn add(&mut self, range: Range<u64>, error: FileError) {
         if self.places.len() == FAILURES {
-            self.all.get_or_insert_with(|| error.clone());
-        } else {
-            self.places.push((range, error));
+            self.places.pop_front();
+        }
+        self.places.push_back((range, error));
+    }
+
+    /// A reader was told of it.
+    fn told(&mut self, offset: u64) {
+        if let Some(place) = self.places.iter().position(|(range, _)| range.contains(&offset)) {
+            self.places.remove(place);
         }
     }
 }
@@ -311,6 +327,48 @@ mod tests {
         assert_eq!(shelf.wanted().cursor.at, 500, "and the driver still knows what is waited for");
         assert!(matches!(shelf.read_at(3, &mut [0; 1]), Ok(ReadAt::Bytes(1))));
         assert_eq!(counts.woken.load(std::sync::atomic::Ordering::Relaxed), 1, "who waits is asked again");
+    }
+
+    fn gone(offset: u64) -> FileError {
+        let url = "http://a.example/x".parse().unwrap();
+        FileError::OutOfReach { url: kithara_fetch::net::RedactedUrl::new(&url), offset }
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_then_tried_again() {
+        let shelf = shelf();
+        shelf.retain(&[]);
+        for round in 0..FAILURES as u64 * 2 {
+            assert!(matches!(shelf.read_at(500, &mut [0; 4]), Ok(ReadAt::Pending)), "{round}");
+            assert!(shelf.fail_wanted(480, 500, gone(500)));
+            assert!(ready(&shelf, 500) && ready(&shelf, 490), "a failure is an answer");
+            assert!(shelf.read_at(500, &mut [0; 4]).is_err());
+        }
+        shelf.push(500, Bytes::from_static(&[1; 10]));
+        assert!(matches!(shelf.read_at(500, &mut [0; 4]), Ok(ReadAt::Bytes(4))));
+    }
+
+    #[test]
+    fn what_was_read_in_front_of_a_failure_does_not_hide_it() {
+        let shelf = shelf();
+        assert!(matches!(shelf.read_at(985, &mut [0; 4]), Ok(ReadAt::Bytes(4))));
+        shelf.retain(&[]);
+        assert!(matches!(shelf.read_at(970, &mut [0; 4]), Ok(ReadAt::Pending)));
+        assert!(shelf.fail_wanted(970, 970, gone(970)));
+        shelf.push(960, Bytes::from_static(&[1; 10]));
+        assert!(matches!(shelf.read_at(965, &mut [0; 10]), Ok(ReadAt::Bytes(5))));
+        assert!(shelf.read_at(970, &mut [0; 4]).is_err());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_does_not_fail() {
+        let shelf = shelf();
+        shelf.retain(&[]);
+        assert!(!ready(&shelf, 100));
+        assert!(!ready(&shelf, 500), "the reader has gone elsewhere");
+        assert!(!shelf.fail_wanted(100, 100, gone(100)));
+        assert!(!ready(&shelf, 500), "where it is now has not failed");
+        assert!(matches!(shelf.read_at(300, &mut [0; 4]), Ok(ReadAt::Pending)), "and nothing in between");
     }
 
     #[derive(Debug, Default)]

@@ -152,6 +152,29 @@ fn an_expired_url_is_signed_again_and_reading_goes_on_at_the_same_byte() {
 }
 
 #[test]
+fn what_failed_once_is_tried_again_when_it_is_read_again() {
+    let runtime = runtime();
+    let down = Rule::on(PATH)
+        .when(|request| request.header("range").is_some())
+        .first(40)
+        .then(Fault::Answer(Response::new(403)));
+    let origin = Origin::start(Site::new().pattern(PATH, 7, LEN).rule(down)).unwrap();
+    let mut reader = SyncReader::new(open(&runtime, &origin, FileParams::default()).unwrap());
+    let mut failures = 0;
+    let mut bytes = vec![0; 1000];
+    loop {
+        reader.seek(SeekFrom::Start(5 * MIB)).unwrap();
+        match reader.read_exact(&mut bytes) {
+            Ok(()) => break,
+            Err(_) => failures += 1,
+        }
+    }
+    // More often than places are kept, and in the end the line is up again.
+    assert!((17..=40).contains(&failures), "{failures}");
+    assert_eq!(bytes, pattern(7, 5 * MIB, 1000));
+}
+
+#[test]
 fn a_closed_file_says_so_and_gives_what_it_has() {
     let runtime = runtime();
     let origin = Origin::start(Site::new().pattern(PATH, 7, LEN)).unwrap();
