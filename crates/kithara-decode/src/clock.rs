@@ -41,6 +41,10 @@ impl Joint {
     }
 }
 
+/// Sound that is missing inside of a run is silence, so that what follows is heard at its time; more of it is a jump. Where
+/// nothing was lost, timestamps that lie no further apart than boundaries do are only not exact.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
 /// What of a decoded packet is heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heard {
@@ -48,8 +52,10 @@ pub(crate) struct Heard {
     pub(crate) frames: Range<usize>,
     /// Presentation time of the first of them, counted in frames.
     pub(crate) at: i64,
-    /// Whether it does not lie directly behind what was heard before.
+    /// Whether it does not lie directly behind what was heard before, and the silence.
     pub(crate) is_jump: bool,
+    /// Frames that are missing in front of it.
+    pub(crate) missing: usize,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +70,8 @@ pub(crate) struct FrameClock {
     joint: Option<Joint>,
     /// Nothing before this is heard.
     floor: Option<Timestamp>,
+    /// Something was lost since the last packet.
+    has_lost: bool,
 }
 
 impl FrameClock {
@@ -75,9 +83,15 @@ impl FrameClock {
         self.joint = Some(joint);
     }
 
+    /// Something in front of the next packet was lost.
+    pub(crate) fn lose(&mut self) {
+        self.has_lost = true;
+    }
+
     /// Places `frames` frames of `rate` at `pts`, of which `trim` at both ends are never heard.
     pub(crate) fn place(&mut self, pts: Timestamp, rate: NonZeroU32, frames: usize, trim: (u64, u64)) -> Heard {
         self.use_rate(rate);
+        let expected = self.next.filter(|next| self.joint.is_none() && self.heard_to == Some(*next));
         let start = self.start_of(pts.rescale(rate), frames, rate);
         let end = start.saturating_add_unsigned(frames as u64);
         // A codec that has to settle first gives nothing; where its next packet lies is for that one to say.
@@ -86,7 +100,12 @@ impl FrameClock {
         let first = start.saturating_add_unsigned(trim.0).max(floor).min(end);
         let last = end.saturating_sub_unsigned(trim.1).max(first);
         let index = |at: i64| usize::try_from(at.saturating_sub(start)).unwrap_or(0).min(frames);
-        let heard = Heard { frames: index(first)..index(last), at: first, is_jump: self.heard_to != Some(first) };
+        let missing = expected.map_or(0, |next| start.saturating_sub(next)).max(0);
+        let least = if std::mem::take(&mut self.has_lost) { 0 } else { timestamp(BOUNDARY_SLACK).rescale(rate) };
+        let is_gap = frames > 0 && missing > least && missing <= timestamp(LONGEST_GAP).rescale(rate);
+        let missing = if is_gap { usize::try_from(missing).unwrap_or(0) } else { 0 };
+        let filled_to = self.heard_to.map(|at| at.saturating_add_unsigned(missing as u64));
+        let heard = Heard { frames: index(first)..index(last), at: first, is_jump: filled_to != Some(first), missing };
         if !heard.frames.is_empty() {
             self.heard_to = Some(last);
         }
@@ -163,7 +182,32 @@ mod tests {
         let mut clock = FrameClock::default();
         check(&mut clock, 0, (0, 0), (0..1024, 0, true));
         check(&mut clock, 1500, (0, 0), (0..1024, 1024, false));
-        check(&mut clock, 9000, (0, 0), (0..1024, 9000, true));
+        check(&mut clock, 90_000, (0, 0), (0..1024, 90_000, true));
+        check(&mut clock, 70_000, (0, 0), (0..1024, 70_000, true));
+    }
+
+    #[test]
+    fn a_little_that_is_missing_inside_of_a_run_is_silence() {
+        let mut clock = FrameClock::default();
+        check(&mut clock, 0, (0, 0), (0..1024, 0, true));
+        for (at, missing) in [(1024 + 48_000, 48_000), (50_048, 0), (51_072 + 600, 600), (52_696 + 400, 0)] {
+            clock.lose();
+            let heard = clock.place(frames(at), RATE, 1024, (0, 0));
+            assert_eq!((heard.missing, heard.is_jump), (missing, false), "{at}");
+        }
+        // Timestamps that are not exact are no loss, unless they are far off.
+        let heard = clock.place(frames(53_720 + 4800), RATE, 1024, (0, 0));
+        assert_eq!((heard.missing, heard.is_jump), (0, true));
+        let heard = clock.place(frames(59_544 + 4801), RATE, 1024, (0, 0));
+        assert_eq!((heard.missing, heard.is_jump), (4801, false));
+        // Where a run begins, what lies in between was left out.
+        clock.begin(Joint::Begins(None));
+        let heard = clock.place(frames(80_000), RATE, 1024, (0, 0));
+        assert_eq!((heard.missing, heard.at, heard.is_jump), (0, 80_000, true));
+        // What is not heard because of padding is not missing.
+        clock.place(frames(81_024), RATE, 1024, (0, 1000));
+        let heard = clock.place(frames(92_048), RATE, 1024, (0, 0));
+        assert_eq!((heard.missing, heard.is_jump), (0, true));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroU32,
+    ops::RangeInclusive,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -25,12 +26,17 @@ use crate::{
 /// Packets that may fail one after the other before a decoder that never gave anything is given up.
 const MAX_FAILURES: u64 = 50;
 
+/// Samples a second that sound has. What says something else would have filters and silence of any size made for it.
+pub(crate) const RATES: RangeInclusive<u32> = 1_000..=768_000;
+
 /// What happened so far. Only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) packets: u64,
-    /// Packets that could not be decoded; silence took their place.
+    /// Packets that could not be decoded, and places where the container was damaged or sound was missing.
     pub(crate) damaged: u64,
+    /// The packets among them.
+    failed: u64,
     /// Decoders made.
     pub(crate) decoders: u64,
     pub(crate) codec: Option<SoundCodec>,
@@ -48,6 +54,8 @@ pub(crate) struct Decoder {
     pcm: Vec<f32>,
     /// Target of a seek whose run has not begun yet.
     seeking: Option<Duration>,
+    /// Damage was counted that the next gap comes from.
+    is_gap_told: bool,
     is_over: bool,
     tally: Tally,
 }
@@ -61,6 +69,11 @@ struct Active {
     failures: u64,
 }
 
+/// A rate that no sound has.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0} samples a second are no sound")]
+struct NotOfSound(u32);
+
 impl Decoder {
     pub(crate) fn new(feed: Feed, output: Output, bell: &Arc<Bell>) -> Self {
         Self {
@@ -70,6 +83,7 @@ impl Decoder {
             finisher: Finisher::new(output),
             pcm: Vec::new(),
             seeking: None,
+            is_gap_told: false,
             is_over: false,
             tally: Tally::default(),
         }
@@ -115,6 +129,11 @@ impl Decoder {
                 Poll::Ready(Some(Found::Run { reason, discard_until })) => self.begin_run(reason, discard_until),
                 Poll::Ready(Some(Found::Format(format))) => self.use_format(format)?,
                 Poll::Ready(Some(Found::Packet(packet))) => self.decode(&packet)?,
+                Poll::Ready(Some(Found::Damage)) => {
+                    self.tally.damaged += 1;
+                    self.is_gap_told = true;
+                    self.clock.lose();
+                }
                 Poll::Ready(None) => {
                     self.is_over = true;
                     self.finisher.finish()?;
@@ -150,6 +169,10 @@ impl Decoder {
         let Some(active) = &mut self.active else { return Ok(()) };
         self.tally.packets += 1;
         let spec = match active.codec.decode(&packet.data, &mut self.pcm) {
+            Ok(spec) if !RATES.contains(&spec.sample_rate) => {
+                let refused = DecodeError::because(DecodeErrorKind::Container, NotOfSound(spec.sample_rate));
+                return Err(refused.of_codec(active.format.codec));
+            }
             Ok(spec) => {
                 active.failures = 0;
                 active.spec = Some(spec);
@@ -157,6 +180,7 @@ impl Decoder {
             }
             Err(damaged) => {
                 self.tally.damaged += 1;
+                self.tally.failed += 1;
                 active.failures += 1;
                 match active.stand_in(packet, damaged, &mut self.pcm)? {
                     Some(spec) => spec,
@@ -169,13 +193,18 @@ impl Decoder {
         let frames = self.pcm.len() / spec.width();
         let trim = active.trim(packet, rate, frames);
         let heard = self.clock.place(packet.pts, rate, frames, trim);
+        let is_told = std::mem::take(&mut self.is_gap_told);
+        if heard.missing > 0 {
+            self.tally.damaged += u64::from(!is_told);
+            self.finisher.push(spec, None, &vec![0.0; heard.missing * spec.width()])?;
+        }
         let samples = heard.frames.start * spec.width()..heard.frames.end * spec.width();
         self.finisher.push(spec, heard.is_jump.then_some(heard.at), &self.pcm[samples])
     }
 
     /// A stream of which no packet could be decoded did not end, it failed.
     fn check_heard(&self) -> Result<(), DecodeError> {
-        if self.tally.packets > 0 && self.tally.packets == self.tally.damaged {
+        if self.tally.packets > 0 && self.tally.packets == self.tally.failed {
             let failed = DecodeError::new(DecodeErrorKind::Container);
             return Err(self.tally.codec.map_or(failed.clone(), |codec| failed.of_codec(codec)));
         }

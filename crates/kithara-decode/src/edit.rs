@@ -6,8 +6,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use kithara_demux::{
     Container, DemuxOptions, Demuxer, Run, Timestamp,
     output::Output,
-    track::{Gapless, TrackKind},
+    track::{Gapless, Track, TrackKind},
 };
+
+use crate::{SoundCodec, format::Format};
 
 /// Bytes of the largest `moov` that is looked into. Hours of sound need a few megabytes.
 const MAX_MOOV: u64 = 16 << 20;
@@ -38,9 +40,22 @@ impl Edit {
     }
 }
 
-/// Looks for the edit of the first track of sound. `None` if the file is no MP4, or all of it is heard.
-pub(crate) fn read(file: &mut (impl Read + Seek)) -> io::Result<Option<Edit>> {
-    Ok(read_moov(file)?.and_then(|moov| of_moov(&moov)))
+/// What an MP4 file says of its first track of sound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// What of it is heard; `None`: all.
+    pub(crate) edit: Option<Edit>,
+    /// What it is, in other words than the container reader has.
+    pub(crate) format: Option<(SoundCodec, u16)>,
+}
+
+/// Looks for it. Nothing is told of a file that is no MP4.
+pub(crate) fn read(file: &mut (impl Read + Seek)) -> io::Result<Told> {
+    let Some(moov) = read_moov(file)? else { return Ok(Told::default()) };
+    let track = track_of(&moov);
+    let note = track.as_ref().and_then(|track| track.gapless);
+    let format = track.map(|track| Format::of_track(&track)).map(|format| (format.codec, format.channels));
+    Ok(Told { edit: edit_of(&moov, note), format })
 }
 
 /// The `moov` box with its header, if this is an MP4 file that has one.
@@ -80,7 +95,7 @@ fn header(head: &[u8]) -> Option<([u8; 4], u64)> {
     (len >= 8).then_some((kind, len))
 }
 
-fn of_moov(moov: &[u8]) -> Option<Edit> {
+fn edit_of(moov: &[u8], note: Option<Gapless>) -> Option<Edit> {
     let body = moov.get(8..)?;
     let movie_timescale = timescale(find(body, *b"mvhd")?)?;
     let trak = boxes(body).find(|(kind, trak)| kind == b"trak" && is_sound(trak)).map(|(_, trak)| trak)?;
@@ -88,11 +103,14 @@ fn of_moov(moov: &[u8]) -> Option<Edit> {
     let track_timescale = timescale(find(mdia, *b"mdhd")?)?;
     let total = find(mdia, *b"minf").and_then(|minf| find(find(minf, *b"stbl")?, *b"stts")).and_then(total_duration);
     let list = find(trak, *b"edts").and_then(|edts| find(edts, *b"elst"));
-    let listed = list.and_then(first_edit).filter(|(start, _)| *start > 0);
-    if let Some((start, duration)) = listed {
-        return Some(Edit { start, end: edit_end(start, duration, (movie_timescale, track_timescale), total) });
+    if let Some((start, duration)) = list.and_then(first_edit) {
+        let end = edit_end(start, duration, (movie_timescale, track_timescale), total);
+        // One that leaves all as it is gives way to the note.
+        if start > 0 || end.zip(total).is_some_and(|(end, total)| end.unsigned_abs() < total) {
+            return Some(Edit { start, end });
+        }
     }
-    let note = itunes_note(moov)?;
+    let note = note?;
     let start = i64::from(note.start);
     let end = note.samples.and_then(|samples| start.checked_add_unsigned(samples));
     // Counted in samples; for sound they are the ticks of the track, or else the note means nothing to us.
@@ -137,7 +155,12 @@ fn first_edit(list: &[u8]) -> Option<(i64, u64)> {
         let duration = u32::from_be_bytes(*entry.first_chunk()?);
         Some((i64::from(i32::from_be_bytes(*entry.get(4..)?.first_chunk()?)), u64::from(duration)))
     };
-    entries.filter_map(read).find(|(start, _)| *start >= 0)
+    let mut edits = entries.filter_map(read).filter(|(start, _)| *start >= 0);
+    let first = edits.next();
+    if edits.next().is_some() {
+        tracing::warn!("a file is cut together out of several parts; only the first of them is played");
+    }
+    first
 }
 
 /// Ticks of all samples in an `stts`.
@@ -150,16 +173,14 @@ fn total_duration(table: &[u8]) -> Option<u64> {
     table.get(8..)?.chunks_exact(8).try_fold(0_u64, |sum, bytes| sum.checked_add(entry(bytes)?))
 }
 
-/// The note of iTunes, which the demuxer of fragmented files knows to find.
-fn itunes_note(moov: &[u8]) -> Option<Gapless> {
+/// The track as the demuxer of fragmented files sees it: it knows the note of iTunes, and looks into the configuration.
+fn track_of(moov: &[u8]) -> Option<Track> {
     let mut run = Run::new(Container::Fmp4);
     run.init = Some(moov.to_vec().into());
     let mut demuxer = Demuxer::new(DemuxOptions::default());
     demuxer.start_run(run);
     std::iter::from_fn(|| demuxer.poll()).find_map(|output| match output {
-        Ok(Output::Tracks(tracks)) => {
-            tracks.iter().find(|track| track.kind == TrackKind::Audio).and_then(|track| track.gapless)
-        }
+        Ok(Output::Tracks(tracks)) => tracks.into_iter().find(|track| track.kind == TrackKind::Audio),
         _ => None,
     })
 }
@@ -212,13 +233,22 @@ mod tests {
     #[track_caller]
     fn check(bytes: &[u8], want: Option<(i64, Option<i64>)>) {
         let want = want.map(|(start, end)| Edit { start, end });
-        assert_eq!(read(&mut Cursor::new(bytes)).unwrap(), want);
+        assert_eq!(read(&mut Cursor::new(bytes)).unwrap().edit, want);
     }
 
     #[test]
     fn the_edit_is_found_behind_the_media() {
         check(&file(Some((1024, 100)), 1024), Some((1024, Some(1024 + 4800))));
         check(&file(Some((1024, 0)), 500), Some((1024, Some(10_740))));
+    }
+
+    #[test]
+    fn an_edit_that_only_cuts_the_end_counts() {
+        check(&file(Some((0, 100)), 1024), Some((0, Some(4800))));
+        // The whole of 11,264 frames is 234.7 milliseconds.
+        check(&file(Some((0, 234)), 1024), None);
+        check(&file(Some((0, 235)), 1024), None);
+        check(&file(Some((0, 0)), 1024), None);
     }
 
     #[test]
@@ -232,9 +262,39 @@ mod tests {
     #[test]
     fn no_edit_no_media_time_and_no_mp4_are_none() {
         check(&file(None, 1024), None);
-        check(&file(Some((0, 100)), 1024), None);
         check(b"ID3\x04 something else entirely", None);
         check(b"", None);
+    }
+
+    /// The same file with a sample entry of AAC with this configuration.
+    fn aac_file(config: &[u8], channels: u8) -> Vec<u8> {
+        let descriptor = |tag: u8, parts: &[&[u8]]| {
+            let body = parts.concat();
+            [&[tag, body.len() as u8][..], &body].concat()
+        };
+        let decoder = descriptor(4, &[&[0x40, 0x15], &[0; 11], &descriptor(5, &[config])]);
+        let esds = mp4_box(b"esds", &[&[0; 4], &descriptor(3, &[&[0; 3], &decoder])]);
+        let rate = (24_000_u32 << 16).to_be_bytes();
+        let fields = [&[0, 0, 0, 0, 0, 0, 0, 1][..], &[0; 8], &[0, channels, 0, 16, 0, 0, 0, 0], &rate].concat();
+        let entry = mp4_box(b"mp4a", &[&fields, &esds]);
+        let stsd = mp4_box(b"stsd", &[&words(&[0, 1]), &entry]);
+        let minf = mp4_box(b"minf", &[&mp4_box(b"stbl", &[&stsd])]);
+        let mdhd = mp4_box(b"mdhd", &[&words(&[0, 0, 0, 48_000, 0, 0])]);
+        let mdia = mp4_box(b"mdia", &[&mdhd, &mp4_box(b"hdlr", &[&words(&[0, 0]), b"soun", &[0; 13]]), &minf]);
+        let tkhd = mp4_box(b"tkhd", &[&words(&[0, 0, 0, 1]), &[0; 72]]);
+        let moov =
+            mp4_box(b"moov", &[&mp4_box(b"mvhd", &[&words(&[0, 0, 0, 1000, 0])]), &mp4_box(b"trak", &[&tkhd, &mdia])]);
+        [mp4_box(b"ftyp", &[b"M4A "]), moov].concat()
+    }
+
+    #[test]
+    fn the_configuration_tells_he_aac() {
+        let format = |config: &[u8], channels| read(&mut Cursor::new(aac_file(config, channels))).unwrap().format;
+        assert_eq!(format(&[0x13, 0x10], 2), Some((SoundCodec::Aac, 2)));
+        // Object type 5 over 24 kHz, and the extension behind a plain configuration.
+        assert_eq!(format(&[0x2B, 0x11, 0x88, 0x00], 2), Some((SoundCodec::HeAac, 2)));
+        assert_eq!(format(&[0x13, 0x10, 0x56, 0xE5, 0x98], 2), Some((SoundCodec::HeAac, 2)));
+        assert_eq!(format(&[0x11, 0xB0], 6), Some((SoundCodec::Aac, 6)));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub enum DecodeErrorKind {
     Encrypted,
     /// The stream cannot go to another time: it has no index and its length is unknown. Retrying does not help.
     NotSeekable,
-    /// The format asked for cannot be made: a rate or a channel count of zero, or beyond what the resampler does.
+    /// The format asked for cannot be made: a rate outside of 1 to 768 kHz, no channels, or more than 64.
     /// Retrying does not help.
     Output,
     /// The worker ended without a word: a bug in it or in a codec. Opening the stream again may help.
@@ -86,6 +86,9 @@ impl fmt::Display for DecodeError {
             // The one codec that a feature adds: whoever reads the message can do something about it.
             Some(codec @ (SoundCodec::HeAac | SoundCodec::HeAacV2)) if !cfg!(feature = "he-aac") => {
                 write!(f, ": {codec} needs the feature `he-aac`")
+            }
+            Some(SoundCodec::Aac) if self.kind == DecodeErrorKind::UnsupportedCodec && !cfg!(feature = "he-aac") => {
+                f.write_str(": AAC of more than two channels or of another profile needs the feature `he-aac`")
             }
             Some(codec) => write!(f, ": {codec}"),
             None => Ok(()),

@@ -23,9 +23,10 @@ pub enum Event {
         /// The target.
         to: Duration,
     },
-    /// Packets could not be decoded; silence of their length stands in for them.
+    /// Packets could not be decoded, or were missing. Silence stands in for them; what lasts longer than a second is passed
+    /// over, where a container lost it.
     Damaged {
-        /// How many, since the last such event.
+        /// How many packets and damaged places of the container, since the last such event.
         packets: u64,
     },
     /// A sound callback found less than it needed, in the middle of playback.

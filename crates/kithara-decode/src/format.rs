@@ -40,6 +40,50 @@ impl fmt::Display for PcmSpec {
     }
 }
 
+/// Codecs of sound that this build does not decode, by their RFC 6381 names or the front parts of those up to a dot: Opus,
+/// Dolby, DTS, MPEG-H, USAC, IAMF, the profiles of AAC for calls and broadcasts, and HE-AAC without the feature `he-aac`.
+/// A name that is not among them may still turn out to be too much.
+pub const UNDECODABLE: &[&str] = if cfg!(feature = "he-aac") { LISTED.split_at(OF_HE_AAC).1 } else { LISTED };
+
+/// So many of the names are decoded by the feature `he-aac`.
+const OF_HE_AAC: usize = 5;
+
+const LISTED: &[&str] = &[
+    // Band replication, parametric stereo, and other profiles than low complexity.
+    "mp4a.40.5",
+    "mp4a.40.29",
+    "mp4a.40.1",
+    "mp4a.40.3",
+    "mp4a.40.4",
+    "opus",
+    "mp4a.ad",
+    "ac-3",
+    "ec-3",
+    "ec+3",
+    "ac-4",
+    "mp4a.a5",
+    "mp4a.a6",
+    "mp4a.a9",
+    "mp4a.ae",
+    "mp4a.b2",
+    "mp4a.dd",
+    "dtsc",
+    "dtse",
+    "dtsh",
+    "dtsl",
+    "dtsx",
+    "mha1",
+    "mha2",
+    "mhm1",
+    "mhm2",
+    "mp4a.40.23",
+    "mp4a.40.36",
+    "mp4a.40.39",
+    "mp4a.40.42",
+    "iamf",
+    "mlpa",
+];
+
 /// A codec of sound, told apart as far as decoders differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -116,6 +160,15 @@ impl SoundCodec {
         }
     }
 
+    /// Whether there is a decoder for it, whatever else is said of it.
+    const fn is_decoded(self) -> bool {
+        match self {
+            Self::HeAac | Self::HeAacV2 => cfg!(feature = "he-aac"),
+            Self::Aac | Self::Mp1 | Self::Mp2 | Self::Mp3 | Self::Flac | Self::Alac | Self::Vorbis | Self::Pcm => true,
+            Self::AacLatm | Self::Opus | Self::Ac3 | Self::Eac3 | Self::Other => false,
+        }
+    }
+
     /// How much must be decoded in front of a place until what comes out does not depend on where decoding began.
     pub(crate) const fn settling(self) -> Duration {
         match self {
@@ -123,8 +176,9 @@ impl SoundCodec {
             Self::Aac | Self::AacLatm => Duration::from_millis(100),
             // Band replication looks back further, and its headers come only now and then.
             Self::HeAac | Self::HeAacV2 => Duration::from_millis(500),
-            // Frames borrow bits from up to nine frames before them.
-            Self::Mp1 | Self::Mp2 | Self::Mp3 => Duration::from_millis(400),
+            // Frames borrow up to 255 bytes (MPEG-2) from those before them, which may have eleven of their own each: 24
+            // frames of 24 milliseconds at 8 kbit/s.
+            Self::Mp1 | Self::Mp2 | Self::Mp3 => Duration::from_millis(650),
             // Frames overlap. More of it: the reader of Ogg takes padding for sound when it lands on the last page, so it
             // must land before that one.
             Self::Vorbis => Duration::from_secs(2),
@@ -204,6 +258,12 @@ impl Format {
         let may_be_he_aac = codec == SoundCodec::Aac && sample_rate <= MAX_IMPLICIT_SBR_RATE;
         let channels = params.channels.as_ref().map_or(0, |channels| u16::try_from(channels.count()).unwrap_or(0));
         Self { codec, may_be_he_aac, sample_rate, channels, params: params.clone() }
+    }
+
+    /// Whether there is a decoder for it, as far as can be told so far.
+    pub(crate) fn is_decoded(&self) -> bool {
+        let is_too_wide = self.codec == SoundCodec::Aac && self.channels > 2 && cfg!(not(feature = "he-aac"));
+        self.codec.is_decoded() && !is_too_wide
     }
 
     /// Whether a decoder made for `other` decodes this as well, and goes on without a seam.

@@ -28,6 +28,8 @@ pub(crate) enum Found {
     /// Packets are in this format from here on.
     Format(Format),
     Packet(CodedPacket),
+    /// Something in the container could not be read.
+    Damage,
 }
 
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     DecodeError, DecodeOptions, Event, Output, PcmReader, PcmSpec, SoundCodec,
-    decoder::Decoder,
+    decoder::{Decoder, RATES},
     error::DecodeErrorKind,
     ring::ring,
     shared::Shared,
@@ -37,7 +37,8 @@ pub struct Stats {
     pub decoded: Option<PcmSpec>,
     /// Packets decoded, those included that were decoded for a seek and not heard.
     pub packets: u64,
-    /// Packets that could not be decoded; silence of their length stood in for them.
+    /// Packets that could not be decoded, and places where the container was damaged or sound was missing. Silence stood in
+    /// for them, where no more than a second was missing.
     pub damaged: u64,
     /// Decoders made. Stays as it is where runs are compatible.
     pub decoders: u64,
@@ -60,11 +61,13 @@ impl Player {
     /// Starts to decode a feed, on a thread of its own. What is wrong with the feed is told by the reader.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::Output`] if the format asked for has no rate or no channels, or too many of them;
+    /// [`DecodeErrorKind::Output`] if the rate asked for lies outside of 1 to 768 kHz, or the channels outside of 1 to 64;
     /// [`DecodeErrorKind::Worker`] if the system refuses a thread.
     pub fn start(feed: Feed, options: &DecodeOptions) -> Result<(Self, PcmReader), DecodeError> {
         let spec = match options.output {
-            Output::Fixed(spec) if spec.sample_rate == 0 || !(1..=MAX_CHANNELS).contains(&spec.channels) => {
+            Output::Fixed(spec)
+                if !RATES.contains(&spec.sample_rate) || !(1..=MAX_CHANNELS).contains(&spec.channels) =>
+            {
                 return Err(DecodeError::new(DecodeErrorKind::Output));
             }
             Output::Fixed(spec) => Some(spec),

@@ -1,7 +1,10 @@
 //! Resampling a stretch of sound: exactly as many frames come out as the ratio of the rates says, the first of them at
 //! the time of the first that went in.
 
-use rubato::{Fft, FixedSync, Indexing, Resampler as _, audioadapter_buffers::direct::InterleavedSlice};
+use rubato::{
+    Async, Fft, FixedAsync, FixedSync, Indexing, SincInterpolationParameters,
+    audioadapter_buffers::direct::InterleavedSlice,
+};
 
 use crate::{
     PcmSpec,
@@ -11,8 +14,11 @@ use crate::{
 /// Frames that go in at once. A smaller chunk costs more, a larger one delays.
 const CHUNK: usize = 1024;
 
+/// Rates whose ratio takes larger numbers than this are resampled by interpolation: a transform would have to be as long.
+const MAX_RATIO_TERM: u32 = 8192;
+
 pub(crate) struct Resampler {
-    fft: Fft<f32>,
+    filter: Box<dyn rubato::Resampler<f32>>,
     width: usize,
     from: u64,
     to: u64,
@@ -29,12 +35,21 @@ pub(crate) struct Resampler {
 impl Resampler {
     pub(crate) fn new(from: PcmSpec, to: u32) -> Result<Self, DecodeError> {
         let width = from.width();
-        let fft = Fft::new(from.sample_rate as usize, to as usize, CHUNK, width, FixedSync::Input)
-            .map_err(|error| DecodeError::because(DecodeErrorKind::Output, error))?;
-        let chunk = vec![0.0; fft.output_frames_max() * width];
-        let delay = fft.output_delay();
-        let (from, to) = (u64::from(from.sample_rate), u64::from(to));
-        Ok(Self { fft, width, from, to, waiting: Vec::new(), chunk, taken: 0, given: 0, delay })
+        let refused = |error| DecodeError::because(DecodeErrorKind::Output, error);
+        let (from, to) = (from.sample_rate, to);
+        let term = from.max(to) / greatest_divisor(from, to).max(1);
+        let filter: Box<dyn rubato::Resampler<f32>> = if term <= MAX_RATIO_TERM {
+            let fft = Fft::new(from as usize, to as usize, CHUNK, width, FixedSync::Input).map_err(refused)?;
+            Box::new(fft)
+        } else {
+            let (ratio, parameters) = (f64::from(to) / f64::from(from), SincInterpolationParameters::default());
+            let sinc = Async::new_sinc(ratio, 1.0, &parameters, CHUNK, width, FixedAsync::Input).map_err(refused)?;
+            Box::new(sinc)
+        };
+        let chunk = vec![0.0; filter.output_frames_max() * width];
+        let delay = filter.output_delay();
+        let (from, to) = (u64::from(from), u64::from(to));
+        Ok(Self { filter, width, from, to, waiting: Vec::new(), chunk, taken: 0, given: 0, delay })
     }
 
     /// Takes samples and appends what is ready to `out`.
@@ -75,10 +90,10 @@ impl Resampler {
 
     /// Forgets what went in.
     pub(crate) fn reset(&mut self) {
-        self.fft.reset();
+        self.filter.reset();
         self.waiting.clear();
         (self.taken, self.given) = (0, 0);
-        self.delay = self.fft.output_delay();
+        self.delay = self.filter.output_delay();
     }
 
     fn chunk(&mut self, samples: &[f32], valid: usize, out: &mut Vec<f32>) -> Result<(), DecodeError> {
@@ -88,7 +103,7 @@ impl Resampler {
         let mut output = InterleavedSlice::new_mut(&mut self.chunk, self.width, frames).map_err(refused)?;
         let indexing = Indexing::new().partial_len(valid);
         let (_, frames) = self
-            .fft
+            .filter
             .process_into_buffer(&input, &mut output, (valid < CHUNK).then_some(&indexing))
             .map_err(|error| DecodeError::because(DecodeErrorKind::Output, error))?;
         let dropped = frames.min(self.delay);
@@ -97,6 +112,10 @@ impl Resampler {
         out.extend_from_slice(&self.chunk[dropped * self.width..frames * self.width]);
         Ok(())
     }
+}
+
+fn greatest_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_divisor(b, a % b) }
 }
 
 impl std::fmt::Debug for Resampler {
@@ -116,6 +135,12 @@ mod tests {
 
     #[track_caller]
     fn check(from: u32, to: u32, frames: usize, portion: usize) {
+        check_within(1e-3, from, to, frames, portion);
+    }
+
+    /// `off` is how far a sample may lie from the ideal one.
+    #[track_caller]
+    fn check_within(off: f32, from: u32, to: u32, frames: usize, portion: usize) {
         let mut resampler = Resampler::new(PcmSpec { sample_rate: from, channels: 2 }, to).unwrap();
         for _ in 0..2 {
             let mut out = Vec::new();
@@ -129,7 +154,7 @@ mod tests {
             // Edges ring: the sound before the first frame and behind the last is silence.
             let inner = 2000.min(out.len() / 2)..(out.len().saturating_sub(2000)).max(out.len() / 2);
             for (at, (got, want)) in out.iter().zip(&ideal).enumerate().filter(|(at, _)| inner.contains(at)) {
-                assert!((got - want).abs() < 1e-3, "{from} {to}: {got} for {want} at {at}");
+                assert!((got - want).abs() < off, "{from} {to}: {got} for {want} at {at}");
             }
         }
     }
@@ -140,6 +165,20 @@ mod tests {
         check(48_000, 44_100, 20_000, 333);
         check(22_050, 48_000, 10_000, 1152);
         check(48_000, 16_000, 30_001, 4096);
+    }
+
+    #[test]
+    fn rates_of_a_ratio_of_large_numbers_cost_no_more() {
+        // Within a frame of its time, which is 440 * TAU / 48,000 for the tone.
+        check_within(0.06, 44_101, 48_000, 44_101, 1024);
+        check_within(0.06, 655_351, 48_000, 655_351, 4096);
+        check_within(0.06, 47_999, 48_000, 20_000, 333);
+        check_within(0.06, 44_101, 48_000, 10, 333);
+        for from in [1009, 44_101, 655_351, 767_999] {
+            let resampler = Resampler::new(PcmSpec { sample_rate: from, channels: 2 }, 48_000).unwrap();
+            let samples = resampler.chunk.len() + resampler.filter.output_delay() * 2;
+            assert!(samples < 256 << 10, "{from}: {samples}");
+        }
     }
 
     #[test]

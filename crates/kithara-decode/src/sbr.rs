@@ -65,6 +65,8 @@ impl SbrGate {
                         self.decide();
                     }
                 }
+                // Tells nothing of the packets that wait.
+                Some(Found::Damage) => return Poll::Ready(Ok(Some(Found::Damage))),
                 found if self.undecided.is_none() => return Poll::Ready(Ok(found)),
                 found => {
                     self.decide();
@@ -88,11 +90,22 @@ impl SbrGate {
 
 /// Whether a raw data block may end with band replication.
 fn has_sbr(block: &[u8]) -> bool {
+    /// Bits of the decoder's input buffer, 6,144 for each of at most eight channels, bound a block. Whatever is longer is
+    /// none, and not worth the time.
+    const LONGEST: usize = 8 << 10;
+    if block.len() > LONGEST {
+        return false;
+    }
     let bits = Bits(block);
-    (0..bits.len()).any(|at| {
-        let Some((payload, end)) = bits.fill_element(at) else { return false };
+    // Whether only fill elements lie between a place and the end of the block, from the back: each place asks one behind it.
+    let mut ends = vec![false; bits.len() + 1];
+    (0..bits.len()).rev().any(|at| {
+        let element = bits.fill_element(at);
+        ends[at] = element.map_or_else(|| bits.is_end(at), |(_, end)| ends[end]);
         // EXT_SBR_DATA and EXT_SBR_DATA_CRC.
-        payload < end && matches!(bits.read(payload, 4), Some(0xD | 0xE)) && bits.ends_at(end)
+        element.is_some_and(|(payload, end)| {
+            payload < end && matches!(bits.read(payload, 4), Some(0xD | 0xE)) && ends[end]
+        })
     })
 }
 
@@ -116,6 +129,8 @@ impl Bits<'_> {
     /// A fill element: where its payload begins and ends.
     fn fill_element(&self, at: usize) -> Option<(usize, usize)> {
         const ID_FIL: u32 = 6;
+        #[cfg(test)]
+        tests::LOOKED.with(|looked| looked.set(looked.get() + 1));
         if self.read(at, 3)? != ID_FIL {
             return None;
         }
@@ -126,12 +141,9 @@ impl Bits<'_> {
         (end < self.len()).then_some((payload, end))
     }
 
-    /// Whether only fill elements lie between `at` and the end of the block.
-    fn ends_at(&self, mut at: usize) -> bool {
+    /// Whether the block ends here, but for less than a byte of padding.
+    fn is_end(&self, at: usize) -> bool {
         const ID_END: u32 = 7;
-        while let Some((_, end)) = self.fill_element(at) {
-            at = end;
-        }
         self.read(at, 3) == Some(ID_END) && self.len() - (at + 3) < 8
     }
 }
@@ -139,6 +151,11 @@ impl Bits<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    thread_local! {
+        /// Places at which a fill element was looked for.
+        pub(super) static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
 
     /// A block of `lead` arbitrary bits, the given fields, and padding.
     fn block(lead: usize, fields: &[(u32, usize)]) -> Vec<u8> {
@@ -166,12 +183,22 @@ mod tests {
         check(true, &long);
     }
 
+    /// Places looked at per bit stay few, whatever the block is made of: this one is nothing but beginnings of fill elements.
+    #[test]
+    fn each_place_is_looked_at_once() {
+        let chain: Vec<u8> = [0b1100_0011, 0b1010_0000].repeat(4 << 10);
+        assert!(!has_sbr(&chain));
+        let looked = LOOKED.with(std::cell::Cell::get);
+        assert!(looked <= chain.len() * 8, "{looked}");
+    }
+
     #[test]
     fn other_fillings_and_ends_are_none() {
         check(false, &[(7, 3)]);
         check(false, &[(6, 3), (2, 4), (0x1, 4), (0x111, 12), (7, 3)]);
         check(false, &[(6, 3), (2, 4), (0xD, 4), (0x111, 12), (7, 3), (0, 16)]);
         assert!(!has_sbr(&[]));
+        assert!(!has_sbr(&block(0, &[(6, 3), (2, 4), (0xD, 4), (0x555, 12), (7, 3)]).repeat(3000)));
         assert!(!has_sbr(&[0xFF; 40]));
     }
 }

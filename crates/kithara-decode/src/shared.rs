@@ -82,9 +82,10 @@ impl Shared {
         inner.seek = Some((epoch, time));
         inner.error = None;
         self.epoch.store(epoch, Ordering::Release);
-        drop(inner);
         self.set_position(time);
+        // Under the lock as well: later it might interrupt what this very seek has begun.
         self.bell.interrupt();
+        drop(inner);
         self.news.publish();
     }
 

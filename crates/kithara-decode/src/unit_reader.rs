@@ -84,10 +84,11 @@ impl UnitReader {
             is_sought: false,
         };
         reader.look_ahead()?;
-        while let Some(Found::Run { .. } | Found::Format(_)) = reader.found.front() {
+        while let Some(Found::Run { .. } | Found::Format(_) | Found::Damage) = reader.found.front() {
             match reader.found.pop_front() {
                 Some(Found::Run { reason, discard_until }) => reader.begin_run(reason, discard_until),
                 Some(Found::Format(format)) => drop(reader.use_format(format)?),
+                Some(Found::Damage) => {}
                 _ => break,
             }
         }
@@ -230,6 +231,8 @@ impl FormatReader for UnitReader {
                         return Err(Error::ResetRequired);
                     }
                 }
+                // Timestamps show what is missing.
+                Some(Found::Damage) => {}
                 Some(Found::Packet(packet)) => return self.packet(packet).map(Some),
             }
         }

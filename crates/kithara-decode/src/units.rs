@@ -11,7 +11,7 @@ use std::{
 
 use kithara_demux::{
     self as demux, Deliver, DemuxError, DemuxErrorKind, DemuxOptions, Demuxer, Timestamp,
-    output::Output,
+    output::{Damage, DamageKind, Output},
     track::{Access, Track, TrackId, TrackKind},
 };
 use kithara_stream::{ChunkAt, Container, Run, Source, StreamError, Unit, UnitFeed};
@@ -105,18 +105,27 @@ impl UnitInput {
                     data: packet.data,
                 }));
             }
-            Output::Damage(damage) => tracing::debug!(?damage, "passed over in the container"),
+            Output::Damage(damage) => {
+                tracing::debug!(?damage, "passed over in the container");
+                let playing = self.track.map(|(id, _)| id);
+                if is_loss(damage) && (damage.track.is_none() || playing.is_none() || damage.track == playing) {
+                    self.found.push_back(Found::Damage);
+                }
+            }
             _ => {}
         }
     }
 
     fn take_tracks(&mut self, tracks: &[Track]) {
         let is_sound = |track: &&Track| track.kind == TrackKind::Audio && track.access == Access::Clear;
+        let is_decoded = |track: &&Track| is_sound(track) && Format::of_track(track).is_decoded();
         self.has_tracks = true;
-        // A track that plays goes on; another one takes its place only when it is gone.
+        // A track that plays goes on; another one takes its place only when it is gone. What nobody decodes is played only
+        // where there is nothing else: then the decoder says what it is.
         let playing = self.track.map(|(id, _)| id);
-        let kept = tracks.iter().filter(is_sound).find(|track| Some(track.id) == playing);
-        let Some(track) = kept.or_else(|| tracks.iter().find(is_sound)) else {
+        let kept = tracks.iter().filter(is_decoded).find(|track| Some(track.id) == playing);
+        let decoded = kept.or_else(|| tracks.iter().find(is_decoded));
+        let Some(track) = decoded.or_else(|| tracks.iter().find(is_sound)) else {
             self.track = None;
             return;
         };
@@ -182,6 +191,11 @@ impl UnitInput {
         self.run = Some(Arc::clone(run));
         (self.track, self.has_tracks) = (None, false);
     }
+}
+
+/// Whether sound may be missing there. Bytes that are nobody's, as tags of other kinds behind the last frame, are not.
+fn is_loss(damage: Damage) -> bool {
+    damage.kind != DamageKind::Junk
 }
 
 fn new_demuxer() -> Demuxer {

@@ -35,6 +35,7 @@ pub(crate) struct Worker {
     /// The stream ended or failed; only a seek goes on.
     is_done: bool,
     told: Tally,
+    told_duration: Option<Duration>,
     told_underruns: u64,
 }
 
@@ -60,6 +61,7 @@ impl Worker {
             piece: None,
             is_done: false,
             told: Tally::default(),
+            told_duration: None,
             told_underruns: 0,
         }
     }
@@ -188,7 +190,8 @@ impl Worker {
             self.told_underruns = underruns;
             self.shared.tell(Event::Starved { at: self.shared.position() });
         }
-        if tally == self.told {
+        let duration = self.decoder.duration();
+        if tally == self.told && duration == self.told_duration {
             return;
         }
         if let Some(codec) = tally.codec.filter(|_| tally.decoders != self.told.decoders) {
@@ -200,8 +203,8 @@ impl Worker {
         if tally.damaged != self.told.damaged {
             self.shared.tell(Event::Damaged { packets: tally.damaged - self.told.damaged });
         }
-        self.shared.set_tally(tally, self.decoder.duration());
-        self.told = tally;
+        self.shared.set_tally(tally, duration);
+        (self.told, self.told_duration) = (tally, duration);
     }
 }
 

@@ -3,9 +3,13 @@
 
 mod support;
 
+use std::time::Duration;
+
 use kithara_decode::{DecodeErrorKind, Output, PcmSpec, Player, SoundCodec};
 use kithara_stream::Container::{self, Adts, Fmp4, Mp3, MpegTs};
-use support::{MONO_44, STEREO_48, Script, check_tones, file_feed, hear, hear_as, segments, units};
+use support::{
+    MONO_44, STEREO_48, Script, Segment, bytes_feed, check_tones, file_feed, hear, hear_as, media, segments, units,
+};
 
 const STEREO_44: PcmSpec = PcmSpec { sample_rate: 44_100, channels: 2 };
 const MONO_16: PcmSpec = PcmSpec { sample_rate: 16_000, channels: 1 };
@@ -35,6 +39,22 @@ fn other_codecs_come_out_of_segments() {
     check_units("fmp4_mp3", Fmp4, STEREO_44, 217_728, 1105);
     check_units("fmp4_flac", Fmp4, MONO_16, 30_400, 0);
     check_units("fmp4_alac", Fmp4, MONO_16, 30_400, 0);
+}
+
+#[test]
+fn of_several_tracks_one_is_heard_that_can_be_decoded() {
+    // Twenty packets of AAC; of the first one, which is priming, only MP4 tells.
+    for (name, container, packets) in [("two.ts", MpegTs, 20), ("two.mp4", Fmp4, 19)] {
+        let segment = Segment {
+            container,
+            init: None,
+            bytes: media(name),
+            duration: Duration::from_millis(400),
+            is_discontinuity: false,
+        };
+        let heard = hear(units(Script::new(vec![segment]))).unwrap();
+        assert_eq!(heard.frames(), [(PcmSpec { sample_rate: 48_000, channels: 1 }, packets * 1024)], "{name}");
+    }
 }
 
 #[test]
@@ -104,6 +124,74 @@ fn files_say_how_long_they_are() {
     }
 }
 
+/// MPEG audio says at best in a header how many frames there are, and that holds of what the header was made for.
+#[test]
+fn mpeg_files_are_heard_to_their_last_frame() {
+    let mono = PcmSpec { sample_rate: 22_050, channels: 1 };
+    // Guessed by the first frames, which are loud, it would be half as long.
+    assert_eq!(hear(file_feed("guess.mp3")).unwrap().frames(), [(mono, 98 * 576)]);
+    let whole = media("tones.mp3");
+    let header = 45 + 208;
+    assert_eq!(hear(bytes_feed(&whole[header..])).unwrap().frames(), [(STEREO_44, 113 * 1152)], "without a header");
+    // Of the second file, nothing tells that its delay and its padding are none of the sound.
+    let twice = [&whole[..], &whole[..]].concat();
+    assert_eq!(hear(bytes_feed(&twice)).unwrap().frames(), [(STEREO_44, 127_919 + 113 * 1152)], "two in one");
+}
+
+#[test]
+fn a_file_that_is_longer_than_thought_says_so_in_the_end() {
+    let (player, mut reader) = Player::start(file_feed("guess.mp3"), &Default::default()).unwrap();
+    support::hear_all(&mut reader).unwrap();
+    assert_eq!(player.duration().unwrap().as_millis(), 98 * 576 * 1000 / 22_050);
+}
+
+#[test]
+fn streams_that_follow_each_other_in_one_file_are_all_heard() {
+    let heard = hear(file_feed("chained.ogg")).unwrap();
+    let mono = PcmSpec { sample_rate: 22_050, channels: 1 };
+    assert_eq!(heard.frames(), [(STEREO_44, 52_920 + 57_330), (mono, 19_845)]);
+    let first = &heard.stretches[0].1;
+    check_tones(&first[..52_920 * 2], STEREO_44, 0, 0);
+    check_tones(&first[52_920 * 2..], STEREO_44, 0, 0);
+    let (player, mut reader) = Player::start(file_feed("chained.ogg"), &Default::default()).unwrap();
+    support::hear_all(&mut reader).unwrap();
+    assert_eq!(reader.position().as_millis(), 3400);
+    assert_eq!(player.duration().unwrap().as_millis(), 3400);
+}
+
+/// Bytes of a WAV file: eight channels, a ramp in each.
+fn wide_wav(is_rf64: bool) -> Vec<u8> {
+    let frames = 500_u32;
+    let data: Vec<u8> = (0..frames * 8).flat_map(|at| (at as i16).to_le_bytes()).collect();
+    let size = |len: usize| if is_rf64 { u32::MAX } else { u32::try_from(len).unwrap() };
+    let mut wav = if is_rf64 { b"RF64".to_vec() } else { b"RIFF".to_vec() };
+    wav.extend(size(4 + 36 + 48 + 8 + data.len()).to_le_bytes());
+    wav.extend_from_slice(b"WAVE");
+    wav.extend_from_slice(if is_rf64 { b"ds64\x1C\0\0\0" } else { b"JUNK\x1C\0\0\0" });
+    wav.extend_from_slice(&(4 + 36 + 48 + 8 + data.len() as u64).to_le_bytes());
+    wav.extend_from_slice(&(data.len() as u64).to_le_bytes());
+    wav.extend_from_slice(&[0; 12]);
+    // EXTENSIBLE: the speakers of 7.1, and integers.
+    wav.extend_from_slice(b"fmt \x28\0\0\0\xFE\xFF\x08\0\x80\xBB\0\0\0\xB8\x0B\0\x10\0\x10\0\x16\0\x10\0\x3F\x06\0\0");
+    wav.extend_from_slice(b"\x01\0\0\0\0\0\x10\0\x80\0\0\xAA\0\x38\x9B\x71");
+    wav.extend_from_slice(b"data");
+    wav.extend(size(data.len()).to_le_bytes());
+    wav.extend(data);
+    wav
+}
+
+#[test]
+fn wav_files_of_many_channels_and_of_64_bit_sizes_are_heard() {
+    for is_rf64 in [false, true] {
+        let (spec, samples) = hear(bytes_feed(&wide_wav(is_rf64))).unwrap().only();
+        assert_eq!(spec, PcmSpec { sample_rate: 48_000, channels: 8 });
+        let want: Vec<f32> = (0..4000_i16).map(|at| f32::from(at) / 32_768.0).collect();
+        assert!(samples == want, "{is_rf64}: {} samples", samples.len());
+        let stereo = hear_as(bytes_feed(&wide_wav(is_rf64)), STEREO_48).unwrap().only().1;
+        assert_eq!(stereo.len(), 1000);
+    }
+}
+
 #[test]
 fn a_file_is_mixed_and_resampled_to_a_fixed_format() {
     let spec = PcmSpec { sample_rate: 48_000, channels: 2 };
@@ -118,8 +206,7 @@ fn a_file_is_mixed_and_resampled_to_a_fixed_format() {
 
 #[test]
 fn what_cannot_be_decoded_is_refused_by_kind() {
-    let bytes = |bytes: &'static [u8]| kithara_stream::Feed::Bytes(Box::new(kithara_stream::BytesSource::from(bytes)));
-    let error = hear(bytes(b"<html>no sound in here, only words that go on and on</html>")).unwrap_err();
+    let error = hear(bytes_feed(b"<html>no sound in here, only words that go on and on</html>")).unwrap_err();
     assert!(matches!(error.kind(), DecodeErrorKind::Container | DecodeErrorKind::Feed), "{error}");
     let zero = PcmSpec { sample_rate: 0, channels: 2 };
     let options = kithara_decode::DecodeOptions { output: Output::Fixed(zero), ..Default::default() };

@@ -6,74 +6,18 @@ mod support;
 use std::{
     io,
     ops::Range,
-    sync::{Arc, Mutex, mpsc},
-    task::{Context, Poll, Waker},
-    thread,
+    sync::mpsc,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use kithara_decode::{DecodeErrorKind, DecodeOptions, Event, Pcm, Player, SoundCodec};
 use kithara_stream::{BytesSource, Container, Feed, ReadAt, Source, UnitBody};
-use support::{Script, Segment, difference, file_feed, hear, hear_all, media, read_exact, segments, units};
-
-/// Bytes of which only the front is there, until more is let in.
-#[derive(Clone)]
-struct Gate(Arc<Mutex<GateState>>);
-
-struct GateState {
-    bytes: Bytes,
-    arrived: u64,
-    wakers: Vec<Waker>,
-}
-
-impl Gate {
-    fn new(bytes: Bytes, arrived: u64) -> Self {
-        Self(Arc::new(Mutex::new(GateState { bytes, arrived, wakers: Vec::new() })))
-    }
-
-    fn feed(&self) -> Feed {
-        Feed::Bytes(Box::new(self.clone()))
-    }
-
-    fn open(&self) {
-        let mut state = self.0.lock().unwrap();
-        state.arrived = u64::MAX;
-        state.wakers.drain(..).for_each(Waker::wake);
-    }
-
-    /// Waits until somebody waits for bytes.
-    fn wait_for_reader(&self) {
-        while self.0.lock().unwrap().wakers.is_empty() {
-            thread::yield_now();
-        }
-    }
-}
-
-impl Source for Gate {
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.0.lock().unwrap().bytes.len() as u64)
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadAt> {
-        let state = self.0.lock().unwrap();
-        let end = state.arrived.min(state.bytes.len() as u64);
-        if offset >= end && end < state.bytes.len() as u64 {
-            return Ok(ReadAt::Pending);
-        }
-        let len = buf.len().min(end.saturating_sub(offset) as usize);
-        BytesSource::from(state.bytes.clone()).read_at(offset, &mut buf[..len.max(1)])
-    }
-
-    fn poll_ready(&self, cx: &mut Context<'_>, range: Range<u64>) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock().unwrap();
-        if range.is_empty() || range.start < state.arrived {
-            return Poll::Ready(Ok(()));
-        }
-        state.wakers.push(cx.waker().clone());
-        Poll::Pending
-    }
-}
+use support::{
+    Gate, Script, Segment, bytes_feed, difference, file_feed, hear, hear_all, hear_as, media, read_exact, segments,
+    units,
+};
 
 #[test]
 fn a_seek_interrupts_a_wait_for_bytes() {
@@ -206,14 +150,116 @@ fn a_packet_that_cannot_be_decoded_is_silence_of_its_length() {
     assert!(told);
 }
 
+/// Bytes that are read from front to back: what lies far ahead of the last one is out of reach.
+struct OneWay(Bytes, std::sync::atomic::AtomicU64);
+
+impl OneWay {
+    const NEAR: u64 = 4_000;
+
+    fn check(&self, offset: u64) -> io::Result<()> {
+        let furthest = self.1.load(std::sync::atomic::Ordering::Relaxed);
+        let is_near = offset <= furthest + Self::NEAR;
+        if is_near { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
+    }
+}
+
+impl Source for OneWay {
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadAt> {
+        self.check(offset)?;
+        let len = buf.len().min(1000);
+        let read = BytesSource::from(self.0.clone()).read_at(offset, &mut buf[..len])?;
+        self.1.fetch_max(offset, std::sync::atomic::Ordering::Relaxed);
+        Ok(read)
+    }
+
+    fn poll_ready(&self, _: &mut Context<'_>, range: Range<u64>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.check(range.start))
+    }
+}
+
+#[test]
+fn a_file_that_is_only_read_from_front_to_back_is_heard_and_sought() {
+    let bytes = Bytes::from([media("far.ogg"), media("chained.ogg")].concat());
+    let feed = || Feed::Bytes(Box::new(OneWay(bytes.clone(), 0.into())));
+    let heard = hear(feed()).unwrap();
+    let (_, whole) = &heard.stretches[0];
+    assert_eq!(whole.len() / 2, 57_330 + 52_920 + 57_330);
+    let (player, mut reader) = Player::start(feed(), &DecodeOptions::default()).unwrap();
+    // Forth and back, and into another stream of the same file.
+    for at in [44_100_u32, 4_410, 22_050, 57_330 + 10_000, 100] {
+        player.seek(Duration::from_nanos(u64::from(at) * 1_000_000_000 / 44_100));
+        assert_eq!(difference(&read_exact(&mut reader, 1000), &whole[at as usize * 2..]), 0.0, "{at}");
+    }
+}
+
+#[test]
+fn what_a_container_lost_is_counted_and_is_silence() {
+    let mut all = segments("ts_aac", Container::MpegTs);
+    let bytes = &all[2].bytes;
+    // Ten transport packets from the middle.
+    let from = bytes.len() / 188 / 3 * 188;
+    all[2].bytes = [&bytes[..from], &bytes[from + 10 * 188..]].concat().into();
+    let (player, mut reader) = Player::start(units(Script::new(all)), &DecodeOptions::default()).unwrap();
+    let (_, samples) = hear_all(&mut reader).unwrap().only();
+    assert_eq!(samples.len(), 236_544 * 2, "as long as without the loss");
+    assert!(player.stats().damaged > 0);
+    let longest = samples.split(|sample| *sample != 0.0).map(<[f32]>::len).max().unwrap();
+    assert!(longest > 2 * 1024, "{longest} samples of silence");
+}
+
+#[test]
+fn a_fragment_that_cannot_be_read_is_counted() {
+    let mut all = segments("fmp4_aac", Container::Fmp4);
+    let mut bytes = all[2].bytes.to_vec();
+    let moof = bytes.windows(4).position(|kind| kind == b"tfhd").unwrap();
+    // Its length is that of the box around it no more.
+    bytes[moof - 4..moof].copy_from_slice(&[0xFF; 4]);
+    all[2].bytes = bytes.into();
+    let (player, mut reader) = Player::start(units(Script::new(all)), &DecodeOptions::default()).unwrap();
+    let (_, samples) = hear_all(&mut reader).unwrap().only();
+    assert!(samples.len() <= 236_544 * 2);
+    assert!(player.stats().damaged > 0);
+}
+
 #[test]
 fn a_failed_stream_is_sought_again() {
     let gate = Gate::new(Bytes::from(vec![0; 4000]), u64::MAX);
     let (player, mut reader) = Player::start(gate.feed(), &DecodeOptions::default()).unwrap();
     assert!(reader.read(&mut [0.0; 64]).is_err());
-    gate.0.lock().unwrap().bytes = media("tones.wav");
+    gate.replace(media("tones.wav"));
     player.seek(Duration::from_secs(1));
     while !matches!(reader.read(&mut [0.0; 64]).unwrap(), Pcm::Samples(_)) {}
+}
+
+/// Half a second of silence at that rate, or what of it fits into a small file.
+fn wav(rate: u32) -> Vec<u8> {
+    let mut wav = b"RIFF\x24\x20\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+    wav.extend_from_slice(&rate.to_le_bytes());
+    wav.extend_from_slice(&rate.wrapping_mul(2).to_le_bytes());
+    wav.extend_from_slice(b"\x02\0\x10\0data\0\x20\0\0");
+    wav.resize(wav.len() + 8192, 0);
+    wav
+}
+
+#[test]
+fn rates_that_no_sound_has_are_refused_whatever_comes_out() {
+    for rate in [1, 999, 768_001, u32::MAX - 4] {
+        for heard in [hear(bytes_feed(&wav(rate))), hear_as(bytes_feed(&wav(rate)), support::STEREO_48)] {
+            let error = heard.unwrap_err();
+            assert_eq!(error.kind(), DecodeErrorKind::Container, "{rate}");
+            let cause = std::error::Error::source(&error).unwrap();
+            assert_eq!(cause.to_string(), format!("{rate} samples a second are no sound"));
+        }
+    }
+    for rate in [1000, 655_351, 768_000] {
+        let (_, samples) = hear_as(bytes_feed(&wav(rate)), support::STEREO_48).unwrap().only();
+        let want = (4096 * 48_000 + u64::from(rate) / 2) / u64::from(rate);
+        assert_eq!(samples.len() as u64 / 2, want, "{rate}");
+    }
 }
 
 /// Every file and segment with random bytes changed, dropped or cut off.
@@ -246,7 +292,18 @@ fn no_damage_makes_a_codec_or_a_reader_panic() {
         let kind = heard.err().map(|error| error.kind());
         assert_ne!(kind, Some(DecodeErrorKind::Worker), "{name}");
     };
-    let files = ["tones.wav", "tones.mp3", "fast.m4a", "tones.m4a", "tones.flac", "tones.ogg", "tones.aac", "alac.m4a"];
+    let files = [
+        "tones.wav",
+        "tones.mp3",
+        "fast.m4a",
+        "tones.m4a",
+        "tones.flac",
+        "tones.ogg",
+        "tones.aac",
+        "alac.m4a",
+        "guess.mp3",
+        "chained.ogg",
+    ];
     for name in files {
         for _ in 0..ROUNDS {
             is_fine(name, hear(Feed::Bytes(Box::new(BytesSource::from(damage(&media(name)))))));

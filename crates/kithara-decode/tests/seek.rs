@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kithara_decode::{DecodeOptions, Output, Pcm, PcmReader, PcmSpec, Player};
 use kithara_stream::{Container, Feed, RunReason};
-use support::{STEREO_48, Script, difference, file_feed, hear, read_exact, segments, units};
+use support::{Gate, STEREO_48, Script, difference, file_feed, hear, media, read_exact, segments, units};
 
 /// Frames compared behind each target.
 const COMPARED: usize = 700;
@@ -83,6 +83,45 @@ fn a_hundred_seeks_in_files_are_exact_to_the_sample() {
     check_file("fast.m4a");
     check_file("alac.m4a");
     check_file("tones.aac");
+    check_file("guess.mp3");
+}
+
+/// All links of one format, and the last one of another.
+#[test]
+fn seeks_find_every_stream_of_a_file() {
+    let heard = hear(file_feed("chained.ogg")).unwrap();
+    let (player, mut reader) = Player::start(file_feed("chained.ogg"), &DecodeOptions::default()).unwrap();
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    for _ in 0..100 {
+        let (start, (spec, samples)) = match dice.below(2) {
+            0 => (Duration::ZERO, &heard.stretches[0]),
+            _ => (Duration::from_millis(2500), &heard.stretches[1]),
+        };
+        let width = usize::from(spec.channels);
+        let frame = dice.below(samples.len() / width - COMPARED);
+        player.seek(start + spec.duration_of(frame as u64));
+        let heard = read_exact(&mut reader, COMPARED * width);
+        assert_eq!(difference(&heard, &samples[frame * width..]), 0.0, "{spec} {frame}");
+    }
+}
+
+/// Bytes that come when they are let in, so that one seek finds the other on its way.
+#[test]
+fn a_seek_that_interrupts_another_lands_on_its_sample() {
+    for (name, tolerance) in [("tones.mp3", 0.0), ("tones.aac", NOISE)] {
+        let (spec, whole) = hear(file_feed(name)).unwrap().only();
+        let bytes = media(name);
+        let gate = Gate::new(bytes.clone(), bytes.len() as u64 * 7 / 8 + 50);
+        let (player, mut reader) = Player::start(gate.feed(), &DecodeOptions::default()).unwrap();
+        read_exact(&mut reader, 64);
+        player.seek(Duration::from_millis(2700));
+        gate.wait_for_reader();
+        player.seek(Duration::from_millis(2800));
+        gate.open();
+        let heard = read_exact(&mut reader, 1000);
+        let off = difference(&heard, &whole[spec.sample_rate as usize * 28 / 10 * 2..]);
+        assert!(off <= tolerance, "{name}: off by {off}");
+    }
 }
 
 #[test]

@@ -24,3 +24,18 @@ ff "$(mono 16000 1.9)" -c:a alac "${EXACT[@]}" alac.m4a
 ff "$(stereo 48000 2.9)" -c:a aac -b:a 48k "${EXACT[@]}" tones.aac
 ff "$(mono 22050 1.9)" -c:a aac -b:a 24k "${EXACT[@]}" low_rate.aac
 ff "$(mono 48000 0.2)" -c:a libopus -b:a 16k "${EXACT[@]}" opus.ogg
+
+# Loud first and quiet then, without a header that tells how many frames there are: whoever guesses by the first ones is wrong.
+ff "aevalsrc=exprs='if(lt(t,0.6),random(0)-0.5,0.4*sin(2*PI*400*t))':s=22050:d=2.5" -c:a libmp3lame -q:a 6 "${EXACT[@]}" -write_xing 0 guess.mp3
+
+# Three streams in one file, one after the other, of which the first two have equal headers.
+link() { ff "$1" -c:a libvorbis -q:a 0 "${EXACT[@]}" -serial_offset "$2" -f ogg -; }
+{ link "$(stereo 44100 1.2)" 1; link "$(stereo 44100 1.3)" 2; link "$(mono 22050 0.9)" 3; } >chained.ogg
+
+# Two tracks of sound, of which the first one is in AC-3.
+two() { ff "$(mono 48000 0.4)" -map 0 -map 0 -c:a:0 ac3 -b:a:0 64k -c:a:1 aac -b:a:1 32k "${EXACT[@]}" "$@"; }
+two -f mpegts two.ts
+two -f mp4 -movflags +frag_keyframe+empty_moov+default_base_moof+delay_moov -frag_duration 400000 two.mp4
+
+# Larger than what a reader of Ogg looks at in one go to find the end.
+ff "aevalsrc=exprs='random(0)-0.5|random(1)-0.5':s=44100:d=1.3:c=stereo" -c:a libvorbis -q:a 10 "${EXACT[@]}" far.ogg

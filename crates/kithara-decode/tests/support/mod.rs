@@ -5,16 +5,18 @@ use std::{
     collections::VecDeque,
     fs, io,
     num::NonZeroU32,
+    ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    thread,
     time::Duration,
 };
 
 use bytes::Bytes;
 use kithara_decode::{DecodeError, DecodeOptions, Output, Pcm, PcmReader, PcmSpec, Player};
 use kithara_demux::{self as demux, FirstTimestamp, first_timestamp};
-use kithara_stream::{BytesSource, Container, Feed, Run, RunId, RunReason, Unit, UnitBody, UnitFeed};
+use kithara_stream::{BytesSource, Container, Feed, ReadAt, Run, RunId, RunReason, Source, Unit, UnitBody, UnitFeed};
 
 pub(crate) const STEREO_48: PcmSpec = PcmSpec { sample_rate: 48_000, channels: 2 };
 pub(crate) const MONO_44: PcmSpec = PcmSpec { sample_rate: 44_100, channels: 1 };
@@ -41,6 +43,10 @@ pub(crate) fn media(name: &str) -> Bytes {
 
 pub(crate) fn file_feed(name: &str) -> Feed {
     Feed::Bytes(Box::new(BytesSource::from(media(name))))
+}
+
+pub(crate) fn bytes_feed(bytes: &[u8]) -> Feed {
+    Feed::Bytes(Box::new(BytesSource::from(bytes.to_vec())))
 }
 
 /// The segments of a fixture's playlist.
@@ -178,6 +184,68 @@ fn offset_of(segment: &Segment, start: Duration) -> Option<i64> {
 
 pub(crate) fn units(script: Script) -> Feed {
     Feed::Units(Box::new(script))
+}
+
+/// Bytes of which only the front is there, until more is let in.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Mutex<GateState>>);
+
+struct GateState {
+    bytes: Bytes,
+    arrived: u64,
+    wakers: Vec<Waker>,
+}
+
+impl Gate {
+    pub(crate) fn new(bytes: Bytes, arrived: u64) -> Self {
+        Self(Arc::new(Mutex::new(GateState { bytes, arrived, wakers: Vec::new() })))
+    }
+
+    pub(crate) fn feed(&self) -> Feed {
+        Feed::Bytes(Box::new(self.clone()))
+    }
+
+    pub(crate) fn open(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.arrived = u64::MAX;
+        state.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    pub(crate) fn replace(&self, bytes: Bytes) {
+        self.0.lock().unwrap().bytes = bytes;
+    }
+
+    /// Waits until somebody waits for bytes.
+    pub(crate) fn wait_for_reader(&self) {
+        while self.0.lock().unwrap().wakers.is_empty() {
+            thread::yield_now();
+        }
+    }
+}
+
+impl Source for Gate {
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.0.lock().unwrap().bytes.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadAt> {
+        let state = self.0.lock().unwrap();
+        let end = state.arrived.min(state.bytes.len() as u64);
+        if offset >= end && end < state.bytes.len() as u64 {
+            return Ok(ReadAt::Pending);
+        }
+        let len = buf.len().min(end.saturating_sub(offset) as usize);
+        BytesSource::from(state.bytes.clone()).read_at(offset, &mut buf[..len.max(1)])
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>, range: Range<u64>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock().unwrap();
+        if range.is_empty() || range.start < state.arrived {
+            return Poll::Ready(Ok(()));
+        }
+        state.wakers.push(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 /// Everything a feed gives, a stretch of sound for each format.
