@@ -37,16 +37,8 @@ pub(crate) fn kind_of(prefix: &[u8], content_type: Option<&str>) -> Kind {
 }
 
 fn is_media(prefix: &[u8]) -> bool {
-    const MAGICS: [(usize, &[u8]); 8] = [
-        (0, b"ID3"),
-        (0, b"fLaC"),
-        (0, b"OggS"),
-        (0, b"RIFF"),
-        (0, b"RF64"),
-        (0, b"caff"),
-        (0, b"\x1A\x45\xDF\xA3"),
-        (4, b"ftyp"),
-    ];
+    const MAGICS: [(usize, &[u8]); 6] =
+        [(0, b"ID3"), (0, b"fLaC"), (0, b"OggS"), (0, b"RIFF"), (0, b"RF64"), (4, b"ftyp")];
     let has = |(at, magic): &(usize, &[u8])| prefix.get(*at..).is_some_and(|rest| rest.starts_with(magic));
     // Frames of MPEG audio and of ADTS begin with eleven or twelve bits; the rest of the second byte rules out what is
     // reserved, so that text and 0xFF padding are not taken for sound.
@@ -80,6 +72,10 @@ mod tests {
         check(b"\0\0\0\x20ftypM4A ", None, Kind::Media);
         check(b"\xFF\xFB\x90\x64", None, Kind::Media);
         check(b"\xFF\xF1\x4C\x80", None, Kind::Media);
+        check(b"RF64\xFF\xFF\xFF\xFFWAVE", None, Kind::Media);
+        // Containers that are not read here: Core Audio, Matroska.
+        check(b"caff\0\x01\0\0", None, Kind::Other);
+        check(b"\x1A\x45\xDF\xA3", None, Kind::Other);
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub mod file {
 pub mod sound {
     pub use kithara_decode::{
         DecodeError, DecodeErrorKind, DecodeOptions, Event, Fill, FillState, Output, PcmSpec, SoundCodec, Stats,
-        UnitReader, pcm,
+        UNDECODABLE, UnitReader, pcm,
     };
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kithara_decode::{DecodeError, DecodeOptions, PcmReader};
+use kithara_decode::{DecodeError, DecodeOptions, PcmReader, UNDECODABLE};
 use kithara_file::{File, FileError, FileOptions, FileParams, Probe};
 use kithara_hls::{
     Hls, HlsError, HlsOptions, HlsParams,
@@ -25,7 +25,8 @@ use crate::{
 pub struct OpenParams {
     /// How a session plays, and what it may share with others. Its [`MediaSelection`] is always sound alone: the audio
     /// rendition where there is one, so that no picture is downloaded that nobody decodes; codecs for which there is no
-    /// decoder are left out unless [`Caps::codecs`](crate::options::Caps) says what there is. Client, store, headers, query
+    /// decoder are left out unless [`Caps::codecs`](crate::options::Caps) says what there is, and without the feature
+    /// `he-aac` renditions of two channels are preferred unless the audio preference says otherwise. Client, store, headers, query
     /// and resolver serve a progressive file as well. Default: all defaults.
     pub hls: HlsParams,
     /// What comes out, how much of it is decoded ahead, and where playback begins. Default: as the stream has it, half a
@@ -50,31 +51,6 @@ impl From<DecodeOptions> for OpenParams {
         Self { sound, ..Self::default() }
     }
 }
-
-/// Sound for which there is no decoder here, by its RFC 6381 names: Dolby, DTS, MPEG-H, USAC, IAMF. Variants that have
-/// nothing else are left out where there are others.
-const UNDECODABLE: [&str; 20] = [
-    "ac-3",
-    "ec-3",
-    "ac-4",
-    "mp4a.a5",
-    "mp4a.a6",
-    "mp4a.a9",
-    "mp4a.ae",
-    "mp4a.b2",
-    "dtsc",
-    "dtse",
-    "dtsh",
-    "dtsl",
-    "dtsx",
-    "mha1",
-    "mhm1",
-    "mhm2",
-    "mp4a.40.42",
-    "iamf",
-    "ec+3",
-    "mlpa",
-];
 
 /// Why a URL cannot be listened to.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -115,7 +91,11 @@ pub async fn open(url: &str, params: impl Into<OpenParams>) -> Result<(Player, P
     hls.options.playback.selection = MediaSelection::AudioOnly;
     let codecs = &mut hls.options.playback.caps.codecs;
     if *codecs == CodecSupport::All {
-        *codecs = CodecSupport::AllBut(UNDECODABLE.iter().map(ToString::to_string).collect());
+        *codecs = decodable();
+    }
+    // More than two channels of AAC need the feature as well; other codecs with as many are rarely the only choice.
+    if cfg!(not(feature = "he-aac")) {
+        hls.options.playback.audio.channels.get_or_insert(2);
     }
     let fetcher = hls.share_fetcher()?;
     let file = file_params(&hls, fetcher);
@@ -161,7 +141,32 @@ async fn find_out(
     }
 }
 
+/// What there is a decoder for, as far as that is known by name.
+fn decodable() -> CodecSupport {
+    CodecSupport::AllBut(UNDECODABLE.iter().map(ToString::to_string).collect())
+}
+
 async fn open_session(url: &str, params: HlsParams, sound: &DecodeOptions) -> Result<(Player, PcmReader), OpenError> {
+    let is_ours = params.options.playback.caps.codecs == decodable();
+    let mut anything = Box::new(HlsParams {
+        options: params.options.clone(),
+        fetcher: params.fetcher.clone(),
+        no_store: params.no_store,
+        resolver: params.resolver.clone(),
+        playlist: params.playlist.clone(),
+        ..HlsParams::default()
+    });
+    anything.options.playback.caps.codecs = CodecSupport::All;
+    match Box::pin(start_session(url, params, sound)).await {
+        // Where there is no other, the decoder tries, and says by name what it cannot do.
+        Err(OpenError::Hls(HlsError::NoSuitableVariant)) if is_ours => {
+            Box::pin(start_session(url, *anything, sound)).await
+        }
+        started => started,
+    }
+}
+
+async fn start_session(url: &str, params: HlsParams, sound: &DecodeOptions) -> Result<(Player, PcmReader), OpenError> {
     let session = Hls::session(url, params)?;
     let feed = session.feed(Track::Main, sound.start).await?;
     let (sound, reader) = kithara_decode::Player::start(Feed::Units(Box::new(feed)), sound)?;

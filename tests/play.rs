@@ -281,6 +281,47 @@ fn a_file_is_sought_and_knows_its_length() {
     });
 }
 
+/// A playlist with variants of these codecs and bandwidths, all of which are the same sound.
+fn variants(of: &[(&str, u32)]) -> Site {
+    let stream = |(codecs, bandwidth): &(&str, u32)| {
+        format!("#EXT-X-STREAM-INF:BANDWIDTH={bandwidth},CODECS=\"{codecs}\"\nfmp4_aac/index.m3u8?{codecs}\n")
+    };
+    let text = format!("#EXTM3U\n{}", of.iter().map(stream).collect::<String>());
+    named(fixtures(), "/list.m3u8", "application/vnd.apple.mpegurl", text.into_bytes())
+}
+
+#[test]
+fn variants_that_nobody_decodes_are_played_by_nobody() {
+    let origin = serve(variants(&[("opus", 32_000), ("mp4a.40.2", 64_000), ("Opus", 96_000), ("ac-3", 1_000)]));
+    let (_, samples) = in_time(async {
+        let (_player, reader) = open(&origin.url("/list.m3u8"), OpenParams::default()).await;
+        hear_on_a_thread(reader).await.unwrap()
+    });
+    assert_eq!(samples.len() / 2, 236_544);
+    assert!(origin.log().iter().all(|entry| !entry.target.contains("opus") && !entry.target.contains("ac-3")));
+}
+
+#[test]
+fn variants_of_he_aac_are_played_by_who_decodes_it() {
+    let origin = serve(variants(&[("mp4a.40.5", 1_000), ("mp4a.40.2", 2_000), ("mp4a.40.29", 500)]));
+    in_time(async {
+        let (player, _reader) = open(&origin.url("/list.m3u8"), OpenParams::default()).await;
+        let status = player.session().unwrap().status();
+        let playable = status.variants.iter().filter(|variant| variant.pathway.is_some()).count();
+        assert_eq!(playable, if cfg!(feature = "he-aac") { 3 } else { 1 });
+    });
+}
+
+#[test]
+fn where_there_is_nothing_else_the_decoder_tries() {
+    let origin = serve(variants(&[("mp4a.40.42", 32_000)]));
+    in_time(async {
+        // What is called by that name is AAC of low complexity here, and is heard.
+        let (_player, reader) = open(&origin.url("/list.m3u8"), OpenParams::default()).await;
+        assert_eq!(hear_on_a_thread(reader).await.unwrap().1.len() / 2, 236_544);
+    });
+}
+
 #[test]
 fn what_is_neither_playlist_nor_sound_is_refused_by_name() {
     let site = named(Site::new(), "/page", "text/html; charset=utf-8", b"<!DOCTYPE html><p>Sign in".to_vec());
