@@ -88,7 +88,7 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     };
     let tally = tokio::spawn(tally::listen(player.events(), line.clone()));
     setup::check_audio(&player, args).map_err(before)?;
-    let performance = Performance::new(reader, outlet, args.limit, started);
+    let performance = Performance::new(reader, outlet, args, started);
     let stop = performance.stop_handle();
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("kithara-play".into()).spawn(move || {

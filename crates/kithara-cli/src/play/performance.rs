@@ -12,7 +12,10 @@ use kithara::{Pcm, PcmReader, sound::PcmSpec};
 
 use crate::{
     failure::Failure,
-    play::sink::{Outlet, Sink, Wants},
+    play::{
+        PlayArgs,
+        sink::{Outlet, Sink, Wants},
+    },
 };
 
 /// Samples taken at once.
@@ -23,6 +26,8 @@ const PORTION: usize = 16_384;
 pub(super) struct Performance {
     reader: PcmReader,
     outlet: Outlet,
+    /// Where it begins, if that is not the beginning.
+    start: Option<Duration>,
     /// Sound that is wanted.
     limit: Option<Duration>,
     started: Instant,
@@ -68,8 +73,9 @@ pub(super) struct Played {
 }
 
 impl Performance {
-    pub(super) fn new(reader: PcmReader, outlet: Outlet, limit: Option<Duration>, started: Instant) -> Self {
-        Self { reader, outlet, limit, started, stop: Stop::default() }
+    pub(super) fn new(reader: PcmReader, outlet: Outlet, args: &PlayArgs, started: Instant) -> Self {
+        let (start, limit) = (args.start, args.limit);
+        Self { reader, outlet, start, limit, started, stop: Stop::default() }
     }
 
     pub(super) fn stop_handle(&self) -> Stop {
@@ -78,13 +84,21 @@ impl Performance {
 
     /// Plays to the end.
     pub(super) fn run(self) -> Played {
-        match self.outlet {
+        let start = self.start;
+        let mut played = match self.outlet {
             Outlet::Sink(sink) => {
-                Passage { reader: self.reader, limit: self.limit, started: self.started, stop: self.stop }.run(sink)
+                let begins_late = start.is_some_and(|start| !start.is_zero());
+                let (reader, limit) = (self.reader, self.limit);
+                Passage { reader, begins_late, limit, started: self.started, stop: self.stop }.run(sink)
             }
             #[cfg(feature = "device")]
             Outlet::Device(device) => device.play(self.reader, self.limit, self.started, self.stop),
+        };
+        if let (Ok(Ended::Whole), 0, Some(start)) = (&played.ended, played.frames, start.filter(|it| !it.is_zero())) {
+            let ends_before = format!("nothing to play: the stream ends before {} s", start.as_secs_f64());
+            played.ended = Err(Failure::usage(ends_before));
         }
+        played
     }
 }
 
@@ -96,13 +110,16 @@ pub(super) fn frames_of(limit: Duration, spec: PcmSpec) -> u64 {
 /// Samples handed on as they come, to something that takes them.
 struct Passage {
     reader: PcmReader,
+    /// Not at the beginning, so that there may be nothing where it begins.
+    begins_late: bool,
     limit: Option<Duration>,
     started: Instant,
     stop: Stop,
 }
 
 impl Passage {
-    /// Plays to the end, and finishes the sink whatever the end is.
+    /// Plays to the end, and finishes the sink whatever the end is, unless there is nothing to show for it: then a file that
+    /// was there stays.
     fn run(mut self, mut sink: Sink) -> Played {
         let mut played = Played {
             ended: Ok(Ended::Whole),
@@ -114,6 +131,10 @@ impl Passage {
         };
         played.ended = self.play(&mut sink, &mut played);
         played.stalls = sink.stalls();
+        let is_in_vain = !matches!(played.ended, Ok(Ended::Whole | Ended::Enough)) || self.begins_late;
+        if played.frames == 0 && is_in_vain {
+            return played;
+        }
         match sink.finish() {
             Ok(written) => played.written = written,
             // What went wrong first is the better story.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use kithara_origin::{At, Fault, Live, Origin, Rule, Site};
+use kithara_origin::{At, Fault, Live, Origin, Response, Rule, Site};
 
 use crate::{finished, fixtures, kithara, names, scratch, serve, text};
 
@@ -102,15 +102,30 @@ fn a_reader_that_goes_away_ends_the_save() {
     assert_eq!(finished(child).status, Some(7));
 }
 
+/// The same five seconds, over and over: far more than is fetched ahead of who plays them.
+#[cfg(unix)]
+fn long_playlist() -> String {
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PLAYLIST-TYPE:VOD\n".to_owned();
+    for round in 0..40 {
+        list.push_str("#EXT-X-DISCONTINUITY\n");
+        (0..5).for_each(|segment| list.push_str(&format!("#EXTINF:1.0,\nseg{segment}.ts?n={round}\n")));
+    }
+    list + "#EXT-X-ENDLIST\n"
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_playback_and_what_was_written_is_a_whole_file() {
-    let hold = Fault::stall(At::Fraction(0.5), Duration::from_secs(600));
-    let origin = serve(fixtures().rule(Rule::on("seg2").then(hold)));
+    let (list, hold) = (long_playlist(), Fault::stall(At::Fraction(0.5), Duration::from_secs(600)));
+    let site = fixtures().route("/ts_aac/long.m3u8", move |_| Response::ok(list.clone()));
+    let origin = serve(site.rule(Rule::on("seg0.ts").when(|request| request.param("n") == Some("30")).then(hold)));
     let (dir, out) = scratch("out.wav");
     let output = format!("wav:{}", text(&out));
-    let child = start(&["play", &origin.url("/ts_aac/index.m3u8"), "--output", &output, "--no-cache", "--json"]);
-    until_asked(&origin, "seg2.ts");
+    let child = start(&["play", &origin.url("/ts_aac/long.m3u8"), "--output", &output, "--no-cache", "--json"]);
+    // Asked for only when most of what comes before it was played.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let is_asked = |origin: &Origin| origin.log().iter().any(|request| request.query.as_deref() == Some("n=30"));
+    runtime.block_on(origin.until(is_asked));
     signal(&child, "-INT");
     let run = finished(child);
     assert_eq!(run.status, Some(130), "{}", run.stderr);
@@ -118,4 +133,21 @@ fn ctrl_c_ends_playback_and_what_was_written_is_a_whole_file() {
     let bytes = std::fs::read(&out).unwrap();
     let stated = u32::from_le_bytes(bytes[4..8].try_into().unwrap());
     assert_eq!(stated as usize + 8, bytes.len());
+    assert!(bytes.len() > 48_000 * 4 * 60, "{}", bytes.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_before_the_first_sample_leaves_what_was_there() {
+    let hold = Fault::stall(At::Byte(0), Duration::from_secs(600));
+    let origin = serve(fixtures().rule(Rule::on("seg0.ts").then(hold)));
+    let (dir, out) = scratch("out.wav");
+    std::fs::write(&out, b"a song of old").unwrap();
+    let output = format!("wav:{}", text(&out));
+    let child = start(&["play", &origin.url("/ts_aac/index.m3u8"), "--output", &output, "--no-cache"]);
+    until_asked(&origin, "seg0.ts");
+    signal(&child, "-INT");
+    assert_eq!(finished(child).status, Some(130));
+    assert_eq!(names(dir.path()), ["out.wav"]);
+    assert_eq!(std::fs::read(&out).unwrap(), b"a song of old");
 }

@@ -118,6 +118,26 @@ fn a_segment_that_is_not_there_is_named_and_left_out_where_that_is_allowed() {
 }
 
 #[test]
+fn where_nothing_was_heard_the_file_that_was_there_stays() {
+    let origin = serve(fixtures().rule(Rule::on("seg0.ts").then(Response::new(404))));
+    let (dir, out) = scratch("keep.wav");
+    fs::write(&out, b"a song of old").unwrap();
+    let output = format!("wav:{}", text(&out));
+    let url = origin.url("/ts_aac/index.m3u8");
+    let failed = play(&[&url, "--output", &output, "--no-cache", "--patience", "0"]);
+    assert_eq!(failed.status, Some(4), "{}", failed.stderr);
+    assert_eq!(fs::read(&out).unwrap(), b"a song of old");
+    // The song has 1.0 s, the demo 20 s.
+    for url in [origin.url("/mp3/seg0.mp3"), "demo".to_owned()] {
+        let late = play(&[&url, "--start", "60", "--output", &output, "--no-cache"]);
+        assert_eq!(late.status, Some(2), "{}", late.stderr);
+        assert!(late.stderr.contains("the stream ends before 60 s"), "{}", late.stderr);
+        assert_eq!(fs::read(&out).unwrap(), b"a song of old");
+    }
+    assert_eq!(names(dir.path()), ["keep.wav"]);
+}
+
+#[test]
 fn a_progressive_file_plays_as_well() {
     let origin = serve(fixtures());
     let run = play(&[&origin.url("/mp3/seg0.mp3"), "--output", "null", "--no-cache", "--json"]).succeeded();
