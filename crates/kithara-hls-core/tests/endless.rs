@@ -99,7 +99,7 @@ impl Endless {
             }
             Action::FetchKey { key, .. } => {
                 self.keys.insert(key.0, ());
-                return Some(Input::Key { key, result: Ok(()) });
+                return Some(Input::Key { key, result: Ok(()), cached: false });
             }
             Action::ForgetKey { key } => drop(self.keys.remove(&key.0)),
             Action::Place { unit, offset, .. } => drop(self.placed.insert(offset, unit)),
