@@ -10,8 +10,8 @@ use url::Url;
 /// What is sent with requests, and how long they may take.
 #[derive(Clone)]
 pub struct RequestOptions {
-    /// Headers for the origin of the URL that was opened; no other origin gets them, also not by redirect. Default:
-    /// none.
+    /// Headers for the origin of the URL that was opened; no other origin gets them, also not by redirect, and also not where
+    /// a resolver says later that the stream is: it gives headers with that. Default: none.
     pub headers: HeaderMap,
     /// `name=value&...`, appended as it is to every URL at the origin of the URL that was opened: of a stream, those of its
     /// playlists, segments and keys. Default: none.

@@ -85,6 +85,22 @@ impl Directives {
     }
 }
 
+/// `url` without delivery directives: they are ours to give (section 6.2.5), and a URL that was copied from another client
+/// has those of a moment that has passed. The rest of the query stays as it is, byte for byte.
+#[must_use]
+pub fn without(url: &Url) -> Url {
+    let is_ours = |parameter: &&str| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        matches!(name, "_HLS_msn" | "_HLS_part" | "_HLS_skip")
+    };
+    let mut url = url.clone();
+    let Some(query) = url.query().filter(|query| query.split('&').any(|it| is_ours(&it))) else { return url };
+    let kept: Vec<&str> = query.split('&').filter(|it| !is_ours(it)).collect();
+    let kept = kept.join("&");
+    url.set_query((!kept.is_empty()).then_some(kept.as_str()));
+    url
+}
+
 /// Segments that may be asked for ahead of the next one: a server may refuse more (section 6.2.5.2).
 const AHEAD: u64 = 1;
 
@@ -139,6 +155,18 @@ mod tests {
         check("CAN-SKIP-UNTIL=24", 4, 0, "sig=a%2Fb~c&_HLS_skip=YES");
         let all = "CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=24,CAN-SKIP-DATERANGES=YES";
         check(all, 4, 0, "sig=a%2Fb~c&_HLS_msn=9&_HLS_skip=v2");
+    }
+
+    #[test]
+    fn directives_of_another_client_are_left_out() {
+        let check = |query: &str, want: &str| {
+            let url = Url::parse(&format!("http://origin.test/live.m3u8{query}")).unwrap();
+            assert_eq!(without(&url).as_str(), format!("http://origin.test/live.m3u8{want}"));
+        };
+        check("", "");
+        check("?sig=a%2Fb~c&&x", "?sig=a%2Fb~c&&x");
+        check("?_HLS_skip=YES", "");
+        check("?_HLS_msn=3&sig=a%2Fb~c&_HLS_part=1&_HLS_skip=v2&_HLS_other=1", "?sig=a%2Fb~c&_HLS_other=1");
     }
 
     #[test]

@@ -71,6 +71,55 @@ pub fn remedy(kind: FailureKind, tried: Tried, options: Options) -> Remedy {
     }
 }
 
+/// Who is asked for the URL of a playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Above {
+    /// The primary playlist, which is loaded again.
+    Primary,
+    /// The application.
+    Application,
+}
+
+/// What may give a new URL for a playlist, and when it last did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sources {
+    /// Whether there is a multivariant playlist above this one.
+    pub has_primary: bool,
+    /// Time since the origin last answered for the primary playlist, whatever it said; `None` when what is known of it came
+    /// from a store.
+    pub primary: Option<Duration>,
+    /// Whether the application can be asked.
+    pub has_resolver: bool,
+    /// Time since the application last answered; `None` when it was not asked yet.
+    pub application: Option<Duration>,
+}
+
+/// Who is asked next for the URL of a playlist that could not be had, if asking may help.
+///
+/// `failures` counts this one. Whoever was asked a moment ago is not asked again: for 5 s after a first failure, twice as long
+/// after each further one, up to 80 s. So a playlist that is refused for good costs few requests, and one that is refused
+/// for hours is still found when its origin lets us in again.
+pub fn new_url(kind: FailureKind, failures: u32, sources: Sources) -> Option<Above> {
+    let quiet = QUIET.saturating_mul(1 << failures.saturating_sub(1).min(4));
+    let is_due = |since: Option<Duration>| since.is_none_or(|since| since >= quiet);
+    if kind.wants_new_url() && sources.has_primary && is_due(sources.primary) {
+        return Some(Above::Primary);
+    }
+    let may_resolve = kind.wants_new_url() || kind == FailureKind::Unreachable;
+    (may_resolve && sources.has_resolver && is_due(sources.application)).then_some(Above::Application)
+}
+
+/// Whoever answered so recently would say the same again.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// How long to wait at least because the server said so: it cannot send anybody away for long.
+#[must_use]
+pub fn told_to_wait(cause: &FetchFailure) -> Duration {
+    cause.retry_after.unwrap_or_default().min(LONGEST_TOLD)
+}
+
+const LONGEST_TOLD: Duration = Duration::from_secs(60);
+
 /// How long to wait before a playlist that was never had is asked for again, or `None` when that would not help.
 ///
 /// `failures` counts this one, `waited` is the time since the first request. An origin that answers that it is in trouble,
@@ -95,7 +144,8 @@ pub fn opening_wait(
         _ => Duration::from_millis(500),
     };
     let backoff = first.saturating_mul(1 << failures.min(3));
-    (waited < limit).then(|| cause.retry_after.unwrap_or(backoff))
+    // Whatever the server says, it is asked once more when the time is over.
+    (waited < limit).then(|| cause.retry_after.map_or(backoff, |told| told.min(limit - waited)))
 }
 
 /// Texts that are no playlist which are answered by fetching again.
@@ -194,6 +244,38 @@ mod tests {
             FetchFailure { retry_after: Some(Duration::from_secs(3)), ..FetchFailure::new(FailureKind::NotReady) };
         let wait = opening_wait(&cause, 1, Duration::ZERO, Duration::from_secs(5), Duration::from_secs(20));
         assert_eq!(wait, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_wait_that_a_server_asks_for_ends_with_our_patience() {
+        let cause =
+            FetchFailure { retry_after: Some(Duration::from_secs(3_600)), ..FetchFailure::new(FailureKind::NotReady) };
+        let wait = opening_wait(&cause, 1, Duration::from_secs(8), Duration::from_secs(5), Duration::from_secs(20));
+        assert_eq!(wait, Some(Duration::from_secs(12)));
+        assert_eq!(told_to_wait(&cause), Duration::from_secs(60));
+    }
+
+    #[track_caller]
+    fn check_new_url(kind: FailureKind, failures: u32, since: [Option<u64>; 2], want: Option<Above>) {
+        let [primary, application] = since.map(|since| since.map(Duration::from_secs));
+        let sources = Sources { has_primary: true, primary, has_resolver: true, application };
+        assert_eq!(new_url(kind, failures, sources), want);
+    }
+
+    #[test]
+    fn a_refused_playlist_is_looked_for_in_the_primary_one_and_then_with_the_application() {
+        let gone = FailureKind::Gone;
+        check_new_url(gone, 1, [None, None], Some(Above::Primary));
+        check_new_url(gone, 1, [Some(5), None], Some(Above::Primary));
+        check_new_url(gone, 1, [Some(4), None], Some(Above::Application));
+        check_new_url(gone, 2, [Some(5), Some(9)], None);
+        check_new_url(gone, 2, [Some(10), Some(0)], Some(Above::Primary));
+        check_new_url(gone, 9, [Some(79), Some(79)], None);
+        check_new_url(gone, u32::MAX, [Some(79), Some(80)], Some(Above::Application));
+        check_new_url(FailureKind::Unreachable, 1, [None, None], Some(Above::Application));
+        check_new_url(FailureKind::Playlist, 1, [None, None], None);
+        let alone = Sources { primary: None, ..Sources::default() };
+        assert_eq!(new_url(gone, 1, alone), None);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use std::{
 use kithara_hls_core::{
     playlist::{DiscontinuitySequence, MediaSequence, VariantId},
     session::{
-        Command, FailureKind, Input, LiveOptions, LiveStart, MediaId, PlaybackOptions, SessionOptions, UnitKey,
-        VariantChoice,
+        Action, Command, FailureKind, FetchFailure, Input, LiveOptions, LiveStart, MediaId, PlaybackOptions,
+        PlaylistId, SessionOptions, UnitKey, VariantChoice,
     },
     sim::{Answer, Simulation, World},
     time::{MediaTime, Now, Tick, WallTime},
@@ -392,6 +392,73 @@ fn six_hours_of_a_sliding_window_hold_no_more_than_its_first_minutes() {
     assert!(simulation.player().report().played > Duration::from_secs(5 * 3_600 + 3_000));
     assert_eq!(simulation.player().report().stalls, 0);
     assert!(late <= early + early / 10, "{early} things at first, {late} after six hours");
+}
+
+#[test]
+fn a_server_in_trouble_is_asked_for_a_live_playlist_when_it_said() {
+    let told = |retry_after: u64| {
+        let mut simulation = simulation(Live::sliding(6), SessionOptions::default());
+        simulation.run(secs(9));
+        let mut session = simulation.into_session();
+        let due = session.poll_timeout().expect("a live stream is followed");
+        session.handle(Now::from(due), Input::Timeout);
+        let retry_after = Some(Duration::from_secs(retry_after));
+        let cause = FetchFailure { status: Some(503), retry_after, ..FetchFailure::new(FailureKind::Unreachable) };
+        while session.poll_action().is_some() {}
+        session.handle(Now::from(due), Input::Playlist { id: PlaylistId::Primary, result: Err(cause) });
+        loop {
+            let next = session.poll_timeout().expect("it is asked for again");
+            session.handle(Now::from(next), Input::Timeout);
+            let loads =
+                std::iter::from_fn(|| session.poll_action()).any(|it| matches!(it, Action::LoadPlaylist { .. }));
+            if loads {
+                return next.since(due).as_secs();
+            }
+        }
+    };
+    assert_eq!([told(0), told(30), told(7_200)], [0, 30, 60], "and nobody is sent away for hours");
+}
+
+/// What is asked for at `url` of a server that answers with a delta update when it is asked to, or, with `always`, always.
+#[track_caller]
+fn skips(query: &str, always: bool) -> (Vec<String>, Simulation) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&asked);
+    let serve = move |url: &url::Url, now: Tick| {
+        let query = url.query().unwrap_or_default().to_owned();
+        let skips = always || query.contains("_HLS_skip");
+        notes.lock().expect("nothing panics under it").push(query);
+        let end = 6 + now.as_nanos() / 4_000_000_000;
+        let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:0\n");
+        let first = if skips { end - 3 } else { 0 };
+        if skips {
+            text.push_str(&format!("#EXT-X-SKIP:SKIPPED-SEGMENTS={first}\n"));
+        }
+        (first..end).for_each(|n| text.push_str(&format!("#EXTINF:4,\nseg{n}\n")));
+        (Duration::ZERO, text)
+    };
+    let world = Live::event(1).world(World::new(), "/main.m3u8").with("/main.m3u8", Answer::Served(Arc::new(serve)));
+    let mut opened = url();
+    opened.set_query(Some(query));
+    let mut simulation = Simulation::new(world, &opened, SessionOptions::default());
+    simulation.run(secs(60));
+    let asked = asked.lock().expect("nothing panics under it").clone();
+    (asked, simulation)
+}
+
+#[test]
+fn directives_in_the_url_of_the_application_are_not_sent() {
+    let (asked, simulation) = skips("_HLS_msn=3&sig=a%2Fb&_HLS_skip=YES", false);
+    assert!(asked.iter().all(|query| query == "sig=a%2Fb"), "{asked:?}");
+    assert_eq!(simulation.player().report().stalls, 0);
+    assert!(played(&simulation).len() > 12);
+}
+
+#[test]
+fn a_server_that_has_nothing_but_delta_updates_has_no_playlist() {
+    let (asked, simulation) = skips("sig=1", true);
+    says(&simulation, "fail playlist v0: Playlist");
+    assert!(asked.len() < 12, "{asked:?}");
 }
 
 /// A server that blocks and skips: it lists a segment of 4 s more every 4 s, the first six at once, and notes what it was

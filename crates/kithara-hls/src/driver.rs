@@ -12,7 +12,7 @@ use std::{
 
 use kithara_demux::Container;
 use kithara_fetch::{
-    Ask, AskReason, FetchError, UrlResolver,
+    Ask, AskReason, FetchError, Located, UrlResolver,
     net::{RedactedUrl, address::Provenance},
     resolve_in_time,
 };
@@ -30,7 +30,10 @@ use tokio::{
     sync::{Mutex, broadcast, mpsc, oneshot, watch},
     time::Instant,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::Instrument;
 use url::Url;
 
@@ -72,14 +75,14 @@ impl From<FetchError> for Failed {
 
 /// What tasks tell the driver.
 pub(crate) enum Report {
-    Playlist { id: PlaylistId, result: Result<Brought, HlsError> },
+    Playlist { id: PlaylistId, load: u64, result: Result<Brought, HlsError> },
     Head { fetch: FetchId, head: Head },
     Progress { fetch: FetchId, bytes: u64 },
     Fetched { fetch: FetchId, result: Result<Delivered, Failed> },
     Sized { fetch: FetchId, result: Result<u64, Failed> },
     Kept { fetch: FetchId, result: Result<u64, Failed> },
     Key { key: KeyId, result: Result<FetchedKey, HlsError> },
-    Resolved { result: Result<Url, HlsError> },
+    Resolved { result: Result<Located, HlsError> },
 }
 
 /// What handles tell the driver.
@@ -142,6 +145,9 @@ pub(crate) struct Driver {
     /// How often readers of units have sought.
     seeks: HashMap<ReaderId, u64>,
     late: Vec<Late>,
+    /// Loads of playlists under way, or the last ones, and how many there were.
+    loads: HashMap<PlaylistId, (u64, CancellationToken)>,
+    next_load: u64,
     /// Where playlists were last loaded from, for errors.
     playlists: HashMap<PlaylistId, RedactedUrl>,
     /// What was loaded last of each, so that the origin need not send it again.
@@ -186,6 +192,8 @@ impl Driver {
             feeds: HashMap::new(),
             seeks: HashMap::new(),
             late: Vec::new(),
+            loads: HashMap::new(),
+            next_load: 0,
             playlists: HashMap::new(),
             known: HashMap::new(),
             namers: HashMap::new(),
@@ -298,7 +306,9 @@ impl Driver {
 
     fn handle_report(&mut self, report: Report) {
         let input = match report {
-            Report::Playlist { id, result } => {
+            // A load that was given up may have said something before it ended.
+            Report::Playlist { id, load, .. } if self.loads.get(&id).is_none_or(|(last, _)| *last != load) => return,
+            Report::Playlist { id, result, .. } => {
                 if let Ok(brought) = &result {
                     self.namers.insert(id, brought.provenance);
                 }
@@ -329,7 +339,13 @@ impl Driver {
                 Input::Key { key, result: outcome.map_err(|error| self.failure(error.into())), cached }
             }
             Report::Resolved { result } => {
-                let result = result.map_err(|error| self.failure(error.into()));
+                let result = match result {
+                    Ok(located) => {
+                        self.parts.requests.relocate(&located);
+                        Ok(located.url)
+                    }
+                    Err(error) => Err(self.failure(error.into())),
+                };
                 Input::Command(Command::Resolved(result))
             }
         };
@@ -453,13 +469,17 @@ impl Driver {
         let reports = self.reports.clone();
         let known = self.known.entry(id).or_default().clone();
         let loaded = self.parts.playlist.take_if(|_| id == PlaylistId::Primary && !again);
-        self.spawn(self.parts.cancel.clone(), async move {
-            if let Some(playlist) = loaded {
-                let _ = reports.send(Report::Playlist { id, result: Ok(playlist) }).await;
-                return;
-            }
-            let result = load_playlist(requests, id, url, again, limit, known).await;
-            let _ = reports.send(Report::Playlist { id, result }).await;
+        self.next_load += 1;
+        let (load, cancel) = (self.next_load, self.parts.cancel.child_token());
+        if let Some((_, before)) = self.loads.insert(id, (load, cancel.clone())) {
+            before.cancel();
+        }
+        self.spawn(cancel, async move {
+            let result = match loaded {
+                Some(playlist) => Ok(playlist),
+                None => load_playlist(requests, id, url, again, limit, known).await,
+            };
+            let _ = reports.send(Report::Playlist { id, load, result }).await;
         });
     }
 
@@ -635,8 +655,12 @@ impl Driver {
         let ask = Ask { url, reason: AskReason::Failure, attempt, last_error };
         let reports = self.reports.clone();
         self.spawn(self.parts.cancel.clone(), async move {
-            let located = resolve_in_time(&*resolver, ask, RESOLVE_LIMIT).await;
-            let result = located.map(|located| located.url).map_err(HlsError::from);
+            // It is the application's code: a session that waits for its answer gets one also when it panics.
+            let asked = async move { resolve_in_time(&*resolver, ask, RESOLVE_LIMIT).await };
+            let result = match AbortOnDropHandle::new(tokio::spawn(asked)).await {
+                Ok(located) => located.map_err(HlsError::from),
+                Err(error) => Err(HlsError::Driver(error.to_string().into())),
+            };
             let _ = reports.send(Report::Resolved { result }).await;
         });
     }

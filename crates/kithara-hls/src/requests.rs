@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use kithara_fetch::{
-    CacheUse, FetchRequest, Fetcher, Priority, Seal, Transfers, WholeRequest, asked,
+    CacheUse, FetchRequest, Fetcher, Located, Priority, Seal, Transfers, WholeRequest, asked,
     assets::{AssetId, Lease, ResourceKey},
     net::{Origin, RedactedUrl, address::Provenance},
 };
@@ -28,17 +29,24 @@ pub(crate) struct Requests {
     options: Arc<HlsOptions>,
     asset: AssetId,
     opened: Origin,
+    /// Origins that the application named later, and the headers it gave for them; the newest last.
+    located: Vec<(Origin, HeaderMap)>,
     cache: CacheUse,
     named_by: Provenance,
     transfers: Transfers,
 }
+
+/// Origins that the application may name before the first of them is forgotten.
+const LOCATED: usize = 16;
 
 impl Requests {
     pub(crate) fn new(fetcher: Fetcher, options: Arc<HlsOptions>, url: &Url, no_store: bool) -> Result<Self, HlsError> {
         let asset = AssetId::for_url(&options.cache.partition, url, &options.cache.identity);
         let opened = Origin::of(url).ok_or_else(|| HlsError::InvalidUrl("a URL without host".into()))?;
         let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
-        Ok(Self { fetcher, options, asset, opened, cache, named_by: Provenance::App, transfers: Transfers::default() })
+        let located = Vec::new();
+        let (named_by, transfers) = (Provenance::App, Transfers::default());
+        Ok(Self { fetcher, options, asset, opened, located, cache, named_by, transfers })
     }
 
     /// Keeps what is stored of this stream while it plays, and names it for lists. On disk that opens a file.
@@ -75,6 +83,18 @@ impl Requests {
     /// Requests for what a document with this provenance names.
     pub(crate) fn named_by(&self, namer: Provenance) -> Self {
         Self { named_by: namer, ..self.clone() }
+    }
+
+    /// The stream has moved: requests to where it is now have the headers that the application gave with that. They are
+    /// bound to that origin, as those of the options are to the one that was opened.
+    pub(crate) fn relocate(&mut self, located: &Located) {
+        let Some(origin) = Origin::of(&located.url) else { return };
+        self.located.retain(|(known, _)| *known != origin);
+        if !located.headers.is_empty() {
+            self.located.push((origin, located.headers.clone()));
+        }
+        let surplus = self.located.len().saturating_sub(LOCATED);
+        self.located.drain(..surplus);
     }
 
     pub(crate) fn options(&self) -> &HlsOptions {
@@ -166,10 +186,21 @@ impl Requests {
         WholeRequest { seal, store_if: Some(store_if), keep_no_store: true, ..WholeRequest::from(request) }
     }
 
+    /// Headers by the origin they belong to. What the application said last takes the place of what it said before.
+    fn headers(&self) -> Vec<(Origin, HeaderMap)> {
+        let mut first = self.options.request.headers.clone();
+        let again = self.located.iter().find(|(origin, _)| *origin == self.opened);
+        for name in again.iter().flat_map(|(_, headers)| headers.keys()) {
+            first.remove(name);
+        }
+        let first = (!first.is_empty()).then(|| (self.opened.clone(), first));
+        first.into_iter().chain(self.located.iter().cloned()).collect()
+    }
+
     fn base(&self, url: &Url, query: Option<&str>) -> FetchRequest {
         let key = ResourceKey::for_url(self.asset, url, &self.options.cache.identity);
-        let headers = self.options.request.headers_for(&self.opened);
         let asked = asked(url, &self.opened, query);
+        let headers = self.headers();
         let (cache, named_by, transfers) = (self.cache, self.named_by, Some(self.transfers.clone()));
         FetchRequest { key: Some(key), headers, cache, named_by, transfers, ..FetchRequest::new(asked) }
     }

@@ -20,7 +20,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Load a playlist and answer with [`Input::Playlist`](super::Input::Playlist).
+    /// Load a playlist and answer with [`Input::Playlist`](super::Input::Playlist). A load of the same playlist that is still
+    /// under way is given up, and not answered.
     LoadPlaylist {
         /// Which one.
         id: PlaylistId,
@@ -162,7 +163,7 @@ pub enum Action {
     Resolve {
         /// What failed.
         failure: Failure,
-        /// How often it was asked before for this failure.
+        /// Which time this is that it is asked for this failure, from 1.
         attempt: u32,
     },
     /// The session is over: nothing is left that could be played.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     abr::AbrReason,
-    fallback,
+    directives, fallback,
     playlist::{
         self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Variant, VariantId,
     },
@@ -27,8 +27,12 @@ pub(super) struct Primary {
     pub(super) url: Url,
     pub(super) load: Load,
     pub(super) failures: u32,
-    /// When the first load began.
+    /// When the first load began; of its URL, where the application gave another one.
     opened: Option<Tick>,
+    /// When its origin was last asked to no end, or answered.
+    pub(super) answered: Option<Tick>,
+    /// When the URLs it names were last taken over.
+    renewed: Option<Tick>,
     /// Whether it turned out to be a media playlist.
     pub(super) is_media: bool,
     /// Its URL after redirects, for variables imported from queries.
@@ -37,7 +41,23 @@ pub(super) struct Primary {
 
 impl Primary {
     pub(super) fn new(url: Url) -> Self {
-        Self { url, load: Load::Idle { due: None }, failures: 0, opened: None, is_media: false, loaded: false }
+        Self {
+            url: directives::without(&url),
+            load: Load::Idle { due: None },
+            failures: 0,
+            opened: None,
+            answered: None,
+            renewed: None,
+            is_media: false,
+            loaded: false,
+        }
+    }
+
+    /// It is to be had at another URL, and what is under way from the one before is no use.
+    pub(super) fn move_to(&mut self, url: Url, now: Tick) {
+        self.url = url;
+        self.opened = Some(now);
+        self.load = Load::Idle { due: None };
     }
 }
 
@@ -46,14 +66,14 @@ const ONLY: MediaId = MediaId::Variant(VariantId(0));
 
 impl Session {
     pub(super) fn load_primary(&mut self) {
-        if matches!(self.primary.load, Load::Loading { .. }) {
+        if self.primary.load.is_busy() {
             return;
         }
         let now = self.tick();
         self.primary.opened.get_or_insert(now);
         self.primary.load = Load::Loading { started: now };
         let url = match self.primary.is_media {
-            true => self.directed(ONLY, &self.primary.url),
+            true => self.directed(ONLY, &self.primary.url.clone()),
             false => self.primary.url.clone(),
         };
         // What could not be used is not taken from the store a second time.
@@ -68,11 +88,14 @@ impl Session {
         if self.primary.is_media && id == ONLY {
             // It is the primary playlist that is loaded; the stream is not due again before that has come.
             if let Some(media) = self.medias.get_mut(&id) {
+                if matches!(media.load, Load::Refused { .. }) {
+                    return;
+                }
                 media.load = Load::Loading { started: now };
             }
             return self.load_primary();
         }
-        let Some(media) = self.medias.get_mut(&id).filter(|media| !media.is_loading()) else { return };
+        let Some(media) = self.medias.get_mut(&id).filter(|media| !media.load.is_busy()) else { return };
         media.load = Load::Loading { started: now };
         media.asked.get_or_insert(now);
         let again = media.timeline.is_some() || media.load_failures > 0;
@@ -101,6 +124,9 @@ impl Session {
     }
 
     fn primary_arrived(&mut self, text: &PlaylistText) {
+        if !text.from_store {
+            self.primary.answered = Some(self.now.at);
+        }
         match self.parse(text, self.medias.get(&ONLY).and_then(Media::snapshot)) {
             Err(error) => self.primary_failed(FetchFailure::playlist(error)),
             Ok(Playlist::Multivariant(_)) if self.primary.is_media => {
@@ -109,7 +135,10 @@ impl Session {
             Ok(Playlist::Multivariant(playlist)) => {
                 self.primary.load = Load::Idle { due: None };
                 self.primary.failures = 0;
+                self.primary.renewed = Some(self.now.at);
+                self.found();
                 self.take_multivariant(playlist);
+                self.load_refused();
                 self.wake_units(PlaylistId::Primary);
             }
             Ok(Playlist::Media(playlist))
@@ -125,10 +154,7 @@ impl Session {
                 self.primary.failures = 0;
                 self.medias.entry(ONLY).or_insert_with(|| Media::new(ONLY, text.url.clone(), None));
                 self.variant = Some(VariantId(0));
-                let started = match self.primary.load {
-                    Load::Loading { started } => started,
-                    Load::Idle { .. } => self.now.at,
-                };
+                let started = self.primary.load.started().unwrap_or(self.now.at);
                 self.primary.load = Load::Idle { due: None };
                 self.take_media(ONLY, playlist, started, text);
             }
@@ -137,16 +163,30 @@ impl Session {
     }
 
     fn primary_failed(&mut self, cause: FetchFailure) {
-        let now = self.tick();
         self.primary.load = Load::Idle { due: None };
-        self.primary.failures += 1;
-        let failure = Failure { subject: Subject::Playlist(PlaylistId::Primary), cause };
+        self.primary.failures = self.primary.failures.saturating_add(1);
+        self.primary.answered = Some(self.now.at);
         if self.primary.is_media {
-            return self.media_failed(ONLY, failure.cause);
+            return self.media_failed(ONLY, cause);
         }
+        // Before anything was had, an origin that does not answer may still be waited for.
+        let asks = cause.kind.wants_new_url() || self.primary.loaded;
+        if !asks || !self.ask_above(PlaylistId::Primary, &cause, self.primary.failures) {
+            self.primary_refused_for_good(cause);
+        }
+    }
+
+    /// The primary playlist could not be had, and nobody knows another URL for it now.
+    pub(super) fn primary_refused_for_good(&mut self, cause: FetchFailure) {
+        let now = self.tick();
+        if self.primary.is_media {
+            return self.media_missing(ONLY, cause);
+        }
+        let failure = Failure { subject: Subject::Playlist(PlaylistId::Primary), cause };
         if self.primary.loaded {
             // A reload that was to bring new URLs: whoever waits for it climbs on without.
             self.tell(HlsEvent::Error { error: failure, recoverable: true });
+            self.ask_further();
             return self.wake_units(PlaylistId::Primary);
         }
         let opened = self.primary.opened.unwrap_or(now);
@@ -154,7 +194,9 @@ impl Session {
             self.primary.load = Load::Idle { due: Some(now + wait) };
             return self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
         }
-        self.fail(failure);
+        if !self.ask_above(PlaylistId::Primary, &failure.cause, self.primary.failures) {
+            self.fail(failure);
+        }
     }
 
     /// How long to wait before a playlist that was never had is asked for again, if that may help.
@@ -273,10 +315,7 @@ impl Session {
 
     fn media_arrived(&mut self, id: MediaId, text: &PlaylistText) {
         let Some(media) = self.medias.get_mut(&id) else { return };
-        let started = match media.load {
-            Load::Loading { started } => started,
-            Load::Idle { .. } => self.now.at,
-        };
+        let started = media.load.started().unwrap_or(self.now.at);
         media.load = Load::Idle { due: None };
         let (first, failures, asked) = (media.timeline.is_none(), media.load_failures, media.asked);
         let previous = media.snapshot();
@@ -296,6 +335,7 @@ impl Session {
         if playlist.delta.is_some() {
             return self.load_whole(id);
         }
+        self.found();
         let playlist = Arc::new(playlist);
         let merge = self.take_snapshot(id, &playlist);
         let Some(media) = self.medias.get_mut(&id) else { return };
@@ -322,18 +362,39 @@ impl Session {
         self.wake_units(self.playlist_of(id));
     }
 
-    fn media_failed(&mut self, id: MediaId, cause: FetchFailure) {
-        let now = self.tick();
+    pub(super) fn media_failed(&mut self, id: MediaId, cause: FetchFailure) {
         let Some(media) = self.medias.get_mut(&id) else { return };
+        let started = media.load.started();
         media.load = Load::Idle { due: None };
-        media.load_failures += 1;
-        media.following.plain = true;
+        media.load_failures = media.load_failures.saturating_add(1);
+        let (failures, is_followed) = (media.load_failures, media.timeline.is_some());
+        let was_plain = std::mem::replace(&mut media.following.plain, true) || !media.following.directed;
+        let wants_url = cause.kind.wants_new_url();
+        if wants_url && started.zip(self.primary.renewed).is_some_and(|(started, renewed)| started < renewed) {
+            // It was asked for where it was before.
+            return self.load_media(id);
+        }
+        // A server that does not understand what it was asked for refuses that, not us. One that does not answer at all is
+        // most likely itself again soon.
+        let asks = if wants_url { was_plain } else { is_followed && failures >= PERSISTENT };
+        if !asks || !self.ask_above(PlaylistId::Media(id), &cause, failures) {
+            self.media_missing(id, cause);
+        }
+    }
+
+    /// A playlist could not be had, and nobody knows another URL for it now.
+    pub(super) fn media_missing(&mut self, id: MediaId, cause: FetchFailure) {
+        let now = self.tick();
+        let Some(media) = self.medias.get(&id) else { return };
         let failure = Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause };
         let Some(timeline) = &media.timeline else {
             return self.media_not_opened(id, failure);
         };
-        let due = media.following.next_try(timeline, media.load_failures, now, self.chance.next());
-        media.load = Load::Idle { due };
+        let jitter = self.chance.next();
+        let due = media.following.next_try(timeline, media.load_failures, &failure.cause, now, jitter);
+        if let Some(media) = self.medias.get_mut(&id) {
+            media.load = Load::Idle { due };
+        }
         self.tell(HlsEvent::Error { error: failure, recoverable: true });
         self.wake_units(self.playlist_of(id));
     }
@@ -355,14 +416,14 @@ impl Session {
     /// Loads whatever is due.
     pub(super) fn load_due_playlists(&mut self) {
         let now = self.tick();
-        let due = |load: Load| matches!(load, Load::Idle { due: Some(due) } if due <= now);
-        if due(self.primary.load) {
+        let due = |load: &Load| load.due().is_some_and(|due| due <= now);
+        if due(&self.primary.load) {
             self.load_primary();
         }
         self.steer();
         let read: Vec<MediaId> = self.read_medias();
         for id in read {
-            if self.medias.get(&id).is_some_and(|media| due(media.load)) {
+            if self.medias.get(&id).is_some_and(|media| due(&media.load)) {
                 self.load_media(id);
             }
         }
@@ -370,13 +431,9 @@ impl Session {
 
     /// When the next playlist is due. Only playlists of what is read are loaded again.
     pub(super) fn next_playlist_load(&self) -> Option<Tick> {
-        let due = |load: Load| match load {
-            Load::Idle { due } => due,
-            Load::Loading { .. } => None,
-        };
         let read = self.read_medias();
-        let medias = read.iter().filter_map(|id| self.medias.get(id)).filter_map(|media| due(media.load));
-        medias.chain(due(self.primary.load)).chain(self.next_steering()).min()
+        let medias = read.iter().filter_map(|id| self.medias.get(id)).filter_map(|media| media.load.due());
+        medias.chain(self.primary.load.due()).chain(self.next_steering()).min()
     }
 
     /// Units that waited for this playlist go on.
@@ -402,6 +459,9 @@ impl Session {
 
 /// Loads of a playlist that says that it is whole and is not, before it is taken for what it is.
 const CUT_LOADS: u32 = 2;
+
+/// Loads of a playlist that is followed which fail for want of an answer, before the application is asked for another URL.
+const PERSISTENT: u32 = 3;
 
 fn cut_playlist() -> FetchFailure {
     let kind = FailureKind::Incomplete;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use url::Url;
-
 use super::{
     Action, Delivered, Failure, FailureKind, FetchFailure, Head, HlsEvent, KeyId, MediaId, OnMissing, Place,
     PlaylistId, ReaderId, Remedy, Session, Subject, UnitKey,
@@ -175,7 +173,15 @@ impl Session {
             }
             Err(cause) => {
                 let failure = Failure { subject: Subject::Unit(fetch.unit), cause };
-                let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
+                // Whoever waits for bytes of a unit that is on its way needs no further lengths.
+                let needs_lengths = |reader: &super::Reader| match &reader.state {
+                    ReaderState::Flat(flat) if flat.media == Some(fetch.unit.media) => {
+                        flat.wants_length || self.is_beyond(flat)
+                    }
+                    ReaderState::Flat(_) | ReaderState::Adaptive(_) => false,
+                };
+                let readers = self.readers.iter().filter(|(_, reader)| needs_lengths(reader));
+                let readers: Vec<ReaderId> = readers.map(|(id, _)| *id).collect();
                 for reader in readers {
                     self.refuse_with(reader, failure.clone());
                 }
@@ -242,21 +248,6 @@ impl Session {
         self.act(Action::MapTimestamps { dsn, offset });
     }
 
-    pub(super) fn handle_resolved(&mut self, result: Result<Url, FetchFailure>) {
-        let waiting: Vec<UnitKey> =
-            self.units.iter().filter(|(_, unit)| unit.state == UnitState::AwaitingUrl).map(|(key, _)| key).collect();
-        match result {
-            Ok(url) => {
-                self.primary.url = url;
-                for unit in waiting {
-                    self.units.set(unit, UnitState::AwaitingPlaylist(PlaylistId::Primary));
-                }
-                self.load_primary();
-            }
-            Err(cause) => waiting.into_iter().for_each(|unit| self.unit_failed(unit, cause.clone())),
-        }
-    }
-
     /// Chooses and begins the next remedy for a unit.
     pub(super) fn unit_failed(&mut self, unit: UnitKey, cause: FetchFailure) {
         let now = self.tick();
@@ -320,7 +311,7 @@ impl Session {
             Remedy::Refetch => {
                 let wait = backoff.saturating_mul(1 << trouble.rests.min(16)).min(longest);
                 trouble.rests += 1;
-                let wait = cause.retry_after.unwrap_or_default().max(wait);
+                let wait = fallback::told_to_wait(&cause).max(wait);
                 self.units.set(unit, UnitState::Resting { until: now + wait });
             }
             Remedy::ReloadMedia => {
@@ -338,7 +329,7 @@ impl Session {
                 trouble.asked += 1;
                 let attempt = trouble.asked;
                 self.units.set(unit, UnitState::AwaitingUrl);
-                self.act(Action::Resolve { failure, attempt });
+                self.ask_application(failure, attempt);
             }
             Remedy::OtherVariant => self.take_other_variant(unit, failure),
             Remedy::Skip => self.skip_unit(unit),

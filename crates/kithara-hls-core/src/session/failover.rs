@@ -13,7 +13,7 @@ impl Session {
         if let Some(media) = self.medias.get_mut(&id) {
             media.excluded_until = Some(until);
         }
-        let Some(other) = self.other_for(id) else {
+        let Some(other) = self.other_for(id).or_else(|| self.still_followed(id)) else {
             if self.is_dispensable(id) {
                 // Whoever reads it is told; the others go on without.
                 self.tell(HlsEvent::Error { error: failure, recoverable: true });
@@ -24,6 +24,16 @@ impl Session {
         self.tell(HlsEvent::Error { error: failure, recoverable: true });
         self.go_over(id, other);
         self.leave_media(id, None);
+    }
+
+    /// Where a variant that was never had was to take over: the one that was played before, or another whose segments are
+    /// known, is better than an end.
+    fn still_followed(&self, id: MediaId) -> Option<VariantId> {
+        let MediaId::Variant(failed) = id else { return None };
+        let timeline = |id: VariantId| self.medias.get(&MediaId::Variant(id))?.timeline.as_ref();
+        let others = self.selecting.ladder.iter().copied().filter(|other| *other != failed);
+        let known = others.filter_map(|other| Some((timeline(other)?.changed(), other)));
+        if timeline(failed).is_some() { None } else { known.max().map(|(_, other)| other) }
     }
 
     /// Takes the time of a unit, and what follows, from elsewhere.

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use url::Url;
 
 use super::{
-    HlsEvent, LiveEvent, LiveOptions, LiveStart, MediaId, PlaylistText, Session,
+    FetchFailure, HlsEvent, LiveEvent, LiveOptions, LiveStart, MediaId, PlaylistText, Session,
     media::{Load, Media},
     readers::ReaderState,
     units::UnitState,
 };
 use crate::{
-    directives::{Directives, Skip},
+    directives::{self, Directives, Skip},
+    fallback::told_to_wait,
     playlist::{MediaPlaylist, PlaylistType},
     reload::{Freshness, Loaded, MIN_INTERVAL, Pace},
     time::{Now, Tick, WallTime},
@@ -30,8 +31,10 @@ pub(super) struct Following {
     copy: Option<(Tick, Duration)>,
     /// Whether the next load asks for nothing special, because the one before did and failed.
     pub(super) plain: bool,
-    /// Whether whole playlists are asked for, because a delta update did not fit.
-    whole: bool,
+    /// Whether the load under way asks for something special.
+    pub(super) directed: bool,
+    /// Delta updates in a row that did not fit: whole playlists are asked for.
+    unfit: u32,
 }
 
 impl Following {
@@ -63,14 +66,22 @@ impl Following {
     ) -> Option<Tick> {
         let (snapshot, age) = (timeline.snapshot(), text.age.unwrap_or_default());
         self.copy = Some((started, age));
-        (self.plain, self.whole) = (false, false);
+        (self.plain, self.unfit) = (false, 0);
         let is_old = snapshot.server_control.can_block_reload && age >= snapshot.target_duration;
         due.map(|due| if is_old { due.min(started + MIN_INTERVAL) } else { due })
     }
 
-    /// When to load it again after so many failures in a row, the last one now.
-    pub(super) fn next_try(&self, timeline: &Timeline, failures: u32, now: Tick, jitter: f64) -> Option<Tick> {
-        self.pace.next_load(timeline.snapshot(), timeline.end(), Loaded::Failed(failures), now, jitter)
+    /// When to load it again after so many failures in a row, the last one now and for this reason.
+    pub(super) fn next_try(
+        &self,
+        timeline: &Timeline,
+        failures: u32,
+        cause: &FetchFailure,
+        now: Tick,
+        jitter: f64,
+    ) -> Option<Tick> {
+        let due = self.pace.next_load(timeline.snapshot(), timeline.end(), Loaded::Failed(failures), now, jitter);
+        due.map(|due| due.max(now + told_to_wait(cause)))
     }
 }
 
@@ -117,25 +128,37 @@ pub(super) fn hold_back(snapshot: &MediaPlaylist) -> Duration {
 
 impl Session {
     /// The URL of a stream's playlist, with what its server can do for the next load.
-    pub(super) fn directed(&self, id: MediaId, url: &Url) -> Url {
-        let Some(media) = self.medias.get(&id) else { return url.clone() };
-        let asked = match &media.timeline {
+    pub(super) fn directed(&mut self, id: MediaId, url: &Url) -> Url {
+        let asked = self.directives(id, url);
+        if let Some(media) = self.medias.get_mut(&id) {
+            media.following.directed = !asked.is_empty();
+        }
+        asked.on(&directives::without(url))
+    }
+
+    fn directives(&self, id: MediaId, url: &Url) -> Directives {
+        let Some(media) = self.medias.get(&id) else { return Directives::default() };
+        match &media.timeline {
             None => self.reference(id).map(|other| Directives::by_report(other.snapshot(), url)).unwrap_or_default(),
             Some(timeline) if media.following.plain || !timeline.snapshot().is_live() => Directives::default(),
             Some(timeline) => {
                 let (loaded, age) = media.following.copy.unwrap_or((self.now.at, Duration::ZERO));
                 let asked = Directives::for_reload(timeline.snapshot(), self.now.at.since(loaded), age);
-                Directives { skip: if media.following.whole { Skip::Nothing } else { asked.skip }, ..asked }
+                Directives { skip: if media.following.unfit > 0 { Skip::Nothing } else { asked.skip }, ..asked }
             }
-        };
-        asked.on(url)
+        }
     }
 
-    /// A delta update does not continue what we have: the whole playlist is loaded.
+    /// A delta update does not continue what we have: the whole playlist is loaded. A server that answers that with a delta
+    /// update again has no playlist for us.
     pub(super) fn load_whole(&mut self, id: MediaId) {
         let due = Some(self.tick() + MIN_INTERVAL);
         let Some(media) = self.medias.get_mut(&id) else { return };
-        media.following.whole = true;
+        media.following.unfit = media.following.unfit.saturating_add(1);
+        if media.following.unfit > 1 {
+            let reason = "a delta update where the whole playlist was asked for";
+            return self.media_failed(id, FetchFailure::playlist(reason));
+        }
         media.load = Load::Idle { due };
     }
 

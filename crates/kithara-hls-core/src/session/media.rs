@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     BitRate,
+    fallback::Above,
     key::{Protection, protection},
     layout::{Layout, Piece},
     playlist::{InitSection, MediaPlaylist, MediaSequence, Segment},
@@ -26,12 +27,37 @@ use crate::{
 };
 
 /// Whether a load of the playlist is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Load {
     /// Not now; the next one is due then, if ever.
     Idle { due: Option<Tick> },
     /// Since then.
     Loading { started: Tick },
+    /// It was refused for this reason, and whoever knows a new URL is being asked.
+    Refused { above: Above, cause: FetchFailure },
+}
+
+impl Load {
+    /// When the next one is due.
+    pub(super) fn due(&self) -> Option<Tick> {
+        match self {
+            Self::Idle { due } => *due,
+            Self::Loading { .. } | Self::Refused { .. } => None,
+        }
+    }
+
+    /// When the one under way began.
+    pub(super) fn started(&self) -> Option<Tick> {
+        match self {
+            Self::Loading { started } => Some(*started),
+            Self::Idle { .. } | Self::Refused { .. } => None,
+        }
+    }
+
+    /// Whether it has to be waited for.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self, Self::Idle { .. })
+    }
 }
 
 /// One media stream.
@@ -96,10 +122,6 @@ impl Media {
     /// The snapshot in force.
     pub(super) fn snapshot(&self) -> Option<Arc<MediaPlaylist>> {
         self.timeline.as_ref().map(|timeline| Arc::clone(timeline.snapshot()))
-    }
-
-    pub(super) fn is_loading(&self) -> bool {
-        matches!(self.load, Load::Loading { .. })
     }
 
     /// Whether its playlist could not be had yet, and is asked for again later.

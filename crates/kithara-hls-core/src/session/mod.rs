@@ -6,6 +6,7 @@
 //! ```text
 //!           Input                                    Action
 //!   driver ───────▶ catalog   which playlists, when ───────▶ LoadPlaylist
+//!                   addresses where they are now             Resolve
 //!                   reading   where readers stand            Attach  Place  Enter  Refuse
 //!                   planning  which units, in which order    Fetch  Size  Cancel  Release  FetchKey  ForgetKey
 //!                   delivery  what came of it, what else     Abandon  Resolve  Fail
@@ -15,6 +16,7 @@
 
 mod action;
 mod adaptation;
+mod addresses;
 mod catalog;
 mod chance;
 mod delivery;
@@ -59,6 +61,7 @@ pub use self::{
 };
 use self::{
     adaptation::Adaptation,
+    addresses::Application,
     catalog::Primary,
     chance::Chance,
     keys::Keys,
@@ -80,6 +83,7 @@ pub struct Session {
     options: SessionOptions,
     now: Now,
     primary: Primary,
+    application: Application,
     multivariant: Option<Arc<MultivariantPlaylist>>,
     /// What it offers, for the status.
     offered: (Arc<[VariantStatus]>, Arc<[RenditionStatus]>),
@@ -106,6 +110,7 @@ impl Session {
         let mut session = Self {
             now,
             primary: Primary::new(url),
+            application: Application::default(),
             multivariant: None,
             offered: Default::default(),
             medias: BTreeMap::new(),

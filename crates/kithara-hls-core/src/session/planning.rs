@@ -246,6 +246,11 @@ impl Session {
         wanted
     }
 
+    /// The same without order.
+    pub(super) fn wanted_units(&self) -> BTreeSet<UnitKey> {
+        self.wanted().into_iter().map(|wanted| wanted.unit).collect()
+    }
+
     pub(super) fn flat_window(&self, flat: &Flat, wanted: &mut Vec<Wanted>) {
         let (Some(media), Some(cursor)) = (flat.media.and_then(|id| self.medias.get(&id)), flat.cursor) else { return };
         let (mut time, mut bytes, mut urgency) = (Duration::ZERO, 0_u64, Urgency::Demand);

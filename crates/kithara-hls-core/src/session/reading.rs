@@ -1,6 +1,6 @@
 //! Where readers stand, and what they are given.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Action, Command, Demand, Failure, FailureKind, HlsEvent, LiveEvent, MediaId, ReaderId, Session, Track, UnitKey,
@@ -61,21 +61,25 @@ impl Session {
         let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
             return;
         };
+        let entered: BTreeSet<UnitKey> = adaptive.entered.iter().map(|entry| entry.unit).collect();
         // One that was read to its end may have been forgotten here and not be let go yet.
         let media = adaptive.media;
         let passed = self.units.iter().map(|(unit, _)| unit).filter(|unit| Some(unit.media) == media);
-        let passed = passed.filter(|unit| unit.msn().is_some() && !adaptive.is_planned(*unit));
-        let entered = adaptive.entered.iter().map(|entry| entry.unit);
-        let left: std::collections::BTreeSet<UnitKey> = entered.chain(passed).collect();
+        let passed: Vec<UnitKey> = passed.filter(|unit| unit.msn().is_some() && !adaptive.is_planned(*unit)).collect();
         adaptive.seek(at);
-        for unit in left {
-            let is_shared = self.readers.values().any(|reader| match &reader.state {
+        // What others stand at or will come to is theirs, unless this one may have let go of its beginning.
+        let wanted = self.wanted_units();
+        let is_entered = |unit: UnitKey| {
+            self.readers.values().any(|reader| match &reader.state {
                 ReaderState::Adaptive(other) => other.entered.iter().any(|entry| entry.unit == unit),
                 ReaderState::Flat(_) => false,
-            });
-            if !is_shared {
-                self.handle_dropped(unit);
-            }
+            })
+        };
+        let entered_here = entered.iter().copied().filter(|unit| !is_entered(*unit));
+        let passed = passed.into_iter().filter(|unit| !wanted.contains(unit) && !entered.contains(unit));
+        let left: BTreeSet<UnitKey> = entered_here.chain(passed).collect();
+        for unit in left {
+            self.handle_dropped(unit);
         }
     }
 

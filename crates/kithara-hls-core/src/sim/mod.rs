@@ -13,5 +13,5 @@ pub use self::{
     link::Bandwidth,
     player::{Played, Player, PlayerReport},
     run::{Simulation, Transcript},
-    world::{Answer, Fault, Serve, World},
+    world::{Answer, Fault, Gate, Resolver, Serve, World},
 };

@@ -289,6 +289,8 @@ impl Simulation {
                     Outcome::Bytes(_) => (first_byte, Err(FetchFailure::new(FailureKind::Playlist))),
                     Outcome::Fault { kind, status, after } => (self.now + after, Err(failure(kind, status))),
                 };
+                // Of two loads of a playlist only the newer one is answered.
+                self.queue.retain(|_, input| !matches!(input, Input::Playlist { id: other, .. } if *other == id));
                 self.at(at, Input::Playlist { id, result });
             }
             Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, &request),
@@ -341,7 +343,8 @@ impl Simulation {
             },
             Action::Fail { .. } => self.failed = true,
             Action::Resolve { .. } => {
-                let result = Err(FetchFailure::new(FailureKind::NotFound));
+                let found = self.world.resolve(self.now);
+                let result = found.ok_or_else(|| FetchFailure::new(FailureKind::NotFound));
                 self.at(first_byte, Input::Command(Command::Resolved(result)));
             }
             Action::Place { .. }

@@ -22,6 +22,12 @@ pub enum Answer {
     Brief(u64, Tick),
 }
 
+/// What refuses a request for a URL, if anything does.
+pub type Gate = dyn Fn(&Url, Tick) -> Option<(FailureKind, u16)> + Send + Sync;
+
+/// Where the application says the stream is; `None` when it does not know.
+pub type Resolver = dyn Fn(Tick) -> Option<Url> + Send + Sync;
+
 /// What a server answers to a URL, and after which time.
 pub type Serve = dyn Fn(&Url, Tick) -> (Duration, String) + Send + Sync;
 
@@ -55,10 +61,13 @@ pub struct Fault {
 }
 
 /// An origin and the link to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct World {
     answers: BTreeMap<String, Answer>,
     faults: Vec<Fault>,
+    gate: Option<Arc<Gate>>,
+    resolver: Option<Arc<Resolver>>,
+    resolved: u32,
     asked: BTreeMap<String, u32>,
     pub(super) bandwidth: Bandwidth,
     /// From a request to the first byte of its answer.
@@ -73,11 +82,20 @@ pub(super) enum Outcome {
     Fault { kind: FailureKind, status: Option<u16>, after: Duration },
 }
 
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("answers", &self.answers).field("faults", &self.faults).finish_non_exhaustive()
+    }
+}
+
 impl Default for World {
     fn default() -> Self {
         Self {
             answers: BTreeMap::new(),
             faults: Vec::new(),
+            gate: None,
+            resolver: None,
+            resolved: 0,
             asked: BTreeMap::new(),
             bandwidth: Bandwidth::constant(BitRate(10_000_000)),
             latency: Duration::from_millis(20),
@@ -125,6 +143,20 @@ impl World {
         self
     }
 
+    /// Lets every request pass a gate first: signatures are looked at, for example.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Arc<Gate>) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// Lets the application answer where the stream is. Without this it never knows.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Arc<Resolver>) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
     /// A VOD media playlist at `path` with `segments` segments beside it, named `seg0`, `seg1`, ...
     #[must_use]
     pub fn with_vod(self, path: &str, segments: u32, duration: Duration, rate: BitRate) -> Self {
@@ -152,6 +184,9 @@ impl World {
         if let Some(fault) = self.faults.iter().find(hit) {
             return Outcome::Fault { kind: fault.kind, status: fault.status, after: fault.after };
         }
+        if let Some((kind, status)) = self.gate.as_ref().and_then(|gate| gate(url, now)) {
+            return Outcome::Fault { kind, status: Some(status), after: self.latency };
+        }
         match self.answers.get(&named).or_else(|| self.answers.get(&path)) {
             Some(Answer::Text(text)) => Outcome::Text(Arc::clone(text)),
             Some(Answer::Live(text)) => Outcome::Text(text(now).into()),
@@ -165,6 +200,16 @@ impl World {
                 Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency }
             }
         }
+    }
+
+    pub(super) fn resolve(&mut self, now: Tick) -> Option<Url> {
+        self.resolved += 1;
+        self.resolver.as_ref().and_then(|resolver| resolver(now))
+    }
+
+    /// How often the application was asked where the stream is.
+    pub fn resolved(&self) -> u32 {
+        self.resolved
     }
 
     /// How often a path was asked for.
