@@ -42,12 +42,24 @@ STREAMS = {
 FILES = {
     "file.m4a": AAC, "file_alac.m4a": ALAC, "file.flac": FLAC, "file.mp3": MP3, "file.aac": AAC,
     "file.wav": ["-c:a", "pcm_s16le"], "file.ogg": ["-c:a", "libvorbis"],
+    "file_vbr.mp3": ["-c:a", "libmp3lame", "-q:a", "4"],
+    # Without a header that counts frames and added samples.
+    "file_bare.mp3": [*MP3, "-write_xing", "0"],
+    "file_vbr_bare.mp3": ["-c:a", "libmp3lame", "-q:a", "4", "-write_xing", "0"],
+    "file_six.wav": ["-c:a", "pcm_s16le", "-ac", "6"], "file_rf64.wav": ["-c:a", "pcm_s16le", "-rf64", "always"],
 }
 
 
 def ffmpeg(*args, cwd=None):
     command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *args]
     return subprocess.run(command, cwd=cwd, check=True, capture_output=True).stdout
+
+
+def ffmpeg_probe(entry, path):
+    """A fact of the first stream of sound."""
+    command = ["ffprobe", "-loglevel", "error", "-select_streams", "a:0", "-show_entries", f"stream={entry}",
+               "-of", "default=nokey=1:noprint_wrappers=1", path]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def sound(rate, long=LONG):
@@ -215,10 +227,25 @@ def main():
         def file(name, codec):
             ffmpeg(*sound(44100), *codec, name, cwd=work)
             theirs = floats(ffmpeg("-i", name, "-f", "f32le", "-", cwd=work))
-            judge.judge(name, judge.heard(f"{origin}/{name}"), theirs)
+            width = int(ffmpeg_probe("channels", f"{work}/{name}"))
+            if name.endswith(".m4a"):
+                # The edit list ends inside of the last packet, of which some versions of ffmpeg give all.
+                theirs = theirs[: int(ffmpeg_probe("duration_ts", f"{work}/{name}")) * width]
+            judge.judge(name, judge.heard(f"{origin}/{name}"), theirs, width=width)
+
+        def described():
+            """MP3 segments that each carry a header of their own, although they were encoded in one go."""
+            folder = f"{work}/mp3_described"
+            os.makedirs(folder)
+            ffmpeg(*sound(44100), *MP3, "-f", "segment", "-segment_format", "mp3", "-segment_time", "2", "-segment_list",
+                   "index.m3u8", "-segment_list_type", "m3u8", "s%d.mp3", cwd=folder)
+            ffmpeg(*sound(44100), *MP3, "whole.mp3", cwd=folder)
+            theirs = floats(ffmpeg("-i", "whole.mp3", "-f", "f32le", "-", cwd=folder))
+            judge.judge("mp3_described", judge.heard(f"{origin}/mp3_described/index.m3u8"), theirs)
 
         for name, (codec, muxer, rate) in STREAMS.items():
             judge.attempt(name, functools.partial(one, name, codec, muxer, rate))
+        judge.attempt("mp3_described", described)
         for name, muxer in (("fmp4_discontinuity", FMP4), ("ts_discontinuity", TS)):
             judge.attempt(name, functools.partial(two, name, AAC, muxer))
         for name, codec in FILES.items() if "files" in sys.argv[2:] else ():
