@@ -86,7 +86,7 @@ struct Panics;
 
 impl UrlResolver for Panics {
     fn resolve<'a>(&'a self, _: &'a Ask) -> Pin<Box<dyn Future<Output = Resolution> + Send + 'a>> {
-        Box::pin(async { std::panic::panic_any("by intention") })
+        Box::pin(async { std::panic::resume_unwind(Box::new("by intention")) })
     }
 }
 
