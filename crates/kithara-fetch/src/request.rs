@@ -98,6 +98,10 @@ pub struct FetchRequest {
     pub deadline: Option<Duration>,
     /// How long to keep trying while nothing arrives. Default: none, the few quick attempts of the client's policy.
     pub patience: Option<Patience>,
+    /// The origin may hold its answer back until what is wanted has been made, and pause while more is made, for at most
+    /// this long. Such a fetch waits for no turn, for its origin would keep it from others; a range that ends at `u64::MAX` is
+    /// asked for as one of a resource that is still growing (RFC 8673). Default: it may not.
+    pub may_block: Option<Duration>,
     /// Headers, each for the origin it belongs to and sent to no other. Default: none.
     pub headers: Vec<(Origin, HeaderMap)>,
     /// The `Accept` header. Default: the client's.
@@ -128,6 +132,7 @@ impl FetchRequest {
             piecewise: false,
             deadline: None,
             patience: None,
+            may_block: None,
             headers: Vec::new(),
             accept: None,
             named_by: Provenance::default(),
@@ -149,6 +154,9 @@ impl FetchRequest {
         }
         if let Some(patience) = self.patience {
             request = request.patience(patience);
+        }
+        if let Some(time) = self.may_block {
+            request = request.may_block(time);
         }
         if let Some(authorizer) = &self.authorizer {
             request = request.authorizer(Arc::clone(authorizer));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kithara_assets::{Meta, SpanWriter, StreamingResource, Ticket, WriteOutcome};
-use kithara_net::{Body, ErrorKind, NetError, Origin, RedactedUrl, Response, Validators};
+use kithara_net::{Body, ErrorKind, NetError, Origin, RedactedUrl, RequestRange, Response, Validators};
 
 use crate::fetcher::Shared;
 use crate::flight::Flight;
@@ -213,12 +213,18 @@ impl Transfer {
         let left = self.request.max_len.saturating_sub(hole.start - begun);
         let mut wire = self.request.on_the_wire(located.url, located.headers).max_len(left);
         if let Some(range) = request_range(&hole) {
+            let range = match range {
+                RequestRange::From(start) if self.request.may_block.is_some() => RequestRange::Growing(start),
+                range => range,
+            };
             wire = wire.range(range);
             if !version.validators.is_empty() {
                 wire = wire.provided_matches(version.validators.clone());
             }
         }
-        self.take_turn(origin).await;
+        if self.request.may_block.is_none() {
+            self.take_turn(origin).await;
+        }
         match self.shared.client.fetch(wire).await {
             Ok(Response { head, body }) => {
                 *version = version.clone().joined_by(&Version::of(&head))?;

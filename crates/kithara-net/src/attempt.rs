@@ -194,7 +194,9 @@ impl Walk<'_> {
         let probe = known.admitted(self.clock.longest_pause()).await;
         let probe = probe.map_err(|pause| NetError::new(ErrorKind::CircuitOpen).with_retry_after(Some(pause)))?;
 
-        let limit = self.clock.first_byte_limit(self.shared.options.timeouts.first_byte);
+        let first_byte = self.shared.options.timeouts.first_byte;
+        let first_byte = self.request.may_block.map_or(first_byte, |time| time.max(first_byte));
+        let limit = self.clock.first_byte_limit(first_byte);
         let begun = Instant::now();
         let sent = timeout(limit, self.shared.transport.send(wire)).await;
         let sent = match sent {

@@ -57,7 +57,9 @@ async fn open(shared: &Arc<Shared>, request: &Arc<Request>, mut tries: Tries) ->
         };
         let Failure { error, origin } = failure;
         let position = match request.range {
-            Some(RequestRange::Bounded(Range { start, .. }) | RequestRange::From(start)) => start,
+            Some(
+                RequestRange::Bounded(Range { start, .. }) | RequestRange::From(start) | RequestRange::Growing(start),
+            ) => start,
             _ => 0,
         };
         tries.failed(shared, error, origin.as_ref(), position)?;
@@ -69,6 +71,7 @@ fn first_ask(request: &Request) -> Ask {
     let range = request.range.as_ref().map(|range| match range {
         RequestRange::Bounded(range) => format!("bytes={}-{}", range.start, range.end - 1),
         RequestRange::From(start) => format!("bytes={start}-"),
+        RequestRange::Growing(start) => format!("bytes={start}-{GROWING_END}"),
         RequestRange::Suffix(len) => format!("bytes=-{len}"),
     });
     let provided = request.provided.as_ref().filter(|_| range.is_some());
@@ -176,3 +179,5 @@ pub(crate) fn joined(mut chunks: Vec<Bytes>) -> Bytes {
         _ => chunks.concat().into(),
     }
 }
+/// The last byte position to ask for in a resource that is still growing (RFC 8673 section 2): 2^53 - 1.
+pub(crate) const GROWING_END: u64 = (1 << 53) - 1;

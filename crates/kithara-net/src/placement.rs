@@ -81,7 +81,7 @@ impl Placement {
     fn cut_to(self, range: &RequestRange) -> Result<Self, ErrorKind> {
         let (start, end) = match *range {
             RequestRange::Bounded(Range { start, end }) => (start, self.total.map(|total| total.min(end))),
-            RequestRange::From(start) => (start, self.total),
+            RequestRange::From(start) | RequestRange::Growing(start) => (start, self.total),
             // The last bytes of something without known length can only be found by reading all of it.
             RequestRange::Suffix(len) => (self.total.ok_or(ErrorKind::RangeIgnored)?.saturating_sub(len), self.total),
         };
@@ -98,7 +98,7 @@ impl Placement {
                 let end = total.map_or(part.end, |total| total.min(end));
                 (part.start == start && part.end <= end, Some(end))
             }
-            RequestRange::From(start) => (part.start == start, total),
+            RequestRange::From(start) | RequestRange::Growing(start) => (part.start == start, total),
             RequestRange::Suffix(len) => {
                 let start = total.map(|total| total.saturating_sub(len));
                 (
@@ -142,6 +142,15 @@ mod tests {
     #[track_caller]
     fn first(range: Option<RequestRange>, status: u16, headers: &HeaderMap, want: Result<Placement, ErrorKind>) {
         assert_eq!(Placement::of_first(range.as_ref(), status, headers), want);
+    }
+
+    #[test]
+    fn what_is_still_growing_ends_with_its_body() {
+        let growing = || Some(RequestRange::Growing(5));
+        first(growing(), 206, &headers(None, Some("bytes 5-9007199254740991/*")), placed(0, 5, None, None));
+        first(growing(), 206, &headers(Some(5), Some("bytes 5-9/10")), placed(0, 5, Some(10), Some(10)));
+        first(growing(), 206, &headers(None, Some("bytes 4-9007199254740991/*")), Err(ErrorKind::InvalidRange));
+        first(growing(), 200, &headers(None, None), placed(5, 5, None, None));
     }
 
     #[test]

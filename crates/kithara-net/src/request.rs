@@ -20,6 +20,9 @@ pub enum RequestRange {
     Bounded(Range<u64>),
     /// Everything from this offset on.
     From(u64),
+    /// As [`From`](Self::From), of a resource that is still growing: asked for up to the byte position that RFC 8673
+    /// recommends, so that the origin knows that what is not there yet is wanted, too. The end of the body is the end.
+    Growing(u64),
     /// The last so many bytes; the whole resource when it is shorter.
     Suffix(u64),
 }
@@ -72,6 +75,7 @@ pub struct Request {
     pub(crate) max_len: u64,
     pub(crate) deadline: Option<Duration>,
     pub(crate) patience: Option<Patience>,
+    pub(crate) may_block: Option<Duration>,
     pub(crate) delivery: Delivery,
     pub(crate) unless: Option<Validators>,
     pub(crate) provided: Option<Validators>,
@@ -95,6 +99,7 @@ impl Request {
             max_len: Self::DEFAULT_MAX_LEN,
             deadline: None,
             patience: None,
+            may_block: None,
             delivery: Delivery::Streamed,
             unless: None,
             provided: None,
@@ -161,6 +166,13 @@ impl Request {
     /// [`RetryPolicy`](crate::retry::RetryPolicy).
     pub fn patience(mut self, patience: Patience) -> Self {
         self.patience = Some(patience);
+        self
+    }
+
+    /// The origin may hold its answer back until what is asked for has been made, and pause in its body while more is
+    /// made, for at most this long: neither the first-byte nor the stall timeout strikes before. Default: it may not.
+    pub fn may_block(mut self, time: Duration) -> Self {
+        self.may_block = Some(time);
         self
     }
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::attempt::{Answer, Ask, Failure, attempt};
 use crate::client::Shared;
-use crate::fetch::check_coding;
+use crate::fetch::{GROWING_END, check_coding};
 use crate::header::Coding;
 use crate::placement::{Placement, Rest};
 use crate::stall::Progress;
@@ -163,7 +163,8 @@ impl Transfer {
 
     fn arrive(&mut self, body: WireBody, skip: u64, first: bool) {
         let timeouts = &self.shared.options.timeouts;
-        let progress = Progress::new(timeouts.stall, timeouts.min_progress);
+        let stall = self.request.may_block.map_or(timeouts.stall, |time| time.max(timeouts.stall));
+        let progress = Progress::new(stall, timeouts.min_progress);
         self.fresh = 0;
         self.state = State::Arriving(Arrival { body, skip, first, progress, waiting_since: None });
         if self.limit() == Some(self.position) {
@@ -186,7 +187,11 @@ impl Transfer {
                 let failure = self.failure(error.kind());
                 Err(error.into_cause().into_iter().fold(failure, NetError::caused_by))
             }
-            Next::Stalled => Err(self.failure(ErrorKind::Stall).with_limit(self.shared.options.timeouts.stall)),
+            Next::Stalled => {
+                let stall = self.shared.options.timeouts.stall;
+                let limit = self.request.may_block.map_or(stall, |time| time.max(stall));
+                Err(self.failure(ErrorKind::Stall).with_limit(limit))
+            }
             Next::OutOfTime => Err(self.tries.clock.deadline_error().at(&self.url)),
         }
     }
@@ -271,6 +276,7 @@ impl Transfer {
         }
         let range = match (&self.request.range, self.limit()) {
             (Some(RequestRange::Bounded(_)), Some(limit)) => format!("bytes={}-{}", self.position, limit - 1),
+            (Some(RequestRange::Growing(_)), _) => format!("bytes={}-{GROWING_END}", self.position),
             _ => format!("bytes={}-", self.position),
         };
         let if_range = self.validators.for_if_range().map(str::to_owned);
