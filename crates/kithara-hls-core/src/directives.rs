@@ -50,6 +50,28 @@ impl Directives {
         Self { msn: control.can_block_reload.then_some(next), part: None, skip }
     }
 
+    /// The same for a stream that is followed part by part, from a server that can block: it answers when the next part
+    /// is there. With `ahead`, the copy is known to lack more than so much media, and all of it is asked for (appendix C).
+    #[must_use]
+    pub fn for_parts(snapshot: &MediaPlaylist, since_load: Duration, age: Duration, ahead: Option<Duration>) -> Self {
+        let asked = Self::for_reload(snapshot, since_load, age);
+        if !snapshot.server_control.can_block_reload {
+            return asked;
+        }
+        let listed = snapshot.incomplete.as_ref().map_or(0, |segment| segment.parts.len() as u64);
+        let part_target = snapshot.part_target.unwrap_or(snapshot.target_duration);
+        let in_parts =
+            |time: Duration| u64::try_from(time.as_nanos().div_ceil(part_target.as_nanos().max(1))).unwrap_or(u64::MAX);
+        let index = match ahead {
+            None => listed,
+            Some(time) => listed.saturating_add(in_parts(time.min(FURTHEST)).max(1) - 1),
+        };
+        // Only a guess reaches beyond the segment that is being made.
+        let of_segment = if ahead.is_some() { in_parts(snapshot.target_duration).max(1) } else { u64::MAX };
+        let msn = MediaSequence(snapshot.end_sequence().0.saturating_add(index / of_segment));
+        Self { msn: Some(msn), part: Some(index % of_segment), skip: asked.skip }
+    }
+
     /// What the first load of another rendition asks for, by what a report of `snapshot` says of it (section 6.2.6):
     /// at least what the report knows of.
     #[must_use]
@@ -59,8 +81,15 @@ impl Directives {
         let Some(report) = reports.find(|report| report.uri.url().as_str() == url.as_str()) else {
             return Self::default();
         };
-        let last = MediaSequence(snapshot.end_sequence().0.saturating_sub(1));
-        Self { msn: Some(report.last_msn.unwrap_or(last)), part: report.last_part, skip: Skip::Nothing }
+        // What is left out is the same as here.
+        let listed = snapshot.incomplete.as_ref().map_or(0, |segment| segment.parts.len() as u64);
+        let end = snapshot.end_sequence();
+        let (last, part) = match listed.checked_sub(1) {
+            Some(part) => (end, Some(part)),
+            None => (MediaSequence(end.0.saturating_sub(1)), None),
+        };
+        let part = report.last_part.or(part.filter(|_| report.last_msn.is_none_or(|msn| msn == last)));
+        Self { msn: Some(report.last_msn.unwrap_or(last)), part, skip: Skip::Nothing }
     }
 
     /// Whether nothing is asked for.
@@ -103,6 +132,9 @@ pub fn without(url: &Url) -> Url {
 
 /// Segments that may be asked for ahead of the next one: a server may refuse more (section 6.2.5.2).
 const AHEAD: u64 = 1;
+
+/// Media that may be asked for ahead of an old copy.
+const FURTHEST: Duration = Duration::from_secs(3_600);
 
 impl fmt::Display for Directives {
     /// As in a query, in UTF-8 order.
@@ -182,6 +214,31 @@ mod tests {
         check("CAN-BLOCK-RELOAD=YES", 0, 4_000, "sig=a%2Fb~c&_HLS_msn=10");
     }
 
+    #[track_caller]
+    fn check_parts(listed: usize, ahead_ms: Option<u64>, want: &str) {
+        let parts: String = (0..listed).map(|n| format!("#EXT-X-PART:DURATION=0.5,URI=\"p{n}\"\n")).collect();
+        let snapshot = snapshot("CAN-BLOCK-RELOAD=YES", &format!("#EXT-X-PART-INF:PART-TARGET=0.5\n{parts}"));
+        let ahead = ahead_ms.map(Duration::from_millis);
+        let asked = Directives::for_parts(&snapshot, Duration::ZERO, Duration::ZERO, ahead);
+        assert_eq!(asked.to_string(), want);
+    }
+
+    #[test]
+    fn the_next_part_is_asked_for() {
+        check_parts(0, None, "_HLS_msn=9&_HLS_part=0");
+        check_parts(3, None, "_HLS_msn=9&_HLS_part=3");
+        // A segment may have more parts than its target duration.
+        check_parts(9, None, "_HLS_msn=9&_HLS_part=9");
+    }
+
+    #[test]
+    fn an_old_copy_asks_for_as_much_media_as_it_must_lack() {
+        check_parts(0, Some(400), "_HLS_msn=9&_HLS_part=0");
+        check_parts(3, Some(1_000), "_HLS_msn=9&_HLS_part=4");
+        check_parts(3, Some(6_200), "_HLS_msn=10&_HLS_part=7");
+        check_parts(0, Some(86_400_000), "_HLS_msn=908&_HLS_part=7");
+    }
+
     #[test]
     fn a_report_tells_how_far_another_rendition_is() {
         let report = "#EXT-X-RENDITION-REPORT:URI=\"low.m3u8\",LAST-MSN=41,LAST-PART=2\n#EXT-X-RENDITION-REPORT:URI=\"mid.m3u8\"\n";
@@ -193,6 +250,14 @@ mod tests {
         assert_eq!(by("low.m3u8"), "_HLS_msn=41&_HLS_part=2");
         assert_eq!(by("mid.m3u8"), "_HLS_msn=8");
         assert_eq!(by("high.m3u8"), "");
+        let parts =
+            "#EXT-X-PART-INF:PART-TARGET=1\n#EXT-X-PART:DURATION=1,URI=\"p0\"\n#EXT-X-PART:DURATION=1,URI=\"p1\"\n";
+        let told = snapshot("CAN-BLOCK-RELOAD=YES", &format!("{parts}{report}"));
+        let by = |name: &str| {
+            let url = Url::parse("http://origin.test/").unwrap().join(name).unwrap();
+            Directives::by_report(&told, &url).to_string()
+        };
+        assert_eq!(by("mid.m3u8"), "_HLS_msn=9&_HLS_part=1");
         let silent = snapshot("HOLD-BACK=12", report);
         assert!(Directives::by_report(&silent, &Url::parse("http://origin.test/low.m3u8").unwrap()).is_empty());
     }

@@ -151,7 +151,7 @@ impl Layout {
     /// Learns the length of a unit. A length that is known already does not change.
     pub fn learn(&mut self, unit: UnitKey, len: u64) {
         match unit.place {
-            Place::Segment(_) => {
+            Place::Segment(_) | Place::Rest { .. } => {
                 let known = self.places.get(&unit).and_then(|idx| self.lens.get_mut(idx - self.first));
                 known.map(|known| known.get_or_insert(len));
             }

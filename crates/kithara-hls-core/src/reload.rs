@@ -97,6 +97,45 @@ impl Pace {
     }
 }
 
+/// When to load `playlist` again, which is followed part by part. Its last load began at `started`.
+///
+/// A server that can block answers when there is something new, so it is asked again at once, but not twice in half a part
+/// target. Elsewhere the next part is asked for when it should be there, and more often than every 250 ms never.
+#[must_use]
+pub fn next_load_by_parts(
+    playlist: &MediaPlaylist,
+    part_target: Duration,
+    last: Loaded,
+    started: Tick,
+) -> Option<Tick> {
+    if !playlist.is_live() {
+        return None;
+    }
+    let wait = match last {
+        Loaded::Changed if playlist.server_control.can_block_reload => (part_target / 2).max(LEAST_BLOCKING),
+        Loaded::Changed => part_target.max(MIN_INTERVAL),
+        // It did not block, or could not for longer.
+        Loaded::Unchanged => (part_target / 2).max(MIN_INTERVAL),
+        Loaded::Failed(times) => {
+            let doubled = MIN_INTERVAL.saturating_mul(1 << times.saturating_sub(1).min(8));
+            doubled.min(playlist.target_duration).max(MIN_INTERVAL)
+        }
+    };
+    Some(started + wait)
+}
+
+/// Loads that are answered when something is new are never closer together than this.
+const LEAST_BLOCKING: Duration = Duration::from_millis(100);
+
+/// How long a load may take that is to be answered when the next part is there, after so many that took too long: a part,
+/// and half of one, or 300 ms, for the way.
+#[must_use]
+pub fn part_patience(playlist: &MediaPlaylist, part_target: Duration, failures: u32) -> Duration {
+    let once = part_target.saturating_add((part_target / 2).max(Duration::from_millis(300)));
+    let longest = playlist.target_duration.saturating_mul(3).max(Duration::from_secs(3));
+    once.saturating_mul(1 + failures.min(16)).min(longest)
+}
+
 /// How a playlist that should have changed counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Freshness {
@@ -189,6 +228,33 @@ mod tests {
         assert_eq!(load(&pace, 12, 14_500), Some(at(18_500).as_nanos()), "not before a segment has passed");
         pace.learn(at(18_010), Duration::from_secs(16));
         assert_eq!(load(&pace, 16, 18_010), Some(at(22_060).as_nanos()));
+    }
+
+    #[track_caller]
+    fn check_parts(control: &str, part_ms: u64, last: Loaded, want_ms: u64) {
+        let mut playlist = playlist(&["4", "4"]);
+        playlist.server_control.can_block_reload = control == "blocks";
+        let due = next_load_by_parts(&playlist, Duration::from_millis(part_ms), last, Tick::from_millis(10_000));
+        assert_eq!(due, Some(Tick::from_millis(10_000 + want_ms)));
+    }
+
+    #[test]
+    fn a_server_that_blocks_is_asked_for_the_next_part_at_once_and_others_when_it_should_be_there() {
+        check_parts("blocks", 400, Loaded::Changed, 200);
+        check_parts("blocks", 40, Loaded::Changed, 100);
+        check_parts("", 333, Loaded::Changed, 333);
+        check_parts("", 100, Loaded::Changed, 250);
+        check_parts("blocks", 1_000, Loaded::Unchanged, 500);
+        check_parts("blocks", 333, Loaded::Unchanged, 250);
+        check_parts("blocks", 333, Loaded::Failed(1), 250);
+        check_parts("blocks", 333, Loaded::Failed(3), 1_000);
+        check_parts("blocks", 333, Loaded::Failed(u32::MAX), 4_000);
+    }
+
+    #[test]
+    fn a_load_that_blocks_is_given_a_part_and_the_way_and_more_each_time() {
+        let wait = |part, failures| part_patience(&playlist(&["4"]), Duration::from_millis(part), failures).as_millis();
+        assert_eq!([wait(333, 0), wait(333, 1), wait(1_000, 0), wait(1_000, 99)], [633, 1_266, 1_500, 12_000]);
     }
 
     #[test]

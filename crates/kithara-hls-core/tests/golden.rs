@@ -16,11 +16,16 @@ use kithara_hls_core::{
 };
 
 mod worlds;
-use worlds::{fault, ladder, pathways, renditions, steering, url};
+use worlds::{fault, ladder, low_latency::LowLatency, pathways, renditions, steering, url};
 
 #[track_caller]
 fn check(name: &str, mut simulation: Simulation) {
     simulation.run(Tick::from_millis(600_000));
+    check_transcript(name, &simulation);
+}
+
+#[track_caller]
+fn check_transcript(name: &str, simulation: &Simulation) {
     let transcript = simulation.transcript().to_string();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -96,6 +101,16 @@ fn a_switch_of_the_audio_rendition() {
     let mut simulation = simulation(renditions(World::new()), SessionOptions::default()).with_track(Track::Audio);
     simulation.at(Tick::from_millis(20_500), Input::Command(Command::SelectAudio(RenditionId(1))));
     check("audio_switch.txt", simulation);
+}
+
+#[test]
+fn a_low_latency_stream() {
+    let (world, _) = LowLatency { parts: 4, part: Duration::from_millis(500), ..LowLatency::default() }
+        .world(World::new(), "/main.m3u8");
+    let world = world.with_fault(fault("part32.2", 0, 1, FailureKind::Unreachable, Some(503)));
+    let mut simulation = simulation(world, SessionOptions::default()).telling_positions();
+    simulation.run(Tick::from_millis(12_000));
+    check_transcript("low_latency.txt", &simulation);
 }
 
 #[test]

@@ -64,6 +64,13 @@ impl LinkMeter {
         }
     }
 
+    /// What is left of a transfer comes from now on as fast as the link brings it: its origin had held it back before.
+    /// There was no wait for its first byte that would say anything of the link.
+    pub fn transfer_released(&mut self, id: u64, now: Duration) {
+        self.advance(now);
+        self.transfers.insert(id, Transfer { started: self.now, paced: false, receives: true });
+    }
+
     /// `bytes` more of its body arrived.
     pub fn transfer_progress(&mut self, id: u64, bytes: u64, now: Duration) {
         self.advance(now);
@@ -258,6 +265,15 @@ mod tests {
             (30, End(1)),
         ]);
         assert_eq!(beside[0].source, SampleSource::Network);
+    }
+
+    #[test]
+    fn what_was_held_back_by_its_origin_is_measured_from_its_release() {
+        let mut meter = LinkMeter::new();
+        meter.transfer_released(1, ms(1_000));
+        meter.transfer_progress(1, 500, ms(1_100));
+        let sample = meter.transfer_ended(1, ms(1_100)).expect("bytes arrived");
+        assert_eq!((sample.bytes, sample.elapsed, sample.time_to_first_byte), (500, ms(100), ms(0)));
     }
 
     #[test]

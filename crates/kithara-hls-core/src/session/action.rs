@@ -69,6 +69,43 @@ pub enum Action {
         /// Its resource.
         url: Url,
     },
+    /// Ask for a resource before it is announced (EXT-X-PRELOAD-HINT) and keep what comes for [`FetchPart`](Self::FetchPart).
+    /// The server holds its answer until the resource is made, and between the parts of one that grows. Answered like a
+    /// fetch, by its head, its progress and its end.
+    AskAhead {
+        /// The fetch: its number stands in every answer.
+        fetch: FetchId,
+        /// The stream it belongs to.
+        media: MediaId,
+        /// From where. A range that ends at [`OPEN_END`] goes on to the end of the resource, wherever that will be.
+        request: UnitRequest,
+        /// How long the server may be silent.
+        patience: Duration,
+    },
+    /// Fetch a part of a segment that is still being made, and append it to the segment's bytes behind the part before
+    /// it. Parts of a segment may be ordered before the one in front is there. Part 0 begins the segment anew: what was
+    /// readable of it must come again.
+    FetchPart {
+        /// The fetch: its number stands in every answer.
+        fetch: FetchId,
+        /// The segment.
+        unit: UnitKey,
+        /// The index of the part.
+        part: u32,
+        /// From where and how.
+        request: UnitRequest,
+        /// Where it is taken from, if it was asked for ahead: so many bytes as the range of the request has, or all that
+        /// is left.
+        ahead: Option<FetchId>,
+    },
+    /// All parts of a segment were appended and no more will come: answer with [`Input::Fetched`](super::Input::Fetched),
+    /// as for a segment that was fetched as a whole.
+    Close {
+        /// The number of the answer.
+        fetch: FetchId,
+        /// The segment.
+        unit: UnitKey,
+    },
     /// Stop a fetch; no answer is expected.
     Cancel {
         /// The fetch.
@@ -173,6 +210,10 @@ pub enum Action {
     },
 }
 
+/// The end of a range of a resource that still grows: the offset behind the last byte position that RFC 8673 recommends
+/// to ask for (RFC 8216bis section 4.4.5.3).
+pub const OPEN_END: u64 = 1 << 53;
+
 /// Where a unit comes from and what has to be done to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitRequest {
@@ -233,7 +274,7 @@ pub struct Entry {
     pub run_start: Option<RunStart>,
     /// Presentation time of its start.
     pub start: Duration,
-    /// Its duration, from EXTINF.
+    /// Its duration, from EXTINF; of a segment that is still being made, that of the one before it.
     pub duration: Duration,
     /// Its media sequence number; it goes on counting when an encoder begins anew.
     pub msn: MediaSequence,
@@ -280,6 +321,12 @@ impl fmt::Display for Action {
             Self::Size { fetch, unit, request } => write!(f, "size {fetch} {unit} {request}"),
             Self::Keep { fetch, unit, request } => write!(f, "keep {fetch} {unit} {request}"),
             Self::Forget { unit, url } => write!(f, "forget {unit} {}", url.path()),
+            Self::AskAhead { fetch, media, request, .. } => write!(f, "ahead {fetch} {media} {request}"),
+            Self::FetchPart { fetch, unit, part, request, ahead } => {
+                write!(f, "part {fetch} {unit}#{part} {request}")?;
+                ahead.map_or(Ok(()), |ahead| write!(f, " from {ahead}"))
+            }
+            Self::Close { fetch, unit } => write!(f, "close {fetch} {unit}"),
             Self::Cancel { fetch } => write!(f, "cancel {fetch}"),
             Self::FetchKey { key, request } => {
                 write!(f, "key {key} {} attempt {}", shown_path(&request.url), request.attempt)
@@ -305,8 +352,10 @@ impl fmt::Display for Action {
 impl fmt::Display for UnitRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&shown_path(&self.url))?;
-        if let Some(range) = self.range {
-            write!(f, " [{range}]")?;
+        match self.range {
+            Some(range) if range.end() == OPEN_END => write!(f, " [{}..]", range.start)?,
+            Some(range) => write!(f, " [{range}]")?,
+            None => {}
         }
         if let Some(encryption) = self.encryption {
             write!(f, " {}", encryption.key)?;

@@ -7,7 +7,7 @@ use crate::{
     BitRate,
     abr::{
         AbrController, AbrReason, Estimate, LadderRung, LinkMeter, Progress, Rung, SampleSource, Seen,
-        ThroughputEstimator,
+        ThroughputEstimator, ThroughputSample,
     },
     playlist::Variant,
     time::Tick,
@@ -21,6 +21,23 @@ struct Transfer {
     bytes: u64,
 }
 
+/// A transfer that was asked for before what it brings was made.
+///
+/// The time it takes says nothing of the link while its origin holds bytes back. A server should send a part only once
+/// it can send all of it at full speed (RFC 8216bis section 6.2.6), but what comes as fast as it is encoded looks the same:
+/// so a burst can show that the link is faster than thought, not that it is slower. Bytes that come after the playlist
+/// has announced the part are made for sure, and are measured as any others.
+#[derive(Clone, Copy, Debug, Default)]
+struct HeldBack {
+    bytes: u64,
+    released: bool,
+    /// When the first bytes of the burst came, how many there were by then, and when the last ones came.
+    burst: Option<(Tick, u64, Tick)>,
+}
+
+/// The rest of an announced part is measured if it took this long.
+const SHORTEST_REST: Duration = Duration::from_millis(50);
+
 /// What adaptation knows and remembers.
 #[derive(Debug)]
 pub(super) struct Adaptation {
@@ -32,6 +49,8 @@ pub(super) struct Adaptation {
     ladder: Vec<LadderRung>,
     excluded: BTreeMap<VariantId, Tick>,
     transfers: BTreeMap<FetchId, Transfer>,
+    /// Transfers whose origin may hold bytes back until they are made.
+    held_back: BTreeMap<FetchId, HeldBack>,
     /// The variant the application holds.
     selected: Option<VariantId>,
     switched: Option<Tick>,
@@ -58,6 +77,7 @@ impl Adaptation {
             ladder: Vec::new(),
             excluded: BTreeMap::new(),
             transfers: BTreeMap::new(),
+            held_back: BTreeMap::new(),
             selected: None,
             switched: None,
             goal: options.playback.buffer_goal,
@@ -161,7 +181,58 @@ impl Adaptation {
         }
     }
 
+    /// A transfer was asked for whose origin may hold bytes back until they are made.
+    pub(super) fn asked_ahead(&mut self, fetch: FetchId) {
+        self.held_back.insert(fetch, HeldBack::default());
+    }
+
+    /// What such a transfer is about to bring was announced: it is made.
+    pub(super) fn announced(&mut self, now: Tick, fetch: FetchId) {
+        self.end_burst(fetch);
+        if let Some(transfer) = self.held_back.get_mut(&fetch)
+            && !std::mem::replace(&mut transfer.released, true)
+        {
+            self.meter.transfer_released(fetch.0, time(now));
+        }
+    }
+
+    /// What was announced of such a transfer is there; the next bytes may be held back again.
+    pub(super) fn caught_up(&mut self, now: Tick, fetch: FetchId) {
+        let Some(transfer) = self.held_back.get_mut(&fetch) else { return };
+        if std::mem::take(&mut transfer.released)
+            && let Some(sample) = self.meter.transfer_ended(fetch.0, time(now))
+        {
+            // A rest that took no time was on its way when the news came, and shows nothing.
+            if sample.elapsed.saturating_sub(sample.time_to_first_byte) >= SHORTEST_REST {
+                self.estimator.add(&sample);
+            }
+        }
+    }
+
+    fn progress_held_back(&mut self, now: Tick, fetch: FetchId, bytes: u64) {
+        let Some(transfer) = self.held_back.get_mut(&fetch) else { return };
+        let more = bytes.saturating_sub(transfer.bytes);
+        transfer.bytes = transfer.bytes.max(bytes);
+        if transfer.released {
+            self.meter.transfer_progress(fetch.0, more, time(now));
+        } else if more > 0 {
+            let (first, until_then, _) = transfer.burst.unwrap_or((now, bytes, now));
+            transfer.burst = Some((first, until_then, now));
+        }
+    }
+
+    fn end_burst(&mut self, fetch: FetchId) {
+        let Some(transfer) = self.held_back.get_mut(&fetch) else { return };
+        let Some((first, until_then, last)) = transfer.burst.take() else { return };
+        let (bytes, elapsed) = (transfer.bytes.saturating_sub(until_then), last.since(first));
+        if bytes > 0 && !elapsed.is_zero() {
+            let source = SampleSource::Paced;
+            self.estimator.add(&ThroughputSample { bytes, elapsed, time_to_first_byte: Duration::ZERO, source });
+        }
+    }
+
     pub(super) fn progress(&mut self, now: Tick, fetch: FetchId, bytes: u64) {
+        self.progress_held_back(now, fetch, bytes);
         let Some(transfer) = self.transfers.get_mut(&fetch) else { return };
         let more = bytes.saturating_sub(transfer.bytes);
         transfer.bytes = bytes;
@@ -175,6 +246,9 @@ impl Adaptation {
         if let Some(len) = wire_len {
             self.progress(now, fetch, len);
         }
+        self.caught_up(now, fetch);
+        self.end_burst(fetch);
+        self.held_back.remove(&fetch);
         self.transfers.remove(&fetch);
         if let Some(sample) = self.meter.transfer_ended(fetch.0, time(now)) {
             self.estimator.add(&sample);

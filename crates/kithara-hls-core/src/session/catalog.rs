@@ -78,7 +78,8 @@ impl Session {
         };
         // What could not be used is not taken from the store a second time.
         let again = self.primary.loaded || self.primary.failures > 0;
-        let limit = self.medias.get(&ONLY).and_then(super::live::load_limit);
+        let part_target = self.follows_parts(ONLY);
+        let limit = self.medias.get(&ONLY).and_then(|media| super::live::load_limit(media, part_target));
         self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url, again, limit });
     }
 
@@ -95,11 +96,12 @@ impl Session {
             }
             return self.load_primary();
         }
+        let part_target = self.follows_parts(id);
         let Some(media) = self.medias.get_mut(&id).filter(|media| !media.load.is_busy()) else { return };
         media.load = Load::Loading { started: now };
         media.asked.get_or_insert(now);
         let again = media.timeline.is_some() || media.load_failures > 0;
-        let (url, limit) = (media.url.clone(), super::live::load_limit(media));
+        let (url, limit) = (media.url.clone(), super::live::load_limit(media, part_target));
         let url = self.directed(id, &url);
         self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again, limit });
     }
@@ -338,10 +340,13 @@ impl Session {
         self.found();
         let playlist = Arc::new(playlist);
         let merge = self.take_snapshot(id, &playlist);
+        let (now, part_target) = (self.tick(), self.follows_parts(id));
+        let offered = playlist.part_target.filter(|_| self.plays_parts(id));
         let Some(media) = self.medias.get_mut(&id) else { return };
         media.load_failures = 0;
         let Some(timeline) = &media.timeline else { return };
-        let due = media.following.next_load(timeline, merge, started);
+        media.following.tune_in(timeline, text.age, now, offered, merge.is_none());
+        let due = media.following.next_load(timeline, merge, started, part_target);
         // A stored copy of a playlist that changes is good for nothing but its address.
         let due = due.map(|due| if text.from_store { started } else { due });
         let due = media.following.loaded(timeline, text, started, due);
@@ -367,6 +372,7 @@ impl Session {
         let started = media.load.started();
         media.load = Load::Idle { due: None };
         media.load_failures = media.load_failures.saturating_add(1);
+        media.following.tune_in = None;
         let (failures, is_followed) = (media.load_failures, media.timeline.is_some());
         let was_plain = std::mem::replace(&mut media.following.plain, true) || !media.following.directed;
         let wants_url = cause.kind.wants_new_url();
@@ -384,14 +390,14 @@ impl Session {
 
     /// A playlist could not be had, and nobody knows another URL for it now.
     pub(super) fn media_missing(&mut self, id: MediaId, cause: FetchFailure) {
-        let now = self.tick();
+        let (now, part_target) = (self.tick(), self.follows_parts(id));
         let Some(media) = self.medias.get(&id) else { return };
         let failure = Failure { subject: Subject::Playlist(PlaylistId::Media(id)), cause };
         let Some(timeline) = &media.timeline else {
             return self.media_not_opened(id, failure);
         };
         let jitter = self.chance.next();
-        let due = media.following.next_try(timeline, media.load_failures, &failure.cause, now, jitter);
+        let due = media.following.next_try(timeline, media.load_failures, &failure.cause, now, jitter, part_target);
         if let Some(media) = self.medias.get_mut(&id) {
             media.load = Load::Idle { due };
         }

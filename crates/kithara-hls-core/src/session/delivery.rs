@@ -8,7 +8,7 @@ use super::{
     ids::FetchId,
     readers::ReaderState,
     reading::share,
-    units::{Fetch, UnitState},
+    units::{Fetch, Purpose, UnitState},
 };
 use crate::{
     abr::AbrReason,
@@ -32,14 +32,22 @@ impl Session {
         let Some(fetch) = self.units.fetches.get_mut(&id) else { return };
         self.adaptation.head(now, id, &head);
         fetch.head = Some(head);
+        let unit = fetch.unit;
+        if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
+            assembly.moved(id, now);
+        }
     }
 
     pub(super) fn handle_progress(&mut self, id: FetchId, bytes: u64) {
         let now = self.tick();
-        let Some(fetch) = self.units.fetches.get_mut(&id) else { return };
+        let Some(fetch) = self.units.fetches.get_mut(&id) else { return self.hinted_moved(id, bytes) };
         fetch.bytes = bytes;
         let unit = fetch.unit;
         self.adaptation.progress(now, id, bytes);
+        if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
+            // Parts come as they are made: there is nothing to gain by giving one up.
+            return assembly.moved(id, now);
+        }
         // A unit whose place is not known yet cannot have been read.
         let layout = self.medias.get(&unit.media).map(|media| &media.layout);
         if layout.and_then(|layout| layout.offset_of(layout.position(unit)?)).is_some() {
@@ -86,10 +94,11 @@ impl Session {
 
     pub(super) fn handle_fetched(&mut self, id: FetchId, result: Result<Delivered, FetchFailure>) {
         // A late report about a fetch that was cancelled.
-        let Some(fetch) = self.units.fetches.remove(&id) else { return };
+        let Some(fetch) = self.units.fetches.remove(&id) else { return self.hinted_fetched(id, &result) };
         let wire_len = result.as_ref().ok().map(|delivered| delivered.wire_len);
         self.adaptation.ended(self.now.at, id, wire_len);
         match result {
+            result if fetch.purpose == Purpose::Part => self.part_fetched(fetch.unit, id, result),
             Ok(delivered) => self.delivered(&fetch, delivered),
             Err(cause) => {
                 self.doubt_key(&fetch, &cause);
@@ -108,6 +117,10 @@ impl Session {
 
     fn delivered(&mut self, fetch: &Fetch, delivered: Delivered) {
         let unit = fetch.unit;
+        let began = match self.units.state(unit) {
+            Some(UnitState::Assembling(assembly)) => assembly.began,
+            _ => fetch.started,
+        };
         let Some(media) = self.medias.get_mut(&unit.media) else { return };
         let known = media.layout.position(unit).and_then(|idx| media.layout.len_of(idx));
         if known.is_some_and(|known| known != delivered.len) {
@@ -115,13 +128,17 @@ impl Session {
             return self.give_up(unit, FetchFailure::new(FailureKind::Changed));
         }
         media.layout.learn(unit, delivered.len);
-        self.note_stored(unit, delivered.wire_len);
+        if fetch.purpose == Purpose::Deliver {
+            self.note_stored(unit, delivered.wire_len);
+        }
         self.units.set(unit, UnitState::Ready { len: delivered.len });
         if let Some(trouble) = self.units.trouble(unit) {
             *trouble = super::units::Trouble::default();
         }
         if let Some((msn, media)) = unit.msn().zip(self.medias.get_mut(&unit.media)) {
-            media.note_delivery(msn, delivered.len);
+            if unit.first_part() == 0 {
+                media.note_delivery(msn, delivered.len);
+            }
             let (variant, segment_index) = (media.id, media.index_of(msn));
             let track = self.track_of(variant);
             self.tell(HlsEvent::SegmentComplete {
@@ -129,7 +146,7 @@ impl Session {
                 variant,
                 segment_index,
                 bytes_transferred: delivered.wire_len,
-                duration: self.now.at.since(fetch.started),
+                duration: self.now.at.since(began),
                 cached: delivered.from_store,
             });
             self.tell_progress(unit);
@@ -157,7 +174,7 @@ impl Session {
         self.tell_buffer(track);
     }
 
-    fn tell_buffer(&mut self, track: super::Track) {
+    pub(super) fn tell_buffer(&mut self, track: super::Track) {
         if let Some(level) = self.least_level() {
             self.tell(HlsEvent::BufferLevel { track, level_seconds: level.as_secs_f64() });
         }
@@ -202,7 +219,10 @@ impl Session {
             .map(|(id, fetch)| (*id, fetch.unit))
             .collect();
         for (fetch, unit) in wait {
-            self.units.fetches.remove(&fetch);
+            // Other parts of the same segment went with the first.
+            if self.units.fetches.remove(&fetch).is_none() {
+                continue;
+            }
             self.adaptation.ended(self.now.at, fetch, None);
             self.act(Action::Cancel { fetch });
             self.unit_failed(unit, cause.clone());
@@ -212,12 +232,7 @@ impl Session {
     /// What was delivered is gone: the unit is absent again.
     pub(super) fn handle_dropped(&mut self, unit: UnitKey) {
         match self.units.state(unit) {
-            Some(UnitState::Fetching(fetch)) => {
-                let fetch = *fetch;
-                self.units.fetches.remove(&fetch);
-                self.adaptation.ended(self.now.at, fetch, None);
-                self.act(Action::Cancel { fetch });
-            }
+            Some(UnitState::Fetching(_) | UnitState::Assembling(_)) => self.stop_unit(unit),
             Some(UnitState::Ready { .. }) => {}
             _ => return,
         }
@@ -251,11 +266,17 @@ impl Session {
     /// Chooses and begins the next remedy for a unit.
     pub(super) fn unit_failed(&mut self, unit: UnitKey, cause: FetchFailure) {
         let now = self.tick();
-        if self.units.get(unit).is_none() {
-            self.units.set(unit, UnitState::Resting { until: now });
+        match self.units.state(unit) {
+            None => self.units.set(unit, UnitState::Resting { until: now }),
+            Some(UnitState::Assembling(_)) => {
+                self.stop_unit(unit);
+                self.units.set(unit, UnitState::Resting { until: now });
+            }
+            Some(_) => {}
         }
         let gone = cause.kind.wants_new_url() || cause.kind == FailureKind::BehindLiveWindow;
-        if gone && self.is_live(unit.media) && unit.msn().is_some_and(|msn| !self.is_listed(unit.media, msn)) {
+        let is_past = gone && self.is_live(unit.media) && !self.is_at_edge(unit);
+        if is_past && unit.msn().is_some_and(|msn| !self.is_listed(unit.media, msn)) {
             // It left the window, and its server dropped it: nobody has it any more.
             self.begin_remedy(unit, cause, Remedy::Skip);
             return self.lose(unit);
@@ -298,7 +319,7 @@ impl Session {
         self.begin_remedy(unit, cause, remedy);
     }
 
-    fn begin_remedy(&mut self, unit: UnitKey, cause: FetchFailure, remedy: Remedy) {
+    pub(super) fn begin_remedy(&mut self, unit: UnitKey, cause: FetchFailure, remedy: Remedy) {
         let now = self.tick();
         let failure = Failure { subject: Subject::Unit(unit), cause: cause.clone() };
         if remedy != Remedy::Fail {

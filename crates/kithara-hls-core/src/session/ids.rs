@@ -54,6 +54,13 @@ pub enum Place {
     Init(u32),
     /// A media segment.
     Segment(MediaSequence),
+    /// The rest of a media segment, from one of its parts on: reading began there.
+    Rest {
+        /// The segment.
+        msn: MediaSequence,
+        /// The index of the first part that is read.
+        part: u32,
+    },
 }
 
 /// The identity of a unit: something that is fetched as a whole and handed to readers.
@@ -71,16 +78,32 @@ impl UnitKey {
         Self { media, place: Place::Segment(msn) }
     }
 
+    /// The segment `msn` of `media` from part `part` on; all of it from part 0.
+    pub fn from_part(media: MediaId, msn: MediaSequence, part: u32) -> Self {
+        let place = if part == 0 { Place::Segment(msn) } else { Place::Rest { msn, part } };
+        Self { media, place }
+    }
+
     /// The initialization section `init` of `media`.
     pub fn init(media: MediaId, init: u32) -> Self {
         Self { media, place: Place::Init(init) }
     }
 
-    /// The media sequence number, when this is a segment.
+    /// The media sequence number, when this is a segment or the rest of one.
     pub fn msn(self) -> Option<MediaSequence> {
         match self.place {
-            Place::Segment(msn) => Some(msn),
+            Place::Segment(msn) | Place::Rest { msn, .. } => Some(msn),
             Place::Init(_) => None,
+        }
+    }
+}
+
+impl UnitKey {
+    /// The index of the first part of its segment that is read.
+    pub(super) fn first_part(self) -> u32 {
+        match self.place {
+            Place::Rest { part, .. } => part,
+            Place::Segment(_) | Place::Init(_) => 0,
         }
     }
 }
@@ -153,6 +176,7 @@ impl fmt::Display for UnitKey {
         match self.place {
             Place::Init(init) => write!(f, "{}/init{init}", self.media),
             Place::Segment(msn) => write!(f, "{}/{}", self.media, msn.0),
+            Place::Rest { msn, part } => write!(f, "{}/{}+{part}", self.media, msn.0),
         }
     }
 }

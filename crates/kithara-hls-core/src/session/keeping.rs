@@ -138,6 +138,8 @@ impl Session {
         let Some(media) = self.medias.get_mut(&unit.media) else { return };
         let msn = match unit.place {
             Place::Segment(msn) => msn,
+            // Parts are not stored.
+            Place::Rest { .. } => return,
             Place::Init(init) => {
                 media.kept.inits.insert(init);
                 return;
@@ -337,7 +339,7 @@ fn next_to_keep<'a>(
     let (msn, _, segment) = open.find(|(msn, ..)| absent(UnitKey::segment(media.id, *msn)))?;
     let init = media.init_of(segment).filter(|unit| match unit.place {
         Place::Init(init) => !media.kept.inits.contains(&init),
-        Place::Segment(_) => false,
+        Place::Segment(_) | Place::Rest { .. } => false,
     });
     let unit = init.filter(|unit| absent(*unit)).unwrap_or(UnitKey::segment(media.id, msn));
     (!media.kept.rests(unit, now)).then_some(unit)

@@ -6,15 +6,17 @@ use url::Url;
 
 use super::{
     FetchFailure, HlsEvent, LiveEvent, LiveOptions, LiveStart, MediaId, PlaylistText, Session,
+    latency::target_latency,
     media::{Load, Media},
     readers::ReaderState,
+    tune_in::TuneIn,
     units::UnitState,
 };
 use crate::{
     directives::{self, Directives, Skip},
     fallback::told_to_wait,
     playlist::{MediaPlaylist, PlaylistType},
-    reload::{Freshness, Loaded, MIN_INTERVAL, Pace},
+    reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience},
     time::{Now, Tick, WallTime},
     timeline::{Alignment, Merge, Timeline, align},
 };
@@ -35,11 +37,21 @@ pub(super) struct Following {
     pub(super) directed: bool,
     /// Delta updates in a row that did not fit: whole playlists are asked for.
     unfit: u32,
+    /// What is missing of a first copy that came out of a cache.
+    pub(super) tune_in: Option<TuneIn>,
+    /// What was asked for ahead last and could not be had.
+    pub(super) refused: Option<(Url, u64)>,
 }
 
 impl Following {
     /// When to load a playlist again that brought `merge`; `None` is the first.
-    pub(super) fn next_load(&mut self, timeline: &Timeline, merge: Option<Merge>, started: Tick) -> Option<Tick> {
+    pub(super) fn next_load(
+        &mut self,
+        timeline: &Timeline,
+        merge: Option<Merge>,
+        started: Tick,
+        part_target: Option<Duration>,
+    ) -> Option<Tick> {
         let (snapshot, end) = (timeline.snapshot(), timeline.end());
         let last = match merge {
             Some(Merge::Unchanged | Merge::Behind) => {
@@ -52,7 +64,31 @@ impl Following {
                 Loaded::Changed
             }
         };
-        self.pace.next_load(snapshot, end, last, started, 0.0)
+        match part_target {
+            Some(part_target) => next_load_by_parts(snapshot, part_target, last, started),
+            None => self.pace.next_load(snapshot, end, last, started, 0.0),
+        }
+    }
+
+    /// Goes on coming up to date, where a first copy was old; `part_target` is that of a stream that is read by parts.
+    pub(super) fn tune_in(
+        &mut self,
+        timeline: &Timeline,
+        age: Option<Duration>,
+        now: Tick,
+        part_target: Option<Duration>,
+        is_first: bool,
+    ) {
+        let before = self.tune_in.take();
+        let Some((age, part_target)) = age.zip(part_target) else { return };
+        let edge = timeline.edge();
+        self.tune_in = match before {
+            Some(begun) => begun.goes_on(age, part_target, edge, now),
+            None if is_first && timeline.snapshot().server_control.can_block_reload => {
+                TuneIn::begun_with(age, part_target, edge, now)
+            }
+            None => None,
+        };
     }
 
     /// Notes what was loaded, and says when to load it again, which else is `due`: at once when the copy comes from a cache
@@ -68,6 +104,9 @@ impl Following {
         self.copy = Some((started, age));
         (self.plain, self.unfit) = (false, 0);
         let is_old = snapshot.server_control.can_block_reload && age >= snapshot.target_duration;
+        if self.tune_in.is_some() {
+            return due.map(|_| started);
+        }
         due.map(|due| if is_old { due.min(started + MIN_INTERVAL) } else { due })
     }
 
@@ -79,8 +118,13 @@ impl Following {
         cause: &FetchFailure,
         now: Tick,
         jitter: f64,
+        part_target: Option<Duration>,
     ) -> Option<Tick> {
-        let due = self.pace.next_load(timeline.snapshot(), timeline.end(), Loaded::Failed(failures), now, jitter);
+        let (snapshot, failed) = (timeline.snapshot(), Loaded::Failed(failures));
+        let due = match part_target {
+            Some(part_target) => next_load_by_parts(snapshot, part_target, failed, now),
+            None => self.pace.next_load(snapshot, timeline.end(), failed, now, jitter),
+        };
         due.map(|due| due.max(now + told_to_wait(cause)))
     }
 }
@@ -92,16 +136,20 @@ const JUMP: Duration = Duration::from_secs(2);
 const SLEPT: Duration = Duration::from_secs(10);
 
 /// How long a reload may take before it is given up and begun anew.
-pub(super) fn load_limit(media: &Media) -> Option<Duration> {
+pub(super) fn load_limit(media: &Media, part_target: Option<Duration>) -> Option<Duration> {
     let snapshot = media.timeline.as_ref()?.snapshot();
+    if let Some(part_target) = part_target.filter(|_| snapshot.is_live()) {
+        return Some(part_patience(snapshot, part_target, media.load_failures));
+    }
     snapshot.is_live().then(|| snapshot.target_duration.saturating_mul(3).max(Duration::from_secs(3)))
 }
 
 /// Where a reader that was not told where to begin begins, and whether media before that is to be dropped.
-pub(super) fn beginning(timeline: &Timeline, options: &LiveOptions) -> (Duration, bool) {
+pub(super) fn beginning(timeline: &Timeline, options: &LiveOptions, by_parts: bool) -> (Duration, bool) {
     let snapshot = timeline.snapshot();
-    let (start, end) = (timeline.start(), timeline.end());
-    let latest = if snapshot.is_live() { end.saturating_sub(hold_back(snapshot)).max(start) } else { end };
+    let (start, end) = (timeline.start(), if by_parts { timeline.edge() } else { timeline.end() });
+    let target = target_latency(snapshot, options, by_parts);
+    let latest = if snapshot.is_live() { end.saturating_sub(target).max(start) } else { end };
     let wanted = snapshot.start.map(|wanted| {
         let offset = Duration::from_nanos(wanted.time_offset.as_nanos().unsigned_abs());
         let at =
@@ -111,10 +159,11 @@ pub(super) fn beginning(timeline: &Timeline, options: &LiveOptions) -> (Duration
     let is_event = snapshot.playlist_type == Some(PlaylistType::Event);
     match options.start {
         LiveStart::Auto => {
-            wanted.unwrap_or(if is_event || !snapshot.is_live() { (start, false) } else { (latest, false) })
+            wanted.unwrap_or(if is_event || !snapshot.is_live() { (start, false) } else { (latest, by_parts) })
         }
         LiveStart::Beginning => (start, false),
-        LiveStart::Edge if snapshot.is_live() => (latest, false),
+        // A segment is longer than what is held back by parts.
+        LiveStart::Edge if snapshot.is_live() => (latest, by_parts),
         LiveStart::Edge => wanted.unwrap_or((start, false)),
         LiveStart::Behind(time) if snapshot.is_live() => (end.saturating_sub(time).max(start), false),
         LiveStart::Behind(_) => wanted.unwrap_or((start, false)),
@@ -143,7 +192,12 @@ impl Session {
             Some(timeline) if media.following.plain || !timeline.snapshot().is_live() => Directives::default(),
             Some(timeline) => {
                 let (loaded, age) = media.following.copy.unwrap_or((self.now.at, Duration::ZERO));
-                let asked = Directives::for_reload(timeline.snapshot(), self.now.at.since(loaded), age);
+                let (snapshot, since) = (timeline.snapshot(), self.now.at.since(loaded));
+                let lacks = media.following.tune_in.map(|it| it.lacks(timeline.edge(), self.now.at));
+                let asked = match self.follows_parts(id).is_some() || lacks.is_some() {
+                    true => Directives::for_parts(snapshot, since, age, lacks),
+                    false => Directives::for_reload(snapshot, since, age),
+                };
                 Directives { skip: if media.following.unfit > 0 { Skip::Nothing } else { asked.skip }, ..asked }
             }
         }
@@ -183,8 +237,12 @@ impl Session {
             Merge::Grown => {}
             Merge::Behind => self.tell_live(LiveEvent::PlaylistBehind { media: id }),
             Merge::Jumped { missed } => self.tell_live(LiveEvent::WindowJumped { media: id, missed }),
-            Merge::Restarted => self.tell_live(LiveEvent::EncoderRestarted { media: id, at: start }),
+            Merge::Restarted => {
+                self.cut_open(id);
+                self.tell_live(LiveEvent::EncoderRestarted { media: id, at: start });
+            }
         }
+        self.end_open_segments(id);
         if told.is_some() && !matches!(merge, Merge::Unchanged | Merge::Behind) {
             self.tell_live(LiveEvent::PlaylistRecovered { media: id });
         }
@@ -199,7 +257,12 @@ impl Session {
         });
         let read_from = flat.min().unwrap_or(usize::MAX);
         let units = &self.units;
-        let held = |unit| matches!(units.state(unit), Some(UnitState::Ready { .. } | UnitState::Fetching(_)));
+        let held = |unit| {
+            matches!(
+                units.state(unit),
+                Some(UnitState::Ready { .. } | UnitState::Fetching(_) | UnitState::Assembling(_))
+            )
+        };
         let Some(media) = self.medias.get_mut(&id).filter(|media| super::keeping::drops(media)) else { return };
         let displaced = media.forget_gone(read_from, held);
         let from = media.timeline.as_ref().map(Timeline::remembered_from);
@@ -273,6 +336,7 @@ impl Session {
         if let Some(media) = self.medias.get_mut(&id) {
             media.excluded_until = Some(until);
         }
+        self.cut_open(id);
         self.go_over(id, other);
         self.leave_media(id, None);
     }

@@ -93,6 +93,19 @@ pub enum LiveEvent {
         /// Positive when it jumped ahead.
         by_millis: i64,
     },
+    /// Playback is further behind the live edge than it should be, or nearer to it, or is so no more. Told when the rate
+    /// changes, and every five seconds while it is not one.
+    #[non_exhaustive]
+    Latency {
+        /// The stream.
+        media: MediaId,
+        /// Time between what is played and what has been made.
+        latency: Duration,
+        /// How much it should be.
+        target: Duration,
+        /// The rate at which playback would come back to it, from 0.95 to 1.05; one when it is where it should be.
+        rate: f64,
+    },
     /// The session was not asked anything for this long after something was due: the host slept, or was stopped.
     #[non_exhaustive]
     Woke {
@@ -121,6 +134,9 @@ impl fmt::Display for LiveEvent {
             }
             Self::Realigned { media, by } => write!(f, "realigned {media} by {by} ns"),
             Self::ClockJumped { by_millis } => write!(f, "clock jumped by {by_millis} ms"),
+            Self::Latency { media, latency, target, rate } => {
+                write!(f, "latency {media} {:.3} s of {:.3} s rate {rate:.2}", secs(latency), secs(target))
+            }
             Self::Woke { slept } => write!(f, "woke after {:.3} s", secs(slept)),
         }
     }

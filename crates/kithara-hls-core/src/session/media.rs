@@ -332,7 +332,7 @@ fn rebind_inits(inits: &mut BTreeMap<u32, Arc<InitSection>>, old: &MediaPlaylist
 fn name_of(unit: UnitKey) -> Option<u32> {
     match unit.place {
         Place::Init(name) => Some(name),
-        Place::Segment(_) => None,
+        Place::Segment(_) | Place::Rest { .. } => None,
     }
 }
 

@@ -27,16 +27,20 @@ mod ids;
 mod input;
 mod keeping;
 mod keys;
+mod latency;
 mod live;
 mod live_event;
+mod low_latency;
 mod media;
 mod options;
+mod parts;
 mod planning;
 mod readers;
 mod reading;
 mod selecting;
 mod status;
 mod steering;
+mod tune_in;
 mod units;
 
 use std::{
@@ -47,7 +51,7 @@ use std::{
 use url::Url;
 
 pub use self::{
-    action::{Action, Entry, KeyRequest, RunReason, RunStart, UnitRequest, Urgency},
+    action::{Action, Entry, KeyRequest, OPEN_END, RunReason, RunStart, UnitRequest, Urgency},
     event::{HlsEvent, Remedy, WaitReason},
     failure::{Failure, FailureKind, FetchFailure, Subject},
     ids::{FetchId, KeyId, MediaId, Place, PlaylistId, ReaderId, RunId, Track, UnitKey},
@@ -65,6 +69,7 @@ use self::{
     catalog::Primary,
     chance::Chance,
     keys::Keys,
+    latency::LatencyWatch,
     media::Media,
     readers::{Reader, ReaderState},
     selecting::Selecting,
@@ -96,6 +101,7 @@ pub struct Session {
     units: Units,
     keys: Keys,
     adaptation: Adaptation,
+    latency: LatencyWatch,
     chance: Chance,
     /// Where media timelines lie in presentation time; set once for each.
     timestamps: TimestampMap,
@@ -121,6 +127,7 @@ impl Session {
             units: Units::default(),
             keys: Keys::default(),
             adaptation: Adaptation::new(&options),
+            latency: LatencyWatch::default(),
             chance: Chance::new(options.seed),
             timestamps: TimestampMap::default(),
             actions: VecDeque::new(),
@@ -177,8 +184,9 @@ impl Session {
         if self.over.is_some() {
             return None;
         }
-        let due = [self.units.next_wake(self.now.at), self.next_playlist_load(), self.next_watch(), self.next_keep()];
-        due.into_iter().flatten().min()
+        let units = [self.units.next_wake(self.now.at), self.next_part_wake()];
+        let others = [self.next_playlist_load(), self.next_watch(), self.next_keep()];
+        units.into_iter().chain(others).flatten().min()
     }
 
     /// Why the session is over, if it is.
@@ -208,11 +216,12 @@ impl Session {
 
     /// Ends the session.
     fn fail(&mut self, failure: Failure) {
-        let fetches: Vec<FetchId> = self.units.fetches.keys().copied().collect();
+        let fetches: Vec<FetchId> = self.units.fetches.keys().chain(self.units.hinted.keys()).copied().collect();
         for fetch in fetches {
             self.act(Action::Cancel { fetch });
         }
         self.units.fetches.clear();
+        self.units.hinted.clear();
         self.tell(HlsEvent::Error { error: failure.clone(), recoverable: false });
         self.act(Action::Fail { failure: failure.clone() });
         self.over = Some(failure);

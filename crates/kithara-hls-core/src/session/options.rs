@@ -113,11 +113,26 @@ pub struct LiveOptions {
     /// everything that is played. Only with a store on disk; there it takes a half of the quota at most, and the oldest go
     /// first. Without one, and with zero, segments are remembered for as long as a server has to keep them. Default: 2 h.
     pub time_shift: Duration,
+    /// Whether a stream that offers it (EXT-X-PART-INF) is read part by part near its live edge (RFC 8216bis, low-latency
+    /// mode): segments are readable while they are made, and reading begins as near to the edge as PART-HOLD-BACK says.
+    /// Readers of bytes get whole segments. Default: yes.
+    #[serde(default = "yes")]
+    pub low_latency: bool,
+    /// How far behind the live edge playback should be. It is never less than the server allows. Default: `None`, as far
+    /// as the server says: PART-HOLD-BACK where the stream is read part by part, else HOLD-BACK, else three target
+    /// durations.
+    #[serde(default)]
+    pub target_latency: Option<Duration>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Default for LiveOptions {
     fn default() -> Self {
-        Self { start: LiveStart::Auto, time_shift: Duration::from_secs(2 * 3600) }
+        let time_shift = Duration::from_secs(2 * 3600);
+        Self { start: LiveStart::Auto, time_shift, low_latency: true, target_latency: None }
     }
 }
 

@@ -6,7 +6,6 @@ use super::{
     Action, FailureKind, FetchFailure, HlsEvent, KeyRequest, LiveEvent, MediaId, Place, ReaderId, Session, Track,
     UnitKey, UnitRequest, Urgency, WaitReason,
     adaptation::Situation,
-    ids::FetchId,
     keys::KeyUse,
     media::Media,
     readers::{Flat, Next, ReaderState},
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     BitRate,
     key::{Encryption, Protection, initialization_vector, protection},
-    playlist::{ByteRange, Key, Uri, VariantId},
+    playlist::{ByteRange, Key, MediaSequence, Uri, VariantId},
 };
 
 /// A fetch that nobody waits for any more may finish when this little is missing, and it comes this soon: breaking it
@@ -49,6 +48,14 @@ struct Prepared {
     ask: Option<(super::KeyId, KeyRequest)>,
 }
 
+/// How a unit is decrypted, if it is encrypted, and the key to ask for before it can be read.
+#[derive(Default)]
+pub(super) struct Decryption {
+    pub(super) encryption: Option<Encryption>,
+    pub(super) key: Option<KeyUse>,
+    pub(super) ask: Option<(super::KeyId, KeyRequest)>,
+}
+
 impl Session {
     /// Brings the plan up to date.
     pub(super) fn plan_units(&mut self) {
@@ -60,6 +67,7 @@ impl Session {
         self.let_go(&wanted);
         self.announce(&wanted);
         self.start_fetches(&wanted);
+        self.ask_ahead();
         self.ask_lengths();
         self.keep_ahead();
     }
@@ -76,6 +84,8 @@ impl Session {
     fn extend_plan(&mut self, id: ReaderId) {
         loop {
             self.adapt(id);
+            let Some(reader) = self.readers.get(&id) else { return };
+            let by_parts = reader.media().is_some_and(|media| self.plays_parts(media));
             let Some(reader) = self.readers.get_mut(&id) else { return };
             let track = reader.track;
             let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
@@ -87,7 +97,7 @@ impl Session {
                 return;
             }
             let media_id = media.id;
-            match adaptive.plan(track, media) {
+            match adaptive.plan(track, media, by_parts) {
                 Next::Unit(entry, missed) => {
                     let (unit, start, duration) = (entry.unit, entry.start, entry.duration);
                     adaptive.planned.push_back(*entry);
@@ -125,7 +135,8 @@ impl Session {
         let Some(reader) = self.readers.get(&id).filter(|reader| reader.track == Track::Main) else { return };
         let ReaderState::Adaptive(adaptive) = &reader.state else { return };
         let (Some(MediaId::Variant(current)), None) = (adaptive.media, adaptive.switching_to) else { return };
-        if adaptive.held || !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
+        // What follows a segment that is being made begins where that will end.
+        if adaptive.held || adaptive.is_open() || !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
             return;
         }
         if self.is_before_window(MediaId::Variant(current), adaptive.planned_until()) {
@@ -160,7 +171,19 @@ impl Session {
         let there = |unit| matches!(self.units.state(unit), Some(UnitState::Ready { .. }));
         let planned = adaptive.planned.iter().take_while(|entry| there(entry.unit)).last();
         let end = planned.map(|entry| entry.start.saturating_add(entry.duration)).or(whole);
+        let end = self.arrived_until(adaptive).or(end);
         end.map_or(Duration::ZERO, |end| adaptive.ahead(end))
+    }
+
+    /// Presentation time up to which parts are there of the segment that is being made, if everything before it is.
+    fn arrived_until(&self, adaptive: &super::readers::Adaptive) -> Option<Duration> {
+        let mut entries = adaptive.entered.iter().chain(&adaptive.planned);
+        let first =
+            entries.find(|entry| !matches!(self.units.state(entry.unit), Some(UnitState::Ready { .. }) | None))?;
+        match self.units.state(first.unit) {
+            Some(UnitState::Assembling(assembly)) => Some(first.start.saturating_add(assembly.arrived())),
+            _ => None,
+        }
     }
 
     /// What adaptation has to know of a reader.
@@ -172,6 +195,8 @@ impl Session {
             let segments = ahead.as_nanos().div_ceil(segment.as_nanos().max(1));
             u64::try_from(segments).unwrap_or(u64::MAX).max(1)
         });
+        // What is fetched at once near the live edge is a part.
+        let segment = self.follows_parts(MediaId::Variant(current)).unwrap_or(segment);
         Situation { current, buffered: self.buffered(id), segment, segments_left: left }
     }
 
@@ -277,7 +302,7 @@ impl Session {
     /// Cancels and releases what nobody wants.
     fn let_go(&mut self, wanted: &[Wanted]) {
         let keep: BTreeSet<UnitKey> = wanted.iter().map(|wanted| wanted.unit).collect();
-        let mut gone: Vec<(UnitKey, Option<FetchId>)> = Vec::new();
+        let mut gone: Vec<UnitKey> = Vec::new();
         for (key, unit) in self.units.iter().filter(|(key, _)| !keep.contains(key)) {
             match &unit.state {
                 UnitState::Fetching(fetch) => {
@@ -285,22 +310,19 @@ impl Session {
                     let soon = self.adaptation.estimate().map_or(0, |rate| rate.bytes_in(FINISH.1));
                     let nearly = left.is_some_and(|left| left <= FINISH.0.min(soon));
                     if !nearly {
-                        gone.push((key, Some(*fetch)));
+                        gone.push(key);
                     }
                 }
                 UnitState::Missing | UnitState::Failed => {}
                 UnitState::Ready { .. }
+                | UnitState::Assembling(_)
                 | UnitState::Resting { .. }
                 | UnitState::AwaitingPlaylist(_)
-                | UnitState::AwaitingUrl => gone.push((key, None)),
+                | UnitState::AwaitingUrl => gone.push(key),
             }
         }
-        for (unit, fetch) in gone {
-            if let Some(fetch) = fetch {
-                self.units.fetches.remove(&fetch);
-                self.adaptation.ended(self.now.at, fetch, None);
-                self.act(Action::Cancel { fetch });
-            }
+        for unit in gone {
+            self.stop_unit(unit);
             self.units.remove(unit);
             self.act(Action::Release { unit });
         }
@@ -342,6 +364,9 @@ impl Session {
         let now = self.tick();
         let limit = self.parallel(wanted);
         for wanted in wanted {
+            if matches!(self.units.state(wanted.unit), Some(UnitState::Assembling(_))) {
+                self.assemble(wanted.unit, wanted.urgency);
+            }
             if self.units.delivering() >= limit && wanted.urgency != Urgency::Demand {
                 return;
             }
@@ -351,7 +376,13 @@ impl Session {
                 Some(_) => false,
             };
             // A key that could not be had is asked for again by the units that are waited for, not by all that need it.
-            if due && (wanted.urgency == Urgency::Demand || !self.lacks_key(wanted.unit)) {
+            if !due {
+                continue;
+            }
+            if self.comes_in_parts(wanted.unit) {
+                self.begin_assembly(wanted.unit);
+                self.assemble(wanted.unit, wanted.urgency);
+            } else if wanted.urgency == Urgency::Demand || !self.lacks_key(wanted.unit) {
                 self.start_fetch(*wanted, Purpose::Deliver);
             }
         }
@@ -384,14 +415,7 @@ impl Session {
             Err(cause) if purpose == Purpose::Keep => return self.keeping_failed(unit, &cause),
             Err(cause) => return self.unit_failed(unit, cause),
         };
-        if let Some((key, request)) = prepared.ask {
-            self.act(Action::FetchKey { key, request });
-            let fetches = &self.units.fetches;
-            let needed = |id| id == key || fetches.values().any(|fetch| fetch.key.is_some_and(|used| used.key == id));
-            if let Some(key) = self.keys.forget_one(needed) {
-                self.act(Action::ForgetKey { key });
-            }
-        }
+        self.fetch_key(prepared.ask);
         let request = prepared.request;
         let fetch = self.units.begin(unit, purpose, prepared.key, self.now.at);
         match purpose {
@@ -401,6 +425,19 @@ impl Session {
             }
             Purpose::Size => self.act(Action::Size { fetch, unit, request }),
             Purpose::Keep => self.act(Action::Keep { fetch, unit, request }),
+            // They are ordered where their segment is put together.
+            Purpose::Part | Purpose::Close => {}
+        }
+    }
+
+    /// Asks for a key that is needed, and forgets one that is not any more.
+    pub(super) fn fetch_key(&mut self, ask: Option<(super::KeyId, KeyRequest)>) {
+        let Some((key, request)) = ask else { return };
+        self.act(Action::FetchKey { key, request });
+        let fetches = &self.units.fetches;
+        let needed = |id| id == key || fetches.values().any(|fetch| fetch.key.is_some_and(|used| used.key == id));
+        if let Some(key) = self.keys.forget_one(needed) {
+            self.act(Action::ForgetKey { key });
         }
     }
 
@@ -408,15 +445,7 @@ impl Session {
     fn prepare(&mut self, unit: UnitKey, attempt: u32, urgency: Urgency) -> Result<Prepared, FetchFailure> {
         let media = self.medias.get(&unit.media).ok_or_else(|| FetchFailure::new(FailureKind::NoMedia))?;
         let resource = Resource::of(media, unit).ok_or_else(|| FetchFailure::new(FailureKind::BehindLiveWindow))?;
-        let (encryption, key, ask) = match protection(&resource.keys) {
-            Protection::Clear => (None, None, None),
-            Protection::Unsupported => return Err(FetchFailure::new(FailureKind::Unsupported)),
-            Protection::Aes128(key) => {
-                let (used, ask) = self.keys.ask(key, unit.media).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
-                let iv = initialization_vector(key, resource.msn);
-                (Some(Encryption { key: used.key, iv }), Some(used), ask.map(|ask| (used.key, ask)))
-            }
-        };
+        let Decryption { encryption, key, ask } = self.decryption(&resource.keys, resource.msn, unit.media)?;
         let request = UnitRequest {
             url: resource.uri.url(),
             range: resource.range,
@@ -426,6 +455,24 @@ impl Session {
             is_excerpt: resource.is_excerpt,
         };
         Ok(Prepared { request, key, ask })
+    }
+
+    /// How what these keys of a playlist of `media` apply to is decrypted, and the key to ask for before.
+    pub(super) fn decryption(
+        &mut self,
+        keys: &[Key],
+        msn: MediaSequence,
+        media: MediaId,
+    ) -> Result<Decryption, FetchFailure> {
+        match protection(keys) {
+            Protection::Clear => Ok(Decryption::default()),
+            Protection::Unsupported => Err(FetchFailure::new(FailureKind::Unsupported)),
+            Protection::Aes128(key) => {
+                let (used, ask) = self.keys.ask(key, media).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
+                let encryption = Some(Encryption { key: used.key, iv: initialization_vector(key, msn) });
+                Ok(Decryption { encryption, key: Some(used), ask: ask.map(|ask| (used.key, ask)) })
+            }
+        }
     }
 
     /// Asks for the lengths a flat reader waits for.
@@ -464,7 +511,7 @@ struct Resource {
     uri: Uri,
     range: Option<ByteRange>,
     keys: crate::playlist::SharedList<Key>,
-    msn: crate::playlist::MediaSequence,
+    msn: MediaSequence,
     is_excerpt: bool,
 }
 
@@ -479,6 +526,8 @@ impl Resource {
                 let (uri, keys) = (segment.uri.clone(), segment.keys.clone());
                 Some(Self { uri, range: segment.byte_range, keys, msn: segment.msn, is_excerpt })
             }
+            // It has no resource of its own.
+            Place::Rest { .. } => None,
             Place::Init(init) => {
                 let init = media.init(init)?;
                 let msn = media.first_user_of(init);

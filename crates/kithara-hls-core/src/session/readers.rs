@@ -6,10 +6,13 @@ use super::{
     action::{Entry, RunReason, RunStart},
     ids::{MediaId, RunId, Track, UnitKey},
     media::Media,
+    parts::readable,
 };
 use crate::{
-    playlist::{DiscontinuitySequence, MediaSequence},
-    timeline::Timeline,
+    key::{Protection, protection},
+    playlist::{DiscontinuitySequence, Key, MediaSequence, Part},
+    time::WallTime,
+    timeline::{OpenSegment, Timeline},
 };
 
 /// One reader.
@@ -109,6 +112,25 @@ struct Tail {
     dsn: DiscontinuitySequence,
     init: Option<UnitKey>,
     end: Duration,
+    /// Whether it is still being made, so that its end is a guess.
+    open: bool,
+    /// The part of the segment with which it begins.
+    part: u32,
+}
+
+impl Tail {
+    fn unit(&self) -> UnitKey {
+        UnitKey::from_part(self.media, self.msn, self.part)
+    }
+}
+
+/// What is said of a unit that is planned, beside its place.
+struct Coming {
+    track: Track,
+    start: Duration,
+    duration: Duration,
+    discontinuity: bool,
+    date: Option<WallTime>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -359,10 +381,14 @@ impl Adaptive {
     }
 
     /// Plans the next unit from `media`.
-    pub(super) fn plan(&mut self, track: Track, media: &Media) -> Next {
+    pub(super) fn plan(&mut self, track: Track, media: &Media, by_parts: bool) -> Next {
         let Some(timeline) = media.timeline.as_ref() else { return Next::Playlist };
         let msn = match self.find(media.id, timeline) {
             Found::Segment(msn) => msn,
+            Found::NotYet if by_parts && !self.single => {
+                let found = self.find_open(media.id, timeline).and_then(|open| self.plan_open(track, media, open));
+                return found.unwrap_or(Next::Playlist);
+            }
             Found::NotYet => return Next::Playlist,
             Found::End => return Next::End,
         };
@@ -373,16 +399,92 @@ impl Adaptive {
         };
         let init = media.init_of(segment);
         let end = start.saturating_add(segment.duration);
-        let tail = Tail { media: media.id, msn, dsn, init, end };
+        let mut tail = Tail { media: media.id, msn, dsn, init, end, open: false, part: 0 };
         if segment.gap {
             self.tail = Some(tail);
             self.restart = Some(Restart { reason: RunReason::Gap, at: end, exact: false });
             return Next::Gap { msn, start, duration: segment.duration };
         }
+        let inside = self.begins_inside(start, init, &segment.parts, &segment.keys).filter(|_| by_parts);
+        let discontinuity = segment.discontinuity;
+        let start = inside.map_or(start, |(part, at)| {
+            tail.part = part;
+            at
+        });
+        let (duration, date) = (end.saturating_sub(start), timeline.date_at(start));
+        self.plan_at(tail, Coming { track, start, duration, discontinuity, date })
+    }
+
+    /// Plans a segment that is still being made. Its duration is that of the one before it.
+    fn plan_open(&mut self, track: Track, media: &Media, open: OpenSegment<'_>) -> Option<Next> {
+        let timeline = media.timeline.as_ref()?;
+        let OpenSegment { msn, dsn, start, listed } = open;
+        let init = match &listed.init {
+            Some(init) => Some(media.init_named(init)?),
+            None => None,
+        };
+        let snapshot = timeline.snapshot();
+        let usual = snapshot.segments.last().map_or(snapshot.target_duration, |last| last.duration);
+        let there: Duration = listed.parts.iter().map(|part| part.duration).sum();
+        let end = start.saturating_add(usual.min(snapshot.target_duration).max(there));
+        let inside = self.begins_inside(start, init, &listed.parts, &listed.keys);
+        let (part, at) = inside.unwrap_or((0, start));
+        let tail = Tail { media: media.id, msn, dsn, init, end, open: true, part };
+        let date = listed.program_date_time.and_then(|date| date.checked_add(at - start));
+        let (start, duration, date) = (at, end.saturating_sub(at), date.or_else(|| timeline.date_at(at)));
+        Some(self.plan_at(tail, Coming { track, start, duration, discontinuity: listed.discontinuity, date }))
+    }
+
+    /// The part of a segment with which reading begins, and presentation time of its start, where that is not the first one:
+    /// the last that decodes on its own (INDEPENDENT) before the time that is to be heard.
+    ///
+    /// Only where the segment is clear and its container needs nothing of the parts before: it has an initialization section.
+    fn begins_inside(
+        &self,
+        start: Duration,
+        init: Option<UnitKey>,
+        parts: &[Part],
+        keys: &[Key],
+    ) -> Option<(u32, Duration)> {
+        let may = matches!(self.restart?.reason, RunReason::Start | RunReason::Seek | RunReason::Switch);
+        if !may || !self.restart?.exact || init.is_none() || protection(keys) != Protection::Clear {
+            return None;
+        }
+        let at = self.restart?.at;
+        let starts = parts.iter().scan(start, |next, part| {
+            let start = *next;
+            *next = next.saturating_add(part.duration);
+            Some((start, part))
+        });
+        let open = starts.enumerate().filter(|(_, (start, part))| part.independent && *start <= at);
+        let (idx, (start, _)) = open.last().filter(|(idx, _)| *idx > 0)?;
+        let whole = parts.iter().skip(idx).all(|part| !part.gap);
+        Some((u32::try_from(idx).ok().filter(|_| whole)?, start))
+    }
+
+    /// The segment that is being made, if planning goes on with it and it can be read.
+    fn find_open<'a>(&self, media: MediaId, timeline: &'a Timeline) -> Option<OpenSegment<'a>> {
+        let open = timeline.open_segment()?;
+        let listed = open.listed;
+        let is_there = !listed.parts.is_empty() && !listed.parts.iter().any(|part| part.gap);
+        if !is_there || !readable(&listed.parts, &listed.keys) {
+            return None;
+        }
+        let is_next = match (self.restart, self.tail) {
+            (Some(restart), _) => restart.at < timeline.edge(),
+            (None, Some(tail)) if tail.media == media => tail.msn.next() == open.msn,
+            (None, Some(tail)) => tail.end < timeline.edge(),
+            (None, None) => true,
+        };
+        is_next.then_some(open)
+    }
+
+    fn plan_at(&mut self, tail: Tail, coming: Coming) -> Next {
+        let Coming { track, start, duration, discontinuity, date } = coming;
         self.held = false;
         self.told_waiting = false;
         let missed = self.missed(&tail, start);
-        let run_start = self.run_start(&tail, segment.discontinuity, start);
+        let run_start = self.run_start(&tail, discontinuity, start);
         if run_start.is_some() {
             self.runs += 1;
         }
@@ -390,17 +492,51 @@ impl Adaptive {
         self.tail = Some(tail);
         let entry = Entry {
             track,
-            unit: UnitKey::segment(media.id, msn),
-            init,
+            unit: tail.unit(),
+            init: tail.init,
             run: RunId(self.runs),
             run_start,
             start,
-            duration: segment.duration,
-            msn,
-            dsn,
-            program_date_time: timeline.date_at(start),
+            duration,
+            msn: tail.msn,
+            dsn: tail.dsn,
+            program_date_time: date,
         };
         Next::Unit(Box::new(entry), missed)
+    }
+
+    /// Whether the last planned segment is still being made.
+    pub(super) fn is_open(&self) -> bool {
+        self.restart.is_none() && self.tail.is_some_and(|tail| tail.open && self.media == Some(tail.media))
+    }
+
+    /// The last planned unit, if that is of `media` and still being made.
+    pub(super) fn open_unit(&self, media: MediaId) -> Option<UnitKey> {
+        self.tail.filter(|tail| tail.open && tail.media == media).map(|tail| tail.unit())
+    }
+
+    /// The number of the segment of `media` that follows what is planned.
+    pub(super) fn next_msn(&self, media: MediaId) -> Option<MediaSequence> {
+        self.tail.filter(|tail| tail.media == media && self.restart.is_none()).map(|tail| tail.msn.next())
+    }
+
+    /// The last planned unit is made now, and ends there.
+    pub(super) fn ended_open(&mut self, unit: UnitKey, end: Duration) {
+        let Some(tail) = self.tail.as_mut().filter(|tail| tail.open && tail.unit() == unit) else { return };
+        (tail.open, tail.end) = (false, end);
+        for entry in self.entered.iter_mut().chain(&mut self.planned).filter(|entry| entry.unit == unit) {
+            entry.duration = end.saturating_sub(entry.start);
+        }
+    }
+
+    /// A planned unit, and what follows it, will not come: planning goes on where it would have begun.
+    pub(super) fn drop_planned(&mut self, unit: UnitKey) {
+        if let Some(idx) = self.planned.iter().position(|entry| entry.unit == unit) {
+            self.plan_anew_from(idx);
+        }
+        if let Some(tail) = self.tail.as_mut().filter(|tail| tail.unit() == unit) {
+            tail.open = false;
+        }
     }
 
     /// Media between the last planned unit and the next one of the same stream that was never there for us, or is no

@@ -32,7 +32,12 @@ impl Session {
             Demand::Seek { at, .. } => self.seek_reader(id, at),
             demand => match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
                 Some(ReaderState::Flat(flat)) => flat_demand(flat, &demand),
-                Some(ReaderState::Adaptive(adaptive)) => adaptive_demand(adaptive, &demand),
+                Some(ReaderState::Adaptive(adaptive)) => {
+                    adaptive_demand(adaptive, &demand);
+                    if let Demand::Position { at } = demand {
+                        self.watch_latency(id, at);
+                    }
+                }
                 // A late word of a reader that is gone.
                 None => {}
             },
@@ -139,7 +144,10 @@ impl Session {
             return;
         }
         let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
-        let begins = timeline.map(|timeline| (super::live::beginning(timeline, &self.options.live), timeline));
+        if self.is_tuning_in(media) {
+            return;
+        }
+        let begins = timeline.map(|timeline| (super::live::beginning(timeline, &self.options.live, false), timeline));
         match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
             Some(ReaderState::Flat(flat)) => {
                 flat.media = Some(media);
@@ -204,7 +212,12 @@ impl Session {
                 let len = fetch.head.as_ref().and_then(|head| head.len);
                 len.is_none_or(|len| within <= len)
             }),
-            Some(UnitState::Resting { .. } | UnitState::AwaitingPlaylist(_) | UnitState::AwaitingUrl) => true,
+            Some(
+                UnitState::Assembling(_)
+                | UnitState::Resting { .. }
+                | UnitState::AwaitingPlaylist(_)
+                | UnitState::AwaitingUrl,
+            ) => true,
             Some(UnitState::Ready { .. } | UnitState::Missing | UnitState::Failed) | None => false,
         }
     }

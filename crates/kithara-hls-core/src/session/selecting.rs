@@ -173,11 +173,16 @@ impl Session {
         });
         let at = elsewhere.max();
         let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
-        let beginning = timeline.map(|timeline| super::live::beginning(timeline, &self.options.live));
+        let by_parts = self.plays_parts(media);
+        let beginning = timeline.map(|timeline| super::live::beginning(timeline, &self.options.live, by_parts));
         let units = &self.units;
         let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
             return;
         };
+        if adaptive.is_open() {
+            // What is read next begins where that segment will end.
+            return;
+        }
         if let Some(at) = at.filter(|_| adaptive.media.is_none() && adaptive.switching_to.is_none()) {
             adaptive.join(at);
         }
@@ -186,6 +191,7 @@ impl Session {
         }
         adaptive.attach(media, |unit| matches!(units.state(unit), Some(UnitState::Ready { .. })));
         self.act(Action::Attach { reader: id, media });
+        self.follow_by_parts(media);
     }
 
     pub(super) fn rendition(&self, id: RenditionId) -> Option<&Rendition> {

@@ -40,6 +40,11 @@ pub struct Status {
     pub throughput: Option<BitRate>,
     /// Fetches under way for readers.
     pub fetches: usize,
+    /// How far behind the live edge playback was when it last said where it is; `None` for a stream that is not read by
+    /// parts and has no [`target_latency`](super::LiveOptions::target_latency).
+    pub latency: Option<Duration>,
+    /// How far behind it should be.
+    pub target_latency: Option<Duration>,
 }
 
 /// What is known of a variant.
@@ -110,7 +115,9 @@ impl Session {
             dates: timeline.map(|timeline| Arc::clone(timeline.dates())).unwrap_or_default(),
             buffered,
             throughput: self.adaptation.estimate(),
-            fetches: self.units.fetches.len() - self.units.keeping(),
+            fetches: self.units.fetches.len() - self.units.keeping() + self.units.hinted.len(),
+            latency: self.latency.latency,
+            target_latency: self.latency.target,
         }
     }
 

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use url::Url;
+
 use super::{
-    ids::{FetchId, PlaylistId, UnitKey},
+    ids::{FetchId, MediaId, PlaylistId, UnitKey},
     keys::KeyUse,
+    parts::Assembly,
 };
-use crate::time::Tick;
+use crate::{playlist::MediaSequence, time::Tick};
 
 /// Where a unit stands. A unit that is not in the table is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UnitState {
     /// Under way.
     Fetching(FetchId),
+    /// Being made, and put together from its parts.
+    Assembling(Box<Assembly>),
     /// There as a whole.
     Ready { len: u64 },
     /// To be fetched again, then.
@@ -60,6 +65,25 @@ pub(super) enum Purpose {
     Size,
     /// Into the store, for later.
     Keep,
+    /// A part of it.
+    Part,
+    /// Nothing more: its parts are all.
+    Close,
+}
+
+/// A resource that was asked for before it is announced (EXT-X-PRELOAD-HINT).
+#[derive(Clone, Debug)]
+pub(super) struct Hinted {
+    pub(super) media: MediaId,
+    pub(super) url: Url,
+    /// Where the next part will begin that is cut out of it.
+    pub(super) start: u64,
+    /// Whether it may bring several parts, one behind the other.
+    pub(super) open_ended: bool,
+    /// The part of it that is under way.
+    pub(super) part: Option<(UnitKey, FetchId)>,
+    /// Whether no further part can be cut out of it.
+    pub(super) spent: bool,
 }
 
 /// A fetch under way.
@@ -81,11 +105,19 @@ impl Fetch {
     }
 }
 
+impl Hinted {
+    /// Whether a part can be cut out of it now.
+    pub(super) fn is_free(&self) -> bool {
+        self.part.is_none() && !self.spent
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Units {
     table: BTreeMap<UnitKey, Unit>,
     pub(super) fetches: BTreeMap<FetchId, Fetch>,
+    pub(super) hinted: BTreeMap<FetchId, Hinted>,
     next: u64,
 }
 
@@ -96,6 +128,18 @@ impl Units {
 
     pub(super) fn state(&self, unit: UnitKey) -> Option<&UnitState> {
         self.table.get(&unit).map(|unit| &unit.state)
+    }
+
+    /// The unit that is all of a segment, or its rest.
+    pub(super) fn of_segment(&self, media: MediaId, msn: MediaSequence) -> Option<(UnitKey, &UnitState)> {
+        let of_it = self.table.iter().filter(|(key, _)| key.media == media && key.msn() == Some(msn));
+        // One that is being put together says most.
+        let rank = |unit: &Unit| matches!(unit.state, UnitState::Assembling(_));
+        of_it.max_by_key(|(_, unit)| rank(unit)).map(|(key, unit)| (*key, &unit.state))
+    }
+
+    pub(super) fn state_mut(&mut self, unit: UnitKey) -> Option<&mut UnitState> {
+        self.table.get_mut(&unit).map(|unit| &mut unit.state)
     }
 
     pub(super) fn trouble(&mut self, unit: UnitKey) -> Option<&mut Trouble> {
@@ -140,6 +184,38 @@ impl Units {
             }
         }
         fetch
+    }
+
+    /// Begins to ask for a hinted resource.
+    pub(super) fn ask_ahead(&mut self, hinted: Hinted) -> FetchId {
+        self.next += 1;
+        let fetch = FetchId(self.next);
+        self.hinted.insert(fetch, hinted);
+        fetch
+    }
+
+    /// Forgets everything under way for a unit, and says what that was.
+    pub(super) fn stop(&mut self, unit: UnitKey) -> Vec<FetchId> {
+        let of_it: Vec<FetchId> = self
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| fetch.unit == unit && !matches!(fetch.purpose, Purpose::Size | Purpose::Keep))
+            .map(|(id, _)| *id)
+            .collect();
+        of_it.iter().for_each(|id| {
+            self.fetches.remove(id);
+        });
+        // What is cut out of hinted resources ends with them.
+        let torn: Vec<FetchId> = self
+            .hinted
+            .iter()
+            .filter(|(_, hinted)| hinted.part.is_some_and(|(it, fetch)| it == unit && of_it.contains(&fetch)))
+            .map(|(id, _)| *id)
+            .collect();
+        torn.iter().for_each(|id| {
+            self.hinted.remove(id);
+        });
+        of_it.into_iter().chain(torn).collect()
     }
 
     /// Deliveries under way.

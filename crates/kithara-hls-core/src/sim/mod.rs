@@ -5,6 +5,7 @@
 //! one line for each action and event. An hour of playback takes a fraction of a second.
 
 mod link;
+mod parts;
 mod player;
 mod run;
 mod world;
@@ -13,5 +14,5 @@ pub use self::{
     link::Bandwidth,
     player::{Played, Player, PlayerReport},
     run::{Simulation, Transcript},
-    world::{Answer, Fault, Gate, Resolver, Serve, World},
+    world::{Answer, Chance, Fault, Flow, Gate, Make, Resolver, Serve, World},
 };

@@ -1,22 +1,19 @@
 //! The loop that plays a session in a world.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use url::Url;
 
 use super::{
     link::Link,
-    player::Player,
-    world::{Outcome, World},
+    parts::{Cut, Parts, Purpose, Stream},
+    player::{Player, There},
+    world::{Flow, Outcome, World},
 };
 use crate::{
     session::{
-        Action, Command, Delivered, Demand, FailureKind, FetchFailure, FetchId, Head, HlsEvent, Input, PlaylistText,
-        ReaderId, Session, SessionOptions, Track, UnitKey, UnitRequest, View,
+        Action, Command, Delivered, Demand, FailureKind, FetchFailure, FetchId, Head, HlsEvent, Input, LiveEvent,
+        PlaylistText, ReaderId, Session, SessionOptions, Track, UnitKey, UnitRequest, View,
     },
     time::{Now, Tick},
     trace::Recorder,
@@ -24,6 +21,15 @@ use crate::{
 
 /// Reports of progress are this far apart at most.
 const PROGRESS: Duration = Duration::from_millis(100);
+
+/// Players say how far they are this often, if they do.
+const TOLD_EVERY: Duration = Duration::from_millis(250);
+
+/// A load without a limit may take this long.
+const LONGEST_LOAD: Duration = Duration::from_secs(30);
+
+/// What is never answered is given up after this long by the network layer.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
 /// What happened, one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,10 +69,15 @@ pub struct Simulation {
     under_way: BTreeMap<FetchId, Carried>,
     /// What the store has, by path; `None` without a store.
     stored: Option<BTreeMap<String, u64>>,
-    /// Units that are there as a whole and not released.
-    ready: BTreeSet<UnitKey>,
+    streams: BTreeMap<FetchId, Stream>,
+    parts: Parts,
+    /// Units that are there as a whole and not released, and how long they play where that was not known before.
+    ready: BTreeMap<UnitKey, Option<Duration>>,
     players: BTreeMap<ReaderId, (Track, Player)>,
     next_progress: Tick,
+    /// When players say next how far they are, if they do.
+    next_position: Option<Tick>,
+    keeps_up: bool,
     transcript: Transcript,
     recorder: Option<Recorder>,
     failed: bool,
@@ -87,9 +98,13 @@ impl Simulation {
             sequence: 0,
             under_way: BTreeMap::new(),
             stored,
-            ready: BTreeSet::new(),
+            streams: BTreeMap::new(),
+            parts: Parts::default(),
+            ready: BTreeMap::new(),
             players: BTreeMap::new(),
             next_progress: Tick::ZERO,
+            next_position: None,
+            keeps_up: false,
             transcript: Transcript::default(),
             recorder: None,
             failed: false,
@@ -110,6 +125,20 @@ impl Simulation {
         let reader = ReaderId(self.players.len() as u64);
         self.players.insert(reader, (track, Player::waiting_until(at)));
         self.at(at, Input::Demand { reader, demand: Demand::Open { view: View::Adaptive, track } });
+    }
+
+    /// Players say how far they are, four times a second.
+    #[must_use]
+    pub fn telling_positions(mut self) -> Self {
+        self.next_position = Some(Tick::ZERO);
+        self
+    }
+
+    /// Players say how far they are, and play at the rate that is suggested to them.
+    #[must_use]
+    pub fn keeping_up(mut self) -> Self {
+        self.keeps_up = true;
+        self.telling_positions()
     }
 
     /// Records all inputs and outputs from now on.
@@ -188,9 +217,10 @@ impl Simulation {
 
     fn next_time(&self) -> Option<Tick> {
         let queued = self.queue.keys().next().map(|(at, _)| *at);
-        let progress = (!self.under_way.is_empty()).then_some(self.next_progress);
+        let travels = !self.under_way.is_empty() || self.streams.values().any(|stream| stream.travels().is_some());
+        let progress = travels.then_some(self.next_progress);
         let players = self.players.values().filter_map(|(_, player)| player.next(self.now)).min();
-        [queued, self.link.next(), self.session.poll_timeout(), players, progress]
+        [queued, self.link.next(), self.session.poll_timeout(), players, progress, self.next_position]
             .into_iter()
             .flatten()
             .min()
@@ -202,6 +232,7 @@ impl Simulation {
         self.now = to;
         for fetch in done {
             let Some(Carried { unit, path, bytes, keeps, from_store }) = self.under_way.remove(&fetch) else {
+                self.piece_arrived(fetch);
                 continue;
             };
             if let Some(stored) = &mut self.stored {
@@ -211,13 +242,13 @@ impl Simulation {
                 self.feed(Input::Kept { fetch, result: Ok(bytes) });
                 continue;
             }
-            self.ready.insert(unit);
-            self.players.values_mut().for_each(|(_, player)| player.completed(unit));
+            self.complete(unit, None);
             let delivered = Delivered { len: bytes, wire_len: bytes, from_store };
             self.feed(Input::Progress { fetch, bytes });
             self.feed(Input::Fetched { fetch, result: Ok(delivered) });
         }
         self.report_progress();
+        self.report_positions();
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= to) {
             let input = entry.remove();
             if matches!(input, Input::Command(Command::Seek(_))) {
@@ -225,6 +256,9 @@ impl Simulation {
             }
             self.feed(input);
         }
+        let cut: Vec<FetchId> =
+            self.streams.iter().filter(|(_, stream)| stream.cut.is_some()).map(|(fetch, _)| *fetch).collect();
+        cut.into_iter().for_each(|ahead| self.cut_out(ahead));
         if self.session.poll_timeout().is_some_and(|due| due <= to) {
             self.feed(Input::Timeout);
         }
@@ -242,9 +276,109 @@ impl Simulation {
         }
         self.next_progress = self.now.saturating_add(PROGRESS);
         let for_readers = self.under_way.iter().filter(|(_, carried)| !carried.keeps);
-        let carried: Vec<(FetchId, u64)> = for_readers.map(|(fetch, _)| (*fetch, self.link.carried(*fetch))).collect();
+        let whole = for_readers.map(|(fetch, _)| (*fetch, self.link.carried(*fetch)));
+        let streams = self.streams.iter().filter(|(_, stream)| stream.travels().is_some());
+        let streams = streams.map(|(fetch, stream)| (*fetch, stream.bytes + self.link.carried(*fetch)));
+        let carried: Vec<(FetchId, u64)> = whole.chain(streams).collect();
         for (fetch, bytes) in carried.into_iter().filter(|(_, bytes)| *bytes > 0) {
             self.feed(Input::Progress { fetch, bytes });
+        }
+    }
+
+    fn report_positions(&mut self) {
+        let Some(due) = self.next_position.filter(|due| *due <= self.now) else { return };
+        self.next_position = Some(due.max(self.now) + TOLD_EVERY);
+        let at: Vec<_> =
+            self.players.iter().filter_map(|(id, (_, player))| Some((*id, player.position(self.now)?))).collect();
+        for (reader, at) in at {
+            self.feed(Input::Demand { reader, demand: Demand::Position { at } });
+        }
+    }
+
+    fn complete(&mut self, unit: UnitKey, media: Option<Duration>) {
+        let now = self.now;
+        self.ready.insert(unit, media);
+        self.players.values_mut().for_each(|(_, player)| player.arrived(unit, There::Whole(media), now));
+    }
+
+    /// Lets a stream travel, piece by piece; `from` is when its first byte can be there.
+    fn send(&mut self, fetch: FetchId, from: Tick) {
+        let Some(Flow { ready, bytes, .. }) = self.streams.get(&fetch).and_then(Stream::travels) else { return };
+        self.link.add(fetch, from.max(ready.saturating_add(self.world.latency)), bytes);
+    }
+
+    fn begin_stream(&mut self, fetch: FetchId, purpose: Purpose, flows: Vec<Flow>) {
+        let first_byte = self.now.saturating_add(self.world.latency);
+        let begins = flows.first().map_or(first_byte, |flow| first_byte.max(flow.ready + self.world.latency));
+        let head = Head { len: None, wire_len: None, from_store: false, time_to_first_byte: begins.since(self.now) };
+        self.at(begins, Input::Head { fetch, head });
+        self.streams.insert(fetch, Stream::new(purpose, flows));
+        self.send(fetch, first_byte);
+    }
+
+    fn piece_arrived(&mut self, fetch: FetchId) {
+        let now = self.now;
+        let Some(stream) = self.streams.get_mut(&fetch) else { return };
+        stream.arrived();
+        let (bytes, ended, purpose) = (stream.bytes, stream.ended(), stream.purpose);
+        self.send(fetch, now);
+        match purpose {
+            Purpose::Part(unit, part) if ended => {
+                let taken = self.streams.remove(&fetch).and_then(|mut stream| stream.take(None));
+                if let Some((bytes, media)) = taken {
+                    self.feed(Input::Progress { fetch, bytes });
+                    self.part_arrived(fetch, unit, part, bytes, media);
+                }
+            }
+            Purpose::Part(..) => {}
+            Purpose::Ahead => {
+                self.feed(Input::Progress { fetch, bytes });
+                self.cut_out(fetch);
+                if ended {
+                    let delivered = Delivered { len: bytes, wire_len: bytes, from_store: false };
+                    self.feed(Input::Fetched { fetch, result: Ok(delivered) });
+                }
+            }
+        }
+    }
+
+    /// Hands over the part that is cut out of what was asked for ahead, once it is there.
+    fn cut_out(&mut self, ahead: FetchId) {
+        let Some(stream) = self.streams.get_mut(&ahead) else { return };
+        let Some(Cut { fetch, unit, part, len }) = stream.cut else { return };
+        let Some((bytes, media)) = stream.take(len) else { return };
+        stream.cut = None;
+        if len.is_none() {
+            self.streams.remove(&ahead);
+        }
+        self.part_arrived(fetch, unit, part, bytes, media);
+    }
+
+    fn part_arrived(&mut self, fetch: FetchId, unit: UnitKey, part: u32, bytes: u64, media: Duration) {
+        let (there, now) = (self.parts.add(unit, part, bytes, media), self.now);
+        self.players.values_mut().for_each(|(_, player)| player.arrived(unit, there, now));
+        let delivered = Delivered { len: bytes, wire_len: bytes, from_store: false };
+        self.feed(Input::Fetched { fetch, result: Ok(delivered) });
+    }
+
+    fn fetch_part(&mut self, fetch: FetchId, unit: UnitKey, part: u32, request: &UnitRequest, ahead: Option<FetchId>) {
+        let len = request.range.map(|range| range.len);
+        if let Some(ahead) = ahead {
+            match self.streams.get_mut(&ahead) {
+                Some(stream) => stream.cut = Some(Cut { fetch, unit, part, len }),
+                // It has failed, and word of that is on its way.
+                None => self.fault(fetch, FailureKind::Unreachable, None, Duration::ZERO),
+            }
+            // What follows is told in turn.
+            return self.at(self.now, Input::Progress { fetch: ahead, bytes: 0 });
+        }
+        match self.world.ask(&request.url, request.range, self.now) {
+            Outcome::Media(flows) => self.begin_stream(fetch, Purpose::Part(unit, part), flows),
+            Outcome::Bytes(_) | Outcome::Text(_) | Outcome::Late(..) => {
+                self.fault(fetch, FailureKind::NotMedia, None, self.world.latency);
+            }
+            Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
+            Outcome::Silence => {}
         }
     }
 
@@ -265,6 +399,12 @@ impl Simulation {
         while let Some(event) = self.session.poll_event() {
             self.note(&format_args!("  - {event}"));
             self.failed |= matches!(event, HlsEvent::Error { recoverable: false, .. });
+            if let HlsEvent::Live { event: LiveEvent::Latency { rate, .. } } = event
+                && self.keeps_up
+            {
+                let now = self.now;
+                self.players.values_mut().for_each(|(_, player)| player.play_at(rate, now));
+            }
         }
     }
 
@@ -276,8 +416,13 @@ impl Simulation {
     fn carry_out(&mut self, action: Action) {
         let first_byte = self.now.saturating_add(self.world.latency);
         match action {
-            Action::LoadPlaylist { id, url, .. } => {
-                let (at, result) = match self.world.ask(&url, self.now) {
+            Action::LoadPlaylist { id, url, limit, .. } => {
+                let longest = limit.unwrap_or(LONGEST_LOAD);
+                let (at, result) = match self.world.ask(&url, None, self.now) {
+                    Outcome::Late(_, after) if after + self.world.latency > longest => {
+                        (self.now + longest, Err(FetchFailure::new(FailureKind::Unreachable)))
+                    }
+                    Outcome::Silence => (self.now + longest, Err(FetchFailure::new(FailureKind::Unreachable))),
                     Outcome::Text(text) => {
                         let text = PlaylistText { url, text: text.to_string(), from_store: false, age: None };
                         (first_byte, Ok(text))
@@ -286,7 +431,9 @@ impl Simulation {
                         let text = PlaylistText { url, text: text.to_string(), from_store: false, age: None };
                         (first_byte + after, Ok(text))
                     }
-                    Outcome::Bytes(_) => (first_byte, Err(FetchFailure::new(FailureKind::Playlist))),
+                    Outcome::Bytes(_) | Outcome::Media(_) => {
+                        (first_byte, Err(FetchFailure::new(FailureKind::Playlist)))
+                    }
                     Outcome::Fault { kind, status, after } => (self.now + after, Err(failure(kind, status))),
                 };
                 // Of two loads of a playlist only the newer one is answered.
@@ -300,33 +447,59 @@ impl Simulation {
                     stored.remove(url.path());
                 }
             }
+            Action::AskAhead { fetch, request, .. } => match self.world.ask(&request.url, request.range, self.now) {
+                Outcome::Media(flows) => self.begin_stream(fetch, Purpose::Ahead, flows),
+                Outcome::Bytes(_) | Outcome::Text(_) | Outcome::Late(..) => {
+                    self.fault(fetch, FailureKind::NotMedia, None, self.world.latency);
+                }
+                Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
+                Outcome::Silence => self.begin_stream(fetch, Purpose::Ahead, vec![Flow::NEVER]),
+            },
+            Action::FetchPart { fetch, unit, part, request, ahead } => {
+                self.fetch_part(fetch, unit, part, &request, ahead);
+            }
+            Action::Close { fetch, unit } => {
+                let (len, media) = self.parts.total(unit);
+                self.complete(unit, Some(media));
+                let delivered = Delivered { len, wire_len: len, from_store: false };
+                self.at(self.now, Input::Fetched { fetch, result: Ok(delivered) });
+            }
             Action::Size { fetch, request, .. } => {
-                let result = match self.world.ask(&request.url, self.now) {
+                let result = match self.world.ask(&request.url, request.range, self.now) {
                     Outcome::Bytes(bytes) => Ok(bytes),
+                    Outcome::Media(flows) => Ok(flows.iter().map(|flow| flow.bytes).sum()),
                     Outcome::Text(_) | Outcome::Late(..) => Err(FetchFailure::new(FailureKind::NotMedia)),
                     Outcome::Fault { kind, status, .. } => Err(failure(kind, status)),
+                    Outcome::Silence => Err(FetchFailure::new(FailureKind::Unreachable)),
                 };
                 self.at(first_byte, Input::Sized { fetch, result });
             }
             Action::Cancel { fetch } => {
                 self.link.remove(fetch);
                 self.under_way.remove(&fetch);
+                self.streams.remove(&fetch);
+                for stream in self.streams.values_mut() {
+                    stream.cut.take_if(|cut| cut.fetch == fetch);
+                }
             }
             Action::FetchKey { key, request } => {
-                let result = match self.world.ask(&request.url, self.now) {
-                    Outcome::Bytes(_) | Outcome::Text(_) | Outcome::Late(..) => Ok(()),
+                let result = match self.world.ask(&request.url, None, self.now) {
+                    Outcome::Bytes(_) | Outcome::Media(_) | Outcome::Text(_) | Outcome::Late(..) => Ok(()),
                     Outcome::Fault { kind, status, .. } => Err(failure(kind, status)),
+                    Outcome::Silence => Err(FetchFailure::new(FailureKind::Unreachable)),
                 };
                 self.at(first_byte, Input::Key { key, result, cached: false });
             }
             Action::Enter { reader, entry } => {
-                let complete = self.ready.contains(&entry.unit);
+                let ready = self.ready.get(&entry.unit).map(|media| There::Whole(*media));
+                let there = ready.unwrap_or_else(|| self.parts.of(entry.unit));
                 if let Some((_, player)) = self.players.get_mut(&reader) {
-                    player.enter(entry, complete);
+                    player.enter(entry, there);
                 }
             }
             Action::Release { unit } => {
                 self.ready.remove(&unit);
+                self.parts.remove(unit);
             }
             Action::Abandon { unit, .. } | Action::Cut { unit } => {
                 self.players.values_mut().for_each(|(_, player)| player.abandoned(unit));
@@ -361,13 +534,17 @@ impl Simulation {
         let stored = self.stored.as_ref().and_then(|stored| stored.get(&path)).copied();
         let outcome = match stored {
             Some(bytes) => Outcome::Bytes(bytes),
-            None => self.world.ask(&request.url, self.now),
+            None => self.world.ask(&request.url, request.range, self.now),
         };
         let from_store = stored.is_some();
         let latency = if from_store { Duration::from_millis(1) } else { self.world.latency };
         match outcome {
-            Outcome::Bytes(whole) => {
-                let bytes = request.range.map_or(whole, |range| range.len);
+            outcome @ (Outcome::Bytes(_) | Outcome::Media(_)) => {
+                let bytes = match outcome {
+                    Outcome::Bytes(whole) => request.range.map_or(whole, |range| range.len),
+                    Outcome::Media(flows) => flows.iter().map(|flow| flow.bytes).sum(),
+                    _ => 0,
+                };
                 let head = Head {
                     len: request.encryption.is_none().then_some(bytes),
                     wire_len: Some(bytes),
@@ -383,20 +560,28 @@ impl Simulation {
                 self.fault(fetch, FailureKind::NotMedia, None, self.world.latency);
             }
             Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
+            Outcome::Silence => self.fault(fetch, FailureKind::Unreachable, None, LONGEST_SILENCE),
         }
     }
 
     fn keep(&mut self, fetch: FetchId, unit: UnitKey, request: &UnitRequest) {
         let path = request.url.path().to_owned();
-        let (kind, status, after) = match self.world.ask(&request.url, self.now) {
+        let (kind, status, after) = match self.world.ask(&request.url, request.range, self.now) {
             Outcome::Bytes(whole) => {
                 let bytes = request.range.map_or(whole, |range| range.len);
                 self.link.add(fetch, self.now + self.world.latency, bytes);
                 self.under_way.insert(fetch, Carried { unit, path, bytes, keeps: true, from_store: false });
                 return;
             }
+            Outcome::Media(flows) => {
+                let bytes = flows.iter().map(|flow| flow.bytes).sum();
+                self.link.add(fetch, self.now + self.world.latency, bytes);
+                self.under_way.insert(fetch, Carried { unit, path, bytes, keeps: true, from_store: false });
+                return;
+            }
             Outcome::Text(_) | Outcome::Late(..) => (FailureKind::NotMedia, None, self.world.latency),
             Outcome::Fault { kind, status, after } => (kind, status, after),
+            Outcome::Silence => (FailureKind::Unreachable, None, LONGEST_SILENCE),
         };
         self.at(self.now + after, Input::Kept { fetch, result: Err(failure(kind, status)) });
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use url::Url;
 
 use super::link::Bandwidth;
-use crate::{BitRate, session::FailureKind, time::Tick};
+use crate::{BitRate, playlist::ByteRange, session::FailureKind, time::Tick};
 
 /// What stands at a URL.
 #[derive(Clone)]
@@ -20,6 +20,23 @@ pub enum Answer {
     Bytes(u64),
     /// So many bytes until then, and nothing from then on.
     Brief(u64, Tick),
+    /// Media that depends on the URL, the range and when it is asked for, and may still be made: `None` where nothing
+    /// is.
+    Media(Arc<Make>),
+}
+
+/// Media at a URL.
+pub type Make = dyn Fn(&Url, Option<ByteRange>, Tick) -> Option<Vec<Flow>> + Send + Sync;
+
+/// Some media on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// When the server begins to send it.
+    pub ready: Tick,
+    /// Its bytes.
+    pub bytes: u64,
+    /// How long it plays.
+    pub media: Duration,
 }
 
 /// What refuses a request for a URL, if anything does.
@@ -39,6 +56,7 @@ impl fmt::Debug for Answer {
             Self::Served(_) => f.write_str("Served"),
             Self::Bytes(bytes) => write!(f, "Bytes({bytes})"),
             Self::Brief(bytes, until) => write!(f, "Brief({bytes}, {until:?})"),
+            Self::Media(_) => f.write_str("Media"),
         }
     }
 }
@@ -60,6 +78,22 @@ pub struct Fault {
     pub after: Duration,
 }
 
+impl Flow {
+    /// What never comes.
+    pub(super) const NEVER: Self = Self { ready: Tick::MAX, bytes: 1, media: Duration::ZERO };
+}
+
+/// Something that goes wrong with requests by chance: in order, with a status, or by silence.
+#[derive(Clone, Copy, Debug)]
+pub struct Chance {
+    /// In so many of a thousand requests.
+    pub per_mille: u32,
+    /// How often it is silence instead of an answer, in so many of a hundred.
+    pub silence: u32,
+    /// Where chance begins.
+    pub seed: u64,
+}
+
 /// An origin and the link to it.
 #[derive(Clone)]
 pub struct World {
@@ -69,6 +103,8 @@ pub struct World {
     resolver: Option<Arc<Resolver>>,
     resolved: u32,
     asked: BTreeMap<String, u32>,
+    folders: Vec<(String, Answer)>,
+    chance: Option<Chance>,
     pub(super) bandwidth: Bandwidth,
     /// From a request to the first byte of its answer.
     pub(super) latency: Duration,
@@ -79,7 +115,14 @@ pub(super) enum Outcome {
     Text(Arc<str>),
     Late(Arc<str>, Duration),
     Bytes(u64),
-    Fault { kind: FailureKind, status: Option<u16>, after: Duration },
+    Media(Vec<Flow>),
+    Fault {
+        kind: FailureKind,
+        status: Option<u16>,
+        after: Duration,
+    },
+    /// It is never answered.
+    Silence,
 }
 
 impl fmt::Debug for World {
@@ -97,6 +140,8 @@ impl Default for World {
             resolver: None,
             resolved: 0,
             asked: BTreeMap::new(),
+            folders: Vec::new(),
+            chance: None,
             bandwidth: Bandwidth::constant(BitRate(10_000_000)),
             latency: Duration::from_millis(20),
         }
@@ -127,6 +172,20 @@ impl World {
     #[must_use]
     pub fn with(mut self, path: &str, answer: Answer) -> Self {
         self.answers.insert(path.to_owned(), answer);
+        self
+    }
+
+    /// Puts something at all URL paths that begin so and have nothing of their own.
+    #[must_use]
+    pub fn with_folder(mut self, prefix: &str, answer: Answer) -> Self {
+        self.folders.push((prefix.to_owned(), answer));
+        self
+    }
+
+    /// Lets something go wrong by chance.
+    #[must_use]
+    pub fn with_chance(mut self, chance: Chance) -> Self {
+        self.chance = Some(chance);
         self
     }
 
@@ -172,12 +231,34 @@ impl World {
         world.with_text(path, &text)
     }
 
-    pub(super) fn ask(&mut self, url: &Url, now: Tick) -> Outcome {
+    fn by_chance(&mut self) -> Option<Outcome> {
+        let chance = self.chance.as_mut()?;
+        let mut draw = |below: u64| {
+            // SplitMix64.
+            chance.seed = chance.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut it = chance.seed;
+            it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (it ^ (it >> 31)) % below
+        };
+        let (hit, silent) = (draw(1_000), draw(100));
+        if hit >= u64::from(chance.per_mille) {
+            return None;
+        }
+        let refused = Outcome::Fault { kind: FailureKind::Unreachable, status: Some(503), after: self.latency };
+        Some(if silent < u64::from(chance.silence) { Outcome::Silence } else { refused })
+    }
+
+    pub(super) fn ask(&mut self, url: &Url, range: Option<ByteRange>, now: Tick) -> Outcome {
+        if let Some(outcome) = self.by_chance() {
+            return outcome;
+        }
         let path = url.path().to_owned();
         let named = format!("{}{path}", url.host_str().unwrap_or_default());
         let count = self.asked.entry(path.clone()).or_default();
         let nth = *count;
         *count += 1;
+        let not_found = Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency };
         let hit = |fault: &&Fault| {
             named.contains(&fault.path) && nth >= fault.from && nth < fault.from.saturating_add(fault.times)
         };
@@ -187,7 +268,8 @@ impl World {
         if let Some((kind, status)) = self.gate.as_ref().and_then(|gate| gate(url, now)) {
             return Outcome::Fault { kind, status: Some(status), after: self.latency };
         }
-        match self.answers.get(&named).or_else(|| self.answers.get(&path)) {
+        let folder = || self.folders.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, answer)| answer);
+        match self.answers.get(&named).or_else(|| self.answers.get(&path)).or_else(folder) {
             Some(Answer::Text(text)) => Outcome::Text(Arc::clone(text)),
             Some(Answer::Live(text)) => Outcome::Text(text(now).into()),
             Some(Answer::Served(serve)) => {
@@ -196,9 +278,11 @@ impl World {
             }
             Some(Answer::Bytes(bytes)) => Outcome::Bytes(*bytes),
             Some(Answer::Brief(bytes, until)) if now < *until => Outcome::Bytes(*bytes),
-            Some(Answer::Brief(..)) | None => {
-                Outcome::Fault { kind: FailureKind::NotFound, status: Some(404), after: self.latency }
-            }
+            Some(Answer::Media(make)) => match make(url, range, now) {
+                Some(flows) => Outcome::Media(flows),
+                None => not_found,
+            },
+            Some(Answer::Brief(..)) | None => not_found,
         }
     }
 

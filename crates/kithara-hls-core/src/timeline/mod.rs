@@ -23,7 +23,7 @@ pub use self::{
 };
 use self::{past::Past, renewal::Renewal};
 use crate::{
-    playlist::{DiscontinuitySequence, MediaPlaylist, MediaSequence, PlaylistType, Segment},
+    playlist::{DiscontinuitySequence, IncompleteSegment, MediaPlaylist, MediaSequence, PlaylistType, Segment},
     time::{Tick, WallTime},
 };
 
@@ -50,6 +50,19 @@ pub struct Timeline {
 struct Shift {
     msn: u64,
     dsn: u64,
+}
+
+/// The segment behind the last listed one, which is still being made.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenSegment<'a> {
+    /// The number it will have here.
+    pub msn: MediaSequence,
+    /// Its discontinuity sequence number.
+    pub dsn: DiscontinuitySequence,
+    /// Presentation time of its start.
+    pub start: Duration,
+    /// What is listed of it.
+    pub listed: &'a IncompleteSegment,
 }
 
 /// What a new snapshot brought.
@@ -393,6 +406,21 @@ impl Timeline {
     #[must_use]
     pub fn end(&self) -> Duration {
         self.origin.saturating_add(self.snapshot.segments.duration())
+    }
+
+    /// The segment that is still being made, as soon as something of it is listed.
+    #[must_use]
+    pub fn open_segment(&self) -> Option<OpenSegment<'_>> {
+        let listed = self.snapshot.incomplete.as_ref()?;
+        let dsn = DiscontinuitySequence(listed.dsn.0.wrapping_add(self.shift.dsn));
+        Some(OpenSegment { msn: MediaSequence(self.msns().end), dsn, start: self.end(), listed })
+    }
+
+    /// Presentation time of the end of what is there: of the last part, or of the last segment where no part is listed
+    /// behind it.
+    #[must_use]
+    pub fn edge(&self) -> Duration {
+        self.origin.saturating_add(self.snapshot.duration())
     }
 
     /// The segment that covers `time`; the first one after it where there is a hole, `None` at or after the end.

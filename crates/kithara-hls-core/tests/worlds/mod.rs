@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 pub(crate) mod live;
+pub(crate) mod low_latency;
 
 use std::time::Duration;
 

@@ -1,0 +1,449 @@
+//! Following a stream part by part: the parts of the segment that is being made, resources asked for ahead of their
+//! announcement, and the end of the segment.
+//!
+//! ```text
+//!   playlist lists     what is done
+//!   PRELOAD-HINT       AskAhead: the server holds its answer until the part is made; the bytes are kept
+//!   PART               FetchPart: appended to the segment's bytes, cut out of what was asked for ahead where that fits
+//!   the segment        Close, once its parts are there; Fetch, where parts are missing that are not listed any more
+//! ```
+
+use std::time::Duration;
+
+use super::{
+    Action, Delivered, Failure, FailureKind, FetchFailure, FetchId, HlsEvent, MediaId, Remedy, Session, Subject,
+    UnitKey, UnitRequest, Urgency,
+    action::OPEN_END,
+    latency::offers_parts,
+    media::Load,
+    parts::{Assembly, Listed, Step, TRIES, readable},
+    planning::Decryption,
+    readers::ReaderState,
+    units::{Hinted, Purpose, UnitState},
+};
+use crate::{
+    key::{Protection, protection},
+    playlist::{ByteRange, Key, MediaSequence, Part, PreloadHint, PreloadKind, SharedList},
+    timeline::Timeline,
+};
+
+/// The least time a part may be silent before it is fetched anew.
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the playlist says of a segment that is read by parts.
+struct Source {
+    /// All its parts, and the index of the first that is read.
+    parts: SharedList<Part>,
+    from: usize,
+    closed: bool,
+    keys: SharedList<Key>,
+    /// The number the playlist gives it.
+    msn: MediaSequence,
+    patience: Duration,
+}
+
+impl Source {
+    fn of(timeline: &Timeline, unit: UnitKey) -> Option<Self> {
+        let (msn, from) = (unit.msn()?, usize::try_from(unit.first_part()).ok()?);
+        let patience = timeline.snapshot().part_target.unwrap_or_default().max(LEAST_PATIENCE);
+        if let Some(open) = timeline.open_segment().filter(|open| open.msn == msn) {
+            let (parts, keys) = (open.listed.parts.clone(), open.listed.keys.clone());
+            return Some(Self { parts, from, closed: false, keys, msn: open.listed.msn, patience });
+        }
+        let segment = timeline.segment(msn)?;
+        let (parts, keys) = (segment.parts.clone(), segment.keys.clone());
+        Some(Self { parts, from, closed: true, keys, msn: segment.msn, patience })
+    }
+
+    fn listed(&self) -> Listed<'_> {
+        Listed { parts: self.read(), closed: self.closed, patience: self.patience }
+    }
+
+    /// The parts that are read.
+    fn read(&self) -> &[Part] {
+        self.parts.get(self.from..).unwrap_or_default()
+    }
+}
+
+impl Session {
+    /// The part target of a stream that is followed part by part: somebody reads it near its live edge.
+    pub(super) fn follows_parts(&self, id: MediaId) -> Option<Duration> {
+        let timeline = self.medias.get(&id)?.timeline.as_ref().filter(|_| self.plays_parts(id))?;
+        let snapshot = timeline.snapshot();
+        let near = snapshot.target_duration.saturating_mul(3);
+        let reads = self.readers.values().any(|reader| match &reader.state {
+            ReaderState::Adaptive(it) if !it.single && (it.media == Some(id) || it.switching_to == Some(id)) => {
+                it.planned_until().saturating_add(near) >= timeline.edge()
+            }
+            ReaderState::Adaptive(_) | ReaderState::Flat(_) => false,
+        });
+        snapshot.part_target.filter(|_| reads)
+    }
+
+    /// A stream got a reader: what its playlist is loaded for next is a part, not a segment.
+    pub(super) fn follow_by_parts(&mut self, id: MediaId) {
+        let Some(part_target) = self.follows_parts(id) else { return };
+        let now = self.tick();
+        let Some(media) = self.medias.get_mut(&id) else { return };
+        let blocks = media.timeline.as_ref().is_some_and(|it| it.snapshot().server_control.can_block_reload);
+        let soon = if blocks { now } else { now + part_target };
+        if let Load::Idle { due: Some(due) } = &mut media.load {
+            *due = soon.min(*due);
+        }
+    }
+
+    /// Whether a unit is put together from parts: a segment that is still being made and can be read so, or the rest of one.
+    pub(super) fn comes_in_parts(&self, unit: UnitKey) -> bool {
+        if unit.first_part() > 0 {
+            return true;
+        }
+        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
+        let open = timeline.filter(|_| self.plays_parts(unit.media)).and_then(Timeline::open_segment);
+        open.is_some_and(|open| Some(open.msn) == unit.msn() && readable(&open.listed.parts, &open.listed.keys))
+    }
+
+    /// Begins to put a segment together from its parts.
+    pub(super) fn begin_assembly(&mut self, unit: UnitKey) {
+        self.units.set(unit, UnitState::Assembling(Box::new(Assembly::new(self.now.at))));
+    }
+
+    /// Orders what such a segment needs next.
+    pub(super) fn assemble(&mut self, unit: UnitKey, urgency: Urgency) {
+        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
+        let Some(source) = timeline.and_then(|timeline| Source::of(timeline, unit)) else {
+            return self.unit_failed(unit, FetchFailure::new(FailureKind::BehindLiveWindow));
+        };
+        loop {
+            let Some(UnitState::Assembling(assembly)) = self.units.state(unit) else { return };
+            match assembly.next(self.now.at, source.listed()) {
+                None => return,
+                Some(Step::Fetch(part)) => self.fetch_part(unit, part, &source, urgency),
+                Some(Step::Renew(fetch)) => self.renew_part(unit, fetch),
+                Some(Step::Close) => self.close_unit(unit),
+                Some(Step::Whole) if unit.first_part() > 0 => self.cut_unit(unit),
+                Some(Step::Whole) => {
+                    self.stop_unit(unit);
+                    let until = self.tick();
+                    self.units.set(unit, UnitState::Resting { until });
+                }
+                Some(Step::Lost) => self.part_lost(unit),
+            }
+        }
+    }
+
+    fn fetch_part(&mut self, unit: UnitKey, idx: usize, source: &Source, urgency: Urgency) {
+        let (Some(part), Ok(number)) = (source.read().get(idx), u32::try_from(idx)) else {
+            return self.unit_failed(unit, FetchFailure::new(FailureKind::NotFound));
+        };
+        let decryption = match self.decryption(&source.keys, source.msn, unit.media) {
+            Ok(decryption) => decryption,
+            Err(cause) => return self.unit_failed(unit, cause),
+        };
+        let Decryption { encryption, key, ask } = decryption;
+        self.fetch_key(ask);
+        let attempt = self.units.get(unit).map_or(1, |unit| unit.trouble.attempts + 1);
+        let (url, range) = (part.uri.url(), part.byte_range);
+        let fetch = self.units.begin(unit, Purpose::Part, key, self.now.at);
+        if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
+            assembly.ordered(idx, fetch, self.now.at);
+        }
+        let ahead = self.cut_out(unit, fetch, &url, range);
+        if ahead.is_none() {
+            self.adaptation.started(self.now.at, fetch);
+        }
+        let request = UnitRequest { url, range, encryption, attempt, urgency, is_excerpt: false };
+        self.act(Action::FetchPart { fetch, unit, part: number, request, ahead });
+    }
+
+    /// Finds what was asked for ahead and turns out to be this part.
+    fn cut_out(&mut self, unit: UnitKey, fetch: FetchId, url: &url::Url, range: Option<ByteRange>) -> Option<FetchId> {
+        let start = range.map_or(0, |range| range.start);
+        let fits = |hinted: &Hinted| {
+            hinted.media == unit.media && hinted.is_free() && hinted.url == *url && hinted.start == start
+        };
+        let (ahead, hinted) = self.units.hinted.iter_mut().find(|(_, hinted)| fits(hinted))?;
+        hinted.part = Some((unit, fetch));
+        match range {
+            Some(range) if hinted.open_ended => hinted.start = range.end(),
+            _ => hinted.spent = true,
+        }
+        self.adaptation.announced(self.now.at, *ahead);
+        Some(*ahead)
+    }
+
+    /// A part came, or could not be had.
+    pub(super) fn part_fetched(&mut self, unit: UnitKey, fetch: FetchId, result: Result<Delivered, FetchFailure>) {
+        self.uncut(fetch, result.is_ok());
+        let now = self.tick();
+        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
+        let source = timeline.and_then(|timeline| Source::of(timeline, unit));
+        let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) else { return };
+        match result {
+            Ok(_) => {
+                assembly.delivered(fetch, source.as_ref().map_or(&[], Source::read));
+                let track = self.track_of(unit.media);
+                self.tell_buffer(track);
+            }
+            Err(cause) => {
+                let wait = cause.retry_after.unwrap_or_default();
+                if assembly.failed(fetch, now, wait) >= TRIES {
+                    return self.unit_failed(unit, cause);
+                }
+                let error = Failure { subject: Subject::Unit(unit), cause };
+                self.tell(HlsEvent::Recovering { error, remedy: Remedy::Refetch });
+            }
+        }
+    }
+
+    /// A part that was cut out of a resource asked for ahead ended.
+    fn uncut(&mut self, part: FetchId, whole: bool) {
+        let of_part = |hinted: &Hinted| hinted.part.is_some_and(|(_, fetch)| fetch == part);
+        let Some((ahead, hinted)) = self.units.hinted.iter_mut().find(|(_, hinted)| of_part(hinted)) else { return };
+        let ahead = *ahead;
+        hinted.part = None;
+        self.adaptation.caught_up(self.now.at, ahead);
+        if hinted.spent || !whole {
+            self.units.hinted.remove(&ahead);
+            self.adaptation.ended(self.now.at, ahead, None);
+            if !whole {
+                self.act(Action::Cancel { fetch: ahead });
+            }
+        }
+    }
+
+    fn renew_part(&mut self, unit: UnitKey, fetch: FetchId) {
+        self.units.fetches.remove(&fetch);
+        self.uncut(fetch, false);
+        self.adaptation.ended(self.now.at, fetch, None);
+        self.act(Action::Cancel { fetch });
+        let now = self.tick();
+        if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
+            assembly.renew(fetch, now);
+        }
+    }
+
+    fn close_unit(&mut self, unit: UnitKey) {
+        let fetch = self.units.begin(unit, Purpose::Close, None, self.now.at);
+        if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
+            assembly.closing(fetch);
+        }
+        self.act(Action::Close { fetch, unit });
+    }
+
+    /// The next part is declared not to be there: its time is taken from elsewhere, or left out.
+    fn part_lost(&mut self, unit: UnitKey) {
+        self.stop_unit(unit);
+        let until = self.tick();
+        self.units.set(unit, UnitState::Resting { until });
+        let remedy = if self.other_for(unit.media).is_some() { Remedy::OtherVariant } else { Remedy::Skip };
+        self.begin_remedy(unit, FetchFailure::new(FailureKind::NotFound), remedy);
+    }
+
+    /// Ends everything under way for a unit.
+    pub(super) fn stop_unit(&mut self, unit: UnitKey) {
+        for fetch in self.units.stop(unit) {
+            self.adaptation.ended(self.now.at, fetch, None);
+            self.act(Action::Cancel { fetch });
+        }
+    }
+
+    /// Asks for what the playlists hint at, and drops what turned out to be something else.
+    pub(super) fn ask_ahead(&mut self) {
+        let useless: Vec<FetchId> =
+            self.units.hinted.iter().filter(|(_, it)| !self.is_awaited(it)).map(|(fetch, _)| *fetch).collect();
+        for fetch in useless {
+            self.units.hinted.remove(&fetch);
+            self.adaptation.ended(self.now.at, fetch, None);
+            self.act(Action::Cancel { fetch });
+        }
+        for id in self.read_medias() {
+            let Some((hinted, request, patience)) = self.hint_to_ask(id) else { continue };
+            let fetch = self.units.ask_ahead(hinted);
+            self.adaptation.asked_ahead(fetch);
+            self.act(Action::AskAhead { fetch, media: id, request, patience });
+        }
+    }
+
+    /// Whether a part that was asked for ahead is still hinted at, or was announced and not ordered yet.
+    fn is_awaited(&self, hinted: &Hinted) -> bool {
+        if hinted.part.is_some() {
+            return true;
+        }
+        let timeline = self.medias.get(&hinted.media).and_then(|media| media.timeline.as_ref());
+        let Some(timeline) = timeline.filter(|_| self.follows_parts(hinted.media).is_some()) else { return false };
+        if hint_of(timeline).is_some_and(|hint| hint.byte_start == hinted.start && hint.uri.url() == hinted.url) {
+            return true;
+        }
+        let is_it = |part: &Part| {
+            let start = part.byte_range.map_or(0, |range| range.start);
+            start == hinted.start && !part.gap && part.uri.url() == hinted.url
+        };
+        let end = timeline.msns().end;
+        [end.checked_sub(1), Some(end)].into_iter().flatten().map(MediaSequence).any(|msn| {
+            let Some(source) = Source::of(timeline, UnitKey::segment(hinted.media, msn)) else { return false };
+            let known = match self.units.of_segment(hinted.media, msn) {
+                Some((unit, UnitState::Assembling(assembly))) => known_parts(unit, assembly),
+                None | Some((_, UnitState::Resting { .. })) => 0,
+                Some(_) => return false,
+            };
+            source.parts.iter().skip(known).any(is_it)
+        })
+    }
+
+    fn hint_to_ask(&self, id: MediaId) -> Option<(Hinted, UnitRequest, Duration)> {
+        self.follows_parts(id)?;
+        let media = self.medias.get(&id)?;
+        let timeline = media.timeline.as_ref()?;
+        let hint = hint_of(timeline)?;
+        let is_asked = self.units.hinted.values().any(|hinted| hinted.media == id && !hinted.spent);
+        if is_asked || !self.has_ordered_all(id, timeline) {
+            return None;
+        }
+        let url = hint.uri.url();
+        if media.following.refused.as_ref().is_some_and(|(it, start)| *it == url && *start == hint.byte_start) {
+            return None;
+        }
+        let range = match hint.byte_len {
+            Some(len) => Some(ByteRange { start: hint.byte_start, len }),
+            None if hint.byte_start > 0 => {
+                Some(ByteRange { start: hint.byte_start, len: OPEN_END.checked_sub(hint.byte_start)? })
+            }
+            None => None,
+        };
+        let open_ended = hint.byte_len.is_none();
+        let hinted =
+            Hinted { media: id, url: url.clone(), start: hint.byte_start, open_ended, part: None, spent: false };
+        let urgency = Urgency::Playback;
+        let request = UnitRequest { url, range, encryption: None, attempt: 1, urgency, is_excerpt: false };
+        Some((hinted, request, timeline.snapshot().target_duration.saturating_mul(3)))
+    }
+
+    /// Whether a reader has everything that is listed planned, and all parts of it are ordered.
+    fn has_ordered_all(&self, id: MediaId, timeline: &Timeline) -> bool {
+        let end = timeline.msns().end;
+        let open = timeline.open_segment().filter(|open| !open.listed.parts.is_empty());
+        let next = match &open {
+            Some(open) => {
+                let state = self.units.of_segment(id, open.msn);
+                let Some((unit, UnitState::Assembling(assembly))) = state else { return false };
+                if known_parts(unit, assembly) < open.listed.parts.len() {
+                    return false;
+                }
+                end.saturating_add(1)
+            }
+            None => {
+                // What begins a segment may begin a key, too, and its parts may not be readable by themselves.
+                let last = timeline.snapshot().segments.last();
+                if last.is_some_and(|last| protection(&last.keys) != Protection::Clear) {
+                    return false;
+                }
+                end
+            }
+        };
+        self.readers.values().any(|reader| match &reader.state {
+            ReaderState::Adaptive(it) => it.switching_to.is_none() && it.next_msn(id) == Some(MediaSequence(next)),
+            ReaderState::Flat(_) => false,
+        })
+    }
+
+    /// What a resource that was asked for ahead brought, or that it could not be had.
+    pub(super) fn hinted_fetched(&mut self, fetch: FetchId, result: &Result<Delivered, FetchFailure>) {
+        let Some(hinted) = self.units.hinted.get(&fetch) else { return };
+        let (media, url, start) = (hinted.media, hinted.url.clone(), hinted.start);
+        match result {
+            // It is kept until it is announced.
+            Ok(delivered) => self.adaptation.progress(self.now.at, fetch, delivered.wire_len),
+            // What was cut out of it says so itself.
+            Err(_) if hinted.part.is_some() => {}
+            Err(_) => {
+                self.units.hinted.remove(&fetch);
+                self.adaptation.ended(self.now.at, fetch, None);
+                if let Some(media) = self.medias.get_mut(&media) {
+                    // Once it is announced it is fetched like any other.
+                    media.following.refused = Some((url, start));
+                }
+            }
+        }
+    }
+
+    /// Bytes of a resource that was asked for ahead arrived.
+    pub(super) fn hinted_moved(&mut self, fetch: FetchId, bytes: u64) {
+        let now = self.tick();
+        let Some(hinted) = self.units.hinted.get(&fetch) else { return };
+        let part = hinted.part;
+        self.adaptation.progress(now, fetch, bytes);
+        if let Some((unit, part)) = part
+            && let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit)
+        {
+            assembly.moved(part, now);
+        }
+    }
+
+    /// When a part is to be fetched again, or has been silent for too long.
+    pub(super) fn next_part_wake(&self) -> Option<crate::time::Tick> {
+        let due = |(key, unit): (UnitKey, &super::units::Unit)| {
+            let UnitState::Assembling(assembly) = &unit.state else { return None };
+            let timeline = self.medias.get(&key.media)?.timeline.as_ref()?;
+            let patience = timeline.snapshot().part_target.unwrap_or_default().max(LEAST_PATIENCE);
+            assembly.next_wake(patience).map(|at| at.max(self.now.at))
+        };
+        self.units.iter().filter_map(due).min()
+    }
+
+    /// Readers learn when segments end that were planned while they were being made.
+    pub(super) fn end_open_segments(&mut self, id: MediaId) {
+        let Some(timeline) = self.medias.get(&id).and_then(|media| media.timeline.as_ref()) else { return };
+        for reader in self.readers.values_mut() {
+            if let ReaderState::Adaptive(adaptive) = &mut reader.state
+                && let Some(unit) = adaptive.open_unit(id)
+                && let Some((msn, segment)) = unit.msn().and_then(|msn| Some((msn, timeline.segment(msn)?)))
+                && let Some(start) = timeline.start_of(msn)
+            {
+                adaptive.ended_open(unit, start.saturating_add(segment.duration));
+            }
+        }
+    }
+
+    /// A segment that was being made will never be whole: readers go on at its start, with what takes its place.
+    pub(super) fn cut_open(&mut self, id: MediaId) {
+        let open = self.readers.values().filter_map(|reader| match &reader.state {
+            ReaderState::Adaptive(adaptive) => adaptive.open_unit(id),
+            ReaderState::Flat(_) => None,
+        });
+        let open: Vec<UnitKey> = open.collect();
+        open.into_iter().for_each(|unit| self.cut_unit(unit));
+    }
+
+    /// A unit cannot be finished as it is: its time is read anew, from whatever is there now.
+    fn cut_unit(&mut self, unit: UnitKey) {
+        self.cut_entered(unit);
+        for reader in self.readers.values_mut() {
+            if let ReaderState::Adaptive(adaptive) = &mut reader.state {
+                adaptive.drop_planned(unit);
+            }
+        }
+        self.stop_unit(unit);
+        self.units.remove(unit);
+        self.act(Action::Release { unit });
+    }
+
+    /// Whether a stream's playlist may be older than it seems, and newer ones are being asked for before anybody begins.
+    pub(super) fn is_tuning_in(&self, id: MediaId) -> bool {
+        let media = self.medias.get(&id);
+        media.is_some_and(|media| {
+            let offers = media.timeline.as_ref().is_some_and(|timeline| offers_parts(timeline.snapshot()));
+            offers && media.following.tune_in.is_some()
+        })
+    }
+}
+
+/// Parts of its segment that are behind, there or ordered.
+fn known_parts(unit: UnitKey, assembly: &Assembly) -> usize {
+    usize::try_from(unit.first_part()).unwrap_or(usize::MAX).saturating_add(assembly.known())
+}
+
+/// The part that comes next, by what the playlist says: the first hint of its kind counts.
+fn hint_of(timeline: &Timeline) -> Option<&PreloadHint> {
+    let hints = &timeline.snapshot().preload_hints;
+    hints.iter().find(|hint| hint.kind == PreloadKind::Part).filter(|_| timeline.snapshot().is_live())
+}

@@ -1,0 +1,279 @@
+//! Streams that are read part by part, in virtual time.
+
+use std::{iter, time::Duration};
+
+use kithara_hls_core::{
+    BitRate,
+    playlist::VariantId,
+    session::{
+        Command, Demand, Input, LiveOptions, MediaId, PlaybackOptions, PlaylistId, PlaylistText, ReaderId, Session,
+        SessionOptions, Track, VariantChoice, View,
+    },
+    sim::{Bandwidth, Chance, Simulation, World},
+    time::{Now, Tick},
+};
+
+mod worlds;
+use worlds::{
+    low_latency::{LowLatency, Parts},
+    url,
+};
+
+fn secs(secs: u64) -> Tick {
+    Tick::from_millis(secs * 1_000)
+}
+
+fn simulation(stream: LowLatency, chance: Option<Chance>) -> Simulation {
+    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+    let (world, _) = stream.world(world, "/main.m3u8");
+    let world = chance.into_iter().fold(world, World::with_chance);
+    Simulation::new(world, &url(), SessionOptions::default()).telling_positions()
+}
+
+/// Plays for ten minutes: no stall, and at each part the end of what is listed is no further away than the server's
+/// PART-HOLD-BACK and one part.
+#[track_caller]
+fn check(stream: LowLatency, chance: Option<Chance>) -> Simulation {
+    let mut simulation = simulation(stream, chance);
+    simulation.run(secs(600));
+    let report = simulation.player().report();
+    let transcript = || {
+        let lines = &simulation.transcript().lines;
+        lines.iter().take(400).cloned().collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!((report.stalls, report.stalled), (0, Duration::ZERO), "{}", transcript());
+    let limit = stream.part * 4;
+    for (at, heard) in &report.heard {
+        let latency = stream.edge(*at, Tick::ZERO).saturating_sub(*heard);
+        assert!(latency <= limit, "{latency:?} behind at {at:?}\n{}", transcript());
+    }
+    let parts = Duration::from_secs(580).as_millis() / stream.part.as_millis();
+    assert!(report.heard.len() as u128 >= parts, "{} parts\n{}", report.heard.len(), transcript());
+    simulation
+}
+
+#[test]
+fn ten_minutes_are_played_within_part_hold_back_and_a_part() {
+    check(LowLatency::default(), None);
+    check(LowLatency { resources: Parts::Ranges, ..LowLatency::default() }, None);
+}
+
+#[test]
+fn ten_minutes_with_one_percent_of_faults_do_not_stall() {
+    for seed in 1..=4 {
+        let chance = Some(Chance { per_mille: 10, silence: 0, seed });
+        check(LowLatency::default(), chance);
+        check(LowLatency { resources: Parts::Ranges, ..LowLatency::default() }, chance);
+    }
+}
+
+#[test]
+fn requests_that_are_never_answered_are_begun_anew_before_playback_stalls() {
+    let chance = Some(Chance { per_mille: 10, silence: 50, seed: 7 });
+    check(LowLatency { part: Duration::from_secs(1), parts: 4, ..LowLatency::default() }, chance);
+}
+
+/// What was done for a stream in its first minute, and what its server was asked for.
+fn minute(stream: LowLatency) -> (Simulation, String, Vec<String>) {
+    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+    let (world, asked) = stream.world(world, "/main.m3u8");
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default()).telling_positions();
+    simulation.run(secs(60));
+    let transcript = simulation.transcript().to_string();
+    let asked = asked.lock().expect("nothing panics under it").clone();
+    assert_eq!(simulation.player().report().stalls, 0, "{transcript}");
+    (simulation, transcript, asked)
+}
+
+#[test]
+fn each_part_is_asked_for_once_and_ahead_of_its_announcement() {
+    let (simulation, transcript, asked) = minute(LowLatency::default());
+    assert_eq!(asked[..3], ["", "_HLS_msn=15&_HLS_part=0&_HLS_skip=YES", "_HLS_msn=15&_HLS_part=1&_HLS_skip=YES"]);
+    assert!(asked.len() < 155, "{} loads", asked.len());
+    let once =
+        (16..29).all(|msn| (0..10).all(|part| simulation.world().requests_for(&format!("/m/part{msn}.{part}")) == 1));
+    assert!(once, "{transcript}");
+    assert!(!transcript.contains("fetch f") || transcript.matches(" fetch f").count() == 1, "{transcript}");
+}
+
+#[test]
+fn parts_of_one_resource_come_with_one_request_for_each_segment() {
+    let (simulation, transcript, _) = minute(LowLatency { resources: Parts::Ranges, ..LowLatency::default() });
+    for msn in 16..29 {
+        assert_eq!(simulation.world().requests_for(&format!("/m/seg{msn}")), 1, "{transcript}");
+    }
+}
+
+#[test]
+fn segments_that_end_early_are_followed_by_the_next_without_a_second_request() {
+    let (simulation, transcript, _) = minute(LowLatency { cuts: Some((3, 4)), ..LowLatency::default() });
+    let played: Vec<u64> =
+        simulation.player().report().units.iter().filter_map(|unit| unit.msn()).map(|it| it.0).collect();
+    assert!(played.windows(2).all(|pair| pair[1] == pair[0] + 1), "{played:?}");
+    assert!(transcript.contains("v0/21#3") && !transcript.contains("v0/21#4"), "{transcript}");
+    let ends: Vec<Duration> = simulation.player().report().played_units.iter().map(|it| it.end).collect();
+    let starts: Vec<Duration> = simulation.player().report().played_units.iter().map(|it| it.start).collect();
+    assert_eq!(ends[..ends.len() - 1], starts[1..], "{transcript}");
+}
+
+#[test]
+fn a_hint_at_something_that_never_comes_is_dropped() {
+    let (_, transcript, _) = minute(LowLatency { mishints: Some(7), ..LowLatency::default() });
+    let (asked, dropped) = (transcript.matches("/m/never").count(), transcript.matches("cancel f").count());
+    assert!(asked >= 20 && dropped >= asked - 1, "{asked} asked, {dropped} dropped\n{transcript}");
+}
+
+#[test]
+fn a_server_that_does_not_block_is_asked_once_for_each_part() {
+    let stream = LowLatency { blocks: false, hints: false, ..LowLatency::default() };
+    let (simulation, transcript, asked) = minute(stream);
+    assert!(asked.iter().all(|query| !query.contains("_HLS_msn")), "{asked:?}");
+    assert!(asked.len() < 170, "{} loads", asked.len());
+    assert!(simulation.player().report().heard.len() > 140, "{transcript}");
+}
+
+#[test]
+fn parts_that_trickle_at_the_speed_of_the_encoder_do_not_make_the_link_look_slow() {
+    let (simulation, transcript, _) = minute(LowLatency { trickles: true, ..LowLatency::default() });
+    let estimate = simulation.session().status().throughput.expect("it was measured");
+    assert!(estimate > BitRate::from_kbps(10_000), "{estimate}\n{transcript}");
+}
+
+#[test]
+fn a_part_that_is_declared_absent_is_left_out_with_what_is_behind_it() {
+    let (simulation, transcript, _) = {
+        let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+        let (world, asked) = LowLatency { gap: Some((20, 6)), ..LowLatency::default() }.world(world, "/main.m3u8");
+        let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+        simulation.run(secs(60));
+        let transcript = simulation.transcript().to_string();
+        (simulation, transcript, asked)
+    };
+    assert_eq!(transcript.matches("- skipped v0 #11").count(), 1, "{transcript}");
+    let report = simulation.player().report();
+    assert!(report.units.iter().any(|unit| unit.msn().is_some_and(|msn| msn.0 == 28)), "{transcript}");
+    assert!(report.stalled < Duration::from_secs(3), "{:?}", report.stalled);
+}
+
+#[test]
+fn an_application_may_turn_it_off_or_stay_further_behind() {
+    let with = |live: LiveOptions| {
+        let (world, _) = LowLatency::default().world(World::new(), "/main.m3u8");
+        let mut simulation = Simulation::new(world, &url(), SessionOptions { live, ..SessionOptions::default() });
+        simulation.run(secs(20));
+        let transcript = simulation.transcript().to_string();
+        (simulation.player().report().played_units[0].start, transcript.contains("part f"))
+    };
+    let whole = LiveOptions { low_latency: false, ..LiveOptions::default() };
+    assert_eq!(with(whole), (Duration::from_secs(12), false));
+    let behind = LiveOptions { target_latency: Some(Duration::from_secs(5)), ..LiveOptions::default() };
+    assert_eq!(with(behind), (Duration::from_secs(19), true));
+    let too_near = LiveOptions { target_latency: Some(Duration::from_millis(100)), ..LiveOptions::default() };
+    assert_eq!(with(too_near), (Duration::from_millis(22_800), true));
+}
+
+#[test]
+fn playback_that_began_late_is_led_back_to_where_it_should_be() {
+    let stream = LowLatency::default();
+    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(3_000)));
+    let (world, _) = stream.world(world, "/main.m3u8");
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default()).keeping_up();
+    simulation.run(secs(60));
+    let report = simulation.player().report();
+    let behind = |(at, heard): &(Tick, Duration)| stream.edge(*at, Tick::ZERO).saturating_sub(*heard);
+    let (first, last) = (behind(&report.heard[0]), behind(report.heard.last().expect("parts arrived")));
+    let limit = stream.part * 4;
+    assert!(first > limit && last <= limit, "{first:?} at first, {last:?} at last\n{}", simulation.transcript());
+    assert_eq!(report.stalls, 0, "{}", simulation.transcript());
+}
+
+/// A first copy with this Age header, and what is done after it; after a second one of this moment; then loads.
+#[track_caller]
+fn tunes_in(age: Option<u64>, want_first: &[&str], want_load: Option<&str>) {
+    let stream = LowLatency::default();
+    let text = |at: u64| stream.text(Tick::from_millis(at), false);
+    let mut session = Session::new(url(), SessionOptions::default(), Now::from(Tick::ZERO));
+    let open = Demand::Open { view: View::Adaptive, track: Track::Main };
+    session.handle(Now::from(Tick::ZERO), Input::Demand { reader: ReaderId(1), demand: open });
+    let mut load = |at: u64, text: String, age: Option<u64>| {
+        let age = age.map(Duration::from_secs);
+        let playlist = PlaylistText { url: url(), text, from_store: false, age };
+        session.handle(
+            Now::from(Tick::from_millis(at)),
+            Input::Playlist { id: PlaylistId::Primary, result: Ok(playlist) },
+        );
+        session.handle(Now::from(Tick::from_millis(at)), Input::Timeout);
+        iter::from_fn(|| session.poll_action()).collect::<Vec<_>>()
+    };
+    // The copy that a cache kept for so long.
+    let first = load(20_020, text(20_000 - age.unwrap_or(0) * 1_000), age);
+    let shown: Vec<String> = first.iter().map(ToString::to_string).collect();
+    assert_eq!(shown.iter().map(String::as_str).collect::<Vec<_>>(), want_first);
+    let asked = |actions: &[kithara_hls_core::session::Action]| {
+        let url = actions.iter().find_map(|action| match action {
+            kithara_hls_core::session::Action::LoadPlaylist { url, .. } => Some(url.clone()),
+            _ => None,
+        });
+        url.and_then(|url| url.query().map(str::to_owned))
+    };
+    assert_eq!(asked(&first[1..]).as_deref(), want_load);
+    if want_load.is_some() {
+        let second: Vec<String> = load(20_100, text(20_080), Some(0)).iter().map(ToString::to_string).collect();
+        assert!(second[0].starts_with("attach"), "{second:?}");
+    }
+}
+
+#[test]
+fn a_copy_that_a_cache_kept_is_followed_by_a_fresh_one_before_anybody_begins() {
+    const LOAD: &str = "load primary /main.m3u8";
+    tunes_in(Some(6), &[LOAD, LOAD], Some("_HLS_msn=20&_HLS_part=2"));
+}
+
+#[test]
+fn a_switch_asks_for_what_the_report_knows_of_the_other_rendition() {
+    let main = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000\na/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=900001\n\
+                b/index.m3u8\n";
+    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+    let world = world.with_text("/main.m3u8", main);
+    let stream = LowLatency { reports: &["../a/index.m3u8", "../b/index.m3u8"], ..LowLatency::default() };
+    let (world, asked_a) = stream.world(world, "/a/index.m3u8");
+    let (world, asked_b) = stream.world(world, "/b/index.m3u8");
+    let playback = PlaybackOptions { variant: VariantChoice::Worst, ..PlaybackOptions::default() };
+    let options = SessionOptions { playback, ..SessionOptions::default() };
+    let mut simulation = Simulation::new(world, &url(), options);
+    simulation.at(secs(20), Input::Command(Command::SelectVariant(Some(VariantId(1)))));
+    simulation.run(secs(60));
+    let transcript = simulation.transcript().to_string();
+    let first_of = |asked: &worlds::low_latency::Asked| asked.lock().expect("nothing panics under it")[0].clone();
+    assert_eq!([first_of(&asked_a), first_of(&asked_b)], ["", "_HLS_msn=19&_HLS_part=9"], "{transcript}");
+    let report = simulation.player().report();
+    let gaps = report.played_units.windows(2).filter(|pair| pair[0].end != pair[1].start).count();
+    assert_eq!((gaps, report.stalls), (0, 0), "{transcript}");
+    let variants: std::collections::BTreeSet<_> = report.units.iter().map(|unit| unit.media).collect();
+    assert_eq!(variants.len(), 2, "{transcript}");
+}
+
+#[test]
+fn a_link_that_becomes_slow_is_noticed_although_parts_are_waited_for() {
+    let main = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=3000000\na/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=500000\n\
+                b/index.m3u8\n";
+    let periods = vec![
+        (Duration::from_secs(30), BitRate::from_kbps(20_000)),
+        (Duration::from_secs(600), BitRate::from_kbps(2_000)),
+    ];
+    let world = World::new().with_bandwidth(Bandwidth::periods(periods)).with_text("/main.m3u8", main);
+    let stream = LowLatency { reports: &["../a/index.m3u8", "../b/index.m3u8"], ..LowLatency::default() };
+    let high = LowLatency { rate: BitRate::from_kbps(3_000), ..stream };
+    let (world, _) = high.world(world, "/a/index.m3u8");
+    let (world, _) = LowLatency { rate: BitRate::from_kbps(500), ..stream }.world(world, "/b/index.m3u8");
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    simulation.run(secs(90));
+    let transcript = simulation.transcript().to_string();
+    let units = &simulation.player().report().units;
+    let low_after_high = units
+        .windows(2)
+        .any(|pair| pair[0].media == MediaId::Variant(VariantId(0)) && pair[1].media == MediaId::Variant(VariantId(1)));
+    assert!(low_after_high, "{transcript}");
+    let estimate = simulation.session().status().throughput.expect("it was measured");
+    assert!(estimate < BitRate::from_kbps(3_000), "{estimate}\n{transcript}");
+}
