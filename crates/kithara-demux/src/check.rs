@@ -26,13 +26,13 @@ use crate::frames::Framing;
 ///
 /// What is legal passes: empty fragments, boxes with 64-bit sizes or that reach to the end, null packets, tags between frames and behind them.
 /// Damage in the middle passes as well: it is the demuxer's business, and fetching again would not repair it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SegmentCheck {
     got: u64,
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Ts(Box<ts::TsCheck>),
     Bmff(bmff::BmffCheck),

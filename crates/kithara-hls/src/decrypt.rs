@@ -9,6 +9,7 @@ use aes::{
     cipher::{Array, BlockModeDecrypt, KeyIvInit, consts::U16},
 };
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 type Block = Array<u8, U16>;
 
@@ -18,8 +19,18 @@ pub(crate) const BLOCK: usize = 16;
 /// A decryptor of one unit.
 pub(crate) struct CbcStream {
     cipher: cbc::Decryptor<Aes128>,
+    key: Zeroizing<[u8; BLOCK]>,
+    /// What the next block is chained to: the block before it, or the initialization vector.
+    chain: [u8; BLOCK],
     /// The end of the ciphertext so far: less than two blocks, or exactly two.
     held: Vec<u8>,
+}
+
+impl Clone for CbcStream {
+    fn clone(&self) -> Self {
+        let cipher = cbc::Decryptor::new((&*self.key).into(), (&self.chain).into());
+        Self { cipher, key: self.key.clone(), chain: self.chain, held: self.held.clone() }
+    }
 }
 
 /// Bytes that may be the last two blocks.
@@ -38,7 +49,8 @@ pub(crate) enum BadCiphertext {
 
 impl CbcStream {
     pub(crate) fn new(key: &[u8; 16], iv: &[u8; 16]) -> Self {
-        Self { cipher: cbc::Decryptor::new(key.into(), iv.into()), held: Vec::with_capacity(HELD + BLOCK) }
+        let held = Vec::with_capacity(HELD + BLOCK);
+        Self { cipher: cbc::Decryptor::new(key.into(), iv.into()), key: Zeroizing::new(*key), chain: *iv, held }
     }
 
     /// Decrypts what can be decrypted. What may be one of the last two blocks stays behind.
@@ -58,6 +70,7 @@ impl CbcStream {
         self.decrypt_held(first);
         let direct = second.len();
         decrypt(&mut self.cipher, &rest[..direct], second);
+        self.chain_to(&rest[..direct]);
         self.held.extend_from_slice(&rest[direct..]);
         plain.into()
     }
@@ -88,7 +101,16 @@ impl CbcStream {
     fn decrypt_held(&mut self, out: &mut [u8]) {
         let count = out.len();
         decrypt(&mut self.cipher, &self.held[..count], out);
+        if let Some(block) = self.held[..count].last_chunk() {
+            self.chain = *block;
+        }
         self.held.drain(..count);
+    }
+
+    fn chain_to(&mut self, ciphertext: &[u8]) {
+        if let Some(block) = ciphertext.last_chunk() {
+            self.chain = *block;
+        }
     }
 }
 

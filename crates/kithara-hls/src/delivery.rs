@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kithara_demux::{Container, SegmentCheck, Sniff, sniff};
+use kithara_fetch::net::RedactedUrl;
 use kithara_hls_core::session::{Delivered, FailureKind};
 use kithara_stream::UnitWriter;
 
@@ -21,7 +22,7 @@ pub(crate) struct Bad {
 }
 
 impl Bad {
-    fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into() }
     }
 }
@@ -43,11 +44,23 @@ pub(crate) struct Slot {
     published: u64,
     checksum: crc32fast::Hasher,
     pub(crate) container: Option<Container>,
+    /// Where the next part goes on, in a unit that is put together from parts.
+    next_part: Option<Progress>,
+    /// Where the last part came from, for errors.
+    pub(crate) part_url: Option<RedactedUrl>,
 }
 
 impl Slot {
     pub(crate) fn new(writer: UnitWriter) -> Self {
-        Self { writer: Some(writer), shelf: None, published: 0, checksum: crc32fast::Hasher::new(), container: None }
+        Self {
+            writer: Some(writer),
+            shelf: None,
+            published: 0,
+            checksum: crc32fast::Hasher::new(),
+            container: None,
+            next_part: None,
+            part_url: None,
+        }
     }
 
     /// Of a unit that readers of this shelf read.
@@ -90,13 +103,11 @@ impl Drop for Slot {
     }
 }
 
-/// One attempt.
-pub(crate) struct Attempt<'a> {
-    slot: &'a mut Slot,
+/// How far an attempt has come.
+#[derive(Clone)]
+struct Progress {
     cipher: Option<CbcStream>,
     encrypted: bool,
-    /// Its container does not end where it ends.
-    excerpt: bool,
     /// First bytes, held back until they are recognised.
     head: Vec<u8>,
     check: Option<SegmentCheck>,
@@ -107,11 +118,9 @@ pub(crate) struct Attempt<'a> {
     again: crc32fast::Hasher,
 }
 
-impl<'a> Attempt<'a> {
-    pub(crate) fn new(slot: &'a mut Slot, cipher: Option<CbcStream>, excerpt: bool) -> Self {
+impl Progress {
+    fn new(cipher: Option<CbcStream>) -> Self {
         Self {
-            slot,
-            excerpt,
             encrypted: cipher.is_some(),
             cipher,
             head: Vec::new(),
@@ -121,38 +130,71 @@ impl<'a> Attempt<'a> {
             again: crc32fast::Hasher::new(),
         }
     }
+}
+
+/// One attempt to bring a unit, or one of its parts.
+pub(crate) struct Attempt<'a> {
+    slot: &'a mut Slot,
+    /// Its container does not end where it ends.
+    excerpt: bool,
+    progress: Progress,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(slot: &'a mut Slot, cipher: Option<CbcStream>, excerpt: bool) -> Self {
+        Self { slot, excerpt, progress: Progress::new(cipher) }
+    }
+
+    /// The part behind those that have [ended](Self::end_part). The cipher goes on through all of a unit.
+    pub(crate) fn of_next_part(slot: &'a mut Slot) -> Result<Self, Bad> {
+        let Some(progress) = slot.next_part.clone() else {
+            return Err(Bad::new(FailureKind::Incomplete, "the part before this one is not there"));
+        };
+        Ok(Self { slot, excerpt: false, progress })
+    }
 
     /// Takes a chunk from the wire.
     pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Bad> {
-        self.wire_len += chunk.len() as u64;
-        let plain = match &mut self.cipher {
+        self.progress.wire_len += chunk.len() as u64;
+        let plain = match &mut self.progress.cipher {
             Some(cipher) => cipher.push(&chunk),
             None => chunk,
         };
         self.plain(plain, false)
     }
 
+    /// The body of a part ended: the next one goes on here.
+    pub(crate) fn end_part(mut self) -> Delivered {
+        let (len, wire_len) = (self.progress.len, self.progress.wire_len);
+        if len == self.slot.published {
+            // What was published was compared byte for byte, or is of this attempt.
+            self.progress.again = self.slot.checksum.clone();
+        }
+        self.slot.next_part = Some(self.progress);
+        Delivered { len, wire_len, from_store: false }
+    }
+
     /// The body ended. The unit is whole if its container says so.
     pub(crate) fn finish(mut self, from_store: bool) -> Result<Delivered, Bad> {
-        let last = match self.cipher.take() {
+        let last = match self.progress.cipher.take() {
             Some(cipher) => cipher.finish()?,
             None => Bytes::new(),
         };
         self.plain(last, true)?;
-        let Some(check) = self.check.take() else {
+        let Some(check) = self.progress.check.take() else {
             return Err(Bad::new(FailureKind::NotMedia, "nothing was delivered"));
         };
         // The network layer has seen to it that the range is whole.
         if !self.excerpt {
             check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
         }
-        if self.len < self.slot.published {
+        if self.progress.len < self.slot.published {
             return Err(Bad::new(FailureKind::Changed, "a second delivery ends before the first"));
         }
         if let Some(writer) = self.slot.writer.take() {
             writer.finish();
         }
-        Ok(Delivered { len: self.len, wire_len: self.wire_len, from_store })
+        Ok(Delivered { len: self.progress.len, wire_len: self.progress.wire_len, from_store })
     }
 
     /// What the unit is, once it is recognised.
@@ -161,49 +203,53 @@ impl<'a> Attempt<'a> {
     }
 
     fn plain(&mut self, bytes: Bytes, is_end: bool) -> Result<(), Bad> {
-        if self.check.is_some() {
+        if self.progress.check.is_some() {
             return self.known(bytes);
         }
         // Usually the first chunk is enough, and no copy is made.
-        let held = if self.head.is_empty() { &bytes[..] } else { self.head_with(&bytes) };
+        let held = if self.progress.head.is_empty() { &bytes[..] } else { self.head_with(&bytes) };
         match sniff(held, is_end) {
             Sniff::Media(container) => {
-                let all = if self.head.is_empty() { bytes } else { Bytes::from(std::mem::take(&mut self.head)) };
-                self.check = Some(SegmentCheck::new(container));
+                let all = if self.progress.head.is_empty() {
+                    bytes
+                } else {
+                    Bytes::from(std::mem::take(&mut self.progress.head))
+                };
+                self.progress.check = Some(SegmentCheck::new(container));
                 self.slot.container = Some(container);
                 self.known(all)
             }
             Sniff::NeedMore(_) => {
-                if self.head.is_empty() {
-                    self.head.extend_from_slice(&bytes);
+                if self.progress.head.is_empty() {
+                    self.progress.head.extend_from_slice(&bytes);
                 }
                 Ok(())
             }
             Sniff::NotMedia(what) => {
                 // A key that does not fit gives noise as well.
-                let kind = if self.encrypted { FailureKind::Undecryptable } else { FailureKind::NotMedia };
+                let kind = if self.progress.encrypted { FailureKind::Undecryptable } else { FailureKind::NotMedia };
                 Err(Bad::new(kind, format!("the bytes are not media ({what:?})")))
             }
         }
     }
 
     fn head_with(&mut self, bytes: &Bytes) -> &[u8] {
-        self.head.extend_from_slice(bytes);
-        &self.head
+        self.progress.head.extend_from_slice(bytes);
+        &self.progress.head
     }
 
     /// Bytes of a recognised unit: checked, compared with what was published, handed on.
     fn known(&mut self, bytes: Bytes) -> Result<(), Bad> {
-        if let Some(check) = &mut self.check {
+        if let Some(check) = &mut self.progress.check {
             check.push(&bytes);
         }
-        let repeated = self.slot.published.saturating_sub(self.len).min(bytes.len() as u64);
-        self.len += bytes.len() as u64;
+        let repeated = self.slot.published.saturating_sub(self.progress.len).min(bytes.len() as u64);
+        self.progress.len += bytes.len() as u64;
         let repeated = usize::try_from(repeated).unwrap_or(bytes.len());
         if repeated > 0 {
-            self.again.update(&bytes[..repeated]);
-            let complete = self.len >= self.slot.published;
-            if complete && self.again.clone().finalize() != self.slot.checksum.clone().finalize() {
+            self.progress.again.update(&bytes[..repeated]);
+            let complete = self.progress.len >= self.slot.published;
+            if complete && self.progress.again.clone().finalize() != self.slot.checksum.clone().finalize() {
                 return Err(Bad::new(FailureKind::Changed, "a second delivery is not the same as the first"));
             }
         }
@@ -259,6 +305,62 @@ mod tests {
         let mut attempt = Attempt::new(&mut slot, None, true);
         attempt.push(Bytes::from(packets(10)).slice(..1_000)).unwrap();
         assert_eq!(attempt.finish(false).unwrap().len, 1_000);
+        assert!(body.is_finished());
+    }
+
+    /// Delivers a part, or the beginning of one.
+    fn part(slot: &mut Slot, first: bool, bytes: &[u8], ends: bool) -> Result<(), Bad> {
+        let mut attempt = if first { Attempt::new(slot, None, false) } else { Attempt::of_next_part(slot)? };
+        for chunk in bytes.chunks(50) {
+            attempt.push(Bytes::copy_from_slice(chunk))?;
+        }
+        if ends {
+            attempt.end_part();
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn parts_make_one_body_that_is_whole_when_its_container_is() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let whole = packets(10);
+        // The first part is too short to be recognised.
+        part(&mut slot, true, &whole[..2], true).unwrap();
+        part(&mut slot, false, &whole[2..1_000], true).unwrap();
+        assert_eq!(read(&body), whole[..1_000]);
+        assert_eq!(Attempt::of_next_part(&mut slot).unwrap().finish(false).unwrap_err().kind, FailureKind::Incomplete);
+        part(&mut slot, false, &whole[1_000..], true).unwrap();
+        let delivered = Attempt::of_next_part(&mut slot).unwrap().finish(false).unwrap();
+        assert_eq!((delivered.len, body.is_finished()), (whole.len() as u64, true));
+        assert_eq!(read(&body), whole);
+    }
+
+    #[test]
+    fn a_part_that_broke_off_goes_on_where_it_did_and_must_be_the_same() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let whole = packets(10);
+        part(&mut slot, true, &whole[..376], true).unwrap();
+        part(&mut slot, false, &whole[376..900], false).unwrap();
+        assert_eq!(body.len(), 900);
+        let mut other = whole.clone();
+        other[800] = 1;
+        assert_eq!(part(&mut slot, false, &other[376..], true).unwrap_err().kind, FailureKind::Changed);
+        part(&mut slot, false, &whole[376..], true).unwrap();
+        assert_eq!(read(&body), whole);
+        let delivered = Attempt::of_next_part(&mut slot).unwrap().finish(false).unwrap();
+        assert_eq!(delivered.wire_len, whole.len() as u64);
+    }
+
+    #[test]
+    fn the_whole_segment_may_take_the_place_of_parts_that_are_missing() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let whole = packets(10);
+        part(&mut slot, true, &whole[..376], true).unwrap();
+        attempt(&mut slot, &whole, 100).unwrap();
+        assert_eq!(read(&body), whole);
         assert!(body.is_finished());
     }
 

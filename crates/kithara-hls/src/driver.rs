@@ -39,11 +39,13 @@ use url::Url;
 
 use crate::{
     HlsEvent,
+    ahead::{Ahead, AheadTask},
     delivery::Slot,
     error::HlsError,
     keep::keep_unit,
     keys::{Asking, FetchedKey, KeyManager, KeyState, fetch_key},
     options::KeyCache,
+    part_task::{PartTask, Taken, close_unit},
     playlists::{Brought, Known, load_playlist},
     requests::Requests,
     segments::{Handed, Item},
@@ -102,6 +104,8 @@ struct Shelved {
     slot: Arc<Mutex<Slot>>,
     body: UnitBody,
     container: watch::Sender<Option<Container>>,
+    /// How many parts were appended to it, where it is put together from parts.
+    turn: watch::Sender<u32>,
     /// Keeps what others have read for a reader of units that will enter it.
     kept: Option<UnitBody>,
 }
@@ -141,6 +145,8 @@ pub(crate) struct Driver {
     keys: KeyManager,
     shelved: HashMap<UnitKey, Shelved>,
     running: HashMap<FetchId, CancellationToken>,
+    /// What was asked for ahead and is not announced yet, or not used up.
+    ahead: HashMap<FetchId, Ahead>,
     feeds: HashMap<ReaderId, mpsc::Sender<Handed>>,
     /// How often readers of units have sought.
     seeks: HashMap<ReaderId, u64>,
@@ -189,6 +195,7 @@ impl Driver {
             keys: KeyManager::default(),
             shelved: HashMap::new(),
             running: HashMap::new(),
+            ahead: HashMap::new(),
             feeds: HashMap::new(),
             seeks: HashMap::new(),
             late: Vec::new(),
@@ -421,6 +428,13 @@ impl Driver {
         match action {
             Action::LoadPlaylist { id, url, again, limit } => self.load_playlist(id, url, again, limit),
             Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, request),
+            Action::AskAhead { fetch, media, request, patience } => {
+                self.ask_ahead(fetch, media, &request, patience);
+            }
+            Action::FetchPart { fetch, unit, part, request, ahead } => {
+                self.fetch_part(fetch, unit, part, request, ahead);
+            }
+            Action::Close { fetch, unit } => self.close_unit(fetch, unit),
             Action::Size { fetch, unit, request } => self.size(fetch, unit, request),
             Action::Keep { fetch, unit, request } => self.keep(fetch, unit, request),
             Action::Forget { url, .. } => self.parts.requests.forget(&url),
@@ -428,6 +442,7 @@ impl Driver {
                 if let Some(cancel) = self.running.remove(&fetch) {
                     cancel.cancel();
                 }
+                self.ahead.remove(&fetch);
             }
             Action::FetchKey { key, request } => self.fetch_key(key, request),
             Action::Place { media, unit, offset } => shelf.place(media, unit, offset),
@@ -544,6 +559,67 @@ impl Driver {
         self.running.insert(fetch, cancel.clone());
         let span = tracing::debug_span!("unit", %unit, %fetch);
         self.spawn(cancel, task.run().instrument(span));
+    }
+
+    fn ask_ahead(&mut self, fetch: FetchId, media: MediaId, request: &UnitRequest, patience: Duration) {
+        let requests = self.named_in(Some(media));
+        let (writer, body) = UnitBody::channel();
+        let task = AheadTask {
+            fetch,
+            request: requests.ahead(request, patience),
+            requests,
+            body: body.clone(),
+            reports: self.reports.clone(),
+        };
+        self.ahead.insert(fetch, Ahead { body, taken: 0 });
+        let cancel = self.parts.cancel.child_token();
+        self.running.insert(fetch, cancel.clone());
+        let span = tracing::debug_span!("ahead", %fetch);
+        self.spawn(cancel, task.run(writer).instrument(span));
+    }
+
+    fn fetch_part(&mut self, fetch: FetchId, unit: UnitKey, part: u32, request: UnitRequest, ahead: Option<FetchId>) {
+        let key = self.wait_for_key(&request);
+        let len = request.range.map(|range| range.len);
+        let taken = match (ahead, len) {
+            (None, _) => None,
+            (Some(ahead), None) => self.ahead.remove(&ahead).map(|it| Taken { body: it.body, from: it.taken, len }),
+            (Some(ahead), Some(count)) => self.ahead.get_mut(&ahead).map(|it| {
+                let from = it.taken;
+                it.taken += count;
+                Taken { body: it.body.clone(), from, len }
+            }),
+        };
+        let requests = self.named_in(Some(unit.media));
+        let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
+        self.parts.shelf.put(unit, shelved.body.clone());
+        if self.parts.session.is_awaited(unit) {
+            shelved.keep();
+        }
+        let task = PartTask {
+            fetch,
+            part,
+            request,
+            requests,
+            key,
+            slot: Arc::clone(&shelved.slot),
+            container: shelved.container.clone(),
+            turn: shelved.turn.clone(),
+            ahead: taken,
+            reports: self.reports.clone(),
+        };
+        let cancel = self.parts.cancel.child_token();
+        self.running.insert(fetch, cancel.clone());
+        let span = tracing::debug_span!("part", %unit, %part, %fetch);
+        self.spawn(cancel, task.run().instrument(span));
+    }
+
+    fn close_unit(&mut self, fetch: FetchId, unit: UnitKey) {
+        let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
+        let (slot, container) = (Arc::clone(&shelved.slot), shelved.container.clone());
+        let cancel = self.parts.cancel.child_token();
+        self.running.insert(fetch, cancel.clone());
+        self.spawn(cancel, close_unit(fetch, slot, container, self.reports.clone()));
     }
 
     fn size(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
@@ -705,6 +781,7 @@ impl Shelved {
             slot: Arc::new(Mutex::new(Slot::new(writer).on(Arc::clone(shelf)))),
             body,
             container: watch::Sender::new(None),
+            turn: watch::Sender::new(0),
             kept: None,
         }
     }

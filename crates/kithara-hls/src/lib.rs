@@ -38,6 +38,7 @@
 //! # Ok(()) }
 //! ```
 
+mod ahead;
 mod decrypt;
 mod delivery;
 mod driver;
@@ -47,6 +48,7 @@ mod hls;
 mod keep;
 mod keys;
 mod options;
+mod part_task;
 mod playlists;
 mod requests;
 mod seal;

@@ -9,7 +9,11 @@ use kithara_fetch::{
     assets::{AssetId, Lease, ResourceKey},
     net::{Origin, RedactedUrl, address::Provenance},
 };
-use kithara_hls_core::{playlist::Limits, session::KeyRequest, steering::MAX_MANIFEST};
+use kithara_hls_core::{
+    playlist::Limits,
+    session::{KeyRequest, OPEN_END, UnitRequest, Urgency},
+    steering::MAX_MANIFEST,
+};
 use url::Url;
 
 use crate::{
@@ -105,6 +109,23 @@ impl Requests {
     pub(crate) fn unit(&self, url: &Url, class: Priority) -> FetchRequest {
         let request = self.base(url, self.options.request.query.as_deref());
         FetchRequest { class, patience: Some(self.options.request.patience), ..request }
+    }
+
+    /// A part of a segment that is still being made: the store is for whole segments.
+    pub(crate) fn part(&self, part: &UnitRequest) -> FetchRequest {
+        let class = match part.urgency {
+            Urgency::Demand => Priority::Demand,
+            Urgency::Playback => Priority::Playback,
+        };
+        let request = self.base(&part.url, self.options.request.query.as_deref());
+        let range = part.range.map(|range| range.start..if range.end() == OPEN_END { u64::MAX } else { range.end() });
+        // One that is begun anew must not join the one that was too slow.
+        FetchRequest { key: None, class, range, cache: CacheUse::Bypass, ..request }
+    }
+
+    /// What is asked for before it is announced: the server may be silent for so long.
+    pub(crate) fn ahead(&self, part: &UnitRequest, patience: Duration) -> FetchRequest {
+        FetchRequest { may_block: Some(patience), ..self.part(part) }
     }
 
     /// A playlist; `again` when a stored copy is no use.

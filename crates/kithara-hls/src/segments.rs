@@ -73,7 +73,7 @@ pub struct MediaSegment {
     pub container: Container,
     /// Presentation time of its start.
     pub start: Duration,
-    /// Its duration, by the playlist.
+    /// Its duration, by the playlist; of a segment that is still being made, that of the one before it.
     pub duration: Duration,
     /// Wall-clock time of its start, where the playlist states it.
     pub program_date_time: Option<WallTime>,

@@ -6,7 +6,7 @@ use super::{Incomplete, IncompleteKind, SegmentCheck};
 use crate::bmff::fragment::{DataBase, Fragment};
 use crate::bmff::{BoxHeader, MAX_HEADER_LEN, ReadHeader};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct BmffCheck {
     state: State,
     /// Bytes of the unit before the current state's box.
@@ -19,7 +19,7 @@ pub(super) struct BmffCheck {
     has_content: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Collecting the header of the next box.
     Header { bytes: [u8; MAX_HEADER_LEN], len: usize },

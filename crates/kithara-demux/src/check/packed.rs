@@ -10,7 +10,7 @@ const HEAD_LEN: usize = id3::HEADER_LEN;
 /// Length of an ID3v1 tag, which some writers put behind the last frame.
 const ID3V1_LEN: usize = 128;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PackedCheck {
     framing: Framing,
     standing: Standing,

@@ -3,7 +3,7 @@
 use super::{Incomplete, IncompleteKind};
 
 /// Remembers the last byte that is not white space.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct TtmlCheck {
     last: u8,
 }

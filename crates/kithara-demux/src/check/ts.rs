@@ -11,7 +11,7 @@ const MAX_PIDS: usize = 64;
 /// Packets in a row that make the place behind them a sure one: after junk a single sync byte is not believed.
 const IN_SYNC: u8 = 2;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TsCheck {
     /// The packet that a push ended in.
     partial: [u8; PACKET_LEN],
@@ -25,7 +25,7 @@ pub(super) struct TsCheck {
 }
 
 /// How far the PES packet of a PID has come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PidProgress {
     pid: u16,
     /// Its first bytes, which may be spread over packets.

@@ -250,7 +250,7 @@ impl Session {
     /// Asks for what the playlists hint at, and drops what turned out to be something else.
     pub(super) fn ask_ahead(&mut self) {
         let useless: Vec<FetchId> =
-            self.units.hinted.iter().filter(|(_, it)| !self.is_awaited(it)).map(|(fetch, _)| *fetch).collect();
+            self.units.hinted.iter().filter(|(_, it)| !self.is_still_hinted(it)).map(|(fetch, _)| *fetch).collect();
         for fetch in useless {
             self.units.hinted.remove(&fetch);
             self.adaptation.ended(self.now.at, fetch, None);
@@ -265,7 +265,7 @@ impl Session {
     }
 
     /// Whether a part that was asked for ahead is still hinted at, or was announced and not ordered yet.
-    fn is_awaited(&self, hinted: &Hinted) -> bool {
+    fn is_still_hinted(&self, hinted: &Hinted) -> bool {
         if hinted.part.is_some() {
             return true;
         }

@@ -1,0 +1,73 @@
+//! Resources asked for before they are announced: their bytes are kept, as they came, for the parts they turn out to be.
+
+use std::{
+    future::poll_fn,
+    time::{Duration, Instant},
+};
+
+use kithara_fetch::{FetchRequest, Head as FetchHead};
+use kithara_hls_core::session::{Delivered, FetchId, Head};
+use kithara_stream::{UnitBody, UnitWriter};
+use tokio::sync::mpsc;
+
+use crate::{
+    driver::{Failed, Report},
+    requests::Requests,
+};
+
+/// Progress is reported this often at most: the speed of bursts is measured by it.
+const REPORT_EVERY: Duration = Duration::from_millis(20);
+
+/// A transfer waits while this much is kept and no part was cut out of it.
+const HOLD: u64 = 4 << 20;
+
+/// Bytes that were asked for ahead, as far as the driver knows them.
+pub(crate) struct Ahead {
+    pub(crate) body: UnitBody,
+    /// Bytes of it that parts were cut out of, or will be.
+    pub(crate) taken: u64,
+}
+
+/// The task that asks for them.
+pub(crate) struct AheadTask {
+    pub(crate) fetch: FetchId,
+    pub(crate) request: FetchRequest,
+    pub(crate) requests: Requests,
+    pub(crate) body: UnitBody,
+    pub(crate) reports: mpsc::Sender<Report>,
+}
+
+impl AheadTask {
+    /// Brings the resource and reports how that went.
+    pub(crate) async fn run(self, mut writer: UnitWriter) {
+        let result = self.receive(&mut writer).await;
+        match &result {
+            Ok(_) => writer.finish(),
+            Err(failed) => writer.fail(failed.error.clone()),
+        }
+        // The driver is gone when the session is: nobody is left to tell.
+        let _ = self.reports.send(Report::Fetched { fetch: self.fetch, result }).await;
+    }
+
+    async fn receive(&self, writer: &mut UnitWriter) -> Result<Delivered, Failed> {
+        let mut delivery = self.requests.fetcher.fetch(self.request.clone());
+        self.report_head(&delivery.head().await?).await;
+        let (mut bytes, mut last) = (0_u64, None::<Instant>);
+        while let Some(chunk) = delivery.chunk().await? {
+            bytes += chunk.len() as u64;
+            writer.push(chunk);
+            if last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
+                last = Some(Instant::now());
+                let _ = self.reports.send(Report::Progress { fetch: self.fetch, bytes }).await;
+            }
+            poll_fn(|cx| self.body.poll_held_below(cx, HOLD)).await;
+        }
+        Ok(Delivered { len: bytes, wire_len: bytes, from_store: false })
+    }
+
+    async fn report_head(&self, head: &FetchHead) {
+        let time_to_first_byte = head.time_to_first_byte;
+        let head = Head { len: None, wire_len: head.len, from_store: false, time_to_first_byte };
+        let _ = self.reports.send(Report::Head { fetch: self.fetch, head }).await;
+    }
+}
