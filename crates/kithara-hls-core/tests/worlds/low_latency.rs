@@ -1,4 +1,5 @@
 //! A low-latency packager in virtual time (RFC 8216bis appendix B).
+#![allow(clippy::disallowed_types, reason = "a server notes what it was asked for")]
 
 use std::{
     fmt::Write as _,
