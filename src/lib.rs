@@ -67,6 +67,7 @@ pub mod blocking;
 mod kind;
 pub mod metadata;
 mod open;
+mod passing;
 mod player;
 
 pub use kithara_hls::{
@@ -78,6 +79,7 @@ pub use kithara_stream::{
 
 pub use kithara_decode::{Pcm, PcmReader};
 pub use open::{OpenError, OpenParams, open};
+pub use passing::{Passing, Passings, PlayedMetadata};
 pub use player::{Player, PlayerEvent, PlayerEvents, PlayerStats};
 
 /// Progressive files: what [`OpenError::File`] and [`PlayerEvent::File`] carry, and the source itself for other decoders.

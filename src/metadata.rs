@@ -21,6 +21,28 @@
 //! assert!(matches!(&shown[0].value, TimedEvent::Cue(cue) if cue.text == "Hello"));
 //! # Ok::<(), kithara::metadata::demux::DemuxError>(())
 //! ```
+//!
+//! A [`Player`](crate::Player) gathers that of what it plays, and tells it when playback passes it:
+//!
+//! ```
+//! use kithara::{Passing, metadata::TimedEvent};
+//!
+//! # async fn example(player: kithara::Player) -> Result<(), kithara::HlsError> {
+//! let mut passings = player.passings();
+//! while let Some(passing) = passings.next().await {
+//!     let Passing::Enter(entry) = passing else { continue };
+//!     match &entry.value {
+//!         TimedEvent::Id3(tag) => println!("{:?}: a tag of {} bytes", entry.start, tag.len()),
+//!         TimedEvent::Interstitial(interstitial) => {
+//!             let Some(session) = player.session() else { continue };
+//!             let list = session.assets_of(interstitial, std::time::Duration::ZERO).await?;
+//!             println!("{}: {} assets, {:?}", interstitial.id, list.assets.len(), list.duration());
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
 
 use std::{collections::BTreeMap, num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
@@ -138,7 +160,7 @@ impl Metadata {
                 self.timeline.insert(identity, Entry { start, extent, value });
             }
             Output::Cue(cue) => self.cue(cue),
-            Output::Metadata(found) => self.message(found),
+            Output::Metadata(found) => self.found(found),
             _ => {}
         }
     }
@@ -169,7 +191,8 @@ impl Metadata {
         Some(start)
     }
 
-    fn message(&mut self, found: &TimedMetadata) {
+    /// Takes an ID3 tag or an event message.
+    pub fn found(&mut self, found: &TimedMetadata) {
         let Some(start) = presented(found.time, found.timescale) else { return };
         let extent = extent(found.time, found.duration, found.timescale, Extent::Instant);
         let payload = found.payload.clone();

@@ -1,6 +1,13 @@
 //! Control of what plays.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use kithara_decode::{PcmSpec, Stats as SoundStats};
 use kithara_file::{FileEvent, FileSource};
@@ -13,6 +20,8 @@ use kithara_hls::{
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use crate::passing::{Passings, PlayedMetadata};
+
 /// The control half of what [`open`](crate::open()) opened. Clones control the same stream.
 ///
 /// Nothing here waits for the network or the decoder. The session lives as long as a player or the reader.
@@ -20,6 +29,9 @@ use tokio::sync::broadcast::{self, error::RecvError};
 pub struct Player {
     sound: kithara_decode::Player,
     stream: Stream,
+    metadata: PlayedMetadata,
+    /// Seeks asked for, counted before they are begun. Written by players, read by those who tell what is passed.
+    seeks: Arc<AtomicU64>,
 }
 
 /// Where the sound comes from.
@@ -63,12 +75,22 @@ pub struct PlayerEvents {
 
 impl Player {
     pub(crate) fn new(sound: kithara_decode::Player, stream: Stream) -> Self {
-        Self { sound, stream }
+        let metadata = PlayedMetadata::default();
+        let listings = match &stream {
+            Stream::Hls(session) => Some(session.listings()),
+            Stream::File(_) => None,
+        };
+        // Without a thread for it, which opening would have missed before, there is no metadata.
+        if let Ok(runtime) = kithara_hls::fetch::runtime() {
+            runtime.spawn(metadata.clone().follow(sound.events(), listings));
+        }
+        Self { sound, stream, metadata, seeks: Arc::default() }
     }
 
     /// Goes to `time`: the next sample the reader gets is the one presented then, exact to the sample. Does not block;
     /// beyond the end the stream ends.
     pub fn seek(&self, time: Duration) {
+        self.seeks.fetch_add(1, Ordering::AcqRel);
         self.sound.seek(time);
     }
 
@@ -142,6 +164,19 @@ impl Player {
             Stream::File(file) => (None, Some(file.events())),
         };
         PlayerEvents { stream, file, sound: Some(self.sound.events()) }
+    }
+
+    /// Date ranges, interstitials, ID3 tags and event messages, as far as they are known: what happens when.
+    #[must_use]
+    pub fn metadata(&self) -> &PlayedMetadata {
+        &self.metadata
+    }
+
+    /// The same as playback passes it, from now on.
+    #[must_use]
+    pub fn passings(&self) -> Passings {
+        let listings = self.session().map(HlsSession::listings);
+        Passings::new(self.sound.clone(), self.metadata.clone(), listings, Arc::clone(&self.seeks))
     }
 
     /// How playback fares right now.

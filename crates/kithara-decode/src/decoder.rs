@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kithara_demux::Timestamp;
+use kithara_demux::{Timestamp, output::TimedMetadata};
 use kithara_stream::{Feed, RunReason};
 
 use crate::{
@@ -58,6 +58,8 @@ pub(crate) struct Decoder {
     is_gap_told: bool,
     is_over: bool,
     tally: Tally,
+    /// Metadata on its way to listeners.
+    found: Vec<Arc<TimedMetadata>>,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,13 @@ impl Decoder {
             is_gap_told: false,
             is_over: false,
             tally: Tally::default(),
+            found: Vec::new(),
         }
+    }
+
+    /// Metadata found since the last call.
+    pub(crate) fn take_metadata(&mut self) -> Vec<Arc<TimedMetadata>> {
+        std::mem::take(&mut self.found)
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -134,6 +142,7 @@ impl Decoder {
                     self.is_gap_told = true;
                     self.clock.lose();
                 }
+                Poll::Ready(Some(Found::Metadata(found))) => self.found.push(found),
                 Poll::Ready(None) => {
                     self.is_over = true;
                     self.finisher.finish()?;

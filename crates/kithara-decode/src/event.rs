@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use kithara_demux::output::TimedMetadata;
 
 use crate::{DecodeError, PcmSpec, SoundCodec};
 
@@ -34,6 +36,8 @@ pub enum Event {
         /// Where playback stood when this was noticed.
         at: Duration,
     },
+    /// An ID3 tag or event message was found in the units, ahead of when it counts; its time is on presentation time.
+    Metadata(Arc<TimedMetadata>),
     /// The last packet was decoded.
     Ended,
     /// The stream cannot go on. A seek tries again.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use kithara_demux::output::TimedMetadata;
 use kithara_stream::{Feed, RunReason};
 
 use crate::{
@@ -30,6 +31,8 @@ pub(crate) enum Found {
     Packet(CodedPacket),
     /// Something in the container could not be read.
     Damage,
+    /// Not sound: for whoever listens to events.
+    Metadata(Arc<TimedMetadata>),
 }
 
 #[derive(Debug)]

@@ -67,6 +67,8 @@ impl SbrGate {
                 }
                 // Tells nothing of the packets that wait.
                 Some(Found::Damage) => return Poll::Ready(Ok(Some(Found::Damage))),
+                // It says nothing about the sound.
+                Some(found @ Found::Metadata(_)) => return Poll::Ready(Ok(Some(found))),
                 found if self.undecided.is_none() => return Poll::Ready(Ok(found)),
                 found => {
                     self.decide();

@@ -84,11 +84,12 @@ impl UnitReader {
             is_sought: false,
         };
         reader.look_ahead()?;
-        while let Some(Found::Run { .. } | Found::Format(_) | Found::Damage) = reader.found.front() {
+        while let Some(Found::Run { .. } | Found::Format(_) | Found::Damage | Found::Metadata(_)) = reader.found.front()
+        {
             match reader.found.pop_front() {
                 Some(Found::Run { reason, discard_until }) => reader.begin_run(reason, discard_until),
                 Some(Found::Format(format)) => drop(reader.use_format(format)?),
-                Some(Found::Damage) => {}
+                Some(Found::Damage | Found::Metadata(_)) => {}
                 _ => break,
             }
         }
@@ -234,6 +235,7 @@ impl FormatReader for UnitReader {
                 // Timestamps show what is missing.
                 Some(Found::Damage) => {}
                 Some(Found::Packet(packet)) => return self.packet(packet).map(Some),
+                Some(Found::Metadata(_)) => {}
             }
         }
     }

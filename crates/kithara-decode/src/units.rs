@@ -105,6 +105,7 @@ impl UnitInput {
                     data: packet.data,
                 }));
             }
+            Output::Metadata(found) => self.found.push_back(Found::Metadata(Arc::new(found))),
             Output::Damage(damage) => {
                 tracing::debug!(?damage, "passed over in the container");
                 let playing = self.track.map(|(id, _)| id);
@@ -199,7 +200,7 @@ fn is_loss(damage: Damage) -> bool {
 }
 
 fn new_demuxer() -> Demuxer {
-    let deliver = Deliver { audio: true, video: false, text: false, metadata: false };
+    let deliver = Deliver { audio: true, video: false, text: false, metadata: true };
     Demuxer::new(DemuxOptions { deliver, ..DemuxOptions::default() })
 }
 

@@ -116,7 +116,11 @@ impl Worker {
         if self.is_done {
             return Step::Idle;
         }
-        match self.decoder.poll(cx) {
+        let decoded = self.decoder.poll(cx);
+        for found in self.decoder.take_metadata() {
+            self.shared.tell(Event::Metadata(found));
+        }
+        match decoded {
             Poll::Pending => return Step::Idle,
             Poll::Ready(Ok(Some(piece))) => self.begin(piece),
             Poll::Ready(Ok(None)) => self.finish(Mark::End { epoch: self.epoch }, Event::Ended),

@@ -20,7 +20,7 @@ use kithara_hls_core::{
     playlist::DiscontinuitySequence,
     session::{
         Action, Command, Delivered, Demand, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId,
-        KeyRequest, MediaId, PlaylistId, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
+        KeyRequest, Listed, MediaId, PlaylistId, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
     },
     time::{MediaTime, Now, Tick, WallTime},
     timeline::TimestampMap,
@@ -131,6 +131,7 @@ pub(crate) struct Parts {
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) events: broadcast::Sender<HlsEvent>,
     pub(crate) status: watch::Sender<Status>,
+    pub(crate) listed: watch::Sender<Option<Listed>>,
     pub(crate) timestamps: watch::Sender<TimestampMap>,
     pub(crate) trace: Option<TraceFile>,
     pub(crate) started: Instant,
@@ -402,6 +403,15 @@ impl Driver {
             *old = status;
             changed
         });
+        if let Some(listed) = self.parts.session.listed() {
+            self.parts.listed.send_if_modified(|old| {
+                let changed = old.as_ref().is_none_or(|old| !old.is_same(&listed));
+                if changed {
+                    *old = Some(listed);
+                }
+                changed
+            });
+        }
         self.carry_out_all();
         if !self.late.is_empty() {
             self.renew();

@@ -22,6 +22,7 @@ use crate::{
     HlsEvent,
     driver::{Driver, Parts},
     error::HlsError,
+    interstitials::Interstitials,
     options::{HlsParams, parse_url},
     playlists::Brought,
     requests::Requests,
@@ -64,6 +65,7 @@ impl Hls {
         let (orders_in, orders) = mpsc::channel(ORDERS);
         let (events, first) = broadcast::channel(EVENTS);
         let (status, statuses) = watch::channel(Status::default());
+        let (listed, listings) = watch::channel(None);
         let (timestamps, offsets) = watch::channel(TimestampMap::default());
         let (shelf, cancel) = (Arc::new(Shelf::default()), CancellationToken::new());
         let shared = Shared {
@@ -72,6 +74,8 @@ impl Hls {
             events: events.downgrade(),
             first_listener: Mutex::new(Some(first)),
             status: statuses,
+            listed: listings,
+            interstitials: Interstitials::new(requests.clone()),
             timestamps: offsets,
             resolves_len: options.reader.resolve_sizes,
             cancel: cancel.clone(),
@@ -90,6 +94,7 @@ impl Hls {
             orders,
             events,
             status,
+            listed,
             timestamps,
             trace,
             started: Instant::now(),

@@ -45,6 +45,7 @@ mod driver;
 mod error;
 mod feed;
 mod hls;
+mod interstitials;
 mod keep;
 mod keys;
 mod options;

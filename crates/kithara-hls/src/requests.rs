@@ -26,6 +26,9 @@ use crate::{
 /// Largest key response: room for wrapped ones.
 const MAX_KEY: u64 = 64 << 10;
 
+/// How long a server may take to decide what an interstitial plays (RFC 8216bis appendix D.5).
+const DECIDES: Duration = Duration::from_secs(60);
+
 /// Makes the requests of one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Requests {
@@ -161,6 +164,13 @@ impl Requests {
             ..request
         };
         WholeRequest { gzip: true, ..WholeRequest::from(request) }
+    }
+
+    /// A list of assets: made for this session, so never from the store.
+    pub(crate) fn asset_list(&self, url: &Url) -> WholeRequest {
+        let mut request = self.steering(url);
+        request.request.deadline = Some(DECIDES);
+        request
     }
 
     /// Keys with the same name are the same key, whatever signs their URLs.

@@ -7,8 +7,9 @@ use std::{
 };
 
 use kithara_hls_core::{
+    metadata::{AssetList, Interstitial},
     playlist::{RenditionId, RenditionKind, VariantId},
-    session::{Command, Status, Track},
+    session::{Command, Listed, Status, Track},
     time::WallTime,
     timeline::TimestampMap,
 };
@@ -19,6 +20,7 @@ use crate::{
     HlsEvent, HlsFeed,
     driver::Order,
     error::HlsError,
+    interstitials::Interstitials,
     segments::{MediaSegment, Segments},
     shelf::Shelf,
 };
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     /// Heard everything since opening; goes to the first who listens. Written once, by whoever that is.
     pub(crate) first_listener: Mutex<Option<broadcast::Receiver<HlsEvent>>>,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) listed: watch::Receiver<Option<Listed>>,
+    pub(crate) interstitials: Interstitials,
     pub(crate) timestamps: watch::Receiver<TimestampMap>,
     pub(crate) resolves_len: bool,
     pub(crate) cancel: CancellationToken,
@@ -99,6 +103,37 @@ impl HlsSession {
         status.mark_unchanged();
         status.changed().await.map_err(|_| self.0.over())?;
         Ok(status.borrow().clone())
+    }
+
+    /// The media playlist that is read, as last loaded, with the dates and date ranges it states; `None` until it is there.
+    #[must_use]
+    pub fn listed(&self) -> Option<Listed> {
+        self.0.listed.borrow().clone()
+    }
+
+    /// The same, to be waited for. Holding it does not keep the session alive: it closes with the session.
+    #[must_use]
+    pub fn listings(&self) -> watch::Receiver<Option<Listed>> {
+        self.0.listed.clone()
+    }
+
+    /// What an interstitial plays, one asset after the other, for a viewer who comes into it so long after its beginning.
+    ///
+    /// An X-ASSET-LIST is loaded once for each such time and remembered; ask when playback comes near it, so that the
+    /// server can decide late (RFC 8216bis appendix D.1). An X-ASSET-URI is an asset of the length the date range
+    /// announces. Requests for assets carry the parameters of appendix D, and those of lists are sent as those for
+    /// playlists are.
+    ///
+    /// # Errors
+    /// The list cannot be had, is larger than 256 KiB, or is none ([`HlsError::PlaylistParse`]). That is an event, too;
+    /// playback goes on.
+    pub async fn assets_of(&self, interstitial: &Interstitial, offset: Duration) -> Result<AssetList, HlsError> {
+        let assets = self.0.interstitials.assets_of(interstitial, offset).await;
+        if let (Err(error), Some(events)) = (&assets, self.0.events.upgrade()) {
+            // Nobody needs to listen.
+            let _ = events.send(HlsEvent::trouble(error.clone()));
+        }
+        assets
     }
 
     /// The presentation times that can be sought: of a live stream what its playlist lists, and with

@@ -225,6 +225,7 @@ rules! {
     OverlappingRanges Error "4.4.5.1" "a range overlaps another one of its class, which has END-ON-NEXT"
     InterstitialAssets Error "D.2" "an interstitial has not exactly one of X-ASSET-URI and X-ASSET-LIST"
     RelativeAsset Error "D.2" "X-ASSET-URI is not absolute"
+    InvalidSkipLabel Error "D.3" "X-SKIP-CONTROL-LABEL-ID has a character that is not allowed"
     IncompletePreload Error "F" "a preload range lacks X-URI, X-TARGET-ID, X-TARGET-CLASS or its end, or has CUE or END-ON-NEXT"
     SkipNotOffered Error "6.2.5.1" "EXT-X-SKIP in a playlist that has ended or lacks CAN-SKIP-UNTIL"
     DateRangeWithoutStart Error "4.4.5.1" "EXT-X-DATERANGE lacks START-DATE"

@@ -344,6 +344,9 @@ impl Session {
         let offered = playlist.part_target.filter(|_| self.plays_parts(id));
         let Some(media) = self.medias.get_mut(&id) else { return };
         media.load_failures = 0;
+        if media.base.as_deref() != Some(&text.url) {
+            media.base = Some(Arc::new(text.url.clone()));
+        }
         let Some(timeline) = &media.timeline else { return };
         media.following.tune_in(timeline, text.age, now, offered, merge.is_none());
         let due = media.following.next_load(timeline, merge, started, part_target);

@@ -221,6 +221,11 @@ pub enum Remedy {
 }
 
 impl<E> HlsEvent<E> {
+    /// Something went wrong, and the session goes on.
+    pub fn trouble(error: E) -> Self {
+        Self::Error { error, recoverable: true }
+    }
+
     /// The same event with its error replaced.
     pub fn map_error<F>(self, map: impl FnOnce(E) -> F) -> HlsEvent<F> {
         use HlsEvent as H;

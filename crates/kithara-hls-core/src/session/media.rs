@@ -69,6 +69,8 @@ pub(super) struct Media {
     /// The declared bandwidth of its variant.
     pub(super) bandwidth: Option<BitRate>,
     pub(super) timeline: Option<Timeline>,
+    /// Where its playlist was loaded from last: the base of what it names.
+    pub(super) base: Option<Arc<Url>>,
     pub(super) layout: Layout,
     pub(super) load: Load,
     /// When its playlist was asked for first.
@@ -102,6 +104,7 @@ impl Media {
             url,
             bandwidth,
             timeline: None,
+            base: None,
             layout: Layout::new(),
             load: Load::Idle { due: None },
             asked: None,

@@ -61,7 +61,7 @@ pub use self::{
         LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, SessionOptions,
         VariantChoice,
     },
-    status::{RenditionStatus, Status, VariantStatus},
+    status::{Listed, RenditionStatus, Status, VariantStatus},
 };
 use self::{
     adaptation::Adaptation,

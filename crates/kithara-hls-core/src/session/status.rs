@@ -2,10 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use url::Url;
+
 use super::{MediaId, ReaderId, Session, media::Media, readers::ReaderState, units::UnitState};
 use crate::{
     BitRate,
-    playlist::{Characteristics, MultivariantPlaylist, Rendition, RenditionId, RenditionKind, VariantId},
+    playlist::{
+        Characteristics, MediaPlaylist, MultivariantPlaylist, Rendition, RenditionId, RenditionKind, VariantId,
+    },
     selection::Lineup,
     timeline::{DateMap, Timeline},
 };
@@ -45,6 +49,30 @@ pub struct Status {
     pub latency: Option<Duration>,
     /// How far behind it should be.
     pub target_latency: Option<Duration>,
+}
+
+/// The media playlist that is read, as last loaded, and where it lies in presentation time.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Listed {
+    /// What it says.
+    pub playlist: Arc<MediaPlaylist>,
+    /// Where it was loaded from, after redirects: the base of what it names.
+    pub base: Arc<Url>,
+    /// Presentation time of its first segment.
+    pub start: Duration,
+    /// Which dates belong to which presentation times.
+    pub dates: Arc<DateMap>,
+}
+
+impl Listed {
+    /// Whether it is the same snapshot in the same place.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.playlist, &other.playlist)
+            && Arc::ptr_eq(&self.dates, &other.dates)
+            && self.start == other.start
+    }
 }
 
 /// What is known of a variant.
@@ -119,6 +147,19 @@ impl Session {
             latency: self.latency.latency,
             target_latency: self.latency.target,
         }
+    }
+
+    /// The media playlist that is read; `None` until it is there.
+    #[must_use]
+    pub fn listed(&self) -> Option<Listed> {
+        let media = self.main_media()?;
+        let timeline = media.timeline.as_ref()?;
+        Some(Listed {
+            playlist: Arc::clone(timeline.snapshot()),
+            base: Arc::clone(media.base.as_ref()?),
+            start: timeline.start(),
+            dates: Arc::clone(timeline.dates()),
+        })
     }
 
     fn main_media(&self) -> Option<&Media> {

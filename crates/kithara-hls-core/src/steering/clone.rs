@@ -171,6 +171,31 @@ mod tests {
         assert_eq!((sound.id.0, uri.as_deref()), (2, Some("http://c.test/s.m3u8?k=1&t=9%26&z=y")));
     }
 
+    /// Where the first variant and the sound of a clone are, when addresses are given to these stable names.
+    #[track_caller]
+    fn check_named(variants: &[(&str, &str)], renditions: &[(&str, &str)], want: [&str; 2]) {
+        let mut playlist = playlist();
+        let named = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, url)| ((*name).to_owned(), url.parse().expect("a URL"))).collect()
+        };
+        let clone = PathwayClone { variant_uris: named(variants), rendition_uris: named(renditions), ..clone() };
+        assert!(clone_pathway(&mut playlist, &clone));
+        let last = playlist.variants.last().expect("the second of the clone");
+        let group = last.audio.clone().expect("a group");
+        let sound = playlist.group(RenditionKind::Audio, &group).next().and_then(|it| it.uri.as_ref()).expect("a URI");
+        assert_eq!([last.uri.url().as_str(), sound.url().as_str()], want);
+    }
+
+    #[test]
+    fn streams_with_stable_names_are_where_the_manifest_says() {
+        let (moved, sound) = ("http://c.test/2.m3u8?t=9%26&z=y", "http://c.test/s.m3u8?k=1&t=9%26&z=y");
+        let (here, there) = ("https://d.test/v2", "https://e.test/r1?q");
+        check_named(&[], &[], [moved, sound]);
+        // What the manifest says supersedes host and parameters (section 7.3, steps 5 and 6).
+        check_named(&[("v2", here)], &[("ra", there)], [here, there]);
+        check_named(&[("ra", here)], &[("v2", there)], [moved, sound]);
+    }
+
     #[test]
     fn what_cannot_be_cloned_is_left_alone() {
         let before = playlist();

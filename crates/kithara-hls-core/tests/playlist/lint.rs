@@ -136,6 +136,9 @@ fn date_ranges_follow_their_classes() {
     check(&[&format!("{interstitial},X-ASSET-LIST=\"list.json\"")], &[]);
     check(&[interstitial], &[(7, InterstitialAssets)]);
     check(&[&format!("{interstitial},X-ASSET-URI=\"ad.m3u8\"")], &[(7, RelativeAsset)]);
+    let label = |label: &str| format!("{interstitial},X-ASSET-LIST=\"l\",X-SKIP-CONTROL-LABEL-ID=\"{label}\"");
+    check(&[&label("Skip_this-Ad")], &[]);
+    check(&[&label("skip ad 1")], &[(7, InvalidSkipLabel)]);
     check(&[",CLASS=\"com.apple.hls.preload\",X-URI=\"u\",DURATION=1"], &[(7, IncompletePreload)]);
     check(&[",CLASS=\"c\",DURATION=5", ",CLASS=\"c\",END-ON-NEXT=YES"], &[(8, OverlappingRanges)]);
     check(&[",CLASS=\"c\",DURATION=1", ",CLASS=\"c\",END-ON-NEXT=YES"], &[]);

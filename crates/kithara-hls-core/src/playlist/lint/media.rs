@@ -123,6 +123,9 @@ fn date_range(range: &DateRange, found: &mut Found) {
         found.unless(uri.is_some() != list.is_some(), range.line, Rule::InterstitialAssets);
         let absolute = uri.is_none_or(|uri| url::Url::parse(uri).is_ok());
         found.unless(absolute, range.line, Rule::RelativeAsset);
+        let label = range.text("X-SKIP-CONTROL-LABEL-ID").unwrap_or_default();
+        let allowed = label.bytes().all(|it| it.is_ascii_alphabetic() || matches!(it, b'-' | b'_'));
+        found.unless(allowed, range.line, Rule::InvalidSkipLabel);
     }
     if range.class.as_deref() == Some(DateRange::PRELOAD) {
         let complete = ["X-URI", "X-TARGET-ID", "X-TARGET-CLASS"].iter().all(|it| range.text(it).is_some());
