@@ -4,7 +4,7 @@
 //! (one resource that fails says nothing about its origin) it *opens*: nothing is sent until a pause is over, then one
 //! *probe* finds out whether the origin is back. A failed probe doubles the pause, any success closes the breaker.
 //!
-//! A [`RetryBudget`] bounds how often requests are repeated at all, whatever the resources and reasons.
+//! A [`RetryBudget`] bounds how often requests are repeated in vain, whatever the resources and reasons.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub struct BreakerPolicy {
     pub pause: Duration,
     /// The longest pause; it doubles with each failed probe. Default: 4 s.
     pub max_pause: Duration,
-    /// Retries an origin gets at once, if need be. Default: 20.
+    /// Retries an origin gets at once, if need be; those of a fetch that ended well do not count. Default: 20.
     pub retry_burst: u32,
     /// The time after which each of these may be used again. Default: 2 s, that is 30 retries a minute for ever.
     pub retry_interval: Duration,
@@ -154,6 +154,14 @@ impl RetryBudget {
         self.full_at = full_at;
         Some(late)
     }
+
+    /// Puts `count` tokens back: the retries they were taken for led to what was asked for. What helps every time is no
+    /// burden, and an origin that fails now and then is not punished for the sum of it.
+    pub fn give_back(&mut self, count: u32) {
+        let earlier = self.full_at.checked_sub(self.interval.saturating_mul(count));
+        // A bucket is not more than full: `take` counts from now on where this lies in the past.
+        self.full_at = earlier.unwrap_or(self.full_at);
+    }
 }
 
 #[cfg(test)]
@@ -258,5 +266,20 @@ mod tests {
         assert_eq!(budget.take(now, secs(3)), None);
         assert_eq!(budget.take(now + secs(4), Duration::ZERO), Some(Duration::ZERO));
         assert_eq!(budget.take(now + secs(3600), Duration::ZERO), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn retries_that_helped_are_given_back_and_do_not_make_a_bucket_more_than_full() {
+        let now = Instant::now();
+        let mut budget = RetryBudget::new(&BreakerPolicy::default(), now);
+        for _ in 0..1000 {
+            assert_eq!([(); 2].map(|()| budget.take(now, Duration::ZERO)), [Some(Duration::ZERO); 2]);
+            budget.give_back(2);
+        }
+        budget.give_back(1000);
+        for _ in 0..20 {
+            assert_eq!(budget.take(now, Duration::ZERO), Some(Duration::ZERO));
+        }
+        assert_eq!(budget.take(now, Duration::ZERO), None);
     }
 }

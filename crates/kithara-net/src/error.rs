@@ -77,7 +77,9 @@ pub enum ErrorKind {
     TooManyRedirects,
     /// A redirect led back to a URL of the same chain. Retrying does not help.
     RedirectLoop,
-    /// A redirect without target, from https to http, or to another scheme. Retrying does not help.
+    /// A redirect without target. Retrying may help.
+    BadRedirect,
+    /// A redirect from https to http, or to another scheme. Retrying does not help.
     RedirectRefused,
     /// The address policy forbids this address to whoever named it. Retrying does not help.
     AddressRefused,
@@ -107,6 +109,7 @@ impl ErrorKind {
                 | Self::ServerError
                 | Self::InvalidRange
                 | Self::Corrupt
+                | Self::BadRedirect
                 | Self::CircuitOpen
         )
     }
@@ -160,6 +163,7 @@ impl ErrorKind {
             Self::Corrupt => "the compressed data is broken",
             Self::TooManyRedirects => "too many redirects",
             Self::RedirectLoop => "redirect loop",
+            Self::BadRedirect => "a redirect that leads nowhere",
             Self::RedirectRefused => "redirect refused",
             Self::AddressRefused => "address refused by policy",
             Self::Authorizer => "no credentials from the authorizer",

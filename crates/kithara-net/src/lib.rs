@@ -34,6 +34,7 @@
 //! - An [`Origin`] is scheme, host and port. Credentials, retry budgets and circuit breakers belong to one.
 //! - *Progress* is at least [`Timeouts::min_progress`] bytes. A body without it in a window of waiting has *stalled*; a
 //!   fetch that has made it counts its failures anew.
+//! - A *laggard* is a body that moves far less than others of its origin did lately ([`Timeouts::laggard`]).
 //!
 //! # How a fetch flows
 //!
@@ -79,6 +80,7 @@ mod inflate;
 mod options;
 mod origin;
 mod origins;
+mod pace;
 mod placement;
 mod query;
 mod redact;

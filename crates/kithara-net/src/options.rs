@@ -95,6 +95,10 @@ pub struct Timeouts {
     /// The least progress, in bytes, of a body within the stall window. Default: 1024, that is 1.6 kbit/s: less than
     /// any audible stream, and still what each of eight parallel transfers gets from a 16 kbit/s link.
     pub min_progress: u64,
+    /// A body that moves, within the stall window, less than one part in so many of what its origin's bodies moved at
+    /// lately is a laggard: the rest is asked for on another connection, twice at most for each body. Rates above 128
+    /// KiB/s count as that, so no body is given up that moves 4 KiB/s at the default. 0 gives none up. Default: 32.
+    pub laggard: u32,
 }
 
 impl Default for Timeouts {
@@ -104,6 +108,7 @@ impl Default for Timeouts {
             first_byte: Duration::from_secs(10),
             stall: Duration::from_secs(5),
             min_progress: 1024,
+            laggard: 32,
         }
     }
 }

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::breaker::{Admission, Breaker, BreakerPolicy, RetryBudget};
+use crate::options::Timeouts;
+use crate::pace::Pace;
 use crate::{ErrorKind, Origin, RedactedUrl};
 
 /// Most origins remembered; beyond it those that nobody uses and nothing bad is known of are forgotten.
@@ -32,6 +34,7 @@ struct Health {
     breaker: Breaker,
     budget: RetryBudget,
     multiplexed: bool,
+    pace: Pace,
 }
 
 impl Origins {
@@ -67,6 +70,7 @@ impl KnownOrigin {
             breaker: Breaker::new(policy.clone()),
             budget: RetryBudget::new(policy, Instant::now().into_std()),
             multiplexed: false,
+            pace: Pace::default(),
         };
         Self { health: Mutex::new(health), closed: Notify::new() }
     }
@@ -116,6 +120,26 @@ impl KnownOrigin {
     /// Takes a retry from the origin's budget; see [`RetryBudget::take`].
     pub(crate) fn take_retry(&self, at: Instant, longest: Duration) -> Option<Duration> {
         lock(&self.health).budget.take(at.into_std(), longest)
+    }
+
+    /// Retries led to what was asked for; see [`RetryBudget::give_back`].
+    pub(crate) fn give_back_retries(&self, count: u32) {
+        lock(&self.health).budget.give_back(count);
+    }
+
+    /// A body moved so many bytes while it was waited for.
+    pub(crate) fn moved(&self, bytes: u64, waited: Duration) {
+        lock(&self.health).pace.seen(bytes, waited);
+    }
+
+    /// A body was no faster on another connection.
+    pub(crate) fn slowed(&self, bytes: u64, waited: Duration) {
+        lock(&self.health).pace.slowed(bytes, waited);
+    }
+
+    /// What a body has to move within the stall window so as not to be a laggard; see [`Timeouts::laggard`].
+    pub(crate) fn least_progress(&self, timeouts: &Timeouts) -> u64 {
+        lock(&self.health).pace.least(timeouts.stall, timeouts.laggard)
     }
 
     /// Whether one connection to the origin carries everything.

@@ -24,9 +24,9 @@ impl Chain {
     /// With `cookies_changed` the URLs so far do not count as seen: an origin that has just set a cookie may well send
     /// us back to one of them. Their number still does.
     pub(crate) fn follow(&mut self, from: &Url, headers: &HeaderMap, cookies_changed: bool) -> Result<Url, ErrorKind> {
-        let location = headers.get(header::LOCATION).ok_or(ErrorKind::RedirectRefused)?;
-        let location = std::str::from_utf8(location.as_bytes()).map_err(|_| ErrorKind::RedirectRefused)?;
-        let mut next = from.join(location).map_err(|_| ErrorKind::RedirectRefused)?;
+        let location = headers.get(header::LOCATION).ok_or(ErrorKind::BadRedirect)?;
+        let location = std::str::from_utf8(location.as_bytes()).map_err(|_| ErrorKind::BadRedirect)?;
+        let mut next = from.join(location).map_err(|_| ErrorKind::BadRedirect)?;
         // A fragment is inherited (RFC 9110 section 10.2.2) but is no part of what is asked for.
         next.set_fragment(None);
         match (from.scheme(), next.scheme()) {
@@ -84,10 +84,14 @@ mod tests {
         check("https://h/a", "http://h/a", Err(ErrorKind::RedirectRefused));
         check("http://h/a", "file:///etc/passwd", Err(ErrorKind::RedirectRefused));
         check("http://h/a", "data:text/plain,x", Err(ErrorKind::RedirectRefused));
-        check("http://h/a", "http://", Err(ErrorKind::RedirectRefused));
+    }
+
+    #[test]
+    fn a_redirect_that_says_nothing_usable_is_a_bad_one() {
+        check("http://h/a", "http://", Err(ErrorKind::BadRedirect));
         assert_eq!(
             Chain::new(10).follow(&Url::parse("http://h/").unwrap(), &HeaderMap::new(), false),
-            Err(ErrorKind::RedirectRefused)
+            Err(ErrorKind::BadRedirect)
         );
     }
 

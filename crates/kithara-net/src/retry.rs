@@ -219,6 +219,7 @@ mod tests {
             ServerError,
             InvalidRange,
             Corrupt,
+            BadRedirect,
             CircuitOpen,
         ];
         for kind in faults {

@@ -17,6 +17,16 @@ impl Progress {
         Self { window, least: least.max(1), waited: Duration::ZERO, moved: 0 }
     }
 
+    /// From now on at least `least` bytes (and at least one) must move in each window.
+    pub(crate) fn want(&mut self, least: u64) {
+        self.least = least.max(1);
+    }
+
+    /// Bytes that moved in this window.
+    pub(crate) fn in_window(&self) -> u64 {
+        self.moved
+    }
+
     /// How much longer may be waited for the next bytes. Zero: the body has stalled.
     pub(crate) fn left(&self) -> Duration {
         self.window.saturating_sub(self.waited)

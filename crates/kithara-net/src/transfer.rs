@@ -12,6 +12,7 @@ use crate::attempt::{Answer, Ask, Failure, attempt};
 use crate::client::Shared;
 use crate::fetch::{GROWING_END, check_coding};
 use crate::header::Coding;
+use crate::origins::KnownOrigin;
 use crate::placement::{Placement, Rest};
 use crate::stall::Progress;
 use crate::transport::{WireBody, WireError};
@@ -38,6 +39,8 @@ pub(crate) struct Transfer {
     delivered: u64,
     /// Bytes this connection delivered since the attempts were last counted anew.
     fresh: u64,
+    /// Connections that were given up for being much slower than others.
+    laggards: u32,
 }
 
 enum State {
@@ -94,6 +97,7 @@ impl Transfer {
             total: placement.total,
             delivered: 0,
             fresh: 0,
+            laggards: 0,
         };
         transfer.arrive(answer.body, placement.skip, true);
         transfer
@@ -126,7 +130,7 @@ impl Transfer {
             match step {
                 Ok(Step::Chunk(chunk)) => return Ok(Some(chunk)),
                 Ok(Step::Nothing) => {}
-                Ok(Step::End) => self.state = State::Over(Ok(())),
+                Ok(Step::End) => self.end_well(),
                 Err(error) => self.interrupted(error)?,
             }
         }
@@ -163,10 +167,12 @@ impl Transfer {
 
     fn arrive(&mut self, body: WireBody, skip: u64, first: bool) {
         let timeouts = &self.shared.options.timeouts;
-        let stall = self.request.may_block.map_or(timeouts.stall, |time| time.max(timeouts.stall));
-        let progress = Progress::new(stall, timeouts.min_progress);
+        let progress = Progress::new(self.stall_window(), timeouts.min_progress);
         self.fresh = 0;
-        self.state = State::Arriving(Arrival { body, skip, first, progress, waiting_since: None });
+        let known = self.shared.origins.get(&self.origin);
+        let arrival =
+            Arrival { body, known, skip, first, progress, waiting_since: None, moved: 0, waited: Duration::ZERO };
+        self.state = State::Arriving(arrival);
         if self.limit() == Some(self.position) {
             self.finish();
         }
@@ -179,7 +185,9 @@ impl Transfer {
 
     /// Waits for the next bytes of the connection there is.
     async fn read(&mut self) -> Result<Step, NetError> {
+        let least = self.least_progress();
         let State::Arriving(arrival) = &mut self.state else { return Ok(Step::Nothing) };
+        arrival.progress.want(least);
         match arrival.next(self.tries.clock.left()).await {
             Next::Bytes(bytes) => self.received(bytes),
             Next::End { skip, first } => self.ended(skip, first),
@@ -187,13 +195,42 @@ impl Transfer {
                 let failure = self.failure(error.kind());
                 Err(error.into_cause().into_iter().fold(failure, NetError::caused_by))
             }
-            Next::Stalled => {
-                let stall = self.shared.options.timeouts.stall;
-                let limit = self.request.may_block.map_or(stall, |time| time.max(stall));
-                Err(self.failure(ErrorKind::Stall).with_limit(limit))
-            }
+            Next::Stalled { moved } => Err(self.stalled(moved)),
             Next::OutOfTime => Err(self.tries.clock.deadline_error().at(&self.url)),
         }
+    }
+
+    fn stall_window(&self) -> Duration {
+        let stall = self.shared.options.timeouts.stall;
+        self.request.may_block.map_or(stall, |time| time.max(stall))
+    }
+
+    /// Bytes that must move within the stall window. A body that cannot be resumed is not given up for being slow, and one
+    /// that comes as it is made is no laggard.
+    fn least_progress(&self) -> u64 {
+        let timeouts = &self.shared.options.timeouts;
+        match &self.state {
+            State::Arriving(arrival)
+                if self.laggards < MOST_LAGGARDS && self.resumable() && self.request.may_block.is_none() =>
+            {
+                arrival.known.least_progress(timeouts).max(timeouts.min_progress)
+            }
+            _ => timeouts.min_progress,
+        }
+    }
+
+    /// The body moved only so much within the stall window.
+    fn stalled(&mut self, moved: u64) -> NetError {
+        let timeouts = &self.shared.options.timeouts;
+        if let State::Arriving(arrival) = &self.state
+            && moved >= timeouts.min_progress
+        {
+            self.laggards += 1;
+            if self.laggards == MOST_LAGGARDS {
+                arrival.known.slowed(moved, timeouts.stall);
+            }
+        }
+        self.failure(ErrorKind::Stall).with_limit(self.stall_window())
     }
 
     /// Takes what is wanted of `bytes`.
@@ -228,6 +265,14 @@ impl Transfer {
         if let State::Arriving(arrival) = &mut self.state {
             // Lets the transport see the end of the message, so that the connection can be used again.
             let _ = arrival.body.next().now_or_never();
+        }
+        self.end_well();
+    }
+
+    fn end_well(&mut self) {
+        self.tries.succeeded();
+        if let State::Arriving(arrival) = &self.state {
+            arrival.known.moved(arrival.moved, arrival.waited);
         }
         self.state = State::Over(Ok(()));
     }
@@ -341,6 +386,7 @@ impl Transfer {
 /// One connection that delivers.
 struct Arrival {
     body: WireBody,
+    known: Arc<KnownOrigin>,
     /// Bytes still to be thrown away.
     skip: u64,
     /// Whether this is the answer to the first request, not to one for the rest.
@@ -348,6 +394,9 @@ struct Arrival {
     progress: Progress,
     /// Since when the next chunk is waited for; survives the cancelling of a wait.
     waiting_since: Option<Instant>,
+    /// All that came, and how long it was waited for.
+    moved: u64,
+    waited: Duration,
 }
 
 enum Next {
@@ -359,7 +408,10 @@ enum Next {
         first: bool,
     },
     Broken(WireError),
-    Stalled,
+    /// No more than this moved within the window.
+    Stalled {
+        moved: u64,
+    },
     OutOfTime,
 }
 
@@ -373,6 +425,8 @@ impl Arrival {
         self.waiting_since = None;
         match item {
             Ok(Some(Ok(bytes))) => {
+                self.moved += bytes.len() as u64;
+                self.waited += since.elapsed();
                 self.progress.moved(bytes.len() as u64, since.elapsed());
                 Next::Bytes(self.skipped(bytes))
             }
@@ -380,7 +434,11 @@ impl Arrival {
             Ok(None) => Next::End { skip: self.skip, first: self.first },
             Err(_) => {
                 self.progress.waited(since.elapsed());
-                if self.progress.left().is_zero() { Next::Stalled } else { Next::OutOfTime }
+                if self.progress.left().is_zero() {
+                    Next::Stalled { moved: self.progress.in_window() }
+                } else {
+                    Next::OutOfTime
+                }
             }
         }
     }
@@ -392,3 +450,6 @@ impl Arrival {
         bytes
     }
 }
+
+/// Connections a body gives up for being slow. The second one shows that it is not the connection.
+const MOST_LAGGARDS: u32 = 2;

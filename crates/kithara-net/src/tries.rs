@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::client::Shared;
+use crate::origins::KnownOrigin;
 use crate::request::{Attempt, AttemptObserver};
 use crate::retry::{Patience, Tried, Verdict, first_byte_limit};
 use crate::{ErrorKind, NetError, Origin};
@@ -21,6 +22,8 @@ pub(crate) struct Tries {
     /// When the next attempt may go; kept here so that a cancelled wait is not a skipped one.
     next_at: Option<Instant>,
     last_failure: Option<NetError>,
+    /// Whose budget the retries were taken from, and how many: those of the origin that failed last.
+    spent: Option<(Arc<KnownOrigin>, u32)>,
 }
 
 /// Since when a fetch runs, and until when it may.
@@ -40,7 +43,7 @@ impl Tries {
     ) -> Self {
         let started = Instant::now();
         let clock = Clock { started, progress_at: started, deadline, patience };
-        Self { clock, observer, total: 0, fruitless: 0, next_at: None, last_failure: None }
+        Self { clock, observer, total: 0, fruitless: 0, next_at: None, last_failure: None, spent: None }
     }
 
     /// Waits until the next attempt may go, and counts it.
@@ -57,6 +60,13 @@ impl Tries {
     pub(crate) fn progressed(&mut self) {
         self.fruitless = 0;
         self.clock.progress_at = Instant::now();
+    }
+
+    /// All that was asked for is there: what was tried on the way was not tried in vain.
+    pub(crate) fn succeeded(&mut self) {
+        if let Some((origin, count)) = self.spent.take() {
+            origin.give_back_retries(count);
+        }
     }
 
     /// Judges a failed attempt: `Ok` when another one is due (after [`next`](Self::next)), else the error to report.
@@ -84,7 +94,7 @@ impl Tries {
         }
     }
 
-    fn wait(&self, shared: &Shared, failure: &NetError, origin: Option<&Origin>) -> Option<Duration> {
+    fn wait(&mut self, shared: &Shared, failure: &NetError, origin: Option<&Origin>) -> Option<Duration> {
         // The pause of an open circuit was waited for already, as far as the patience went.
         if failure.kind() == ErrorKind::CircuitOpen {
             return None;
@@ -102,10 +112,18 @@ impl Tries {
         };
         let longest = self.clock.longest_wait().unwrap_or(shared.options.retry.cap).saturating_sub(wait);
         let late = match origin {
-            Some(origin) => shared.origins.get(origin).take_retry(Instant::now() + wait, longest)?,
+            Some(origin) => self.spend(shared.origins.get(origin), Instant::now() + wait, longest)?,
             None => Duration::ZERO,
         };
         Some(wait + late)
+    }
+
+    /// Takes a retry at `at` from the origin's budget, and remembers that.
+    fn spend(&mut self, origin: Arc<KnownOrigin>, at: Instant, longest: Duration) -> Option<Duration> {
+        let late = origin.take_retry(at, longest)?;
+        let before = self.spent.take().filter(|(known, _)| Arc::ptr_eq(known, &origin));
+        self.spent = Some((origin, before.map_or(0, |(_, count)| count) + 1));
+        Some(late)
     }
 
     fn tell(&self, failure: &NetError, position: u64, wait: Option<Duration>) {

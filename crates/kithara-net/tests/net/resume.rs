@@ -2,7 +2,7 @@
 
 use kithara_net::retry::Patience;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
-use kithara_net::{ErrorKind, NetworkOptions, RequestRange, Validators};
+use kithara_net::{Delivery, ErrorKind, NetworkOptions, RequestRange, Validators};
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -260,6 +260,46 @@ async fn an_endless_drip_is_an_error_and_not_a_hang() {
     let error = body_error(response).await;
     assert_eq!(error.kind(), ErrorKind::Stall);
     assert!(begun.elapsed() < secs(45) && drips.requests().len() <= 8);
+}
+
+/// 3 kB/s.
+fn crawls() -> Reply {
+    resource(137_000).in_chunks(300, ms(100))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_far_slower_than_those_before_it_goes_on_over_another_connection() {
+    let quick = || resource(137_000).in_chunks(20_000, ms(10));
+    let origin = origin([quick(), crawls(), quick()]);
+    let client = client(&origin);
+    fetch(&client, get(URL)).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
+    assert!(begun.elapsed() < ms(5500), "{:?}", begun.elapsed());
+    assert_eq!(ranges(&origin), [None, None, Some("bytes=15000-".into())], "what came is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_became_slow_is_asked_twice_at_most_for_a_body() {
+    let quick = resource(137_000).in_chunks(20_000, ms(10));
+    let origin = origin([quick, crawls()]);
+    let client = client(&origin);
+    fetch(&client, get(URL)).await.unwrap();
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
+    assert_eq!(origin.requests().len(), 4, "twice anew, and then it is left alone");
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
+    assert_eq!(origin.requests().len(), 5, "that is how fast the link is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_that_cannot_be_resumed_is_waited_for() {
+    let quick = resource(137_000).in_chunks(20_000, ms(10));
+    let origin = origin([quick, resource(60_000).in_chunks(300, ms(100)).without("etag")]);
+    let client = client(&origin);
+    fetch(&client, get(URL)).await.unwrap();
+    let whole = client.fetch(get(URL).delivery(Delivery::Whole)).await.unwrap();
+    assert_eq!(whole.body.collect(u64::MAX).await.unwrap().len(), 60_000);
+    assert_eq!(origin.requests().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -242,6 +242,21 @@ async fn a_recovered_origin_serves_all_who_waited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retries_that_help_are_not_counted_against_an_origin() {
+    // Every resource fails twice and then comes, sixty times over: more than the budget has for those that fail for good.
+    let fails = [Reply::status(504), Reply::status(504), Reply::resource("good")];
+    let url = |n: u32| format!("http://h/{n}");
+    let origin = (0..60).fold(ScriptedTransport::new(), |origin, n| origin.on(&url(n), fails.clone()));
+    let client = client(&origin);
+    let begun = Instant::now();
+    for n in 0..60 {
+        assert_eq!(fetch(&client, get(&url(n)).patience(Patience::default())).await.unwrap(), "good");
+    }
+    assert_eq!(origin.requests().len(), 180);
+    assert!(begun.elapsed() < 60 * ms(750), "only the waits of each: {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_retry_budget_bounds_a_body_that_breaks_for_ever() {
     // Each answer makes just enough progress to count as such.
     let replies = ScriptedTransport::new().otherwise(|_| Reply::resource(pattern(1 << 20)).breaks_after(1100));
