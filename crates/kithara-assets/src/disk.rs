@@ -160,7 +160,7 @@ impl From<Refused> for AssetsErrorKind {
 
 /// Fills the index: from the journals, or from the folders where there is none.
 fn restore(root: &Root) -> Restored {
-    let restored = recover::restore(&root.layout, &root.shared, ledger::fresh_id());
+    let restored = recover::restore(&root.layout, &root.shared);
     let restored = restored.unwrap_or_else(|_| Restored::nothing());
     if restored.unread
         && let Err(error) = walk::list_files(root)

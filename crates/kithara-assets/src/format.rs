@@ -5,7 +5,7 @@
 //! ```text
 //! v1/lock                       locked by whoever evicts or compacts
 //! v1/assets/ASSET/NAME.START    one span: data, then its footer          the truth
-//! v1/journals/ID                what was committed, removed and used     a memory of it
+//! v1/journals/ID                what was committed, removed and used     a memory of it, a moment behind
 //! v1/leases/ASSET               locked (shared) by whoever plays the asset
 //! v1/pins/ASSET                 there while the asset is pinned
 //! v1/labels/ASSET               what the application calls the asset
@@ -16,8 +16,9 @@
 //! `ASSET` and `NAME` are 32 hexadecimal digits, `START` is the offset of the span in its resource (hexadecimal), `ID`
 //! and `RUN` are random. All numbers in files are little-endian.
 //!
-//! A span and its footer are written under a temporary name and become visible by one rename. Nothing is forced to the
-//! medium: when the process dies, everything that was written is still there; when the power fails, a span may be cut
+//! A small span and its footer are one write to a new file, which is locked (exclusively) meanwhile; a larger one, and one
+//! that takes the place of another, is written under a temporary name and becomes visible by one rename. A file without a
+//! footer is a span that is being written, or was when its writer died. Nothing is forced to the medium: when the process dies, everything that was written is still there; when the power fails, a span may be cut
 //! short or hold anything, and then a checksum says so and the span is a hole. In no case are wrong bytes served.
 
 mod footer;

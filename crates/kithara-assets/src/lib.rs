@@ -20,7 +20,7 @@
 //! # How it flows
 //!
 //! ```text
-//! fetch ── write(Bytes) ──> bounded queue ──> writer thread ──> temporary file: data, footer ──> rename = commit ──> index, journal
+//! fetch ── write(Bytes) ──> bounded queue ──> writer thread ──> file: data, footer = commit ──> index, journal
 //!            never waits      full: given up     one per store                                                           │
 //! read_at ── index ──> file of the span ──> footer checked once, each block before it is served <── observers, waiters <─┘
 //! ```
@@ -90,7 +90,7 @@ pub use identity::UrlIdentity;
 pub use key::{AssetId, Partition, ResourceKey};
 pub use meta::{BaseUrl, Clock, Meta, UnixMillis, Validators};
 pub use options::{DiskOptions, MemoryOptions};
-pub use resource::{AtomicResource, StreamingResource};
+pub use resource::{AtomicResource, Present, StreamingResource};
 pub use span_writer::{SpanWriter, WriteOutcome};
 pub use store::{AssetStore, Lease};
 pub use ticket::Ticket;

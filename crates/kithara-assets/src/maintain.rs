@@ -114,7 +114,9 @@ pub(crate) fn assets(medium: &Medium) -> Vec<AssetSummary> {
 
 pub(crate) fn resources(medium: &Medium, asset: AssetId) -> Vec<ResourceSummary> {
     let keys = medium.shared().read(|index| index.keys_of(&asset));
-    keys.iter().for_each(|key| medium.know(key));
+    for key in &keys {
+        medium.know(key);
+    }
     let summary = |index: &Index, key: &ResourceKey| {
         let resource = index.get(key).filter(|resource| !resource.spans.is_empty())?;
         Some(ResourceSummary {

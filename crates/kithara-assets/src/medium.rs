@@ -68,11 +68,9 @@ impl Medium {
         }
     }
 
-    /// Makes the index say what it can about `key`.
-    pub(crate) fn know(&self, key: &ResourceKey) {
-        if !self.is_known(key) {
-            self.probe(key, 0);
-        }
+    /// Makes the index say what it can about `key`. False where it has nothing to say, and nothing begins at zero.
+    pub(crate) fn know(&self, key: &ResourceKey) -> bool {
+        self.is_known(key) || self.probe(key, 0)
     }
 
     /// As [`Medium::know`], for those who will look at `offset` themselves.

@@ -1,6 +1,7 @@
 //! The store in memory: bounded by bytes, gone with the process.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub(crate) struct Memory {
     /// The bytes of what the index lists, by resource and start. Locked before the index, never the other way round.
     spans: Mutex<Held>,
     labels: Mutex<HashMap<AssetId, String>>,
+    /// Bytes all writers together hold that are not committed. Written by every writer.
+    uncommitted: AtomicU64,
 }
 
 /// By resource and start.
@@ -53,6 +56,8 @@ pub(crate) struct MemoryWriter {
     /// Offset of the first byte in `buffer`.
     start: u64,
     buffer: Vec<u8>,
+    /// What it has of [`Memory::uncommitted`].
+    counted: u64,
     pieces: bool,
     fate: Fate,
 }
@@ -74,6 +79,7 @@ impl Memory {
             piece_bytes: options.piece_bytes.min(options.capacity).max(1),
             spans: Mutex::default(),
             labels: Mutex::default(),
+            uncommitted: AtomicU64::new(0),
         }
     }
 
@@ -228,6 +234,12 @@ impl Memory {
         }
     }
 
+    /// Counts bytes that a writer is to hold, unless all writers together would then hold more than the store may.
+    fn takes(&self, len: u64) -> bool {
+        let sum = |held: u64| held.checked_add(len).filter(|sum| *sum <= self.capacity);
+        self.uncommitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -251,13 +263,27 @@ impl MemoryWriter {
         pieces: bool,
         fate: Fate,
     ) -> Self {
-        Self { memory: Arc::clone(memory), key: *key, meta, first: start, start, buffer: Vec::new(), pieces, fate }
+        Self {
+            memory: Arc::clone(memory),
+            key: *key,
+            meta,
+            first: start,
+            start,
+            buffer: Vec::new(),
+            counted: 0,
+            pieces,
+            fate,
+        }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), AssetsErrorKind> {
         if (self.buffer.len() + bytes.len()) as u64 > self.memory.capacity {
             return Err(AssetsErrorKind::TooLarge);
         }
+        if !self.memory.takes(bytes.len() as u64) {
+            return Err(AssetsErrorKind::Full);
+        }
+        self.counted += bytes.len() as u64;
         self.buffer.extend_from_slice(bytes);
         if self.pieces && self.buffer.len() as u64 >= self.memory.piece_bytes {
             return self.flush(None).map_err(|error| error.kind());
@@ -291,10 +317,21 @@ impl MemoryWriter {
 
     fn flush(&mut self, total: Option<u64>) -> Result<(), AssetsError> {
         let bytes = Bytes::from(std::mem::take(&mut self.buffer).into_boxed_slice());
+        self.give_back();
         let start = self.start;
         self.start += bytes.len() as u64;
         let span = MemorySpan { start, bytes, meta: self.meta.clone() };
         self.memory.commit(Commit { key: &self.key, span, total, rule: Rule::Commit, fate: Some(&self.fate) })
+    }
+
+    fn give_back(&mut self) {
+        self.memory.uncommitted.fetch_sub(std::mem::take(&mut self.counted), Ordering::Relaxed);
+    }
+}
+
+impl Drop for MemoryWriter {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -303,3 +340,26 @@ pub(crate) const MAX_LABEL: usize = 4 << 10;
 const COMMITTING: &str = "committing a span to memory";
 /// Victims looked for at a time.
 const VICTIMS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AssetId, AssetStore, Meta, Partition, WriteOutcome};
+
+    #[test]
+    fn writers_together_hold_no_more_than_the_store_may() {
+        let store = AssetStore::memory(MemoryOptions { capacity: 1000, ..MemoryOptions::default() });
+        let asset = AssetId::named(&Partition::default(), "a");
+        let writer = |name| store.streaming(&ResourceKey::named(asset, name)).writer(0, Meta::default());
+        let write = |writer: &mut crate::SpanWriter, len| writer.write(vec![7; len].into());
+        let [mut one, mut two, mut three] = ["one", "two", "three"].map(writer);
+        assert_eq!(write(&mut one, 600), WriteOutcome::Accepted);
+        assert_eq!(write(&mut two, 400), WriteOutcome::Accepted);
+        assert_eq!(write(&mut two, 1), WriteOutcome::GaveUp(AssetsErrorKind::Full), "one has the rest");
+        assert_eq!(write(&mut three, 400), WriteOutcome::Accepted, "what was given up is given back");
+        assert!(one.commit(Some(600)).wait().is_ok());
+        assert_eq!(write(&mut three, 600), WriteOutcome::Accepted, "what is committed is in the store");
+        drop(three);
+        assert_eq!(write(&mut writer("four"), 1000), WriteOutcome::Accepted, "a dropped writer holds nothing");
+    }
+}

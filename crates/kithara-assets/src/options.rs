@@ -8,7 +8,8 @@ use crate::meta::Clock;
 #[derive(Clone, Debug)]
 pub struct MemoryOptions {
     /// Bytes kept, at most. The least recently used go first; those of leased assets only when nothing else is left,
-    /// those of pinned assets never. Default: 8 MiB.
+    /// those of pinned assets never. As many again may be held by writers before they commit; what would be more is not
+    /// cached. Default: 8 MiB.
     pub capacity: u64,
     /// Progressive resources are committed in pieces of this many bytes. Default: 1 MiB.
     pub piece_bytes: u64,

@@ -4,4 +4,4 @@ mod atomic;
 mod streaming;
 
 pub use atomic::AtomicResource;
-pub use streaming::StreamingResource;
+pub use streaming::{Present, StreamingResource};

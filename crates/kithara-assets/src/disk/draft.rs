@@ -1,6 +1,6 @@
 //! A span that is being written.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -39,7 +39,7 @@ pub(crate) struct Piece {
     /// Chunks that are not in the file yet.
     pending: Vec<Bytes>,
     pending_len: usize,
-    file: Option<Temporary>,
+    file: Option<Unpublished>,
     checksums: Vec<u32>,
     /// Over the last, unfinished block.
     block: Hasher,
@@ -48,9 +48,9 @@ pub(crate) struct Piece {
     pub(crate) since: Option<Instant>,
 }
 
-/// A file under a name that nobody looks for. It is removed when dropped.
+/// A file under a name that nobody looks for, or that is not sealed yet. It is removed when dropped.
 #[derive(Debug)]
-struct Temporary {
+struct Unpublished {
     file: File,
     path: PathBuf,
     published: bool,
@@ -137,6 +137,23 @@ impl Piece {
         self.end_block();
         let sums: Vec<u8> = self.checksums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
         (u64::from(crc32fast::hash(&sums)) << 32 | (self.len & 0xffff_ffff)).max(1)
+    }
+
+    /// Makes the file of a piece that is in memory as a whole: under its name at once, for data and footer are one write,
+    /// and what is cut has no footer. Answers with the bytes of the file; `None` where part of it is in a temporary file
+    /// or the name is taken, and nothing was done.
+    pub(crate) fn create(&mut self, path: &Path, footer: &[u8]) -> io::Result<Option<u64>> {
+        if self.file.is_some() {
+            return Ok(None);
+        }
+        let Some(file) = Unpublished::named(path)? else { return Ok(None) };
+        self.end_block();
+        self.file = Some(file);
+        self.write_out(&mut PathBuf::new, footer)?;
+        if let Some(file) = &mut self.file {
+            file.published = true;
+        }
+        Ok(Some(self.len + footer.len() as u64))
     }
 
     /// Writes what is pending and the footer: everything but the name. Answers with the bytes of the file.
@@ -235,7 +252,7 @@ impl Piece {
     fn write_out(&mut self, path: &mut dyn FnMut() -> PathBuf, footer: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(Temporary::create(path())?),
+            None => self.file.insert(Unpublished::temporary(path())?),
         };
         let chunks = self.pending.iter().map(|bytes| &bytes[..]).chain([footer]);
         write_all_vectored(&mut file.file, chunks)?;
@@ -245,20 +262,40 @@ impl Piece {
     }
 }
 
-impl Temporary {
-    fn create(path: PathBuf) -> io::Result<Self> {
+impl Unpublished {
+    fn temporary(path: PathBuf) -> io::Result<Self> {
         let file = private_file().write(true).create_new(true).open(&path)?;
         Ok(Self { file, path, published: false })
     }
+
+    /// A file under its final name, locked while it is written: who finds it without a footer meanwhile leaves it alone.
+    /// `None` where the name is taken.
+    fn named(path: &Path) -> io::Result<Option<Self>> {
+        let file = match private_file().write(true).create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            file => file?,
+        };
+        match file.try_lock() {
+            // Somebody has found it and is about to remove it.
+            Err(TryLockError::WouldBlock) => Ok(None),
+            // Where locks do not work, nobody else is expected.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Self { file, path: path.to_owned(), published: false })),
+        }
+    }
 }
 
-impl Drop for Temporary {
+impl Drop for Unpublished {
     fn drop(&mut self) {
         if !self.published {
             // What cannot be removed now is swept when the store is opened again.
             let _ = remove_file(&self.path);
         }
     }
+}
+
+/// Whether whoever makes the file at `path` is still at it, in this or another process.
+pub(crate) fn is_being_written(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// What a chunk takes of the queue's room beside its bytes: it bounds the number of chunks, too.
@@ -312,6 +349,39 @@ mod tests {
         piece.publish(&dir.path().join("final")).unwrap();
         drop(piece);
         assert_eq!(std::fs::read(dir.path().join("final")).unwrap(), b"abcfooter");
+    }
+
+    #[test]
+    fn a_small_piece_gets_its_name_at_once_unless_that_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("final"), dir.path().join("t"));
+        let piece = |bytes: &'static [u8]| {
+            let mut piece = Piece::new(0);
+            piece.push(Bytes::from_static(bytes), Instant::now());
+            piece
+        };
+        assert_eq!(piece(b"abc").create(&path, b"footer").unwrap(), Some(9));
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcfooter");
+
+        let mut second = piece(b"xy");
+        assert_eq!(second.create(&path, b"footer").unwrap(), None);
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcfooter", "whoever has the name keeps it");
+        second.seal(&mut || other.clone(), b"footer").unwrap();
+        assert_eq!(second.create(&dir.path().join("third"), b"footer").unwrap(), None, "it has a file already");
+        second.publish(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"xyfooter");
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("final");
+        let file = Unpublished::named(&path).unwrap().unwrap();
+        assert!(is_being_written(&path));
+        drop(file);
+        assert!(!path.exists(), "what was not sealed goes");
+        std::fs::write(&path, b"rubbish").unwrap();
+        assert!(!is_being_written(&path));
     }
 
     proptest! {

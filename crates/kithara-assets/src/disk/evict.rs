@@ -65,14 +65,21 @@ const REST: Duration = Duration::from_secs(1);
 
 impl Evictor {
     pub(crate) fn evict(&mut self, ledger: &mut Ledger, goal: Goal, now: Instant) -> Progress {
-        let root = Arc::clone(&ledger.root);
-        let _lock = match FileLock::try_take(root.layout.lock()) {
+        let _lock = match FileLock::try_take(ledger.root.layout.lock()) {
             Ok(Some(lock)) => Some(lock),
             Ok(None) => return Progress::Busy,
             // Where locks do not work, nobody else is expected.
             Err(_) => None,
         };
         ledger.news();
+        let progress = self.evict_alone(ledger, goal, now);
+        // Whoever evicts next has to know what is gone.
+        ledger.write_out();
+        progress
+    }
+
+    fn evict_alone(&mut self, ledger: &mut Ledger, goal: Goal, now: Instant) -> Progress {
+        let root = Arc::clone(&ledger.root);
         self.held_elsewhere.clear();
         let stored = || root.shared.read(Index::stored);
         let enough = match goal.until {

@@ -6,14 +6,15 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::disk::layout::{Layout, parse_hex, private_file, remove_file};
-use crate::disk::lock::FileLock;
+use crate::disk::ledger::fresh_id;
+use crate::disk::lock::{FileLock, Locked};
 use crate::format::Record;
 
 /// The journal this process appends to. It is locked while the process lives.
 #[derive(Debug)]
 pub(crate) struct Journal {
     id: u64,
-    file: File,
+    file: Locked,
     path: PathBuf,
     /// Bytes of whole records.
     len: u64,
@@ -41,15 +42,28 @@ pub(crate) struct Others {
     readers: HashMap<u64, JournalReader>,
 }
 
+/// Attempts to begin a journal.
+const TRIES: usize = 4;
+
 /// Read from a journal at a time.
 const CHUNK: usize = 512 * Record::LEN;
 
 impl Journal {
+    /// Begins an empty journal, under another name where somebody takes the first one away.
+    pub(crate) fn begin(layout: &Layout) -> io::Result<Self> {
+        let begin = || Self::create(layout, fresh_id(), &mut std::iter::empty());
+        (1..TRIES).fold(begin(), |begun, _| match begun {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound) => begin(),
+            begun => begun,
+        })
+    }
+
     /// Begins a journal that holds `records`. Others see it complete or not at all.
     pub(crate) fn create(layout: &Layout, id: u64, records: &mut dyn Iterator<Item = Record>) -> io::Result<Self> {
         let (temporary, path) = (layout.new_journal(id), layout.journal(id));
         let file = private_file().read(true).write(true).create_new(true).open(&temporary)?;
-        file.try_lock().map_err(io::Error::from)?;
+        // Whoever removes the journals of dead processes may take it for one while it is not locked.
+        let file = Locked::try_exclusively(file)?.ok_or(io::ErrorKind::WouldBlock)?;
         let mut journal = Self { id, file, path: path.clone(), len: 0, broken: false };
         let filled = journal.fill(records).and_then(|()| std::fs::rename(&temporary, &path));
         if let Err(error) = filled {
@@ -62,9 +76,9 @@ impl Journal {
 
     /// Goes on with the journal of a process that died, cutting it to `len` bytes.
     pub(crate) fn adopt(lock: FileLock, id: u64, len: u64) -> io::Result<Self> {
-        let (mut file, path) = lock.into_parts();
+        let (file, path) = lock.into_parts();
         file.set_len(len)?;
-        file.seek(SeekFrom::Start(len))?;
+        (&*file).seek(SeekFrom::Start(len))?;
         Ok(Self { id, file, path, len, broken: false })
     }
 
@@ -82,8 +96,8 @@ impl Journal {
             return Ok(());
         }
         let bytes: Vec<u8> = records.iter().flat_map(Record::encode).collect();
-        if let Err(error) = self.file.write_all(&bytes) {
-            let back = self.file.set_len(self.len).and_then(|()| self.file.seek(SeekFrom::Start(self.len)));
+        if let Err(error) = (&*self.file).write_all(&bytes) {
+            let back = self.file.set_len(self.len).and_then(|()| (&*self.file).seek(SeekFrom::Start(self.len)));
             self.broken = back.is_err();
             return Err(error);
         }

@@ -20,6 +20,8 @@ use crate::spans::Span;
 pub(crate) struct Ledger {
     pub(crate) root: Arc<Root>,
     journal: Option<Journal>,
+    /// Records that are still to be appended.
+    unwritten: Vec<Record>,
     others: Others,
     /// Tells other processes that our temporary files are in use.
     run: Option<FileLock>,
@@ -31,6 +33,8 @@ pub(crate) struct Ledger {
 
 /// A journal with this many records more than twice the spans there are is worth compacting.
 const SURPLUS: u64 = 8192;
+/// Records that are appended together, at most.
+const AT_ONCE: usize = 64;
 /// Attempts to take a lock that nobody else should want.
 const TRIES: usize = 4;
 
@@ -44,6 +48,7 @@ impl Ledger {
             gap: restored.journal.is_none(),
             doubtful: restored.doubtful || restored.unread,
             journal: restored.journal,
+            unwritten: Vec::new(),
             others: restored.others,
         }
     }
@@ -53,9 +58,23 @@ impl Ledger {
         self.journal.as_ref().map_or(0, Journal::id)
     }
 
+    /// Notes what happened; [`Ledger::write_out`] appends it. A process that dies in between leaves a journal without a
+    /// farewell, so whoever opens the store next looks at the files.
     pub(crate) fn record(&mut self, records: &[Record]) {
+        self.unwritten.extend_from_slice(records);
+        if self.unwritten.len() >= AT_ONCE {
+            self.write_out();
+        }
+    }
+
+    /// Appends what was noted, all at once.
+    pub(crate) fn write_out(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        let records = std::mem::take(&mut self.unwritten);
         let Some(journal) = &mut self.journal else { return };
-        if let Err(error) = journal.append(records) {
+        if let Err(error) = journal.append(&records) {
             if !self.gap {
                 tracing::debug!(%error, "the journal has a gap: the next start will look at the files");
             }
@@ -142,6 +161,8 @@ impl Ledger {
     pub(crate) fn compact(&mut self) -> io::Result<()> {
         let layout = &Arc::clone(&self.root).layout;
         let Some(_lock) = FileLock::try_take(layout.lock())? else { return Ok(()) };
+        // The new journal tells of everything.
+        self.write_out();
         self.news();
         let mut keys = self.keys_by_use();
         let shared = &self.root.shared;
@@ -162,11 +183,12 @@ impl Ledger {
     }
 
     fn restore_journal(&mut self) {
+        self.write_out();
         if self.journal.as_ref().is_some_and(Journal::is_in_place) {
             return;
         }
         let layout = &Arc::clone(&self.root).layout;
-        match Journal::create(layout, fresh_id(), &mut std::iter::empty()) {
+        match Journal::begin(layout) {
             Ok(journal) => self.journal = Some(journal),
             Err(error) => tracing::debug!(%error, "no journal can be begun"),
         }
@@ -179,6 +201,7 @@ impl Ledger {
             let stamp = self.root.shared.next_stamp();
             self.record(&[Record::Closed { stamp }]);
         }
+        self.write_out();
         if let Some(Err(error)) = self.run.take().map(FileLock::remove) {
             tracing::debug!(%error, "the lock of this run stays behind");
         }

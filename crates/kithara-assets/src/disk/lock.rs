@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,10 +11,46 @@ use crate::disk::layout::{Layout, private_file, remove_file};
 use crate::key::AssetId;
 use crate::lease::{Eviction, LeaseTable};
 
+/// A file that is locked until this is dropped.
+///
+/// Closing it would not do: a process that was forked a moment ago has it open, too, and keeps the lock until it runs a
+/// program of its own.
+#[derive(Debug)]
+pub(crate) struct Locked(File);
+
+impl Locked {
+    /// `None` while somebody else has the lock.
+    ///
+    /// # Errors
+    /// Files cannot be locked on this file system.
+    pub(crate) fn try_exclusively(file: File) -> io::Result<Option<Self>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Where that fails, closing it is what is left.
+        let _ = self.0.unlock();
+    }
+}
+
 /// An exclusive lock on a file. It ends when dropped.
 #[derive(Debug)]
 pub(crate) struct FileLock {
-    file: File,
+    file: Locked,
     path: PathBuf,
 }
 
@@ -37,12 +74,9 @@ impl FileLock {
     }
 
     fn try_lock(file: File, path: PathBuf) -> io::Result<Option<Self>> {
-        match file.try_lock() {
-            // Somebody may have removed the file between opening and locking it: then the lock is on nothing.
-            Ok(()) if is_at(&file, &path) => Ok(Some(Self { file, path })),
-            Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        // Somebody may have removed the file between opening and locking it: then the lock is on nothing.
+        let locked = Locked::try_exclusively(file)?.filter(|file| is_at(file, &path));
+        Ok(locked.map(|file| Self { file, path }))
     }
 
     /// Removes the file while it is locked, so that who waits for it notices.
@@ -52,7 +86,7 @@ impl FileLock {
     }
 
     /// The locked file itself: the lock lasts as long as that is open.
-    pub(crate) fn into_parts(self) -> (File, PathBuf) {
+    pub(crate) fn into_parts(self) -> (Locked, PathBuf) {
         (self.file, self.path)
     }
 }
@@ -61,7 +95,7 @@ impl FileLock {
 #[derive(Debug, Default)]
 pub(crate) struct LeaseFiles {
     /// Locked while leases are taken and given back; never by eviction.
-    held: Mutex<HashMap<AssetId, File>>,
+    held: Mutex<HashMap<AssetId, Locked>>,
 }
 
 impl LeaseFiles {
@@ -120,10 +154,11 @@ impl<'a> EvictionLock<'a> {
     }
 }
 
-fn lock_shared(path: &Path) -> io::Result<File> {
+fn lock_shared(path: &Path) -> io::Result<Locked> {
     loop {
         let file = private_file().read(true).write(true).create(true).truncate(false).open(path)?;
         file.lock_shared()?;
+        let file = Locked(file);
         if is_at(&file, path) {
             return Ok(file);
         }
@@ -169,6 +204,19 @@ mod tests {
         assert!(EvictionLock::take(&ours, &layout, asset).is_none());
         lock.end_asset();
         assert!(!layout.lease(asset).exists() || cfg!(not(unix)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_ends_with_its_owner_although_a_child_still_has_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = FileLock::try_take(path.clone()).unwrap().unwrap();
+        let as_a_child_has_it = lock.file.try_clone().unwrap();
+        assert!(FileLock::try_take(path.clone()).unwrap().is_none());
+        drop(lock);
+        assert!(FileLock::try_take(path).unwrap().is_some());
+        drop(as_a_child_has_it);
     }
 
     #[test]

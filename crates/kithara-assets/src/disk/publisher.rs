@@ -1,7 +1,6 @@
 //! Making drafts present, and resources absent: what the writer thread does with files.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -132,13 +131,17 @@ impl Publisher {
         let footer = footer.ok_or(AssetsError::new(AssetsErrorKind::TooLarge, COMMITTING))?;
         let more = piece.pending_len() as u64 + footer.len() as u64;
         self.room.ensure(&mut self.ledger, more)?;
-        let stored = self.with_folders(|| piece.seal(&mut || root.layout.temporary(), &footer))?;
-        let offer = stored_as(offer, stored);
-        // The record comes first: a process that dies in between leaves an entry without a file, which is a hole, and
-        // never a file that nobody counts.
-        self.ledger.record(&[offer.record(key)]);
-        name(piece, &root.layout, key, &path).map_err(|error| AssetsError::io(COMMITTING, error))?;
-        self.admit(key, &offer)
+        let in_folder = |act: &mut dyn FnMut() -> io::Result<Option<u64>>| in_folder(&root.layout, key, act);
+        let stored = match self.with_folders(|| in_folder(&mut || piece.create(&path, &footer)))? {
+            Some(stored) => stored,
+            None => {
+                let stored = self.with_folders(|| piece.seal(&mut || root.layout.temporary(), &footer))?;
+                let named = in_folder(&mut || piece.publish(&path).map(|()| None));
+                named.map_err(|error| AssetsError::io(COMMITTING, error))?;
+                stored
+            }
+        };
+        self.enter(key, stored_as(offer, stored))
     }
 
     /// Records and admits a span whose file has its name.
@@ -251,6 +254,11 @@ impl Publisher {
         report
     }
 
+    /// What was recorded is where others find it.
+    pub(crate) fn write_out(&mut self) {
+        self.ledger.write_out();
+    }
+
     pub(crate) fn has_chores(&self) -> bool {
         self.chores.are_left()
     }
@@ -282,13 +290,13 @@ const fn stored_as(offer: Offer, stored: u64) -> Offer {
     Offer { span: Span { stored, ..offer.span }, ..offer }
 }
 
-/// Gives a sealed file its name, making the folder of its asset if it is the first.
-fn name(piece: &mut Piece, layout: &Layout, key: &ResourceKey, path: &Path) -> io::Result<()> {
-    match piece.publish(path) {
+/// Makes a file in the folder of its asset, and the folder if it is the first.
+fn in_folder<T>(layout: &Layout, key: &ResourceKey, act: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
+    match act() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create_dir(&layout.asset(key.asset))?;
-            piece.publish(path)
+            act()
         }
-        published => published,
+        done => done,
     }
 }

@@ -177,6 +177,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Whether nothing waits to be taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().jobs.is_empty()
+    }
+
     /// The next job; waits for it until `deadline`, or for ever.
     pub(crate) fn take(&self, deadline: Option<Instant>) -> Taken<T> {
         let mut state = self.lock();

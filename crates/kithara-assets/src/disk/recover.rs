@@ -45,8 +45,8 @@ struct Found {
     failed: bool,
 }
 
-/// Restores the index of `shared` and takes or makes a journal for this process, named `id` if it is new.
-pub(crate) fn restore(layout: &Layout, shared: &Shared, id: u64) -> io::Result<Restored> {
+/// Restores the index of `shared` and takes or makes a journal for this process.
+pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> {
     let (mut found, unusable) = find(layout)?;
     let unread = found.is_empty();
     while let Some((at, record)) = earliest(&mut found) {
@@ -80,7 +80,7 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared, id: u64) -> io::Result<R
         }
     }
     if restored.journal.is_none() {
-        restored.journal = Journal::create(layout, id, &mut std::iter::empty()).ok();
+        restored.journal = Journal::begin(layout).ok();
     }
     Ok(restored)
 }

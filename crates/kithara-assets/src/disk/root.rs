@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ThreadId;
 
+use crate::disk::draft::is_being_written;
 use crate::disk::health::Health;
 use crate::disk::job::Job;
 use crate::disk::layout::{Layout, remove_file};
@@ -185,9 +186,13 @@ impl Root {
         }
     }
 
-    /// Removes a file that is not what it should be.
+    /// Removes a file that is not what it should be, or not yet: one that is being written stays.
     fn drop_file(&self, key: &ResourceKey, start: u64) {
-        if let Err(error) = remove_file(&self.layout.span(key, start)) {
+        let path = self.layout.span(key, start);
+        if is_being_written(&path) {
+            return;
+        }
+        if let Err(error) = remove_file(&path) {
             tracing::debug!(%key, start, %error, "a corrupt span cannot be removed");
         }
     }

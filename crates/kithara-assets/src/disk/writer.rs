@@ -44,6 +44,9 @@ impl Writer {
                 Taken::Closed => break,
             }
             self.commit_due_pieces();
+            if root.queue.is_empty() {
+                self.publisher.write_out();
+            }
         }
         self.publisher.close();
     }
@@ -57,7 +60,10 @@ impl Writer {
             Job::RemoveAsset { asset, answer } => answer.answer(self.publisher.remove_asset(asset)),
             Job::Note(record) => self.publisher.record(record),
             Job::Gc { options, answer } => answer.answer(Ok(self.publisher.gc(&options))),
-            Job::Flush { answer } => answer.answer(Ok(())),
+            Job::Flush { answer } => {
+                self.publisher.write_out();
+                answer.answer(Ok(()));
+            }
         }
     }
 

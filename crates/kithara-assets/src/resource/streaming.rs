@@ -29,6 +29,17 @@ pub struct StreamingResource {
     writer: Mutex<Option<SpanWriter>>,
 }
 
+/// What is present of a range of a resource, and what is known of it: the answer of [`StreamingResource::present`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// What is known of the bytes beside them; `None` where there are none, or they cannot be read.
+    pub meta: Option<Meta>,
+    /// Length of the whole resource, where the store knows it.
+    pub total_len: Option<u64>,
+    /// Absent byte ranges, in order, within the resource as far as its length is known.
+    pub holes: Vec<Range<u64>>,
+}
+
 #[derive(Debug)]
 struct Open {
     span: OpenSpan,
@@ -82,6 +93,21 @@ impl StreamingResource {
         Ok(self.open(&mut open, span)?.map(|span| span.meta().clone()))
     }
 
+    /// What is present of `range`, in one look at the medium where the index knows nothing: that is what a store costs
+    /// whoever finds nothing in it.
+    #[must_use]
+    pub fn present(&self, range: Range<u64>) -> Present {
+        if !self.medium.know(&self.key) {
+            let holes = self.holes_from(1, &range);
+            return Present { holes, ..Present::default() };
+        }
+        let meta = self.meta().ok().flatten();
+        let total_len = self.total_len();
+        let end = range.end.min(total_len.unwrap_or(u64::MAX));
+        let holes = self.holes(range.start.min(end)..end);
+        Present { meta, total_len, holes }
+    }
+
     /// Present byte ranges, in order, neither touching nor overlapping.
     #[must_use]
     pub fn spans(&self) -> Vec<Range<u64>> {
@@ -93,9 +119,13 @@ impl StreamingResource {
     /// Absent byte ranges within `range`, in order.
     #[must_use]
     pub fn holes(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let mut from = range.start;
+        self.holes_from(range.start, &range)
+    }
+
+    /// The holes of `range`, after looking on the medium where those begin that begin at `from` or later.
+    fn holes_from(&self, mut from: u64, range: &Range<u64>) -> Vec<Range<u64>> {
         loop {
-            let holes = self.listed_holes(&range);
+            let holes = self.listed_holes(range);
             let Some(hole) = holes.iter().find(|hole| hole.start >= from) else {
                 return holes;
             };

@@ -116,19 +116,30 @@ fn a_place_that_cannot_be_written_degrades_once() {
     let store = AssetStore::open(dir.path(), tries_again_at_once()).unwrap();
     write(&store, "a", 0, 300_000);
     let log = Log::of(&store);
-    // A file where a folder should be: works against root, too.
+    // Files where folders should be: works against root, too. Large spans begin in one, small ones in the other.
     let temporaries = dir.path().join("v1/tmp");
     std::fs::remove_dir_all(&temporaries).unwrap();
-    std::fs::write(&temporaries, b"in the way").unwrap();
+    let folder = dir.path().join("v1/assets").join(asset("b").to_string());
+    for place in [&temporaries, &folder] {
+        std::fs::write(place, b"in the way").unwrap();
+    }
     for number in 1..4 {
-        assert!(try_write(&store.streaming(&key("a", number)), number, 0..1000, Some(1000)).is_err());
+        assert!(try_write(&store.streaming(&key("a", number)), number, 0..LARGE, Some(LARGE)).is_err());
+        assert!(try_write(&store.streaming(&key("b", number)), number, 0..1000, Some(1000)).is_err());
     }
     assert_eq!((log.count(is_degraded), log.count(|_| true)), (1, 1));
     assert_eq!(whole(&store, "a", 0..4), [0]);
-    std::fs::remove_file(&temporaries).unwrap();
-    write(&store, "a", 4, 1000);
-    assert_eq!((whole(&store, "a", 0..5), store.degraded()), (vec![0, 4], None));
+    for place in [&temporaries, &folder] {
+        std::fs::remove_file(place).unwrap();
+    }
+    write(&store, "a", 4, LARGE);
+    write(&store, "b", 4, 1000);
+    assert_eq!((whole(&store, "a", 0..5), whole(&store, "b", 0..5)), (vec![0, 4], vec![4]));
+    assert_eq!(store.degraded(), None);
 }
+
+/// More than a span may have that is written at once.
+const LARGE: u64 = 300_000;
 
 #[test]
 fn a_degraded_store_waits_before_it_tries_again() {
@@ -137,7 +148,7 @@ fn a_degraded_store_waits_before_it_tries_again() {
     let temporaries = dir.path().join("v1/tmp");
     std::fs::remove_dir_all(&temporaries).unwrap();
     std::fs::write(&temporaries, b"in the way").unwrap();
-    assert!(try_write(&store.streaming(&key("a", 1)), 1, 0..1000, Some(1000)).is_err());
+    assert!(try_write(&store.streaming(&key("a", 1)), 1, 0..LARGE, Some(LARGE)).is_err());
     std::fs::remove_file(&temporaries).unwrap();
     let refused = store.streaming(&key("a", 1)).writer(0, Meta::default()).write(pattern(1, 0..10).into());
     assert!(matches!(refused, WriteOutcome::GaveUp(_)));
