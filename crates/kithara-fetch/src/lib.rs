@@ -88,7 +88,7 @@ pub use delivery::Delivery;
 pub use error::{FetchError, FetchErrorKind};
 pub use fetcher::Fetcher;
 pub use head::{Head, Provider};
-pub use options::FetchOptions;
+pub use options::{FetchOptions, StorePace};
 pub use request::{CacheUse, FetchRequest, Priority, Seal, WholeRequest};
 pub use resolver::{Ask, AskReason, Located, Resolution, UrlResolver, resolve_in_time};
 pub use runtime::runtime;

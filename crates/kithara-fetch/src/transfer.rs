@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kithara_assets::{Meta, SpanWriter, StreamingResource, Ticket, WriteOutcome};
+use kithara_assets::{Meta, Present, SpanWriter, StreamingResource, Ticket, WriteOutcome};
 use kithara_net::{Body, ErrorKind, NetError, Origin, RedactedUrl, RequestRange, Response, Validators};
 
 use crate::fetcher::Shared;
@@ -14,7 +14,7 @@ use crate::head::{meta_of, validators_of};
 use crate::locate::locate;
 use crate::plan::{Step, first_hole, next_step, request_range, wanted_end};
 use crate::scheduler::Turn;
-use crate::{CacheUse, FetchError, FetchErrorKind, FetchRequest, Head, Priority, Provider};
+use crate::{CacheUse, FetchError, FetchErrorKind, FetchRequest, Head, Priority, Provider, StorePace};
 
 /// Versions of a resource a transfer tries before it says that it changes all the time.
 const VERSIONS: usize = 3;
@@ -44,6 +44,9 @@ pub(crate) struct Version {
     pub(crate) validators: Validators,
     pub(crate) total_len: Option<u64>,
 }
+
+/// What the store knows of a resource: what stands beside its bytes, and its length.
+type Stored = (Meta, Option<u64>);
 
 /// An answered request for a hole.
 struct Exchange {
@@ -123,10 +126,10 @@ impl Transfer {
     /// Delivers one version from where it stands. Nothing that is stored in parts is delivered before the origin has confirmed, by
     /// its answer to the first hole, that it is still the same.
     async fn deliver_version(&mut self) -> Result<(), FetchError> {
-        let stored = self.stored();
+        let (stored, holes) = self.stored();
         let mut version = self.known_version(stored.as_ref())?;
         self.end = wanted_end(Some(&wanted(&self.request)), version.total_len);
-        let mut ahead = match first_hole(self.position, self.end, &self.holes()) {
+        let mut ahead = match first_hole(self.position, self.end, &holes) {
             Some(hole) => self.open(hole, &mut version).await?,
             None => None,
         };
@@ -134,7 +137,8 @@ impl Transfer {
         loop {
             let until = ahead.as_ref().map_or(self.end, |exchange| exchange.hole.start);
             self.copy_stored(until).await;
-            match next_step(self.position, until, &self.holes()) {
+            let holes = if self.position < until { self.holes() } else { Vec::new() };
+            match next_step(self.position, until, &holes) {
                 Step::End => match ahead.take() {
                     Some(exchange) => self.stream(exchange).await?,
                     None => return Ok(()),
@@ -150,16 +154,19 @@ impl Transfer {
         }
     }
 
-    /// What the store knows of the resource.
-    fn stored(&self) -> Option<(Meta, Option<u64>)> {
-        let store = self.store.as_ref().filter(|_| self.reads)?;
-        let meta = store.meta().ok().flatten();
-        let total_len = store.total_len();
+    /// What the store knows of the resource, and what is absent from here on.
+    fn stored(&self) -> (Option<Stored>, Vec<Range<u64>>) {
+        let range = self.position..wanted(&self.request).end;
+        let Some(store) = self.store.as_ref().filter(|_| self.reads) else {
+            return (None, iter::once(range).collect());
+        };
+        let Present { meta, total_len, holes } = store.present(range);
         // An empty resource has no span that could hold a meta.
-        (meta.is_some() || total_len.is_some()).then(|| (meta.unwrap_or_default(), total_len))
+        let known = (meta.is_some() || total_len.is_some()).then(|| (meta.unwrap_or_default(), total_len));
+        (known, holes)
     }
 
-    fn known_version(&self, stored: Option<&(Meta, Option<u64>)>) -> Result<Version, FetchError> {
+    fn known_version(&self, stored: Option<&Stored>) -> Result<Version, FetchError> {
         let stored = stored.map(|(meta, total)| Version { validators: validators_of(meta), total_len: *total });
         match (&self.expected, stored) {
             (Some(expected), Some(stored)) => expected.clone().joined_by(&stored),
@@ -177,12 +184,7 @@ impl Transfer {
     }
 
     /// Tells the readers what is coming.
-    fn publish(
-        &self,
-        stored: Option<&(Meta, Option<u64>)>,
-        ahead: Option<&Exchange>,
-        version: &Version,
-    ) -> Result<(), FetchError> {
+    fn publish(&self, stored: Option<&Stored>, ahead: Option<&Exchange>, version: &Version) -> Result<(), FetchError> {
         let mut head = match (ahead, stored) {
             (Some(exchange), _) => Head::of_network(&exchange.head),
             (None, stored) => {
@@ -314,13 +316,11 @@ impl Transfer {
         Some(if self.request.piecewise { store.piecewise_writer(start, meta) } else { store.writer(start, meta) })
     }
 
-    /// Stores bytes by reference count. A download goes at the pace of the disk; nobody else waits for it.
+    /// Stores bytes by reference count. A download goes at the pace of the disk, and everybody where the app wants it so.
     async fn keep(&self, writer: Option<SpanWriter>, bytes: Bytes) -> Option<SpanWriter> {
         let mut writer = writer?;
-        let outcome = match self.flight.class() {
-            Priority::Download => writer.write_paced(bytes).await,
-            _ => writer.write(bytes),
-        };
+        let waits = self.shared.options.store_pace == StorePace::Wait || self.flight.class() == Priority::Download;
+        let outcome = if waits { writer.write_paced(bytes).await } else { writer.write(bytes) };
         match outcome {
             WriteOutcome::Accepted => Some(writer),
             WriteOutcome::GaveUp(reason) => {

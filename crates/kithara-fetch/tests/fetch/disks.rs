@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kithara_assets::event::StoreEvent;
 use kithara_assets::{AssetStore, Clock, DiskOptions, UnixMillis};
-use kithara_fetch::FetchRequest;
+use kithara_fetch::{FetchOptions, FetchRequest, StorePace};
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 use tracing::Level;
 
@@ -167,14 +167,13 @@ async fn whatever_a_disk_does_playback_goes_on_and_each_failure_is_told_once() {
     let dir = tempfile::tempdir().unwrap();
     let player = Watched::open(dir.path(), DiskOptions { retry_after: Duration::ZERO, ..DiskOptions::default() });
     // A file where a folder should be denies it to root, too.
-    let temporaries = dir.path().join("v1/tmp");
-    std::fs::remove_dir_all(&temporaries).unwrap();
-    std::fs::write(&temporaries, b"in the way").unwrap();
+    let folder = dir.path().join("v1/assets").join(key_of("").asset().to_string());
+    std::fs::write(&folder, b"in the way").unwrap();
     player.play(0..5).await;
     assert_eq!(player.said(), (1, 0), "denied");
     told += 1;
     assert_eq!(lines.about(WARNING), told, "one line");
-    std::fs::remove_file(&temporaries).unwrap();
+    std::fs::remove_file(&folder).unwrap();
     player.play(5..8).await;
     assert_eq!(player.said(), (1, 1), "and back");
 }
@@ -210,4 +209,25 @@ async fn a_clock_that_goes_back_changes_nothing() {
     player.play(6..8).await;
     assert_eq!(player.world.origin.requests().len(), before, "the newest are there, whatever the clock said");
     assert_eq!(player.said(), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_waits_for_the_disk_has_everything_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    // Room for one chunk: every other one has to wait for the disk.
+    let options = DiskOptions { free_space: 0, queue_bytes: 1, ..DiskOptions::default() };
+    let store = AssetStore::open(dir.path(), options).unwrap();
+    let origin = ScriptedTransport::new()
+        .otherwise(|sent| Reply::resource(bytes_of(sent.request.url.path())).in_chunks(10_000, Duration::ZERO));
+    let pace = FetchOptions { store_pace: StorePace::Wait, ..FetchOptions::default() };
+    let world = World::with(origin, Some(&store), pace);
+    let names = || (0..40).map(|name| format!("http://h/{name}"));
+    for round in 0..2 {
+        let all = names().map(|url| world.bytes(request_of(&url)));
+        for (bytes, url) in futures_util::future::join_all(all).await.into_iter().zip(names()) {
+            assert!(bytes.unwrap() == bytes_of(url.trim_start_matches("http://h")), "wrong bytes of {url}");
+        }
+        settle(&store).await;
+        assert_eq!(world.origin.requests().len(), 40, "round {round}: each is fetched once and stored");
+    }
 }
