@@ -7,6 +7,7 @@ mod ts;
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use crate::Container;
 use crate::frames::Framing;
@@ -69,6 +70,16 @@ impl SegmentCheck {
             State::Packed(check) => check.push(bytes),
             State::Ttml(check) => check.push(bytes),
             State::Opaque => {}
+        }
+    }
+
+    /// How much time the unit has so far, as far as its timestamps tell, the last packet taken for as long as the longest. `None`
+    /// where they do not tell, and for formats other than MPEG-TS, which tell their end in other ways.
+    #[must_use]
+    pub fn covered(&self) -> Option<Duration> {
+        match &self.state {
+            State::Ts(check) => check.covered(),
+            State::Bmff(_) | State::Packed(_) | State::Ttml(_) | State::Opaque => None,
         }
     }
 

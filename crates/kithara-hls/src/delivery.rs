@@ -1,6 +1,6 @@
 //! The life of a unit between the wire and its readers: decrypt, recognise, check, hand on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kithara_demux::{Container, SegmentCheck, Sniff, sniff};
@@ -48,6 +48,8 @@ pub(crate) struct Slot {
     next_part: Option<Progress>,
     /// Where the last part came from, for errors.
     pub(crate) part_url: Option<RedactedUrl>,
+    /// The length that deliveries had which seemed short, and how many in a row had it.
+    short: (u64, u32),
 }
 
 impl Slot {
@@ -60,6 +62,7 @@ impl Slot {
             container: None,
             next_part: None,
             part_url: None,
+            short: (0, 0),
         }
     }
 
@@ -83,6 +86,13 @@ impl Slot {
         }
     }
 
+    /// Whether a delivery that seems short is to be believed: so many in a row would not be cut at the same byte.
+    fn believes(&mut self, len: u64) -> bool {
+        let (known, times) = self.short;
+        self.short = (len, if known == len { times + 1 } else { 1 });
+        self.short.1 >= BELIEVED
+    }
+
     fn push(&mut self, bytes: Bytes) {
         self.checksum.update(&bytes);
         self.published += bytes.len() as u64;
@@ -102,6 +112,9 @@ impl Drop for Slot {
         }
     }
 }
+
+/// Deliveries of one length after which it is that of the unit, however short it seems.
+const BELIEVED: u32 = 3;
 
 /// How far an attempt has come.
 #[derive(Clone)]
@@ -175,7 +188,10 @@ impl<'a> Attempt<'a> {
     }
 
     /// The body ended. The unit is whole if its container says so.
-    pub(crate) fn finish(mut self, from_store: bool) -> Result<Delivered, Bad> {
+    ///
+    /// `listed` is how long the playlist says that the unit is, where nothing said how long the body would be: a container
+    /// cannot tell that whole packets are missing at its end, but its timestamps can.
+    pub(crate) fn finish(mut self, from_store: bool, listed: Option<Duration>) -> Result<Delivered, Bad> {
         let last = match self.progress.cipher.take() {
             Some(cipher) => cipher.finish()?,
             None => Bytes::new(),
@@ -186,7 +202,15 @@ impl<'a> Attempt<'a> {
         };
         // The network layer has seen to it that the range is whole.
         if !self.excerpt {
+            let covered = check.covered();
             check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
+            if let Some((covered, listed)) = covered.zip(listed)
+                && covered.saturating_add(tolerance(listed)) < listed
+                && !self.slot.believes(self.progress.len)
+            {
+                let reason = format!("{covered:?} of {listed:?}, and nothing said where it ends");
+                return Err(Bad::new(FailureKind::Incomplete, reason));
+            }
         }
         if self.progress.len < self.slot.published {
             return Err(Bad::new(FailureKind::Changed, "a second delivery ends before the first"));
@@ -260,6 +284,11 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// By how much a unit may be shorter than the playlist says, and be whole: lists are rounded.
+fn tolerance(listed: Duration) -> Duration {
+    (listed / 8).max(Duration::from_millis(100))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,7 +306,7 @@ mod tests {
         for chunk in bytes.chunks(chunk) {
             attempt.push(Bytes::copy_from_slice(chunk))?;
         }
-        attempt.finish(false)
+        attempt.finish(false, None)
     }
 
     fn read(body: &UnitBody) -> Vec<u8> {
@@ -304,7 +333,7 @@ mod tests {
         let mut slot = Slot::new(writer);
         let mut attempt = Attempt::new(&mut slot, None, true);
         attempt.push(Bytes::from(packets(10)).slice(..1_000)).unwrap();
-        assert_eq!(attempt.finish(false).unwrap().len, 1_000);
+        assert_eq!(attempt.finish(false, None).unwrap().len, 1_000);
         assert!(body.is_finished());
     }
 

@@ -558,6 +558,7 @@ impl Driver {
             fetch,
             unit,
             key: self.wait_for_key(&request),
+            duration: self.parts.session.duration_of(unit),
             request,
             requests,
             slot,

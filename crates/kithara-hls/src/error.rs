@@ -107,6 +107,7 @@ impl HlsError {
                 FetchErrorKind::Changed => FailureKind::Changed,
                 FetchErrorKind::NotReady => FailureKind::NotReady,
                 FetchErrorKind::Deadline => FailureKind::Unreachable,
+                FetchErrorKind::Net(kithara_fetch::net::ErrorKind::TooLarge) => FailureKind::TooLarge,
                 _ => FailureKind::Refused,
             },
             Self::PlaylistParse { .. } => FailureKind::Playlist,

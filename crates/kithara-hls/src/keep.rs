@@ -49,7 +49,7 @@ pub(crate) async fn read_through(
     let mut attempt = Attempt::new(&mut slot, cipher, unit.is_excerpt);
     let whole = loop {
         match delivery.chunk().await? {
-            None => break attempt.finish(false),
+            None => break attempt.finish(false, None),
             Some(chunk) => {
                 if let Err(error) = attempt.push(chunk) {
                     break Err(error);

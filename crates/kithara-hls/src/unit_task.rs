@@ -7,7 +7,7 @@ use std::{
 };
 
 use kithara_demux::Container;
-use kithara_fetch::{Delivery, FetchRequest, Priority};
+use kithara_fetch::{Delivery, FetchError, FetchErrorKind, FetchRequest, Priority, net::ErrorKind};
 use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, Place, UnitKey, UnitRequest, Urgency};
 use kithara_stream::UnitBody;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -27,14 +27,19 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// A transfer waits while this much of its unit is held and readers have not come for it.
 const HOLD: u64 = 12 << 20;
 
-/// Largest initialization section, in bytes.
-const MAX_INIT: u64 = 16 << 20;
+/// Largest initialization section, in bytes. Its reader gets it as a whole, so it must not have to wait at [`HOLD`].
+const MAX_INIT: u64 = 8 << 20;
+
+/// Largest piece of text (subtitles), in bytes: it is taken apart as a whole, too.
+const MAX_TEXT: u64 = 8 << 20;
 
 /// A unit that is to be fetched, and where it goes.
 pub(crate) struct UnitTask {
     pub(crate) fetch: FetchId,
     pub(crate) unit: UnitKey,
     pub(crate) request: UnitRequest,
+    /// How long the playlist says that it is.
+    pub(crate) duration: Option<Duration>,
     pub(crate) requests: Requests,
     pub(crate) key: Option<watch::Receiver<KeyState>>,
     pub(crate) slot: Arc<Mutex<Slot>>,
@@ -86,6 +91,9 @@ impl UnitTask {
             bytes += chunk.len() as u64;
             let known = attempt.container().is_some();
             attempt.push(chunk).map_err(bad)?;
+            if bytes > MAX_TEXT && matches!(attempt.container(), Some(Container::WebVtt | Container::Ttml)) {
+                return Err(FetchError::from(FetchErrorKind::Net(ErrorKind::TooLarge)).into());
+            }
             if !known {
                 self.container.send_replace(attempt.container());
             }
@@ -97,7 +105,9 @@ impl UnitTask {
             }
             self.wait_for_room().await;
         }
-        let delivered = attempt.finish(from_store).map_err(bad)?;
+        // What the store has was believed before.
+        let listed = self.duration.filter(|_| head.len.is_none() && !from_store);
+        let delivered = attempt.finish(from_store, listed).map_err(bad)?;
         self.container.send_replace(slot.container);
         Ok(delivered)
     }

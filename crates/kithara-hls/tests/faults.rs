@@ -423,3 +423,43 @@ async fn the_uri_of_a_key_is_relative_to_the_playlist() {
     let asked: BTreeSet<String> = origin.log().into_iter().map(|request| request.path).collect();
     assert_eq!(asked, ["/p/index.m3u8", "/p/keys/k.bin", "/p/segs/seg7.ts"].map(str::to_owned).into());
 }
+
+/// The last place before `limit` where one PES packet ends and another begins: a cut that a container cannot see.
+fn seam(segment: &[u8], limit: usize) -> u64 {
+    let pid = |packet: &[u8]| u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
+    let begins = |packet: &&[u8]| {
+        packet[1] & 0x40 != 0 && pid(packet) >= 0x100 && packet[4..].windows(4).any(|it| it == [0, 0, 1, 0xc0])
+    };
+    let packets = segment.chunks_exact(188).take(limit / 188).enumerate();
+    let last = packets.filter(|(_, packet)| begins(packet)).last();
+    last.map_or(0, |(at, _)| 188 * at as u64)
+}
+
+/// Nothing said where the body ends, and its packets are whole: only the time it has shows that it was cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_without_length_that_is_cut_between_packets_is_asked_for_again() {
+    let segment = file("ts_aac/seg1.ts");
+    let cut = seam(&segment, segment.len() / 2);
+    assert!(cut > 188 * 4, "the fixture has several packets of sound");
+    for deliveries in [1, 2] {
+        let faults = [Fault::NoLength, Fault::truncate(At::Byte(cut))];
+        let rules = one(Rule::on("seg1.ts").first(deliveries), faults);
+        let origin = serve(rules.into_iter().fold(fixtures(), Site::rule));
+        let source = open(&playlist(&origin, "ts_aac"), quick()).await;
+        assert_exact(&read_all(&source).await, &truth("ts_aac"), "cut between packets");
+        assert_eq!(origin.requests_of("/ts_aac/seg1.ts").len() as u64, deliveries + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_is_always_shorter_than_listed_is_believed_in_the_end() {
+    let segment = file("ts_aac/seg1.ts");
+    let short = segment[..usize::try_from(seam(&segment, segment.len() / 2)).expect("it fits")].to_vec();
+    let origin =
+        serve(fixtures().bytes("/ts_aac/seg1.ts", short.clone()).rule(Rule::on("seg1.ts").then(Fault::NoLength)));
+    let source = open(&playlist(&origin, "ts_aac"), quick()).await;
+    let (bytes, error) = read_all(&source).await;
+    assert!(error.is_none(), "{error:?}");
+    let want = truth("ts_aac").len() - segment.len() + short.len();
+    assert_eq!((bytes.len(), origin.requests_of("/ts_aac/seg1.ts").len()), (want, 3));
+}

@@ -1,8 +1,10 @@
 //! A transport stream is whole when its last packet is, and the PES packets that state a length have it.
 
+use std::time::Duration;
+
 use super::{Incomplete, IncompleteKind};
 use crate::ts::packet::{NULL_PID, Packet};
-use crate::ts::pes::{PREFIX_LEN, stated_len};
+use crate::ts::pes::{PREFIX_LEN, PesHeader, stated_len};
 use crate::ts::{PACKET_LEN, SYNC_BYTE};
 
 /// PIDs watched; a unit with more is a multiplex of several programmes, of which the rest goes unwatched.
@@ -33,6 +35,18 @@ struct PidProgress {
     got: usize,
     /// Stated length; 0 while unknown or open.
     expected: usize,
+    times: Option<Times>,
+}
+
+/// The timestamps of a PID, in ticks of the 90 kHz clock.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    first: u64,
+    last: u64,
+    /// From the first to the furthest.
+    span: u64,
+    /// The longest from one to the next.
+    step: u64,
 }
 
 impl Default for TsCheck {
@@ -85,6 +99,13 @@ impl TsCheck {
         }
     }
 
+    /// The time of the PID that has most, its last packet taken for as long as its longest; `None` where none has two
+    /// timestamps.
+    pub(super) fn covered(&self) -> Option<Duration> {
+        let times = self.pids.iter().filter_map(|pid| pid.times).filter(|times| times.span > 0);
+        times.map(|times| times.span + times.step).max().map(|ticks| Duration::from_millis(ticks / 90))
+    }
+
     fn packet(&mut self, bytes: &[u8; PACKET_LEN]) {
         self.row = (self.row + 1).min(IN_SYNC);
         self.any_packet = true;
@@ -100,6 +121,7 @@ impl TsCheck {
         if packet.unit_start {
             progress.got = 0;
             progress.expected = 0;
+            progress.note_time(PesHeader::parse(payload).and_then(|header| header.pts));
         }
         progress.advance(payload);
     }
@@ -111,7 +133,13 @@ impl TsCheck {
                 None if self.pids.len() == MAX_PIDS => return None,
                 None => {
                     // Until its first start is seen, a PID continues a PES packet of the unit before.
-                    self.pids.push(PidProgress { pid, prefix: [0; PREFIX_LEN], got: PREFIX_LEN, expected: 0 });
+                    self.pids.push(PidProgress {
+                        pid,
+                        prefix: [0; PREFIX_LEN],
+                        got: PREFIX_LEN,
+                        expected: 0,
+                        times: None,
+                    });
                     self.pids.len() - 1
                 }
             };
@@ -121,6 +149,16 @@ impl TsCheck {
 }
 
 impl PidProgress {
+    fn note_time(&mut self, pts: Option<u64>) {
+        let Some(pts) = pts else { return };
+        let times = self.times.get_or_insert(Times { first: pts, last: pts, span: 0, step: 0 });
+        // Timestamps have 33 bits and begin anew; one that seems to lie far ahead lies behind.
+        let ahead_of = |earlier: u64| Some(pts.wrapping_sub(earlier) & CLOCK_MASK).filter(|it| *it <= CLOCK_MASK / 2);
+        times.span = ahead_of(times.first).unwrap_or(0).max(times.span);
+        times.step = ahead_of(times.last).unwrap_or(0).max(times.step);
+        times.last = pts;
+    }
+
     fn advance(&mut self, payload: &[u8]) {
         if self.got < PREFIX_LEN {
             let len = payload.len().min(PREFIX_LEN - self.got);
@@ -132,6 +170,9 @@ impl PidProgress {
         self.got = self.got.saturating_add(payload.len());
     }
 }
+
+/// Bits of a timestamp.
+const CLOCK_MASK: u64 = (1 << 33) - 1;
 
 const fn incomplete(kind: IncompleteKind, expected: usize, got: usize) -> Incomplete {
     Incomplete { kind, expected: expected as u64, got: got as u64 }
@@ -164,6 +205,23 @@ mod tests {
         check(&packets(NULL_PID, &[0; 184]), Ok(()));
         let junk = [b"not a packet", &packets(0x100, &pes(0xC0, 0, true, &[1; 500]))[..]].concat();
         check(&junk, Ok(()));
+    }
+
+    #[track_caller]
+    fn covers(times: &[u64], millis: Option<u64>) {
+        let mut check = TsCheck::default();
+        times.iter().for_each(|pts| check.push(&packets(0x100, &pes(0xC0, *pts, true, &[1; 300]))));
+        assert_eq!(check.covered(), millis.map(Duration::from_millis), "{times:?}");
+    }
+
+    #[test]
+    fn timestamps_tell_how_much_time_a_unit_has() {
+        covers(&[], None);
+        covers(&[90_000], None);
+        covers(&[90_000, 180_000, 270_000], Some(3000));
+        covers(&[90_000, 270_000, 180_000], Some(4000));
+        covers(&[CLOCK_MASK - 89_999, 90_000], Some(4000));
+        covers(&[90_000, 0], None);
     }
 
     #[test]

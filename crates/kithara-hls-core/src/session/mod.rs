@@ -46,6 +46,7 @@ mod units;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use url::Url;
@@ -200,6 +201,12 @@ impl Session {
             ReaderState::Adaptive(adaptive) => adaptive.is_planned(unit),
             ReaderState::Flat(_) => false,
         })
+    }
+
+    /// How long the playlist says that a segment is; `None` for what is none, or is not listed.
+    pub fn duration_of(&self, unit: UnitKey) -> Option<Duration> {
+        let timeline = self.medias.get(&unit.media)?.timeline.as_ref()?;
+        Some(timeline.segment(unit.msn()?)?.duration)
     }
 
     fn tick(&self) -> Tick {

@@ -52,9 +52,9 @@ pub struct PlaybackOptions {
     pub patience: Duration,
     /// How long a variant is left out after it failed. Default: 60 s.
     pub exclusion: Duration,
-    /// How long to wait while opening for a playlist that is not there yet (404), or whose origin does not answer. One
-    /// whose origin says that it is not ready (202) or in trouble (5xx) is waited for as long as
-    /// [`patience`](Self::patience). Default: 5 s.
+    /// How long to wait while opening for a playlist that is not there yet (404), or whose origin does not answer; each
+    /// wait is an event. One whose origin says that it is not ready (202) or in trouble (5xx) is waited for as long as
+    /// [`patience`](Self::patience). Shorter for apps whose addresses are typed by hand. Default: 20 s.
     pub ready_timeout: Duration,
     /// What to do with a segment that cannot be had. Default: [`OnMissing::Fail`].
     pub on_missing: OnMissing,
@@ -83,7 +83,7 @@ impl Default for PlaybackOptions {
             refetch_backoff: Duration::from_millis(250),
             patience: Duration::from_secs(20),
             exclusion: Duration::from_secs(60),
-            ready_timeout: Duration::from_secs(5),
+            ready_timeout: Duration::from_secs(20),
             on_missing: OnMissing::Fail,
             selection: MediaSelection::All,
             variant: VariantChoice::Auto,
