@@ -1,6 +1,13 @@
 //! Ctrl-C, and being asked to end.
 
-use std::io;
+use std::{future::Future, io, pin::pin, time::Duration};
+
+use crate::failure::Failure;
+
+/// What is said when opening takes long: a server that is away for a moment is waited for.
+pub(crate) const STILL_OPENING: &str = "still opening: the server does not answer as it should (Ctrl-C stops)";
+/// Longer than opening takes where nothing is wrong.
+const LONG: Duration = Duration::from_secs(3);
 
 /// Waits for the user, or the system, to stop the command. Signals that arrive between two waits are kept.
 pub(crate) struct Interrupt {
@@ -45,5 +52,27 @@ impl Interrupt {
     #[cfg(windows)]
     pub(crate) async fn wait(&mut self) {
         let _ = self.interrupt.recv().await;
+    }
+
+    /// What `coming` brings. Where that takes long, `slow` is called once.
+    ///
+    /// # Errors
+    /// The command is to stop.
+    pub(crate) async fn until_stopped<T>(
+        &mut self,
+        coming: impl Future<Output = T>,
+        slow: impl FnOnce(),
+    ) -> Result<T, Failure> {
+        let mut coming = pin!(coming);
+        tokio::select! {
+            biased;
+            here = &mut coming => return Ok(here),
+            () = self.wait() => return Err(Failure::interrupted()),
+            () = tokio::time::sleep(LONG) => slow(),
+        }
+        tokio::select! {
+            here = coming => Ok(here),
+            () = self.wait() => Err(Failure::interrupted()),
+        }
     }
 }

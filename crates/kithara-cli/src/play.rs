@@ -28,7 +28,7 @@ pub(crate) use crate::play::args::PlayArgs;
 use crate::{
     args::VariantArg,
     failure::{Class, Failure},
-    interrupt::Interrupt,
+    interrupt::{Interrupt, STILL_OPENING},
     line::Line,
     meter::Meter,
     play::{
@@ -80,12 +80,9 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     let outlet = Outlet::open(args, &line).map_err(before)?;
     let meter = Arc::new(Meter::default());
     let params = setup::params(args, outlet.spec(), &meter, &line, target.is_demo()).map_err(before)?;
-    let (player, reader) = tokio::select! {
-        opened = kithara::open(target.url(), params) => {
-            opened.map_err(|error| before(cannot_play(cannot_open(error, args))))?
-        }
-        () = interrupt.wait() => return Err(before(Failure::interrupted())),
-    };
+    let opening = Box::pin(kithara::open(target.url(), params));
+    let opened = interrupt.until_stopped(opening, || line.note(STILL_OPENING)).await.map_err(before)?;
+    let (player, reader) = opened.map_err(|error| before(cannot_play(cannot_open(error, args))))?;
     let tally = tokio::spawn(tally::listen(player.events(), line.clone()));
     setup::check_audio(&player, args).map_err(before)?;
     let performance = Performance::new(reader, outlet, args, started);

@@ -20,7 +20,7 @@ use kithara::{
     abr::AbrOptions,
     event::Status,
     fetch::{
-        FetchOptions, Fetcher,
+        FetchOptions, Fetcher, StorePace,
         assets::{AssetStore, DiskOptions},
     },
     options::{BitRate, MediaSelection, PlaybackOptions},
@@ -29,7 +29,7 @@ use kithara::{
 use crate::{
     args::{SaveArgs, VariantArg},
     failure::{Class, Failure},
-    interrupt::Interrupt,
+    interrupt::{Interrupt, STILL_OPENING},
     meter::Meter,
     output::Output,
     rendition::AudioArg,
@@ -84,11 +84,9 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
         (HlsError::NoSuitableVariant, VariantArg::Number(_)) => HlsError::VariantNotFound,
         (error, _) => error,
     };
-    let opening = StreamSource::<Hls>::open(target.url(), params);
-    let source = tokio::select! {
-        source = opening => source.map_err(|error| cannot_save(cannot_open(error).into()))?.into_inner(),
-        () = interrupt.wait() => return Err(Failure::interrupted()),
-    };
+    let opening = Box::pin(StreamSource::<Hls>::open(target.url(), params));
+    let opened = interrupt.until_stopped(opening, || progress.line.note(STILL_OPENING)).await?;
+    let source = opened.map_err(|error| cannot_save(cannot_open(error).into()))?.into_inner();
     let session = source.session().clone();
     if let Some(audio) = &args.audio {
         audio.check(&session.status()).map_err(cannot_save)?;
@@ -152,8 +150,13 @@ fn params(args: &SaveArgs, meter: &Arc<Meter>) -> Result<HlsParams, Failure> {
         AssetStore::open(dir, DiskOptions::default()).map_err(cannot)
     });
     // One reader reads everything once: nothing is kept for others.
-    let fetching =
-        FetchOptions { window: WINDOW, retain: 0, per_origin: args.parallel.get().max(1), ..FetchOptions::default() };
+    let fetching = FetchOptions {
+        window: WINDOW,
+        retain: 0,
+        per_origin: args.parallel.get().max(1),
+        store_pace: StorePace::Wait,
+        ..FetchOptions::default()
+    };
     let no_store = store.is_none();
     let fetcher = Fetcher::new(client, store.transpose()?, fetching);
     let trace = args.session.trace()?;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use kithara::{
     HlsError, HlsOptions, HlsParams, OpenParams, Player,
     abr::{AbrOptions, AbrStrategy},
-    fetch::assets::{AssetStore, DiskOptions},
+    fetch::{
+        FetchOptions, Fetcher, StorePace,
+        assets::{AssetStore, DiskOptions},
+    },
     options::{BitRate, PlaybackOptions, VariantChoice},
     sound::{DecodeOptions, Output, PcmSpec},
 };
@@ -22,6 +25,8 @@ use crate::{
 
 /// What is taken for granted where only one of rate and channels is asked for.
 const USUAL: PcmSpec = PcmSpec { sample_rate: 48_000, channels: 2 };
+/// Bytes that a transfer may be ahead of its reader: what is buffered lies elsewhere.
+const WINDOW: u64 = 1 << 20;
 /// A link is taken for fast until it is measured, where nobody listens: no stall can be heard.
 const FAST: BitRate = BitRate(1_000_000_000);
 
@@ -37,7 +42,12 @@ pub(super) fn params(
     let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
     let trace = args.session.trace()?;
     let store = store(args, line, is_demo)?;
-    let hls = HlsParams { client: Some(client), store, trace, ..HlsParams::from(options) };
+    // One listener hears everything once: without a store on disk nothing is kept beside the buffers.
+    let no_store = store.is_none();
+    let store_pace = if args.is_heard() { StorePace::Skip } else { StorePace::Wait };
+    let fetching = FetchOptions { window: WINDOW, retain: WINDOW, store_pace, ..FetchOptions::default() };
+    let fetcher = Some(Fetcher::new(client, store, fetching));
+    let hls = HlsParams { fetcher, no_store, trace, ..HlsParams::from(options) };
     let output = match (spec, args.rate, args.channels) {
         (Some(spec), ..) => Output::Fixed(spec),
         (None, None, None) => Output::First,
