@@ -358,9 +358,12 @@ mod tests {
         part(&mut slot, true, &whole[..2], true).unwrap();
         part(&mut slot, false, &whole[2..1_000], true).unwrap();
         assert_eq!(read(&body), whole[..1_000]);
-        assert_eq!(Attempt::of_next_part(&mut slot).unwrap().finish(false).unwrap_err().kind, FailureKind::Incomplete);
+        assert_eq!(
+            Attempt::of_next_part(&mut slot).unwrap().finish(false, None).unwrap_err().kind,
+            FailureKind::Incomplete
+        );
         part(&mut slot, false, &whole[1_000..], true).unwrap();
-        let delivered = Attempt::of_next_part(&mut slot).unwrap().finish(false).unwrap();
+        let delivered = Attempt::of_next_part(&mut slot).unwrap().finish(false, None).unwrap();
         assert_eq!((delivered.len, body.is_finished()), (whole.len() as u64, true));
         assert_eq!(read(&body), whole);
     }
@@ -378,7 +381,7 @@ mod tests {
         assert_eq!(part(&mut slot, false, &other[376..], true).unwrap_err().kind, FailureKind::Changed);
         part(&mut slot, false, &whole[376..], true).unwrap();
         assert_eq!(read(&body), whole);
-        let delivered = Attempt::of_next_part(&mut slot).unwrap().finish(false).unwrap();
+        let delivered = Attempt::of_next_part(&mut slot).unwrap().finish(false, None).unwrap();
         assert_eq!(delivered.wire_len, whole.len() as u64);
     }
 

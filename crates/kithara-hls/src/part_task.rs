@@ -157,7 +157,7 @@ pub(crate) async fn close_unit(
     reports: mpsc::Sender<Report>,
 ) {
     let mut slot = slot.lock().await;
-    let ended = Attempt::of_next_part(&mut slot).and_then(|attempt| attempt.finish(false));
+    let ended = Attempt::of_next_part(&mut slot).and_then(|attempt| attempt.finish(false, None));
     container.send_replace(slot.container);
     let url = slot.part_url.clone();
     drop(slot);
