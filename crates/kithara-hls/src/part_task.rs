@@ -51,7 +51,7 @@ pub(crate) struct Taken {
 
 /// Where a part comes from.
 enum Origin {
-    Own(Delivery),
+    Own(Box<Delivery>),
     Ahead(Taken),
 }
 
@@ -67,7 +67,7 @@ impl PartTask {
         // It is asked for at once, whoever is before it.
         let mut origin = match &self.ahead {
             Some(taken) => Origin::Ahead(Taken { body: taken.body.clone(), ..*taken }),
-            None => Origin::Own(self.requests.fetcher.fetch(self.requests.part(&self.request))),
+            None => Origin::Own(Box::new(self.requests.fetcher.fetch(self.requests.part(&self.request)))),
         };
         let key = match &self.key {
             Some(key) => Some(wait_for(key.clone()).await?),

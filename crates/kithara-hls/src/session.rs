@@ -128,7 +128,8 @@ impl HlsSession {
     /// The list cannot be had, is larger than 256 KiB, or is none ([`HlsError::PlaylistParse`]). That is an event, too;
     /// playback goes on.
     pub async fn assets_of(&self, interstitial: &Interstitial, offset: Duration) -> Result<AssetList, HlsError> {
-        let assets = self.0.interstitials.assets_of(interstitial, offset).await;
+        // Apart: a request in the making is large, and would be so in every task that waits for it.
+        let assets = Box::pin(self.0.interstitials.assets_of(interstitial, offset)).await;
         if let (Err(error), Some(events)) = (&assets, self.0.events.upgrade()) {
             // Nobody needs to listen.
             let _ = events.send(HlsEvent::trouble(error.clone()));

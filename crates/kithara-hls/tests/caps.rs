@@ -97,7 +97,7 @@ async fn failure(session: &HlsSession) -> HlsError {
     loop {
         match in_time(segments.next()).await {
             Err(error) => return error,
-            Ok(None) => panic!("it has an end"),
+            Ok(None) => unreachable!("it has an end"),
             Ok(Some(segment)) => {
                 if let Some(error) = drain(&segment.body).await {
                     return error.into();

@@ -430,8 +430,8 @@ fn seam(segment: &[u8], limit: usize) -> u64 {
     let begins = |packet: &&[u8]| {
         packet[1] & 0x40 != 0 && pid(packet) >= 0x100 && packet[4..].windows(4).any(|it| it == [0, 0, 1, 0xc0])
     };
-    let packets = segment.chunks_exact(188).take(limit / 188).enumerate();
-    let last = packets.filter(|(_, packet)| begins(packet)).last();
+    let mut packets = segment.chunks_exact(188).take(limit / 188).enumerate();
+    let last = packets.rfind(|(_, packet)| begins(packet));
     last.map_or(0, |(at, _)| 188 * at as u64)
 }
 

@@ -86,13 +86,11 @@ async fn refused(list: Response) -> HlsError {
     let mut events = session.events();
     let error = in_time(session.assets_of(&interstitial, Duration::ZERO)).await.expect_err("it cannot be used");
     loop {
-        match in_time(events.recv()).await.expect("the session lives") {
-            HlsEvent::Error { error: told, recoverable, .. } => {
-                assert!(recoverable, "playback goes on");
-                assert_eq!(told.to_string(), error.to_string());
-                return error;
-            }
-            _ => {}
+        let event = in_time(events.recv()).await.expect("the session lives");
+        if let HlsEvent::Error { error: told, recoverable, .. } = event {
+            assert!(recoverable, "playback goes on");
+            assert_eq!(told.to_string(), error.to_string());
+            return error;
         }
     }
 }
