@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 
 use crate::disk::layout::{private_file, remove_file};
+use crate::disk::lock::{Locked, is_at};
 use crate::fate::Fate;
 use crate::format::{BLOCK, Footer};
 use crate::key::ResourceKey;
@@ -278,6 +279,8 @@ impl Unpublished {
         match file.try_lock() {
             // Somebody has found it and is about to remove it.
             Err(TryLockError::WouldBlock) => Ok(None),
+            // Somebody has found it, and removed it already.
+            Ok(()) if !is_at(&file, path) => Ok(None),
             // Where locks do not work, nobody else is expected.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Self { file, path: path.to_owned(), published: false })),
         }
@@ -293,9 +296,20 @@ impl Drop for Unpublished {
     }
 }
 
-/// Whether whoever makes the file at `path` is still at it, in this or another process.
-pub(crate) fn is_being_written(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+/// Removes the file at `path` if it `is_wrong`, unless whoever makes it is still at it, in this or another process. Nobody
+/// can begin to write it meanwhile, so it is looked at as it is.
+pub(crate) fn remove_unless_written(path: &Path, is_wrong: impl FnOnce() -> bool) -> io::Result<()> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    let locked = match Locked::try_exclusively(file) {
+        Ok(None) => return Ok(()),
+        Ok(locked) => locked,
+        // Where locks do not work, nobody else is expected.
+        Err(_) => None,
+    };
+    if is_wrong() && locked.as_ref().is_none_or(|file| is_at(file, path)) { remove_file(path) } else { Ok(()) }
 }
 
 /// What a chunk takes of the queue's room beside its bytes: it bounds the number of chunks, too.
@@ -377,11 +391,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("final");
         let file = Unpublished::named(&path).unwrap().unwrap();
-        assert!(is_being_written(&path));
+        remove_unless_written(&path, || true).unwrap();
+        assert!(path.exists(), "whoever writes it is at it");
         drop(file);
         assert!(!path.exists(), "what was not sealed goes");
-        std::fs::write(&path, b"rubbish").unwrap();
-        assert!(!is_being_written(&path));
+        std::fs::write(&path, b"whole meanwhile").unwrap();
+        remove_unless_written(&path, || false).unwrap();
+        assert!(path.exists(), "it is looked at again");
+        remove_unless_written(&path, || true).unwrap();
+        assert!(!path.exists(), "rubbish goes");
+        remove_unless_written(&path, || true).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_removed_before_it_was_locked_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("final");
+        std::fs::write(&path, b"").unwrap();
+        let found = File::open(&path).unwrap();
+        let found = Locked::try_exclusively(found).unwrap();
+        assert!(found.is_some());
+        assert!(Unpublished::named(&path).unwrap().is_none(), "the name is taken");
+        remove_unless_written(&path, || true).unwrap();
+        assert!(path.exists(), "it is locked");
     }
 
     proptest! {

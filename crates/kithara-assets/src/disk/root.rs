@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ThreadId;
 
-use crate::disk::draft::is_being_written;
+use crate::disk::draft::remove_unless_written;
 use crate::disk::health::Health;
 use crate::disk::job::Job;
-use crate::disk::layout::{Layout, remove_file};
+use crate::disk::layout::Layout;
 use crate::disk::lock::LeaseFiles;
 use crate::disk::queue::{Hurry, Queue};
 use crate::disk::span_file::SpanFile;
@@ -97,7 +97,7 @@ impl Root {
         match SpanFile::open(&self.layout.span(key, start), key, start) {
             Ok(file) => self.admit(key, &file),
             Err(ReadFault::Corrupt) => {
-                self.drop_file(key, start);
+                self.drop_broken(key, start);
                 false
             }
             Err(ReadFault::Io(_)) => false,
@@ -119,7 +119,7 @@ impl Root {
         });
         for (start, file) in &files {
             if matches!(file, Err(ReadFault::Corrupt)) {
-                self.drop_file(key, *start);
+                self.drop_broken(key, *start);
             }
         }
         for (offer, admission) in admissions {
@@ -135,7 +135,7 @@ impl Root {
         match fault {
             ReadFault::Corrupt => {
                 tracing::warn!(%key, start = span.start, "a cached span was corrupt: it is fetched again when it is wanted");
-                self.drop_file(key, span.start);
+                self.drop_broken(key, span.start);
                 self.forget(key, span, LossReason::Corrupt);
             }
             ReadFault::Io(error) if error.kind() == io::ErrorKind::NotFound => self.forget(key, span, LossReason::Gone),
@@ -186,14 +186,20 @@ impl Root {
         }
     }
 
-    /// Removes a file that is not what it should be, or not yet: one that is being written stays.
+    /// Removes a file that nobody will read any more.
     fn drop_file(&self, key: &ResourceKey, start: u64) {
-        let path = self.layout.span(key, start);
-        if is_being_written(&path) {
-            return;
-        }
-        if let Err(error) = remove_file(&path) {
-            tracing::debug!(%key, start, %error, "a corrupt span cannot be removed");
+        self.drop_if(key, start, || true);
+    }
+
+    /// Removes a file that was found not to be whole. Whoever makes it may be at it, or may have finished it meanwhile.
+    fn drop_broken(&self, key: &ResourceKey, start: u64) {
+        let check = || SpanFile::open(&self.layout.span(key, start), key, start).and_then(SpanFile::check);
+        self.drop_if(key, start, || matches!(check(), Err(ReadFault::Corrupt)));
+    }
+
+    fn drop_if(&self, key: &ResourceKey, start: u64, is_wrong: impl FnOnce() -> bool) {
+        if let Err(error) = remove_unless_written(&self.layout.span(key, start), is_wrong) {
+            tracing::debug!(%key, start, %error, "a span that is no use cannot be removed");
         }
     }
 

@@ -84,6 +84,14 @@ impl SpanFile {
         Ok(block.slice(from..to))
     }
 
+    /// Reads everything, which checks it.
+    ///
+    /// # Errors
+    /// It is not what it was when it was written, or cannot be read.
+    pub(crate) fn check(mut self) -> Result<(), ReadFault> {
+        (0..self.footer.checksums.len()).try_for_each(|number| self.block(number).map(|_| ()))
+    }
+
     fn block(&mut self, number: usize) -> Result<Bytes, ReadFault> {
         if let Some((_, block)) = self.block.as_ref().filter(|(kept, _)| *kept == number) {
             return Ok(block.clone());
