@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     driver::{Failed, Report},
+    part_task::Taken,
     requests::Requests,
 };
 
@@ -26,6 +27,20 @@ pub(crate) struct Ahead {
     pub(crate) body: UnitBody,
     /// Bytes of it that parts were cut out of, or will be.
     pub(crate) taken: u64,
+    /// Bytes that are left to be cut out; no end is known of `u64::MAX`.
+    pub(crate) left: u64,
+}
+
+impl Ahead {
+    /// Cuts out the next part.
+    pub(crate) fn take(&mut self, count: u64) -> Taken {
+        let from = self.taken;
+        self.taken = from.saturating_add(count);
+        if self.left < u64::MAX {
+            self.left = self.left.saturating_sub(count);
+        }
+        Taken { body: self.body.clone(), from, len: Some(count) }
+    }
 }
 
 /// The task that asks for them.

@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -93,8 +96,8 @@ pub(crate) enum Order {
     Command { command: Command, done: oneshot::Sender<()> },
     /// The first timestamp of a unit that was entered. And say when what follows from it is carried out.
     MediaTime { unit: UnitKey, dsn: DiscontinuitySequence, start: Duration, time: MediaTime, done: oneshot::Sender<()> },
-    /// A reader of units: where its units go.
-    Feed { reader: ReaderId, items: mpsc::Sender<Handed> },
+    /// A reader of units: where its units go, and its count of seeks if it goes where the session goes.
+    Feed { reader: ReaderId, items: mpsc::Sender<Handed>, seeks: Option<Arc<AtomicU64>> },
     /// End, and say when it is done.
     Close { done: oneshot::Sender<()> },
 }
@@ -106,6 +109,8 @@ struct Shelved {
     container: watch::Sender<Option<Container>>,
     /// How many parts were appended to it, where it is put together from parts.
     turn: watch::Sender<u32>,
+    /// The parts that were ordered, those that are over left out from time to time.
+    parts: Vec<FetchId>,
     /// Keeps what others have read for a reader of units that will enter it.
     kept: Option<UnitBody>,
 }
@@ -149,6 +154,8 @@ pub(crate) struct Driver {
     /// What was asked for ahead and is not announced yet, or not used up.
     ahead: HashMap<FetchId, Ahead>,
     feeds: HashMap<ReaderId, mpsc::Sender<Handed>>,
+    /// The count of seeks of each reader that goes where the session goes.
+    moved: HashMap<ReaderId, Arc<AtomicU64>>,
     /// How often readers of units have sought.
     seeks: HashMap<ReaderId, u64>,
     late: Vec<Late>,
@@ -198,6 +205,7 @@ impl Driver {
             running: HashMap::new(),
             ahead: HashMap::new(),
             feeds: HashMap::new(),
+            moved: HashMap::new(),
             seeks: HashMap::new(),
             late: Vec::new(),
             loads: HashMap::new(),
@@ -269,6 +277,9 @@ impl Driver {
                 // What readers said before it comes before it, so that one that was opened is moved by a seek; what they
                 // say after it waits until it is done.
                 self.handle_demands();
+                if matches!(command, Command::Seek(_)) {
+                    self.count_seek();
+                }
                 self.feed(Input::Command(command));
                 // Whoever gave it may have stopped waiting.
                 let _ = done.send(());
@@ -279,14 +290,24 @@ impl Driver {
                 // A reader that moved on meanwhile does not wait.
                 let _ = done.send(());
             }
-            Order::Feed { reader, items } => {
+            Order::Feed { reader, items, seeks } => {
                 // A feed that nothing will fill is closed, and its reader finds the reason on the shelf.
                 if !self.over {
                     self.feeds.insert(reader, items);
+                    self.moved.extend(seeks.map(|seeks| (reader, seeks)));
                 }
             }
             // Handled where it ends the loop.
             Order::Close { .. } => {}
+        }
+    }
+
+    /// The session moves all its readers: for each that is a seek of its own, so that it lets go of what it was handed.
+    fn count_seek(&mut self) {
+        self.settle();
+        for (reader, seeks) in &self.moved {
+            let number = seeks.fetch_add(1, Ordering::AcqRel) + 1;
+            self.seeks.insert(*reader, number);
         }
     }
 
@@ -299,12 +320,15 @@ impl Driver {
             match demand {
                 Demand::Close => {
                     self.feeds.remove(&reader);
+                    self.moved.remove(&reader);
                     self.seeks.remove(&reader);
                 }
                 Demand::Seek { number, .. } => {
                     // What the session said before this is about the place that is left.
                     self.settle();
-                    self.seeks.insert(reader, number);
+                    // The session may have moved it meanwhile, which counts as well.
+                    let known = self.seeks.entry(reader).or_default();
+                    *known = number.max(*known);
                 }
                 _ => {}
             }
@@ -582,7 +606,8 @@ impl Driver {
             body: body.clone(),
             reports: self.reports.clone(),
         };
-        self.ahead.insert(fetch, Ahead { body, taken: 0 });
+        let left = request.range.map_or(u64::MAX, |range| range.len);
+        self.ahead.insert(fetch, Ahead { body, taken: 0, left });
         let cancel = self.parts.cancel.child_token();
         self.running.insert(fetch, cancel.clone());
         let span = tracing::debug_span!("ahead", %fetch);
@@ -595,11 +620,11 @@ impl Driver {
         let taken = match (ahead, len) {
             (None, _) => None,
             (Some(ahead), None) => self.ahead.remove(&ahead).map(|it| Taken { body: it.body, from: it.taken, len }),
-            (Some(ahead), Some(count)) => self.ahead.get_mut(&ahead).map(|it| {
-                let from = it.taken;
-                it.taken += count;
-                Taken { body: it.body.clone(), from, len }
-            }),
+            (Some(ahead), Some(count)) => {
+                let taken = self.ahead.get_mut(&ahead).map(|it| it.take(count));
+                self.ahead.retain(|_, it| it.left > 0);
+                taken
+            }
         };
         let requests = self.named_in(Some(unit.media));
         let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
@@ -607,6 +632,7 @@ impl Driver {
         if self.parts.session.is_awaited(unit) {
             shelved.keep();
         }
+        shelved.begin_part(fetch, part, &self.running);
         let task = PartTask {
             fetch,
             part,
@@ -758,6 +784,7 @@ impl Driver {
         self.running.drain().for_each(|(_, cancel)| cancel.cancel());
         self.parts.shelf.close(error.clone());
         self.feeds.clear();
+        self.moved.clear();
         let units: Vec<UnitKey> = self.shelved.keys().copied().collect();
         for unit in units {
             let Some(shelved) = self.shelved.get(&unit).filter(|shelved| !shelved.body.is_finished()) else { continue };
@@ -793,8 +820,19 @@ impl Shelved {
             body,
             container: watch::Sender::new(None),
             turn: watch::Sender::new(0),
+            parts: Vec::new(),
             kept: None,
         }
+    }
+
+    /// A part is to be appended. When it is the first and no other is on its way, all of them come anew, and in turn: those
+    /// of before keep theirs to themselves.
+    fn begin_part(&mut self, fetch: FetchId, part: u32, running: &HashMap<FetchId, CancellationToken>) {
+        self.parts.retain(|part| running.contains_key(part));
+        if part == 0 && self.parts.is_empty() {
+            self.turn = watch::Sender::new(0);
+        }
+        self.parts.push(fetch);
     }
 
     /// Lets nothing go until the last of its readers has entered it.

@@ -74,8 +74,11 @@ impl PartTask {
             None => None,
         };
         let mut turn = self.turn.subscribe();
-        let is_due = |turn: &u32| self.part == 0 || *turn == self.part;
-        turn.wait_for(is_due).await.map_err(|_| Failed::from(HlsError::Closed))?;
+        let turn = *turn.wait_for(|turn| *turn >= self.part).await.map_err(|_| Failed::from(HlsError::Closed))?;
+        if turn > self.part {
+            // An earlier attempt was given up as it ended: its bytes are there.
+            return Ok(Delivered { len: 0, wire_len: 0, from_store: false });
+        }
         // An earlier attempt that was cancelled may still be on its way out.
         let mut slot = self.slot.lock().await;
         slot.part_url = Some(RedactedUrl::new(&self.request.url));

@@ -114,8 +114,9 @@ pub struct Segments {
 pub(crate) struct Seat {
     shared: Arc<Shared>,
     reader: ReaderId,
-    /// How often the reader has sought. Counted by whoever seeks, read by the one that takes segments.
-    seeks: AtomicU64,
+    /// How often the reader has sought, or was moved by a seek of the session. Counted by whoever seeks, read by the one
+    /// that takes segments.
+    seeks: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Segments {
@@ -157,11 +158,13 @@ impl Segments {
         let (sender, items) = mpsc::channel(4);
         let reader = shared.shelf.register(Demand::Open { view, track });
         let timestamps = shared.timestamps.clone();
-        let seat = Arc::new(Seat { shared, reader, seeks: AtomicU64::new(0) });
+        let seat = Arc::new(Seat { shared, reader, seeks: Arc::default() });
         if let Some(start) = start {
             seat.seek(start);
         }
-        seat.shared.order(Order::Feed { reader, items: sender }).await?;
+        // A look at one segment stays where it is.
+        let seeks = (view != View::Single).then(|| Arc::clone(&seat.seeks));
+        seat.shared.order(Order::Feed { reader, items: sender, seeks }).await?;
         Ok(Self { seat, items, timestamps, init: None, held: None, asked: false })
     }
 

@@ -6,6 +6,7 @@ mod cache;
 mod failures;
 mod interrupts;
 mod live;
+mod low_latency;
 mod play;
 mod probe;
 mod save;

@@ -431,6 +431,7 @@ impl Session {
             + of_readers.sum::<usize>()
             + self.units.iter().count()
             + self.units.fetches.len()
+            + self.units.hinted.len()
             + self.timestamps.len()
             + self.keys.len()
             + self.actions.len()

@@ -48,7 +48,9 @@ impl Source {
         let patience = timeline.snapshot().part_target.unwrap_or_default().max(LEAST_PATIENCE);
         if let Some(open) = timeline.open_segment().filter(|open| open.msn == msn) {
             let (parts, keys) = (open.listed.parts.clone(), open.listed.keys.clone());
-            return Some(Self { parts, from, closed: false, keys, msn: open.listed.msn, patience });
+            // What is listed behind the last segment of a stream that has ended is all there will be of it.
+            let closed = !timeline.snapshot().is_live();
+            return Some(Self { parts, from, closed, keys, msn: open.listed.msn, patience });
         }
         let segment = timeline.segment(msn)?;
         let (parts, keys) = (segment.parts.clone(), segment.keys.clone());
@@ -180,7 +182,7 @@ impl Session {
         let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) else { return };
         match result {
             Ok(_) => {
-                assembly.delivered(fetch, source.as_ref().map_or(&[], Source::read));
+                assembly.delivered(fetch, source.as_ref().map_or(&[], Source::read), now);
                 let track = self.track_of(unit.media);
                 self.tell_buffer(track);
             }

@@ -105,7 +105,8 @@ impl Assembly {
         for (idx, part) in self.ordered.iter().enumerate() {
             match part.state {
                 PartState::Resting { until } if until <= now => return Some(Step::Fetch(self.there + idx)),
-                PartState::UnderWay { fetch, moved } if now >= part.silent_until(moved, patience) => {
+                // The others may have to wait until those before them are there.
+                PartState::UnderWay { fetch, moved } if idx == 0 && now >= part.silent_until(moved, patience) => {
                     return Some(Step::Renew(fetch));
                 }
                 PartState::Resting { .. } | PartState::UnderWay { .. } | PartState::There { .. } => {}
@@ -120,12 +121,12 @@ impl Assembly {
 
     /// When the next step may be due although nothing happens.
     pub(super) fn next_wake(&self, patience: Duration) -> Option<Tick> {
-        let due = |part: &Ordered| match part.state {
+        let due = |(idx, part): (usize, &Ordered)| match part.state {
             PartState::Resting { until } => Some(until),
-            PartState::UnderWay { moved, .. } => Some(part.silent_until(moved, patience)),
+            PartState::UnderWay { moved, .. } => (idx == 0).then(|| part.silent_until(moved, patience)),
             PartState::There { .. } => None,
         };
-        self.ordered.iter().filter_map(due).min()
+        self.ordered.iter().enumerate().filter_map(due).min()
     }
 
     /// Part `part` was ordered.
@@ -144,8 +145,8 @@ impl Assembly {
         }
     }
 
-    /// A part is there.
-    pub(super) fn delivered(&mut self, fetch: FetchId, parts: &[Part]) {
+    /// A part is there: it is the turn of the one behind it.
+    pub(super) fn delivered(&mut self, fetch: FetchId, parts: &[Part], now: Tick) {
         let there = self.there;
         let Some((idx, part)) = self.find(fetch) else { return };
         part.state = PartState::There { duration: parts.get(there + idx).map_or(Duration::ZERO, |part| part.duration) };
@@ -153,6 +154,11 @@ impl Assembly {
             self.arrived = self.arrived.saturating_add(*duration);
             self.there += 1;
             self.ordered.pop_front();
+        }
+        if self.there > there
+            && let Some(Ordered { state: PartState::UnderWay { moved, .. }, .. }) = self.ordered.front_mut()
+        {
+            *moved = now;
         }
     }
 
@@ -263,6 +269,20 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_waits_for_the_one_before_it_is_not_silent() {
+        let two = parts(2);
+        let mut assembly = ordered(2);
+        assert_eq!(assembly.next(ms(500), open(&two)), Some(Step::Renew(FetchId(0))), "the first has no excuse");
+        assembly.moved(FetchId(0), ms(499));
+        assert_eq!(assembly.next(ms(998), open(&two)), None, "the second waits, whatever it has");
+        assert_eq!(assembly.next_wake(PATIENCE), Some(ms(999)));
+        assembly.delivered(FetchId(0), &two, ms(998));
+        assert_eq!(assembly.next_wake(PATIENCE), Some(ms(1_498)), "its time begins with its turn");
+        assert_eq!(assembly.next(ms(1_497), open(&two)), None);
+        assert_eq!(assembly.next(ms(1_498), open(&two)), Some(Step::Renew(FetchId(1))));
+    }
+
+    #[test]
     fn parts_are_ordered_as_they_are_listed_and_at_most_three_side_by_side() {
         let four = parts(4);
         assert_eq!(ordered(0).next(ms(0), open(&four[..0])), None);
@@ -270,10 +290,10 @@ mod tests {
         assert_eq!(ordered(2).next(ms(0), open(&four)), Some(Step::Fetch(2)));
         assert_eq!(ordered(3).next(ms(0), open(&four)), None);
         let mut assembly = ordered(3);
-        assembly.delivered(FetchId(1), &four);
+        assembly.delivered(FetchId(1), &four, ms(0));
         assert_eq!(assembly.arrived(), Duration::ZERO, "the first one is not there");
         assert_eq!(assembly.next(ms(0), open(&four)), Some(Step::Fetch(3)));
-        assembly.delivered(FetchId(0), &four);
+        assembly.delivered(FetchId(0), &four, ms(0));
         assert_eq!(assembly.arrived(), Duration::from_secs(2));
     }
 
@@ -281,9 +301,9 @@ mod tests {
     fn a_segment_ends_when_all_its_parts_are_there_and_none_will_follow() {
         let two = parts(2);
         let mut assembly = ordered(2);
-        assembly.delivered(FetchId(0), &two);
+        assembly.delivered(FetchId(0), &two, ms(0));
         assert_eq!(assembly.next(ms(0), closed(&two)), None, "one is missing");
-        assembly.delivered(FetchId(1), &two);
+        assembly.delivered(FetchId(1), &two, ms(0));
         assert_eq!(assembly.next(ms(0), open(&two)), None, "another may follow");
         assert_eq!(assembly.next(ms(0), closed(&two)), Some(Step::Close));
         assembly.closing(FetchId(9));
@@ -332,7 +352,7 @@ mod tests {
         let (gap, _) = listed("", &["URI=\"p0\"", "URI=\"p1\",GAP=YES"]);
         let mut assembly = ordered(1);
         assert_eq!(assembly.next(ms(0), open(&gap)), None, "what is before it still comes");
-        assembly.delivered(FetchId(0), &gap);
+        assembly.delivered(FetchId(0), &gap, ms(0));
         assert_eq!(assembly.next(ms(0), open(&gap)), Some(Step::Lost));
     }
 

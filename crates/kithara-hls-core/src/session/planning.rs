@@ -367,8 +367,9 @@ impl Session {
             if matches!(self.units.state(wanted.unit), Some(UnitState::Assembling(_))) {
                 self.assemble(wanted.unit, wanted.urgency);
             }
+            // Units that are put together go on: their parts are what is waited for.
             if self.units.delivering() >= limit && wanted.urgency != Urgency::Demand {
-                return;
+                continue;
             }
             let due = match self.units.state(wanted.unit) {
                 None => true,
