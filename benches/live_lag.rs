@@ -80,8 +80,9 @@ fn next(reader: &mut PcmReader) -> Option<Duration> {
 }
 
 fn print(name: &str, lags: &[Duration]) {
-    let at =
-        |share: f64| lags.get((lags.len().saturating_sub(1) as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64();
+    let at = |share: f64| {
+        lags.get((lags.len().saturating_sub(1) as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64()
+    };
     println!(
         "{name:<44} {:>4} measured  median {:.3} s  p95 {:.3} s  worst {:.3} s",
         lags.len(),

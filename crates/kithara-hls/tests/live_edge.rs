@@ -161,7 +161,7 @@ impl Reader {
         assert!(heard.broken.is_none(), "{heard:?}");
     }
 
-    async fn to_the_end(&mut self) -> Heard {
+    async fn read_to_end(&mut self) -> Heard {
         let heard = self.until(|heard| heard.is_over).await;
         assert!(heard.broken.is_none(), "{heard:?}");
         heard
@@ -174,7 +174,7 @@ async fn listen(session: Arc<HlsSession>, track: Track, tell: watch::Sender<Hear
         while let Some(segment) = segments.next().await.map_err(|error| error.to_string())? {
             let (media, msn) = (segment.variant, segment.msn.0);
             tell.send_modify(|heard| {
-                heard.segments.push(HeardSegment { media, msn, bytes: Vec::new(), is_whole: false })
+                heard.segments.push(HeardSegment { media, msn, bytes: Vec::new(), is_whole: false });
             });
             // A segment that was left for a place sought, or for another rendition, is not read to its end.
             let _ = read_body(&segment, &tell).await;
@@ -287,16 +287,13 @@ async fn each_part_is_asked_for_before_it_exists_and_once_and_read_before_the_ne
         stage.advance_to(published.at);
         reader.until_read(published.msn, end_in_segment(&schedule, &published)).await;
     }
-    assert_exact(&stage, PATH, &reader.to_the_end().await);
+    assert_exact(&stage, PATH, &reader.read_to_end().await);
     for published in stage.coming(PATH) {
         let requests = stage.requests(|entry| is_hinted(&published, entry));
         assert!(requests.len() == 1 && requests[0].is_held, "{published:?}: {requests:?}");
     }
     let segments = stage.requests(|entry| entry.path.ends_with(".m4s") && !is_part(entry));
-    assert!(
-        segments.iter().all(|entry| entry.path < "/live/a/seg2.m4s".to_owned()),
-        "what came in parts: {segments:?}"
-    );
+    assert!(segments.iter().all(|entry| entry.path.as_str() < "/live/a/seg2.m4s"), "what came in parts: {segments:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -307,7 +304,7 @@ async fn faults_cost_no_byte() {
         let stage = Stage::sound(|packager| packager, |site| rules.fold(site.seed(seed), Site::rule));
         let mut reader = Reader::follow(stage.session(PATH, quick()), Track::Main);
         publish(&stage, PATH, &mut reader).await;
-        assert_exact(&stage, PATH, &reader.to_the_end().await);
+        assert_exact(&stage, PATH, &reader.read_to_end().await);
         let broken = stage.requests(|entry| !entry.fault.is_empty()).len();
         assert!(broken > 0, "seed {seed} plays no fault");
     }
@@ -329,11 +326,11 @@ async fn an_encrypted_segment_is_decrypted_part_by_part_where_it_is_one_resource
         let held = if is_last { 0 } else { 3 * 16 };
         reader.until_read(published.msn, end_in_segment(&schedule, &published) - held).await;
     }
-    assert_exact(&stage, PATH, &reader.to_the_end().await);
+    assert_exact(&stage, PATH, &reader.read_to_end().await);
     let stage = Stage::sound(encrypted, with_key);
     let mut reader = Reader::follow(stage.session(PATH, quick()), Track::Main);
     publish_unread(&stage, &stage.coming(PATH)).await;
-    assert_exact(&stage, PATH, &reader.to_the_end().await);
+    assert_exact(&stage, PATH, &reader.read_to_end().await);
     assert!(stage.requests(is_part).is_empty(), "a part says nothing about how the next one begins");
 }
 
@@ -342,7 +339,7 @@ async fn parts_that_trickle_are_read_as_they_come() {
     let stage = Stage::sound(Packager::trickled, |site| site);
     let mut reader = Reader::follow(stage.session(PATH, quick()), Track::Main);
     publish(&stage, PATH, &mut reader).await;
-    assert_exact(&stage, PATH, &reader.to_the_end().await);
+    assert_exact(&stage, PATH, &reader.read_to_end().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -350,7 +347,7 @@ async fn a_part_that_is_lost_costs_the_rest_of_its_segment_and_nothing_else() {
     let stage = Stage::sound(|packager| packager.gap(3, 4), |site| site);
     let mut reader = Reader::follow(stage.session(PATH, quick()), Track::Main);
     publish_unread(&stage, &stage.coming(PATH)).await;
-    let heard = reader.to_the_end().await;
+    let heard = reader.read_to_end().await;
     let whole: Vec<_> = heard.segments.iter().filter(|heard| heard.is_whole).map(|heard| heard.msn).collect();
     assert_eq!(whole, [1, 2, 4], "{heard:?}");
     let (first, others) = heard.segments.split_first().expect("something is read");
@@ -405,7 +402,7 @@ async fn another_rendition_is_asked_for_where_the_report_says_that_it_is() {
         stage.until_awaited(|entry| entry.path.contains("audio_de")).await;
         stage.advance_to(published.at);
     }
-    let heard = reader.to_the_end().await;
+    let heard = reader.read_to_end().await;
     let paths = ["audio_en/index.m3u8", "audio_de/index.m3u8"];
     let is_of = |segment: &HeardSegment, rendition| segment.media == MediaId::Rendition(RenditionId(rendition));
     assert!(is_of(&heard.segments[0], 0) && is_of(heard.segments.last().expect("it has some"), 1), "{heard:?}");
@@ -441,7 +438,7 @@ async fn a_reader_goes_back_into_the_window_and_returns_to_the_edge() {
         stage.until_awaited(|_| true).await;
         stage.advance_to(published.at);
     }
-    let heard = reader.to_the_end().await;
+    let heard = reader.read_to_end().await;
     let last = heard.segments.last().expect("it has some");
     assert!(last.msn == 4 && last.bytes == segment(&stage.packager, PATH, 4));
 }
