@@ -91,7 +91,8 @@ pub async fn open(url: &str, params: impl Into<OpenParams>) -> Result<(Player, P
     hls.options.playback.selection = MediaSelection::AudioOnly;
     let codecs = &mut hls.options.playback.caps.codecs;
     if *codecs == CodecSupport::All {
-        *codecs = decodable();
+        // Where there is no other, the decoder tries, and says by name what it cannot do.
+        *codecs = CodecSupport::Avoid(UNDECODABLE.iter().map(ToString::to_string).collect());
     }
     // More than two channels of AAC need the feature as well; other codecs with as many are rarely the only choice.
     if cfg!(not(feature = "he-aac")) {
@@ -141,32 +142,7 @@ async fn find_out(
     }
 }
 
-/// What there is a decoder for, as far as that is known by name.
-fn decodable() -> CodecSupport {
-    CodecSupport::AllBut(UNDECODABLE.iter().map(ToString::to_string).collect())
-}
-
 async fn open_session(url: &str, params: HlsParams, sound: &DecodeOptions) -> Result<(Player, PcmReader), OpenError> {
-    let is_ours = params.options.playback.caps.codecs == decodable();
-    let mut anything = Box::new(HlsParams {
-        options: params.options.clone(),
-        fetcher: params.fetcher.clone(),
-        no_store: params.no_store,
-        resolver: params.resolver.clone(),
-        playlist: params.playlist.clone(),
-        ..HlsParams::default()
-    });
-    anything.options.playback.caps.codecs = CodecSupport::All;
-    match Box::pin(start_session(url, params, sound)).await {
-        // Where there is no other, the decoder tries, and says by name what it cannot do.
-        Err(OpenError::Hls(HlsError::NoSuitableVariant)) if is_ours => {
-            Box::pin(start_session(url, *anything, sound)).await
-        }
-        started => started,
-    }
-}
-
-async fn start_session(url: &str, params: HlsParams, sound: &DecodeOptions) -> Result<(Player, PcmReader), OpenError> {
     let session = Hls::session(url, params)?;
     let feed = session.feed(Track::Main, sound.start).await?;
     let (sound, reader) = kithara_decode::Player::start(Feed::Units(Box::new(feed)), sound)?;

@@ -160,10 +160,10 @@ impl Delivery {
         is_untouched && credentials.is_some_and(|theirs| theirs.failed_alone(&self.request, error))
     }
 
-    /// Asks by itself, once: that transfer is its own.
+    /// Asks by itself, once: that transfer is its own, and of the version whose head was given, if one was.
     fn begin_own(&mut self) -> Result<(), FetchError> {
         self.joined = false;
-        self.seat = self.shared.clone().start(&self.request, None);
+        self.seat = self.shared.clone().start(&self.request, self.version.clone());
         self.seat.as_ref().map(|_| ()).map_err(|error| self.about(error.clone()))
     }
 

@@ -92,11 +92,15 @@ struct Said {
 /// What a look at the shelf finds.
 enum Found {
     Body {
+        unit: UnitKey,
         body: UnitBody,
         within: u64,
     },
     /// The reader has read a unit up to where the next one begins, and that unit is not known to be whole yet.
-    Unfinished(UnitBody),
+    Unfinished {
+        unit: UnitKey,
+        body: UnitBody,
+    },
     Pending,
     End,
 }
@@ -220,16 +224,16 @@ impl Shelf {
         match self.find(reader, offset)? {
             Found::Pending => Ok(ReadAt::Pending),
             Found::End => Ok(ReadAt::End),
-            Found::Unfinished(body) => self.end_of(reader, offset, &body).map(|()| ReadAt::Pending),
-            Found::Body { body, within } => match body.read_at(within, buf) {
+            Found::Unfinished { unit, body } => self.end_of(reader, offset, unit, &body).map(|()| ReadAt::Pending),
+            Found::Body { unit, body, within } => match body.read_at(within, buf) {
                 Ok(ReadAt::Bytes(count)) => {
-                    self.passed(reader, &body, within, count as u64);
+                    self.passed(reader, offset, count as u64, &body, within);
                     Ok(ReadAt::Bytes(count))
                 }
                 Ok(ReadAt::Pending) => self.pending(reader, offset).map(|()| ReadAt::Pending),
                 // The body ended and the next piece is not placed yet.
                 Ok(ReadAt::End) => self.pending(reader, offset).map(|()| ReadAt::Pending),
-                Err(error) => self.lost(reader, offset, &body, error).map(|()| ReadAt::Pending),
+                Err(error) => self.lost(reader, offset, unit, &body, error).map(|()| ReadAt::Pending),
             },
         }
     }
@@ -239,14 +243,14 @@ impl Shelf {
         match self.find(reader, offset)? {
             Found::Pending => Ok(ChunkAt::Pending),
             Found::End => Ok(ChunkAt::End),
-            Found::Unfinished(body) => self.end_of(reader, offset, &body).map(|()| ChunkAt::Pending),
-            Found::Body { body, within } => match body.chunk_at(within) {
+            Found::Unfinished { unit, body } => self.end_of(reader, offset, unit, &body).map(|()| ChunkAt::Pending),
+            Found::Body { unit, body, within } => match body.chunk_at(within) {
                 Ok(ChunkAt::Bytes(bytes)) => {
-                    self.passed(reader, &body, within, bytes.len() as u64);
+                    self.passed(reader, offset, bytes.len() as u64, &body, within);
                     Ok(ChunkAt::Bytes(bytes))
                 }
                 Ok(ChunkAt::Pending | ChunkAt::End) => self.pending(reader, offset).map(|()| ChunkAt::Pending),
-                Err(error) => self.lost(reader, offset, &body, error).map(|()| ChunkAt::Pending),
+                Err(error) => self.lost(reader, offset, unit, &body, error).map(|()| ChunkAt::Pending),
             },
         }
     }
@@ -257,29 +261,46 @@ impl Shelf {
         if let Some(cursor) = self.lock().cursors.get_mut(&reader) {
             cursor.wait(cx, Some(offset));
         }
-        match self.find(reader, offset) {
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(Found::End) => Poll::Ready(Ok(())),
-            Ok(Found::Pending) => Poll::Pending,
-            Ok(Found::Unfinished(body)) => {
-                let end = body.len();
-                body.poll_ready(cx, end..end + 1).map(|_| self.end_of(reader, offset, &body))
-            }
-            Ok(Found::Body { body, within }) => match body.chunk_at(within) {
-                Ok(ChunkAt::Bytes(_)) => Poll::Ready(Ok(())),
-                Ok(ChunkAt::Pending) => {
-                    self.pending(reader, offset)?;
-                    body.poll_ready(cx, within..within + 1)
+        let ready = self.look(reader, cx, offset);
+        if ready.is_ready()
+            && let Some(cursor) = self.lock().cursors.get_mut(&reader)
+        {
+            cursor.wait_no_more(cx, offset);
+        }
+        ready
+    }
+
+    fn look(&self, reader: ReaderId, cx: &mut Context<'_>, offset: u64) -> Poll<io::Result<()>> {
+        loop {
+            let (unit, body, within) = match self.find(reader, offset)? {
+                Found::End => return Poll::Ready(Ok(())),
+                Found::Pending => return Poll::Pending,
+                Found::Unfinished { unit, body } => {
+                    let end = body.len();
+                    (unit, body, end)
                 }
-                Ok(ChunkAt::End) => {
-                    self.pending(reader, offset)?;
-                    Poll::Pending
-                }
-                Err(error) => match self.lost(reader, offset, &body, error) {
-                    Ok(()) => Poll::Pending,
-                    Err(error) => Poll::Ready(Err(error)),
+                Found::Body { unit, body, within } => match body.chunk_at(within) {
+                    Ok(ChunkAt::Bytes(_)) => return Poll::Ready(Ok(())),
+                    Ok(ChunkAt::Pending) => {
+                        self.pending(reader, offset)?;
+                        (unit, body, within)
+                    }
+                    // The body ended and the next piece is not placed yet.
+                    Ok(ChunkAt::End) => {
+                        self.pending(reader, offset)?;
+                        return Poll::Pending;
+                    }
+                    Err(error) => {
+                        self.lost(reader, offset, unit, &body, error)?;
+                        return Poll::Pending;
+                    }
                 },
-            },
+            };
+            if body.poll_ready(cx, within..within + 1).is_pending() {
+                return Poll::Pending;
+            }
+            // It grew or ended since it was looked at, which need not be an answer: it is looked at again.
+            self.end_of(reader, offset, unit, &body)?;
         }
     }
 
@@ -303,7 +324,7 @@ impl Shelf {
                 && (at_end || place.is_some_and(|(_, unit)| *unit != before))
                 && let Some(body) = bodies.get(&before).filter(|body| !body.is_finished())
             {
-                return Ok(Found::Unfinished(body.clone()));
+                return Ok(Found::Unfinished { unit: before, body: body.clone() });
             }
             if at_end {
                 if !std::mem::replace(&mut cursor.ended, true) {
@@ -317,13 +338,14 @@ impl Shelf {
                 && let Some(body) = bodies.get(unit)
                 && !(body.is_finished() && offset - start >= body.len())
             {
-                let (body, entered) = cursor.enter(*unit, body, &mut left);
+                let unit = *unit;
+                let (body, entered) = cursor.enter(unit, body, &mut left);
                 if entered || moved || cursor.begins_to_read_on() {
                     cursor.tell_position();
                     cursor.keep_last(entered);
                     self.demands.notify_one();
                 }
-                return Ok(Found::Body { body, within: offset - start });
+                return Ok(Found::Body { unit, body, within: offset - start });
             }
         }
         if let Some(over) = over {
@@ -351,25 +373,22 @@ impl Shelf {
     }
 
     /// Lengths may be known before the bytes: only a unit that turns out to be whole is passed.
-    fn end_of(&self, reader: ReaderId, offset: u64, body: &UnitBody) -> io::Result<()> {
+    fn end_of(&self, reader: ReaderId, offset: u64, unit: UnitKey, body: &UnitBody) -> io::Result<()> {
         match body.chunk_at(body.len()) {
             Ok(_) => Ok(()),
-            Err(error) => self.lost(reader, offset, body, error),
+            Err(error) => self.lost(reader, offset, unit, body, error),
         }
     }
 
     /// A read of `body` failed: bytes that were let go are asked for again, everything else is an error.
-    fn lost(&self, reader: ReaderId, offset: u64, body: &UnitBody, error: io::Error) -> io::Result<()> {
+    fn lost(&self, reader: ReaderId, offset: u64, unit: UnitKey, body: &UnitBody, error: io::Error) -> io::Result<()> {
         let gone = matches!(StreamError::of(&error), Some(StreamError::Released | StreamError::Abandoned));
         if !gone {
             return Err(error);
         }
         let mut inner = self.lock();
-        let unit = inner.cursors.get(&reader).and_then(|cursor| cursor.unit.as_ref()).map(|(unit, _)| *unit);
         // Another reader may have found it gone before, and what is there now is new.
-        if let Some(unit) = unit
-            && inner.bodies.get(&unit).is_some_and(|it| it.is_same(body))
-        {
+        if inner.bodies.get(&unit).is_some_and(|it| it.is_same(body)) {
             inner.bodies.remove(&unit);
             inner.lost.push(unit);
         }
@@ -377,13 +396,16 @@ impl Shelf {
         self.pending(reader, offset)
     }
 
-    /// A reader took `count` bytes: large units are let go behind it.
-    fn passed(&self, reader: ReaderId, body: &UnitBody, within: u64, count: u64) {
+    /// A reader took `count` bytes at `offset`, `within` bytes into `body`: large units are let go behind it.
+    fn passed(&self, reader: ReaderId, offset: u64, count: u64, body: &UnitBody, within: u64) {
         let mut inner = self.lock();
         let mut waiting = Vec::new();
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
-            waiting = cursor.take_turns(cursor.at);
-            cursor.at += count;
+            waiting = cursor.take_turns(offset);
+            // Another thread may stand elsewhere meanwhile.
+            if cursor.at == offset {
+                cursor.at += count;
+            }
         }
         drop(inner);
         waiting.into_iter().for_each(Waker::wake);
@@ -541,6 +563,10 @@ impl Cursor {
         }
     }
 
+    fn wait_no_more(&mut self, cx: &Context<'_>, at: u64) {
+        self.waiters.retain(|waiter| waiter.at != Some(at) || !waiter.waker.will_wake(cx.waker()));
+    }
+
     fn take_wakers(&mut self) -> Vec<Waker> {
         self.waiters.drain(..).map(|waiter| waiter.waker).collect()
     }
@@ -548,8 +574,7 @@ impl Cursor {
     /// The waiters at other places than `at`, where a waiter has been served: the handle's one cursor stood there for its
     /// sake, and now it is their turn to say what they want.
     fn take_turns(&mut self, at: u64) -> Vec<Waker> {
-        let (at_places, others) = self.waiters.drain(..).partition::<Vec<_>, _>(|waiter| waiter.at.is_some());
-        self.waiters = others;
-        at_places.into_iter().filter(|waiter| waiter.at != Some(at)).map(|waiter| waiter.waker).collect()
+        let elsewhere = |waiter: &mut Waiter| waiter.at.is_some_and(|place| place != at);
+        self.waiters.extract_if(.., elsewhere).map(|waiter| waiter.waker).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Who asks for what is already coming attaches.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Transfers};
 use kithara_net::ErrorKind;
@@ -185,6 +187,26 @@ async fn who_joins_a_fetch_that_is_refused_asks_once_with_a_token_of_its_own() {
     assert_eq!(fresh.unwrap().bytes.unwrap(), DIGITS);
     assert_eq!([expired.unwrap_err().status(), same.unwrap_err().status()], [Some(403); 2]);
     assert_eq!(world.ranges().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_by_itself_after_a_head_gets_that_version_or_hears_that_it_changed() {
+    let asked = AtomicUsize::new(0);
+    let origin = ScriptedTransport::new().otherwise(move |sent| {
+        let is_fresh = sent.request.url.query() == Some("token=fresh");
+        match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => Reply::resource(DIGITS).after(ms(100)).breaks_after(0),
+            _ if is_fresh => Reply::resource("another version"),
+            _ => Reply::status(403).after(ms(100)),
+        }
+    });
+    let world = World::new(origin, None);
+    let mut expired = world.fetcher.fetch(with_token("expired"));
+    let mut fresh = world.fetcher.fetch(with_token("fresh"));
+    assert_eq!(fresh.head().await.unwrap().len, Some(10));
+    assert_eq!(expired.chunk().await.unwrap_err().status(), Some(403));
+    assert_eq!(fresh.chunk().await.unwrap_err().kind(), FetchErrorKind::Changed);
+    assert_eq!(world.ranges().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

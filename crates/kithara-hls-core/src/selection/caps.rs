@@ -45,10 +45,12 @@ pub enum CodecSupport {
     Only(Vec<String>),
     /// All but these: for a decoder that knows what it cannot do, and tries the rest.
     AllBut(Vec<String>),
+    /// These only where nothing else can be played: for a decoder that then says by name what it cannot do.
+    Avoid(Vec<String>),
 }
 
 impl CodecSupport {
-    /// Whether `codec`, an RFC 6381 name, can be decoded.
+    /// Whether `codec`, an RFC 6381 name, can be decoded; one to avoid counts as one that cannot.
     #[must_use]
     pub fn supports(&self, codec: &str) -> bool {
         let covers = |prefix: &String| {
@@ -58,7 +60,7 @@ impl CodecSupport {
         match self {
             Self::All => true,
             Self::Only(prefixes) => prefixes.iter().any(covers),
-            Self::AllBut(prefixes) => !prefixes.iter().any(covers),
+            Self::AllBut(prefixes) | Self::Avoid(prefixes) => !prefixes.iter().any(covers),
         }
     }
 }

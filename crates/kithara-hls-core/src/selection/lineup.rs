@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Caps, RenditionPreference,
+    Caps, CodecSupport, RenditionPreference,
     caps::{CodecKind, kind_of},
 };
 use crate::playlist::{Codecs, MultivariantPlaylist, RenditionKind, Variant, VariantId};
@@ -38,8 +38,10 @@ impl Lineup {
     /// The variants of `playlist` that `caps` allow. `sound_only`: nobody looks at pictures.
     #[must_use]
     pub fn new(playlist: &MultivariantPlaylist, caps: &Caps, sound_only: bool, audio: &RenditionPreference) -> Self {
-        let mut playable: Vec<&Variant> =
-            playlist.variants.iter().filter(|variant| caps.allow(variant, sound_only)).collect();
+        let mut playable = allowed(playlist, caps, sound_only);
+        if playable.is_empty() && matches!(caps.codecs, CodecSupport::Avoid(_)) {
+            playable = allowed(playlist, &Caps { codecs: CodecSupport::All, ..caps.clone() }, sound_only);
+        }
         with_rendition(&mut playable, playlist, audio);
         if !sound_only {
             one_range(&mut playable, caps);
@@ -134,6 +136,10 @@ impl Lineup {
     fn member(&self, id: VariantId) -> Option<&Member> {
         self.members.iter().find(|member| member.id == id)
     }
+}
+
+fn allowed<'a>(playlist: &'a MultivariantPlaylist, caps: &Caps, sound_only: bool) -> Vec<&'a Variant> {
+    playlist.variants.iter().filter(|variant| caps.allow(variant, sound_only)).collect()
 }
 
 fn base(pathway: &str) -> &str {
@@ -321,6 +327,18 @@ mod tests {
         let codecs = CodecSupport::Only(vec!["mp4a.40".into()]);
         let heard = lineup(&lines, &Caps { codecs, ..Caps::default() }, true);
         assert_eq!(heard.ladder("."), [0, 1, 3].map(VariantId), "a player of sound decodes no picture");
+    }
+
+    #[test]
+    fn what_is_better_avoided_is_played_where_there_is_no_other() {
+        let lines = ["BANDWIDTH=1,CODECS=\"ac-3\"", "BANDWIDTH=2,CODECS=\"mp4a.40.2\""];
+        let caps = Caps { codecs: CodecSupport::Avoid(vec!["ac-3".into()]), ..Caps::default() };
+        for sound_only in [true, false] {
+            assert_eq!(lineup(&lines, &caps, sound_only).ladder("."), [VariantId(1)]);
+            assert_eq!(lineup(&lines[..1], &caps, sound_only).ladder("."), [VariantId(0)]);
+        }
+        let caps = Caps { codecs: CodecSupport::AllBut(vec!["ac-3".into()]), ..Caps::default() };
+        check(&lines[..1], &caps, &[]);
     }
 
     #[test]
