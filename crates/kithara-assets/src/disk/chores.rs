@@ -52,7 +52,7 @@ impl Chores {
         self.left.push_back(Chore::Trim { quota });
     }
 
-    /// The folders of the store were taken away: most of what the index says is wrong.
+    /// What the index says may not be what is on the disk.
     pub(crate) fn walk(&mut self) {
         if !self.left.iter().any(|chore| matches!(chore, Chore::Walk(_))) {
             self.left.push_back(Chore::Walk(None));
@@ -83,6 +83,9 @@ impl Chores {
         let Some(mut chore) = self.left.pop_front() else { return };
         if chore.step(ledger, room) {
             self.left.push_front(chore);
+        }
+        if ledger.doubtful {
+            self.walk();
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct JournalReader {
 #[derive(Debug, Default)]
 pub(crate) struct Others {
     readers: HashMap<u64, JournalReader>,
+    /// Those whose end was looked at when the store was opened.
+    judged: BTreeSet<u64>,
 }
 
 /// Attempts to begin a journal.
@@ -180,6 +182,11 @@ impl Others {
         self.readers.insert(id, reader);
     }
 
+    /// The process that wrote this journal is dead, and whether it said farewell is known.
+    pub(crate) fn judge(&mut self, id: u64) {
+        self.judged.insert(id);
+    }
+
     /// What other processes did since the last time, each in its own order.
     pub(crate) fn news(&mut self, layout: &Layout, own: u64, mut each: impl FnMut(Record)) -> io::Result<()> {
         let present = list(layout)?;
@@ -196,21 +203,41 @@ impl Others {
             }
         }
         self.readers.retain(|id, _| present.contains(id));
+        self.judged.retain(|id| present.contains(id));
         Ok(())
     }
 }
 
 /// Removes journals that nobody writes: of processes that died, or that died while they began one. The caller holds the
-/// root lock and has read them.
-pub(crate) fn remove_dead(layout: &Layout, own: u64) -> io::Result<()> {
+/// root lock and has read them. True where one that nobody has judged yet ends without a farewell: that process may have
+/// written files of which it told nobody.
+pub(crate) fn remove_dead(layout: &Layout, own: u64, others: &Others) -> io::Result<bool> {
+    let mut doubtful = false;
     for entry in std::fs::read_dir(layout.journals())? {
         let entry = entry?;
-        let is_own = entry.file_name().to_str().and_then(parse_hex) == Some(own);
-        if !is_own && let Ok(Some(lock)) = FileLock::try_take_existing(entry.path()) {
+        let id = entry.file_name().to_str().and_then(parse_hex);
+        if id != Some(own)
+            && let Ok(Some(lock)) = FileLock::try_take_existing(entry.path())
+        {
+            // What has no name yet has told of nothing.
+            let unjudged = id.is_some_and(|id| !others.judged.contains(&id));
+            doubtful |= unjudged && !ends_with_farewell(lock.file()).unwrap_or(false);
             lock.remove()?;
         }
     }
-    Ok(())
+    Ok(doubtful)
+}
+
+fn ends_with_farewell(mut file: &File) -> io::Result<bool> {
+    let len = file.metadata()?.len();
+    let slot = Record::LEN as u64;
+    if len < slot || !len.is_multiple_of(slot) {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::Start(len - slot))?;
+    let mut last = [0; Record::LEN];
+    file.read_exact(&mut last)?;
+    Ok(matches!(Record::decode(&last), Ok(Record::Closed { .. })))
 }
 
 /// The names of all journals.

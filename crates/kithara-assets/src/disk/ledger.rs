@@ -171,7 +171,8 @@ impl Ledger {
         if let Some(old) = self.journal.replace(journal) {
             old.remove()?;
         }
-        journal::remove_dead(layout, self.id())
+        self.doubtful |= journal::remove_dead(layout, self.id(), &self.others)?;
+        Ok(())
     }
 
     /// Makes the folders again if somebody took them away, and begins a new journal.

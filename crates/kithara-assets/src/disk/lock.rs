@@ -85,6 +85,10 @@ impl FileLock {
         if cfg!(unix) { remove_file(&self.path) } else { Ok(()) }
     }
 
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The locked file itself: the lock lasts as long as that is open.
     pub(crate) fn into_parts(self) -> (Locked, PathBuf) {
         (self.file, self.path)

@@ -48,6 +48,7 @@ struct Found {
 /// Restores the index of `shared` and takes or makes a journal for this process.
 pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> {
     let (mut found, unusable) = find(layout)?;
+    let mut others = Others::default();
     let unread = found.is_empty();
     while let Some((at, record)) = earliest(&mut found) {
         shared.stamps_follow(record.stamp());
@@ -55,15 +56,16 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
         found[at].last = Some(record);
         found[at].records += 1;
     }
+    unusable.iter().for_each(|id| others.judge(*id));
     let is_doubtful = |found: &Found| {
         let closed = matches!(found.last, Some(Record::Closed { .. }));
         found.failed || found.reader.bad_slots() > 0 || (found.lock.is_some() && !closed)
     };
     let mut restored = Restored {
         journal: None,
-        others: Others::default(),
-        merge: unusable > 0,
-        doubtful: unusable > 0 || found.iter().any(is_doubtful),
+        others,
+        merge: !unusable.is_empty(),
+        doubtful: !unusable.is_empty() || found.iter().any(is_doubtful),
         unread,
     };
     found.sort_by_key(|found| found.records);
@@ -74,7 +76,10 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
             }
             lock => {
                 // Read to its end, of which nothing must be applied again.
-                restored.merge |= lock.is_some();
+                if lock.is_some() {
+                    restored.merge = true;
+                    restored.others.judge(journal.id);
+                }
                 restored.others.add(journal.id, journal.reader);
             }
         }
@@ -126,9 +131,9 @@ pub(crate) struct Change {
     pub(crate) gone: Vec<Span>,
 }
 
-/// Opens all journals; the second number counts files that are none.
-fn find(layout: &Layout) -> io::Result<(Vec<Found>, usize)> {
-    let (mut found, mut unusable) = (Vec::new(), 0);
+/// Opens all journals; the second list names files that are none.
+fn find(layout: &Layout) -> io::Result<(Vec<Found>, Vec<u64>)> {
+    let (mut found, mut unusable) = (Vec::new(), Vec::new());
     for id in journal::list(layout)? {
         let path = layout.journal(id);
         // Where locks do not work or the directory cannot be written, every journal is somebody else's.
@@ -138,7 +143,7 @@ fn find(layout: &Layout) -> io::Result<(Vec<Found>, usize)> {
                 let next = reader.read().ok().flatten();
                 found.push(Found { id, reader, next, last: None, records: 0, lock, failed: false });
             }
-            Ok(None) | Err(_) => unusable += 1,
+            Ok(None) | Err(_) => unusable.push(id),
         }
     }
     Ok((found, unusable))

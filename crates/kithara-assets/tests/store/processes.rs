@@ -214,3 +214,36 @@ fn processes_share_hits_and_evict_for_each_other() {
         }
     }
 }
+
+#[test]
+fn what_a_process_told_nobody_before_it_died_is_found_when_its_journal_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let living = open(dir.path());
+    let (tell, told) = std::sync::mpsc::channel();
+    let _subscription = living.observe_all(move |event| {
+        if let StoreEvent::Committed { key, .. } = event {
+            let _ = tell.send(*key);
+        }
+    });
+    let journals = || crate::ground::files(&dir.path().join("v1/journals"));
+    let ours = journals();
+    {
+        let dying = open(dir.path());
+        write(&dying, "dead", 0, 1_000);
+    }
+    // As a process leaves it that dies between the file and its record: neither that nor a farewell.
+    let theirs = journals().into_iter().find(|path| !ours.contains(path)).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(theirs).unwrap();
+    file.set_len(kithara_assets::format::Record::LEN as u64).unwrap();
+    // So much history that the journals become one.
+    let playlist = living.atomic(&key("playlist", 0));
+    for number in 0..20_000_u64 {
+        let written = playlist.write(&number.to_le_bytes(), &Meta::default());
+        if number % 500 == 0 {
+            written.wait().unwrap();
+        }
+    }
+    let found = std::iter::from_fn(|| told.recv_timeout(std::time::Duration::from_secs(20)).ok());
+    assert!(found.into_iter().any(|it| it == key("dead", 0)), "nobody looked for it");
+    assert_eq!(whole(&living, "dead", 0..1), [0]);
+}
