@@ -5,13 +5,14 @@ use std::{
     fmt,
     ops::Range,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use kithara_decode::Event;
+use kithara_file::FileSource;
 use kithara_hls::hls_core::session::Listed;
 use tokio::sync::{broadcast, broadcast::error::RecvError, watch};
 
@@ -112,13 +113,29 @@ impl fmt::Debug for PlayedMetadata {
 pub struct Passings {
     sound: kithara_decode::Player,
     metadata: PlayedMetadata,
-    /// Closes with the session.
-    listings: Option<watch::Receiver<Option<Listed>>>,
+    stream: Playing,
     /// Seeks asked for; counted by players.
     seeks: Arc<AtomicU64>,
     seen: u64,
     playhead: Playhead,
     waiting: VecDeque<Passing>,
+}
+
+/// What plays, held so that it does not keep it alive.
+pub(crate) enum Playing {
+    /// Closed with the session.
+    Hls(watch::Receiver<Option<Listed>>),
+    /// A file.
+    File(Weak<FileSource>),
+}
+
+impl Playing {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Hls(listings) => listings.has_changed().is_err(),
+            Self::File(file) => file.upgrade().is_none_or(|file| file.is_closed()),
+        }
+    }
 }
 
 /// What becomes known later than this after its time is not told.
@@ -202,15 +219,15 @@ impl Passings {
     pub(crate) fn new(
         sound: kithara_decode::Player,
         metadata: PlayedMetadata,
-        listings: Option<watch::Receiver<Option<Listed>>>,
+        stream: Playing,
         seeks: Arc<AtomicU64>,
     ) -> Self {
         let seen = seeks.load(Ordering::Acquire);
         let playhead = Playhead { at: sound.position(), since: sound.position(), ..Playhead::default() };
-        Self { sound, metadata, listings, seeks, seen, playhead, waiting: VecDeque::new() }
+        Self { sound, metadata, stream, seeks, seen, playhead, waiting: VecDeque::new() }
     }
 
-    /// The next thing that begins or ends; `None` when the session is closed. Needs a tokio runtime with time. May be
+    /// The next thing that begins or ends; `None` when the player is closed, or its reader gone. Needs a tokio runtime with time. May be
     /// dropped and called again.
     pub async fn next(&mut self) -> Option<Passing> {
         loop {
@@ -221,7 +238,7 @@ impl Passings {
             if !self.waiting.is_empty() {
                 continue;
             }
-            if self.listings.as_ref().is_some_and(|listings| listings.has_changed().is_err()) {
+            if self.sound.is_over() || self.stream.is_over() {
                 return None;
             }
             tokio::time::sleep(LOOK).await;

@@ -20,7 +20,7 @@ use kithara_hls::{
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::passing::{Passings, PlayedMetadata};
+use crate::passing::{Passings, PlayedMetadata, Playing};
 
 /// The control half of what [`open`](crate::open()) opened. Clones control the same stream.
 ///
@@ -175,8 +175,11 @@ impl Player {
     /// The same as playback passes it, from now on.
     #[must_use]
     pub fn passings(&self) -> Passings {
-        let listings = self.session().map(HlsSession::listings);
-        Passings::new(self.sound.clone(), self.metadata.clone(), listings, Arc::clone(&self.seeks))
+        let stream = match &self.stream {
+            Stream::Hls(session) => Playing::Hls(session.listings()),
+            Stream::File(file) => Playing::File(Arc::downgrade(file)),
+        };
+        Passings::new(self.sound.clone(), self.metadata.clone(), stream, Arc::clone(&self.seeks))
     }
 
     /// How playback fares right now.

@@ -90,3 +90,19 @@ async fn what_playback_passes_is_told_in_order() {
     player.close().await;
     assert_eq!(tokio::time::timeout(PATIENCE, passings.next()).await.unwrap(), None, "nothing follows the end");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_told_of_a_file_that_was_closed_or_whose_reader_is_gone() {
+    let origin = origin();
+    let next = async |passings: &mut kithara::Passings| tokio::time::timeout(PATIENCE, passings.next()).await.unwrap();
+    let url = origin.url("/mp3/seg0.mp3");
+    let (player, _reader) = kithara::open(&url, HlsOptions::default()).await.unwrap();
+    let mut passings = player.passings();
+    player.close().await;
+    assert_eq!(next(&mut passings).await, None);
+
+    let (player, reader) = kithara::open(&url, HlsOptions::default()).await.unwrap();
+    let mut passings = player.passings();
+    drop(reader);
+    assert_eq!(next(&mut passings).await, None);
+}

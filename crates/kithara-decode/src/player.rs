@@ -116,6 +116,12 @@ impl Player {
         self.shared.is_paused()
     }
 
+    /// Whether the reader is gone, so that nothing will be heard any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.shared.is_closed()
+    }
+
     /// Presentation time of the next sample the reader gets; after a seek, its target.
     #[must_use]
     pub fn position(&self) -> Duration {

@@ -50,10 +50,20 @@ struct Inner {
 /// What cannot be had.
 #[derive(Debug, Default)]
 struct Failures {
-    /// From each offset to the one that was waited for, the oldest first. Told once: who reads there again tries again.
-    places: VecDeque<(Range<u64>, FileError)>,
+    /// The oldest first.
+    places: VecDeque<Failure>,
     /// Nothing more, wherever.
     all: Option<FileError>,
+}
+
+/// One that is told to each who waited, and then forgotten: who reads there again tries again.
+#[derive(Debug)]
+struct Failure {
+    /// Up to the offset that was waited for.
+    range: Range<u64>,
+    error: FileError,
+    /// How many are still to be told.
+    left: usize,
 }
 
 /// What the driver goes by.
@@ -194,7 +204,7 @@ impl Shelf {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// The byte at `waited` cannot be had: reads from `from` up to it fail with `error`, each place once. Says whether
+    /// The byte at `waited` cannot be had: reads from `from` up to it fail with `error`, once for each who waits. Says whether
     /// somebody still waits for it; if nobody does, nothing fails.
     pub(crate) fn fail_wanted(&self, from: u64, waited: u64, error: FileError) -> bool {
         let mut inner = self.lock();
@@ -203,7 +213,9 @@ impl Shelf {
             return false;
         }
         inner.cursor.waiting = false;
-        inner.failures.add(from.min(waited)..waited.saturating_add(1), error);
+        let range = from.min(waited)..waited.saturating_add(1);
+        let left = inner.waiters.count_in(&range).max(1);
+        inner.failures.add(Failure { range, error, left });
         let woken = inner.take_answered();
         drop(inner);
         woken.into_iter().for_each(Waker::wake);
@@ -272,21 +284,25 @@ impl Inner {
 
 impl Failures {
     fn at(&self, offset: u64) -> Option<&FileError> {
-        let place = self.places.iter().find(|(range, _)| range.contains(&offset));
-        place.map(|(_, error)| error).or(self.all.as_ref())
+        let place = self.places.iter().find(|failure| failure.range.contains(&offset));
+        place.map(|failure| &failure.error).or(self.all.as_ref())
     }
 
-    fn add(&mut self, range: Range<u64>, error: FileError) {
+    fn add(&mut self, failure: Failure) {
         if self.places.len() == FAILURES {
             self.places.pop_front();
         }
-        self.places.push_back((range, error));
+        self.places.push_back(failure);
     }
 
     /// A reader was told of it.
     fn told(&mut self, offset: u64) {
-        if let Some(place) = self.places.iter().position(|(range, _)| range.contains(&offset)) {
-            self.places.remove(place);
+        if let Some(place) = self.places.iter().position(|failure| failure.range.contains(&offset)) {
+            let left = &mut self.places[place].left;
+            *left -= 1;
+            if *left == 0 {
+                self.places.remove(place);
+            }
         }
     }
 }
@@ -346,6 +362,21 @@ mod tests {
         }
         shelf.push(500, Bytes::from_static(&[1; 10]));
         assert!(matches!(shelf.read_at(500, &mut [0; 4]), Ok(ReadAt::Bytes(4))));
+    }
+
+    #[test]
+    fn a_failure_is_told_to_each_who_waited() {
+        let shelf = shelf();
+        shelf.retain(&[]);
+        for _ in 0..3 {
+            let waker = Waker::from(std::sync::Arc::new(Counts::default()));
+            assert!(shelf.poll_ready(&mut Context::from_waker(&waker), &(500..501)).is_pending());
+        }
+        assert!(shelf.fail_wanted(480, 500, gone(500)));
+        for _ in 0..3 {
+            assert!(shelf.read_at(500, &mut [0; 4]).is_err());
+        }
+        assert!(matches!(shelf.read_at(500, &mut [0; 4]), Ok(ReadAt::Pending)), "who comes later tries again");
     }
 
     #[test]

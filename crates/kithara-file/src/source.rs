@@ -128,6 +128,12 @@ impl FileSource {
         first.or_else(|| Some(self.events.upgrade()?.subscribe())).unwrap_or_else(|| broadcast::channel(1).1)
     }
 
+    /// Whether it was closed, or ended with its runtime.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.ended.has_changed().is_err()
+    }
+
     /// Ends its transfers and waits until they have ended and the store has what they brought. Reads of what is not in memory fail with
     /// [`FileError::Closed`](crate::FileError::Closed) from now on.
     pub async fn close(&self) {

@@ -29,7 +29,8 @@ pub enum ReadAt {
 /// business of the concrete type. Several threads may still *wait* on one handle at once, and all of them are woken; what
 /// was ready for one of them may be `Pending` again once another has read, and is then waited for again.
 ///
-/// **Errors are final for their offset.** They have [`io::ErrorKind::Other`] and carry the source's own typed error
+/// **An error is an answer for its offset**, given to each who waits for it. A source may keep it for good, or try again
+/// when somebody reads there later; it never tries in silence and for ever. Errors have [`io::ErrorKind::Other`] and carry the source's own typed error
 /// (`error.get_ref()` and `downcast_ref`), except where a documented kind says more: [`io::ErrorKind::Unsupported`] for
 /// an offset that cannot be reached by bytes. They never have [`io::ErrorKind::Interrupted`], which std retries for ever.
 ///

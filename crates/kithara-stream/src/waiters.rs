@@ -1,4 +1,4 @@
-use std::task::Waker;
+use std::{ops::Range, task::Waker};
 
 /// Wakers of those who wait for bytes, each with the offset it waits for.
 ///
@@ -30,6 +30,12 @@ impl Waiters {
     #[must_use = "wakers that are dropped wake nobody"]
     pub fn take_all(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.entries).into_iter().map(|(_, waker)| waker).collect()
+    }
+
+    /// How many wait for an offset within `range`.
+    #[must_use]
+    pub fn count_in(&self, range: &Range<u64>) -> usize {
+        self.entries.iter().filter(|(offset, _)| range.contains(offset)).count()
     }
 
     /// How many wakers are kept.
@@ -66,6 +72,7 @@ mod tests {
         let (near, far) = (waker(), waker());
         waiters.register(10, &near);
         waiters.register(20, &far);
+        assert_eq!((waiters.count_in(&(10..20)), waiters.count_in(&(11..21))), (1, 1));
         assert!(waiters.take_below(10).is_empty());
         let taken = waiters.take_below(20);
         assert!(taken.len() == 1 && taken[0].will_wake(&near));

@@ -299,7 +299,8 @@ impl Drop for Unpublished {
 /// Removes the file at `path` if it `is_wrong`, unless whoever makes it is still at it, in this or another process. Nobody
 /// can begin to write it meanwhile, so it is looked at as it is.
 pub(crate) fn remove_unless_written(path: &Path, is_wrong: impl FnOnce() -> bool) -> io::Result<()> {
-    let file = match File::open(path) {
+    // Open for writing: some network file systems lock exclusively only what may be written.
+    let file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
     };
