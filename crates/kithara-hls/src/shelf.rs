@@ -22,8 +22,11 @@ const TELL_AFTER: u64 = 64 * 1024;
 /// Units entered that a driver that is late hears of one by one; of more, it hears of the last.
 const KEPT: usize = 64;
 
-/// A unit this large is let go behind the reader while it is still being read.
-const LARGE: u64 = 8 << 20;
+/// A unit this large is let go behind the reader while it is still being read...
+const LARGE: u64 = 2 << 20;
+
+/// ... but for so much, which a demuxer may look at again.
+const BEHIND: u64 = 1 << 20;
 
 /// Bodies by unit, and where they stand in the flat views.
 #[derive(Debug, Default)]
@@ -410,7 +413,7 @@ impl Shelf {
         drop(inner);
         waiting.into_iter().for_each(Waker::wake);
         if body.len() > LARGE {
-            body.release(within + count);
+            body.release((within + count).saturating_sub(BEHIND));
         }
     }
 
