@@ -156,6 +156,25 @@ fn a_part_that_is_declared_absent_is_left_out_with_what_is_behind_it() {
 }
 
 #[test]
+fn a_stream_that_ends_in_the_middle_of_a_segment_is_played_to_its_last_part() {
+    for lists in [true, false] {
+        for resources in [Parts::Own, Parts::Ranges] {
+            // Ten seconds after the start, with four parts of a segment.
+            let stream = LowLatency { ends: Some((174, lists)), resources, ..LowLatency::default() };
+            let mut simulation = simulation(stream, None);
+            simulation.run(secs(60));
+            let (report, transcript) = (simulation.player().report(), simulation.transcript().to_string());
+            assert!(report.ended, "{transcript}");
+            assert_eq!(report.stalls, 0, "{transcript}");
+            let (last, end) =
+                (report.played_units.last().expect("something was played"), if lists { 33_600 } else { 33_200 });
+            assert_eq!(last.end, Duration::from_millis(end), "{transcript}");
+            assert!(!transcript.contains("- error"), "{transcript}");
+        }
+    }
+}
+
+#[test]
 fn an_application_may_turn_it_off_or_stay_further_behind() {
     let with = |live: LiveOptions| {
         let (world, _) = LowLatency::default().world(World::new(), "/main.m3u8");

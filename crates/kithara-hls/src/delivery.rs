@@ -205,7 +205,7 @@ impl<'a> Attempt<'a> {
             let covered = check.covered();
             check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
             if let Some((covered, listed)) = covered.zip(listed)
-                && covered.saturating_add(tolerance(listed)) < listed
+                && (covered.is_zero() || covered.saturating_add(tolerance(listed)) < listed)
                 && !self.slot.believes(self.progress.len)
             {
                 let reason = format!("{covered:?} of {listed:?}, and nothing said where it ends");
@@ -394,6 +394,17 @@ mod tests {
         attempt(&mut slot, &whole, 100).unwrap();
         assert_eq!(read(&body), whole);
         assert!(body.is_finished());
+    }
+
+    #[test]
+    fn packets_without_media_are_the_whole_of_a_unit_only_when_they_come_again_and_again() {
+        let (writer, _body) = UnitBody::channel();
+        let (mut slot, listed) = (Slot::new(writer), Some(Duration::from_millis(20)));
+        for believed in [false, false, true] {
+            let mut attempt = Attempt::new(&mut slot, None, false);
+            attempt.push(Bytes::from(packets(3))).unwrap();
+            assert_eq!(attempt.finish(false, listed).is_ok(), believed);
+        }
     }
 
     #[test]

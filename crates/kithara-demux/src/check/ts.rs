@@ -21,6 +21,7 @@ pub(super) struct TsCheck {
     /// Packets in a row without junk between them, counted up to [`IN_SYNC`].
     row: u8,
     any_packet: bool,
+    any_pes: bool,
     pids: Vec<PidProgress>,
     /// Index of the PID seen last: packets of one PID come in long rows.
     last: usize,
@@ -51,7 +52,15 @@ struct Times {
 
 impl Default for TsCheck {
     fn default() -> Self {
-        Self { partial: [0; PACKET_LEN], partial_len: 0, row: IN_SYNC, any_packet: false, pids: Vec::new(), last: 0 }
+        Self {
+            partial: [0; PACKET_LEN],
+            partial_len: 0,
+            row: IN_SYNC,
+            any_packet: false,
+            any_pes: false,
+            pids: Vec::new(),
+            last: 0,
+        }
     }
 }
 
@@ -100,8 +109,11 @@ impl TsCheck {
     }
 
     /// The time of the PID that has most, its last packet taken for as long as its longest; `None` where none has two
-    /// timestamps.
+    /// timestamps, and nothing where no PES packet begins.
     pub(super) fn covered(&self) -> Option<Duration> {
+        if !self.any_pes {
+            return Some(Duration::ZERO);
+        }
         let times = self.pids.iter().filter_map(|pid| pid.times).filter(|times| times.span > 0);
         times.map(|times| times.span + times.step).max().map(|ticks| Duration::from_millis(ticks / 90))
     }
@@ -121,7 +133,11 @@ impl TsCheck {
         if packet.unit_start {
             progress.got = 0;
             progress.expected = 0;
-            progress.note_time(PesHeader::parse(payload).and_then(|header| header.pts));
+            let header = PesHeader::parse(payload);
+            progress.note_time(header.as_ref().and_then(|header| header.pts));
+            progress.advance(payload);
+            self.any_pes |= header.is_some();
+            return;
         }
         progress.advance(payload);
     }
@@ -216,7 +232,7 @@ mod tests {
 
     #[test]
     fn timestamps_tell_how_much_time_a_unit_has() {
-        covers(&[], None);
+        covers(&[], Some(0));
         covers(&[90_000], None);
         covers(&[90_000, 180_000, 270_000], Some(3000));
         covers(&[90_000, 270_000, 180_000], Some(4000));

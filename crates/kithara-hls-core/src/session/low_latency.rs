@@ -113,7 +113,7 @@ impl Session {
     pub(super) fn assemble(&mut self, unit: UnitKey, urgency: Urgency) {
         let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
         let Some(source) = timeline.and_then(|timeline| Source::of(timeline, unit)) else {
-            return self.unit_failed(unit, FetchFailure::new(FailureKind::BehindLiveWindow));
+            return self.unlisted(unit);
         };
         loop {
             let Some(UnitState::Assembling(assembly)) = self.units.state(unit) else { return };
@@ -131,6 +131,37 @@ impl Session {
                 Some(Step::Lost) => self.part_lost(unit),
             }
         }
+    }
+
+    /// The playlist tells nothing of a segment any more. One that was being made when the stream ended ends with the parts
+    /// that are there.
+    fn unlisted(&mut self, unit: UnitKey) {
+        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
+        let ended = timeline.filter(|timeline| timeline.ended()).zip(unit.msn());
+        if ended.is_none_or(|(timeline, msn)| msn.0 < timeline.msns().end) {
+            return self.unit_failed(unit, FetchFailure::new(FailureKind::BehindLiveWindow));
+        }
+        let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) else { return };
+        if assembly.is_closing() {
+            return;
+        }
+        let arrived = assembly.arrived();
+        if arrived.is_zero() {
+            return self.cut_unit(unit);
+        }
+        let unfinished = assembly.drop_ordered();
+        for fetch in unfinished {
+            self.units.fetches.remove(&fetch);
+            self.uncut(fetch, false);
+            self.adaptation.ended(self.now.at, fetch, None);
+            self.act(Action::Cancel { fetch });
+        }
+        for reader in self.readers.values_mut() {
+            if let ReaderState::Adaptive(adaptive) = &mut reader.state {
+                adaptive.ended_early(unit, arrived);
+            }
+        }
+        self.close_unit(unit);
     }
 
     fn fetch_part(&mut self, unit: UnitKey, idx: usize, source: &Source, urgency: Urgency) {

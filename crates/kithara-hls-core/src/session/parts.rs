@@ -179,6 +179,20 @@ impl Assembly {
         }
     }
 
+    /// Gives up the parts that are not there; those under way are to be cancelled.
+    pub(super) fn drop_ordered(&mut self) -> Vec<FetchId> {
+        let under_way = |part: Ordered| match part.state {
+            PartState::UnderWay { fetch, .. } => Some(fetch),
+            PartState::Resting { .. } | PartState::There { .. } => None,
+        };
+        self.ordered.drain(..).filter_map(under_way).collect()
+    }
+
+    /// Whether its end was ordered.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
     /// Its end was ordered.
     pub(super) fn closing(&mut self, fetch: FetchId) {
         self.closing = Some(fetch);

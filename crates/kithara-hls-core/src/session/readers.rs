@@ -529,6 +529,14 @@ impl Adaptive {
         }
     }
 
+    /// A unit that was still being made has no more than this.
+    pub(super) fn ended_early(&mut self, unit: UnitKey, media: Duration) {
+        let start = self.entered.iter().chain(&self.planned).find(|entry| entry.unit == unit).map(|entry| entry.start);
+        if let Some(start) = start {
+            self.ended_open(unit, start.saturating_add(media));
+        }
+    }
+
     /// A planned unit, and what follows it, will not come: planning goes on where it would have begun.
     pub(super) fn drop_planned(&mut self, unit: UnitKey) {
         if let Some(idx) = self.planned.iter().position(|entry| entry.unit == unit) {

@@ -52,6 +52,8 @@ pub(crate) struct LowLatency {
     pub(crate) header: &'static str,
     /// This part of this segment is declared absent.
     pub(crate) gap: Option<(u64, u64)>,
+    /// The encoder stops after so many parts; and whether it lists the segment that it did not finish.
+    pub(crate) ends: Option<(u64, bool)>,
 }
 
 /// What a server was asked for.
@@ -75,6 +77,7 @@ impl Default for LowLatency {
             reports: &[],
             header: "",
             gap: None,
+            ends: None,
         }
     }
 }
@@ -156,7 +159,10 @@ impl LowLatency {
 
     pub(crate) fn text(&self, now: Tick, skips: bool) -> String {
         let made = self.made(now);
+        let ends = self.ends.filter(|(parts, _)| made >= *parts);
+        let made = ends.map_or(made, |(parts, _)| parts);
         let (open, listed) = self.place(made);
+        let listed = if ends.is_some_and(|(_, lists)| !lists) { 0 } else { listed };
         let oldest = open.saturating_sub(self.window);
         let target = (self.part * u32::try_from(self.parts).expect("it is small")).as_secs_f64().ceil();
         let hold_back = self.part.as_secs_f64() * 3.0;
@@ -186,6 +192,10 @@ impl LowLatency {
             if msn < open {
                 writeln!(text, "#EXTINF:{:.3},\nm/seg{msn}", part * parts as f64).expect("a string takes it");
             }
+        }
+        if ends.is_some() {
+            text.push_str("#EXT-X-ENDLIST\n");
+            return text;
         }
         let (msn, part) = self.place(made.saturating_sub(1));
         for report in self.reports {
