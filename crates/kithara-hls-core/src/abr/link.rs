@@ -64,6 +64,15 @@ impl LinkMeter {
         }
     }
 
+    /// Its answer begins, and took so long from the request that got it: what came before, refusals and the rests after
+    /// them, says nothing of the link.
+    pub fn transfer_answered(&mut self, id: u64, waited: Duration, now: Duration) {
+        self.advance(now);
+        if let Some(transfer) = self.transfers.get_mut(&id) {
+            transfer.started = transfer.started.max(self.now.saturating_sub(waited));
+        }
+    }
+
     /// What is left of a transfer comes from now on as fast as the link brings it: its origin had held it back before.
     /// There was no wait for its first byte that would say anything of the link.
     pub fn transfer_released(&mut self, id: u64, now: Duration) {
@@ -130,6 +139,7 @@ mod tests {
         Start(u64),
         StartPaced(u64),
         StartCached(u64),
+        Answer(u64, u64),
         Bytes(u64, u64),
         End(u64),
     }
@@ -147,6 +157,7 @@ mod tests {
                 Start(id) => meter.transfer_started(id, SampleSource::Network, ms(*at)),
                 StartPaced(id) => meter.transfer_started(id, SampleSource::Paced, ms(*at)),
                 StartCached(id) => meter.transfer_started(id, SampleSource::Cache, ms(*at)),
+                Answer(id, waited) => meter.transfer_answered(id, ms(waited), ms(*at)),
                 Bytes(id, bytes) => meter.transfer_progress(id, bytes, ms(*at)),
                 End(id) => samples.extend(meter.transfer_ended(id, ms(*at))),
             }
@@ -229,6 +240,15 @@ mod tests {
     #[test]
     fn a_body_that_came_in_one_piece_still_counts() {
         check(&[(0, Start(1)), (50, Bytes(1, 16_000)), (50, End(1))], &[(16_000, 0, 50)]);
+    }
+
+    #[test]
+    fn a_transfer_that_was_refused_for_long_does_not_make_the_link_slow() {
+        check(
+            &[(0, Start(1)), (12_050, Answer(1, 50)), (12_050, Bytes(1, 16_000)), (12_050, End(1))],
+            &[(16_000, 0, 50)],
+        );
+        check(&[(0, Start(1)), (50, Answer(1, 80)), (60, Bytes(1, 16_000)), (60, End(1))], &[(16_000, 0, 60)]);
     }
 
     #[test]

@@ -178,6 +178,7 @@ impl Adaptation {
             self.meter.transfer_started(fetch.0, SampleSource::Cache, time(now));
         } else if let Some(transfer) = self.transfers.get_mut(&fetch) {
             transfer.head = Some((now, head.wire_len));
+            self.meter.transfer_answered(fetch.0, head.time_to_first_byte, time(now));
         }
     }
 
