@@ -39,11 +39,13 @@ impl Pace {
         self.appeared = Some(self.appeared.map_or(seen, |known| known.min(seen)));
     }
 
-    /// Learns from a load that began at `started` and did not list the segment that ends at `next` yet: it appears
-    /// later than that.
-    pub fn miss(&mut self, started: Tick, next: Duration) {
-        let seen = i128::from(started.as_nanos()) - i128::try_from(next.as_nanos()).unwrap_or(i128::MAX);
-        self.appeared = self.appeared.map(|known| known.max(seen));
+    /// Learns from a load that began at `started` and did not list the segment of `duration` that ends at `next` yet: it
+    /// appears later than that. One that is much later than it should be tells of an origin in trouble, not of its pace.
+    pub fn miss(&mut self, started: Tick, next: Duration, duration: Duration) {
+        let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+        let seen = i128::from(started.as_nanos()) - nanos(next);
+        let is_late = |known: i128| seen.saturating_sub(known) > nanos(duration / 4);
+        self.appeared = self.appeared.map(|known| if is_late(known) { known } else { known.max(seen) });
     }
 
     /// Forgets what was learned: the encoder began anew, or the clock stood still.
@@ -228,6 +230,20 @@ mod tests {
         assert_eq!(load(&pace, 12, 14_500), Some(at(18_500).as_nanos()), "not before a segment has passed");
         pace.learn(at(18_010), Duration::from_secs(16));
         assert_eq!(load(&pace, 16, 18_010), Some(at(22_060).as_nanos()));
+    }
+
+    #[test]
+    fn a_playlist_that_stood_still_does_not_change_when_segments_are_asked_for() {
+        let mut pace = Pace::default();
+        let (at, secs) = (Tick::from_millis, Duration::from_secs);
+        pace.learn(at(10_000), secs(8));
+        pace.miss(at(14_060), secs(12), secs(4));
+        assert_eq!(pace.appears(secs(12)), Some(at(14_060)), "a little later than was thought");
+        for ms in [16_060, 18_060, 20_060] {
+            pace.miss(at(ms), secs(12), secs(4));
+        }
+        pace.learn(at(22_070), secs(20));
+        assert_eq!(pace.appears(secs(24)), Some(at(26_060)));
     }
 
     #[track_caller]

@@ -56,7 +56,7 @@ impl Following {
         let last = match merge {
             Some(Merge::Unchanged | Merge::Behind) => {
                 let duration = snapshot.segments.last().map_or(snapshot.target_duration, |segment| segment.duration);
-                self.pace.miss(started, end.saturating_add(duration));
+                self.pace.miss(started, end.saturating_add(duration), duration);
                 Loaded::Unchanged
             }
             None | Some(Merge::Grown | Merge::Jumped { .. } | Merge::Restarted) => {
