@@ -27,6 +27,8 @@ pub enum Loaded {
 pub struct Pace {
     /// The least of (time of a load minus end of what it listed), in nanoseconds.
     appeared: Option<i128>,
+    /// The same before a load that came too early, if that was the last one.
+    before_miss: Option<i128>,
 }
 
 /// How long after its likely appearance a segment is asked for: durations vary by a frame or two from segment to segment.
@@ -37,6 +39,7 @@ impl Pace {
     pub fn learn(&mut self, started: Tick, end: Duration) {
         let seen = i128::from(started.as_nanos()) - i128::try_from(end.as_nanos()).unwrap_or(i128::MAX);
         self.appeared = Some(self.appeared.map_or(seen, |known| known.min(seen)));
+        self.before_miss = None;
     }
 
     /// Learns from a load that began at `started` and did not list the segment of `duration` that ends at `next` yet: it
@@ -44,13 +47,18 @@ impl Pace {
     pub fn miss(&mut self, started: Tick, next: Duration, duration: Duration) {
         let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
         let seen = i128::from(started.as_nanos()) - nanos(next);
-        let is_late = |known: i128| seen.saturating_sub(known) > nanos(duration / 4);
-        self.appeared = self.appeared.map(|known| if is_late(known) { known } else { known.max(seen) });
+        let Some(known) = self.appeared else { return };
+        if seen.saturating_sub(known) > nanos(duration / 4) {
+            self.appeared = self.before_miss.take().or(self.appeared);
+        } else {
+            self.before_miss.get_or_insert(known);
+            self.appeared = Some(known.max(seen));
+        }
     }
 
     /// Forgets what was learned: the encoder began anew, or the clock stood still.
     pub fn forget(&mut self) {
-        self.appeared = None;
+        *self = Self::default();
     }
 
     /// When something that ends at `end` should have appeared.
@@ -243,7 +251,11 @@ mod tests {
             pace.miss(at(ms), secs(12), secs(4));
         }
         pace.learn(at(22_070), secs(20));
-        assert_eq!(pace.appears(secs(24)), Some(at(26_060)));
+        assert_eq!(
+            pace.appears(secs(24)),
+            Some(at(26_000)),
+            "that it was late at first was the beginning of the trouble"
+        );
     }
 
     #[track_caller]
