@@ -69,6 +69,7 @@ pub mod metadata;
 mod open;
 mod passing;
 mod player;
+mod subtitles;
 
 pub use kithara_hls::{
     Hls, HlsError, HlsEvent, HlsOptions, HlsParams, HlsResult, HlsSession, HlsSource, MediaSegment, Segments,
@@ -81,6 +82,7 @@ pub use kithara_decode::{Pcm, PcmReader};
 pub use open::{OpenError, OpenParams, open};
 pub use passing::{Passing, Passings, PlayedMetadata};
 pub use player::{Player, PlayerEvent, PlayerEvents, PlayerStats};
+pub use subtitles::{Subtitles, SubtitlesError};
 
 /// Progressive files: what [`OpenError::File`] and [`PlayerEvent::File`] carry, and the source itself for other decoders.
 pub mod file {

@@ -270,7 +270,7 @@ impl Metadata {
 }
 
 /// Two times that are the same but for rounding: cue times are milliseconds.
-const SAME_TIME: Duration = Duration::from_millis(2);
+pub(crate) const SAME_TIME: Duration = Duration::from_millis(2);
 
 /// Presentation time of so many ticks: at least zero; `None` when it cannot be represented.
 fn presented(ticks: i64, timescale: NonZeroU32) -> Option<Duration> {

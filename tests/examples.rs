@@ -239,3 +239,14 @@ fn every_example_is_short() {
         assert!(lines < 100, "{} has {lines} lines", path.display());
     }
 }
+
+#[test]
+fn subtitles_prints_cues_with_their_times() {
+    let origin = fixtures();
+    let text = printed("subtitles", &[&origin.url("/av_master/master.m3u8"), "en"]);
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    assert_eq!(
+        lines,
+        ["0.500     1.500  First cue", "2.000     3.500  Across the boundary", "4.000     4.900  Last cue"]
+    );
+}
