@@ -1,7 +1,9 @@
 //! What the disk costs a player: `cargo bench -p kithara-fetch --bench cold_play`.
 //!
 //! 150 segments of 65 kB come from an origin in a process of its own, four at a time, into a store in memory and into one
-//! on disk, by turns. It prints figures and asserts nothing about time: machines differ.
+//! on disk, by turns. It prints figures and asserts nothing about time: machines differ. The origin shares the processors, so on two of
+//! them a part of the wall time is its own. ext4 steps over inodes that were deleted in the last minutes when it makes files: after a
+//! run, or a build beside it, let it rest for five of them, or have the files elsewhere (`TMPDIR`).
 
 // Figures are for people.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
