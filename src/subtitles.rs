@@ -1,10 +1,16 @@
 //! The subtitles of a session as timed text.
 
-use std::{collections::VecDeque, fmt, future::poll_fn, num::NonZeroU32, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    future::poll_fn,
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use kithara_hls::{
     HlsError, HlsSession, MediaSegment, Segments,
-    hls_core::session::{RunId, Track},
+    hls_core::session::{RunId, RunReason, Track},
 };
 use kithara_stream::{ChunkAt, Source, StreamError, UnitBody};
 
@@ -41,8 +47,8 @@ pub struct Subtitles {
     open: Option<Open>,
     /// What was read lately.
     read: Metadata,
-    /// What was told lately, so that what comes again is not.
-    told: VecDeque<Entry<TimedEvent>>,
+    /// What was told lately, by its start, so that what comes again is not.
+    told: BTreeMap<Duration, Vec<Entry<TimedEvent>>>,
     waiting: VecDeque<Entry<TimedEvent>>,
     is_over: bool,
 }
@@ -70,9 +76,6 @@ pub enum SubtitlesError {
 /// Cues that began earlier than this before their segment are not told.
 const LOOK_BACK: Duration = Duration::from_secs(600);
 
-/// Events that are remembered, so that they are not told again.
-const REMEMBERED: usize = 1_000;
-
 impl Subtitles {
     /// The subtitles of a session, from where its playback is.
     ///
@@ -84,8 +87,8 @@ impl Subtitles {
             demuxer: demuxer(),
             run: None,
             open: None,
-            read: Metadata::new(REMEMBERED),
-            told: VecDeque::new(),
+            read: Metadata::default(),
+            told: BTreeMap::new(),
             waiting: VecDeque::new(),
             is_over: false,
         })
@@ -121,6 +124,10 @@ impl Subtitles {
     }
 
     fn enter(&mut self, segment: MediaSegment) {
+        // What is read again is told again.
+        if segment.run_start == Some(RunReason::Seek) {
+            (self.read, self.told) = (Metadata::default(), BTreeMap::new());
+        }
         // Documents by themselves have no times: each begins where its segment does.
         if self.run != Some(segment.run) || segment.container == demux::Container::Ttml {
             let mut run = demux::Run::new(segment.container);
@@ -189,22 +196,17 @@ impl Subtitles {
     /// Puts what was read and begins before `end` in line, but for cues that may go on behind it.
     fn tell(&mut self, end: Duration, start: Option<Duration>) {
         let from = start.map_or(Duration::ZERO, |start| start.saturating_sub(LOOK_BACK));
-        let may_go_on = |entry: &&Entry<TimedEvent>| match entry.extent {
+        self.told = self.told.split_off(&from);
+        let may_go_on = |entry: &Entry<TimedEvent>| match entry.extent {
             Extent::Until(until) => until.abs_diff(end) <= SAME_TIME,
             _ => false,
         };
-        let fresh: Vec<_> = self
-            .read
-            .between(from..end)
-            .filter(|entry| !may_go_on(entry) && !self.told.contains(entry))
-            .cloned()
-            .collect();
-        for entry in fresh {
-            if self.told.len() == REMEMBERED {
-                self.told.pop_front();
+        for entry in self.read.between(from..end).filter(|entry| !may_go_on(entry)) {
+            let told = self.told.entry(entry.start).or_default();
+            if !told.contains(entry) {
+                told.push(entry.clone());
+                self.waiting.push_back(entry.clone());
             }
-            self.told.push_back(entry.clone());
-            self.waiting.push_back(entry);
         }
     }
 }

@@ -102,3 +102,25 @@ async fn a_stream_that_is_sought_goes_on_there() {
     }
     assert_eq!(starts, [6, 8]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_again_after_a_seek_is_told_again() {
+    let origin =
+        origin("vtt", &["WEBVTT\n\n00:00.500 --> 00:01.000\nOne\n", "WEBVTT\n\n00:02.500 --> 00:03.000\nTwo\n"]);
+    let session = Hls::session(&origin.url("/m.m3u8"), HlsOptions::default().into()).unwrap();
+    let mut subtitles = Subtitles::open(&session).await.unwrap();
+    let mut next =
+        async || tokio::time::timeout(PATIENCE, subtitles.next()).await.unwrap().unwrap().unwrap().start.as_millis();
+    assert_eq!(next().await, 500);
+    session.seek(Duration::ZERO).await.unwrap();
+    assert_eq!([next().await, next().await], [500, 2_500]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_text_of_a_whole_film_may_be_one_segment() {
+    let text: String = (0..3_500)
+        .map(|n| format!("00:{:02}:{:02}.000 --> 00:{:02}:{:02}.500\nline {n}\n\n", n / 60, n % 60, n / 60, n % 60))
+        .collect();
+    let found = read(&origin("vtt", &[&format!("WEBVTT\n\n{text}")]), "/m.m3u8").await;
+    assert!(found.iter().map(|(start, ..)| *start).eq((0..3_500).map(|n| n * 1_000)), "{}", found.len());
+}
