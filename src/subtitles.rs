@@ -22,8 +22,8 @@ use crate::metadata::{
 /// The chosen subtitles of a session, cue by cue, in the order of their segments: [`TimedEvent::Cue`] of WebVTT, also in
 /// fMP4, and [`TimedEvent::Document`] of IMSC, as it came.
 ///
-/// Segments are loaded as far ahead as the session buffers, counted from [`Subtitles::played_to`]; a seek of the session
-/// is one of its subtitles. Which rendition it is follows from
+/// Text is loaded as fast as it is asked for: a player asks for more when playback comes near what it was told last, and
+/// says with [`Subtitles::played_to`] how far it is. A seek of the session is one of its subtitles. Which rendition it is follows from
 /// [`PlaybackOptions::subtitles`](crate::options::PlaybackOptions) and `HlsSession::select_subtitles`.
 ///
 /// ```no_run
@@ -50,7 +50,6 @@ pub struct Subtitles {
     /// What was told lately, by its start, so that what comes again is not.
     told: BTreeMap<Duration, Vec<Entry<TimedEvent>>>,
     waiting: VecDeque<Entry<TimedEvent>>,
-    is_over: bool,
 }
 
 /// A segment that is being read.
@@ -90,7 +89,6 @@ impl Subtitles {
             read: Metadata::default(),
             told: BTreeMap::new(),
             waiting: VecDeque::new(),
-            is_over: false,
         })
     }
 
@@ -104,18 +102,24 @@ impl Subtitles {
             if let Some(entry) = self.waiting.pop_front() {
                 return Ok(Some(entry));
             }
-            if self.is_over {
-                return Ok(None);
-            }
             if self.open.is_some() {
                 self.read_on().await?;
             } else if let Some(segment) = self.segments.next().await? {
                 self.enter(segment);
             } else {
-                self.is_over = true;
                 self.tell(Duration::MAX, None);
+                return Ok(self.waiting.pop_front());
             }
         }
+    }
+
+    /// Goes on at `time`: what is shown from there on is told, also what was told before. Seeks of a
+    /// [`Player`](crate::Player) do not move it, those of the session do.
+    pub fn seek(&mut self, time: Duration) {
+        self.segments.seek(time);
+        (self.open, self.run, self.demuxer) = (None, None, demuxer());
+        (self.read, self.told) = (Metadata::default(), BTreeMap::new());
+        self.waiting.clear();
     }
 
     /// Playback has come this far.
@@ -127,6 +131,7 @@ impl Subtitles {
         // What is read again is told again.
         if segment.run_start == Some(RunReason::Seek) {
             (self.read, self.told) = (Metadata::default(), BTreeMap::new());
+            self.waiting.clear();
         }
         // Documents by themselves have no times: each begins where its segment does.
         if self.run != Some(segment.run) || segment.container == demux::Container::Ttml {
@@ -165,8 +170,8 @@ impl Subtitles {
                 }
                 taken
             }
-            // The next run delivers it again.
-            Err(error) if StreamError::of(&error) == Some(StreamError::Cut) => {
+            // The next run delivers it again, or it was left by a seek.
+            Err(error) if matches!(StreamError::of(&error), Some(StreamError::Cut | StreamError::Abandoned)) => {
                 self.open = None;
                 Ok(())
             }

@@ -124,3 +124,19 @@ async fn the_text_of_a_whole_film_may_be_one_segment() {
     let found = read(&origin("vtt", &[&format!("WEBVTT\n\n{text}")]), "/m.m3u8").await;
     assert!(found.iter().map(|(start, ..)| *start).eq((0..3_500).map(|n| n * 1_000)), "{}", found.len());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_seeks_after_the_end_hears_what_is_there() {
+    let origin =
+        origin("vtt", &["WEBVTT\n\n00:00.500 --> 00:01.000\nOne\n", "WEBVTT\n\n00:02.500 --> 00:03.000\nTwo\n"]);
+    let session = Hls::session(&origin.url("/m.m3u8"), HlsOptions::default().into()).unwrap();
+    let mut subtitles = Subtitles::open(&session).await.unwrap();
+    for _ in 0..2 {
+        let mut starts = Vec::new();
+        while let Some(entry) = tokio::time::timeout(PATIENCE, subtitles.next()).await.unwrap().unwrap() {
+            starts.push(entry.start.as_millis());
+        }
+        assert_eq!(starts, [500, 2_500]);
+        subtitles.seek(Duration::ZERO);
+    }
+}

@@ -128,10 +128,10 @@ impl FileSource {
         first.or_else(|| Some(self.events.upgrade()?.subscribe())).unwrap_or_else(|| broadcast::channel(1).1)
     }
 
-    /// Whether it was closed, or ended with its runtime.
+    /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.ended.has_changed().is_err()
+        self.cancel.is_cancelled()
     }
 
     /// Ends its transfers and waits until they have ended and the store has what they brought. Reads of what is not in memory fail with

@@ -25,7 +25,7 @@ const KEPT: usize = 64;
 /// A unit this large is let go behind the reader while it is still being read...
 const LARGE: u64 = 2 << 20;
 
-/// ... but for so much, which a demuxer may look at again.
+/// ... but for so much, which a demuxer may look at again, and once so much was read in sequence.
 const BEHIND: u64 = 1 << 20;
 
 /// Bodies by unit, and where they stand in the flat views.
@@ -275,18 +275,18 @@ impl Shelf {
 
     fn look(&self, reader: ReaderId, cx: &mut Context<'_>, offset: u64) -> Poll<io::Result<()>> {
         loop {
-            let (unit, body, within) = match self.find(reader, offset)? {
+            let (unit, body, within, unfinished) = match self.find(reader, offset)? {
                 Found::End => return Poll::Ready(Ok(())),
                 Found::Pending => return Poll::Pending,
                 Found::Unfinished { unit, body } => {
                     let end = body.len();
-                    (unit, body, end)
+                    (unit, body, end, true)
                 }
                 Found::Body { unit, body, within } => match body.chunk_at(within) {
                     Ok(ChunkAt::Bytes(_)) => return Poll::Ready(Ok(())),
                     Ok(ChunkAt::Pending) => {
                         self.pending(reader, offset)?;
-                        (unit, body, within)
+                        (unit, body, within, false)
                     }
                     // The body ended and the next piece is not placed yet.
                     Ok(ChunkAt::End) => {
@@ -303,7 +303,9 @@ impl Shelf {
                 return Poll::Pending;
             }
             // It grew or ended since it was looked at, which need not be an answer: it is looked at again.
-            self.end_of(reader, offset, unit, &body)?;
+            if unfinished {
+                self.end_of(reader, offset, unit, &body)?;
+            }
         }
     }
 
@@ -402,17 +404,18 @@ impl Shelf {
     /// A reader took `count` bytes at `offset`, `within` bytes into `body`: large units are let go behind it.
     fn passed(&self, reader: ReaderId, offset: u64, count: u64, body: &UnitBody, within: u64) {
         let mut inner = self.lock();
-        let mut waiting = Vec::new();
+        let (mut waiting, mut reads_on) = (Vec::new(), false);
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
             waiting = cursor.take_turns(offset);
             // Another thread may stand elsewhere meanwhile.
             if cursor.at == offset {
                 cursor.at += count;
+                reads_on = cursor.at - cursor.jumped_to > BEHIND;
             }
         }
         drop(inner);
         waiting.into_iter().for_each(Waker::wake);
-        if body.len() > LARGE {
+        if body.len() > LARGE && reads_on {
             body.release((within + count).saturating_sub(BEHIND));
         }
     }

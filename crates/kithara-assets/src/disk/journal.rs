@@ -182,6 +182,12 @@ impl Others {
         self.readers.insert(id, reader);
     }
 
+    /// Whether everything that a journal says was read.
+    fn has_read(&self, id: u64, file: &File) -> bool {
+        let len = file.metadata().map_or(u64::MAX, |metadata| metadata.len());
+        self.readers.get(&id).is_some_and(|reader| reader.next >= len)
+    }
+
     /// The process that wrote this journal is dead, and whether it said farewell is known.
     pub(crate) fn judge(&mut self, id: u64) {
         self.judged.insert(id);
@@ -209,23 +215,27 @@ impl Others {
 }
 
 /// Removes journals that nobody writes: of processes that died, or that died while they began one. The caller holds the
-/// root lock and has read them. True where one that nobody has judged yet ends without a farewell: that process may have
-/// written files of which it told nobody.
-pub(crate) fn remove_dead(layout: &Layout, own: u64, others: &Others) -> io::Result<bool> {
-    let mut doubtful = false;
+/// root lock and has read them. Sets `doubtful` where one that nobody has judged yet ends without a farewell, so that its
+/// process may have written files of which it told nobody, or says more than was read of it.
+pub(crate) fn remove_dead(layout: &Layout, own: u64, others: &mut Others, doubtful: &mut bool) -> io::Result<()> {
+    let mut failed = Ok(());
     for entry in std::fs::read_dir(layout.journals())? {
         let entry = entry?;
         let id = entry.file_name().to_str().and_then(parse_hex);
-        if id != Some(own)
-            && let Ok(Some(lock)) = FileLock::try_take_existing(entry.path())
-        {
-            // What has no name yet has told of nothing.
-            let unjudged = id.is_some_and(|id| !others.judged.contains(&id));
-            doubtful |= unjudged && !ends_with_farewell(lock.file()).unwrap_or(false);
-            lock.remove()?;
+        if id == Some(own) {
+            continue;
         }
+        let Ok(Some(lock)) = FileLock::try_take_existing(entry.path()) else { continue };
+        // What has no name yet has told of nothing.
+        if let Some(id) = id
+            && others.judged.insert(id)
+        {
+            *doubtful |= !others.has_read(id, lock.file()) || !ends_with_farewell(lock.file()).unwrap_or(false);
+        }
+        // The others are removed all the same.
+        failed = failed.and(lock.remove());
     }
-    Ok(doubtful)
+    failed
 }
 
 fn ends_with_farewell(mut file: &File) -> io::Result<bool> {

@@ -171,8 +171,8 @@ impl Ledger {
         if let Some(old) = self.journal.replace(journal) {
             old.remove()?;
         }
-        self.doubtful |= journal::remove_dead(layout, self.id(), &self.others)?;
-        Ok(())
+        let own = self.id();
+        journal::remove_dead(layout, own, &mut self.others, &mut self.doubtful)
     }
 
     /// Makes the folders again if somebody took them away, and begins a new journal.

@@ -56,7 +56,7 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
         found[at].last = Some(record);
         found[at].records += 1;
     }
-    unusable.iter().for_each(|id| others.judge(*id));
+    unusable.iter().filter(|(_, is_dead)| *is_dead).for_each(|(id, _)| others.judge(*id));
     let is_doubtful = |found: &Found| {
         let closed = matches!(found.last, Some(Record::Closed { .. }));
         found.failed || found.reader.bad_slots() > 0 || (found.lock.is_some() && !closed)
@@ -72,7 +72,10 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     for journal in found.into_iter().rev() {
         match journal.lock {
             Some(lock) if restored.journal.is_none() => {
-                restored.journal = Journal::adopt(lock, journal.id, journal.reader.good_len()).ok();
+                // The farewell of the run before is not ours.
+                let farewell = matches!(journal.last, Some(Record::Closed { .. }));
+                let len = journal.reader.good_len() - if farewell { Record::LEN as u64 } else { 0 };
+                restored.journal = Journal::adopt(lock, journal.id, len).ok();
             }
             lock => {
                 // Read to its end, of which nothing must be applied again.
@@ -131,8 +134,8 @@ pub(crate) struct Change {
     pub(crate) gone: Vec<Span>,
 }
 
-/// Opens all journals; the second list names files that are none.
-fn find(layout: &Layout) -> io::Result<(Vec<Found>, Vec<u64>)> {
+/// Opens all journals; the second list names files that are none, and whether nobody writes them.
+fn find(layout: &Layout) -> io::Result<(Vec<Found>, Vec<(u64, bool)>)> {
     let (mut found, mut unusable) = (Vec::new(), Vec::new());
     for id in journal::list(layout)? {
         let path = layout.journal(id);
@@ -143,7 +146,7 @@ fn find(layout: &Layout) -> io::Result<(Vec<Found>, Vec<u64>)> {
                 let next = reader.read().ok().flatten();
                 found.push(Found { id, reader, next, last: None, records: 0, lock, failed: false });
             }
-            Ok(None) | Err(_) => unusable.push(id),
+            Ok(None) | Err(_) => unusable.push((id, lock.is_some())),
         }
     }
     Ok((found, unusable))

@@ -100,6 +100,7 @@ impl Session {
         match result {
             result if fetch.purpose == Purpose::Part => self.part_fetched(fetch.unit, id, result),
             Ok(delivered) => self.delivered(&fetch, delivered),
+            Err(cause) if fetch.purpose == Purpose::Close => self.close_failed(fetch.unit, cause),
             Err(cause) => {
                 self.doubt_key(&fetch, &cause);
                 self.unit_failed(fetch.unit, cause);

@@ -134,23 +134,23 @@ impl Session {
     }
 
     /// The playlist tells nothing of a segment any more. One that was being made when the stream ended ends with the parts
-    /// that are there.
+    /// that are there or still come.
     fn unlisted(&mut self, unit: UnitKey) {
-        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
-        let ended = timeline.filter(|timeline| timeline.ended()).zip(unit.msn());
-        if ended.is_none_or(|(timeline, msn)| msn.0 < timeline.msns().end) {
+        if !self.is_beyond_the_end(unit) {
             return self.unit_failed(unit, FetchFailure::new(FailureKind::BehindLiveWindow));
         }
+        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
+        let patience = timeline.and_then(|timeline| timeline.snapshot().part_target).unwrap_or_default();
+        let now = self.now.at;
         let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) else { return };
-        if assembly.is_closing() {
+        if assembly.is_closing() || assembly.is_coming(now, patience.max(LEAST_PATIENCE)) {
             return;
         }
         let arrived = assembly.arrived();
         if arrived.is_zero() {
             return self.cut_unit(unit);
         }
-        let unfinished = assembly.drop_ordered();
-        for fetch in unfinished {
+        for fetch in assembly.drop_ordered() {
             self.units.fetches.remove(&fetch);
             self.uncut(fetch, false);
             self.adaptation.ended(self.now.at, fetch, None);
@@ -162,6 +162,19 @@ impl Session {
             }
         }
         self.close_unit(unit);
+    }
+
+    /// Whether a unit lies behind everything that a stream that ended lists.
+    fn is_beyond_the_end(&self, unit: UnitKey) -> bool {
+        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
+        let ended = timeline.filter(|timeline| timeline.ended() && timeline.open_segment().is_none());
+        ended.zip(unit.msn()).is_some_and(|(timeline, msn)| msn.0 >= timeline.msns().end)
+    }
+
+    /// The end of a segment does not fit what came of it before. Where nothing more can be had of it, its readers go on
+    /// without it.
+    pub(super) fn close_failed(&mut self, unit: UnitKey, cause: FetchFailure) {
+        if self.is_beyond_the_end(unit) { self.cut_unit(unit) } else { self.unit_failed(unit, cause) }
     }
 
     fn fetch_part(&mut self, unit: UnitKey, idx: usize, source: &Source, urgency: Urgency) {

@@ -179,6 +179,14 @@ impl Assembly {
         }
     }
 
+    /// Whether the part whose turn it is is under way, and not silent for too long.
+    pub(super) fn is_coming(&self, now: Tick, patience: Duration) -> bool {
+        self.ordered.front().is_some_and(|part| match part.state {
+            PartState::UnderWay { moved, .. } => now < part.silent_until(moved, patience),
+            PartState::Resting { .. } | PartState::There { .. } => false,
+        })
+    }
+
     /// Gives up the parts that are not there; those under way are to be cancelled.
     pub(super) fn drop_ordered(&mut self) -> Vec<FetchId> {
         let under_way = |part: Ordered| match part.state {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     abr::AbrReason,
     playlist::{Codecs, MultivariantPlaylist, Rendition, RenditionId, RenditionKind, Variant, VariantId},
-    selection::{DEFAULT_PATHWAY, Lineup, SubtitleMode, choose, choose_forced, continuation},
+    selection::{CodecSupport, DEFAULT_PATHWAY, Lineup, SubtitleMode, choose, choose_forced, continuation},
 };
 
 /// What is selected.
@@ -268,13 +268,17 @@ impl Session {
         let caps = &self.options.playback.caps;
         let decodable = |it: &&Variant| it.codecs.iter().flat_map(Codecs::iter).all(|it| caps.codecs.supports(it));
         let open = |it: &&Variant| !self.is_excluded(MediaId::IFrames(it.id));
-        let offered = playlist.iframe_variants.iter().filter(here).filter(decodable).filter(open);
+        let all: Vec<&Variant> = playlist.iframe_variants.iter().filter(here).filter(open).collect();
+        let mut offered: Vec<&Variant> = all.iter().copied().filter(decodable).collect();
+        if offered.is_empty() && matches!(caps.codecs, CodecSupport::Avoid(_)) {
+            offered = all;
+        }
         let room = self.adaptation.estimate().map_or(0, |estimate| estimate.0 / 4);
         let rank = |it: &&Variant| match it.bandwidth.0 {
             rate if rate <= room => (false, room - rate),
             rate => (true, rate),
         };
-        offered.min_by_key(rank).map(|it| MediaId::IFrames(it.id))
+        offered.into_iter().min_by_key(rank).map(|it| MediaId::IFrames(it.id))
     }
 
     /// Whether there is something to read on `track`, but nothing is wanted.
