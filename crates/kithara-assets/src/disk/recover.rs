@@ -56,7 +56,7 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
         found[at].last = Some(record);
         found[at].records += 1;
     }
-    unusable.iter().filter(|(_, is_dead)| *is_dead).for_each(|(id, _)| others.judge(*id));
+    unusable.iter().filter(|it| it.is_dead).for_each(|it| others.judge(it.id));
     let is_doubtful = |found: &Found| {
         let closed = matches!(found.last, Some(Record::Closed { .. }));
         found.failed || found.reader.bad_slots() > 0 || (found.lock.is_some() && !closed)
@@ -134,8 +134,15 @@ pub(crate) struct Change {
     pub(crate) gone: Vec<Span>,
 }
 
-/// Opens all journals; the second list names files that are none, and whether nobody writes them.
-fn find(layout: &Layout) -> io::Result<(Vec<Found>, Vec<(u64, bool)>)> {
+/// A file that is no journal.
+struct Unusable {
+    id: u64,
+    /// Whether nobody writes it.
+    is_dead: bool,
+}
+
+/// Opens all journals; the second list is of files that are none.
+fn find(layout: &Layout) -> io::Result<(Vec<Found>, Vec<Unusable>)> {
     let (mut found, mut unusable) = (Vec::new(), Vec::new());
     for id in journal::list(layout)? {
         let path = layout.journal(id);
@@ -146,7 +153,7 @@ fn find(layout: &Layout) -> io::Result<(Vec<Found>, Vec<(u64, bool)>)> {
                 let next = reader.read().ok().flatten();
                 found.push(Found { id, reader, next, last: None, records: 0, lock, failed: false });
             }
-            Ok(None) | Err(_) => unusable.push((id, lock.is_some())),
+            Ok(None) | Err(_) => unusable.push(Unusable { id, is_dead: lock.is_some() }),
         }
     }
     Ok((found, unusable))
