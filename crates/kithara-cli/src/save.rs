@@ -43,6 +43,8 @@ use crate::{
 
 /// Media held in memory, in bytes: three segments of 4 MiB side by side.
 const BUFFER: u64 = 12 << 20;
+/// Media that wait for a slow disk, in bytes: then the download waits.
+const QUEUE: usize = 4 << 20;
 /// More than any stream that is held in memory: bytes are the bound.
 const BUFFER_TIME: Duration = Duration::from_secs(24 * 3600);
 /// Bytes that a transfer may be ahead of the session.
@@ -147,7 +149,7 @@ fn params(args: &SaveArgs, meter: &Arc<Meter>) -> Result<HlsParams, Failure> {
     let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
     let store = args.cache.as_ref().map(|dir| {
         let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
-        AssetStore::open(dir, DiskOptions::default()).map_err(cannot)
+        AssetStore::open(dir, DiskOptions { queue_bytes: QUEUE, ..DiskOptions::default() }).map_err(cannot)
     });
     // One reader reads everything once: nothing is kept for others.
     let fetching = FetchOptions {
