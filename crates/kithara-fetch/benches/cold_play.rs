@@ -2,8 +2,8 @@
 //!
 //! 150 segments of 65 kB come from an origin in a process of its own, four at a time, into a store in memory and into one
 //! on disk, by turns. It prints figures and asserts nothing about time: machines differ. The origin shares the processors, so on two of
-//! them a part of the wall time is its own. ext4 steps over inodes that were deleted in the last minutes when it makes files: after a
-//! run, or a build beside it, let it rest for five of them, or have the files elsewhere (`TMPDIR`).
+//! them a part of the wall time is its own. ext4 steps over inodes that were deleted in the last five minutes when it makes files, which
+//! can take longer than all else: the files of a run stay until one that ends later than that.
 
 // Figures are for people.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
@@ -33,13 +33,15 @@ fn main() {
         return serve();
     }
     let (mut server, base) = started();
-    let dir = tempfile::tempdir().unwrap();
+    let runs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cold_play");
+    std::fs::create_dir_all(&runs).unwrap();
+    let dir = tempfile::tempdir_in(&runs).unwrap().keep();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (mut memory, mut disk) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let in_memory = measured(|| play(&runtime, &base, || AssetStore::memory(large())));
         // A folder of its own each time: nothing is deleted in between, for that is slow to be forgotten.
-        let folder = dir.path().join(round.to_string());
+        let folder = dir.join(round.to_string());
         let on_disk = measured(|| play(&runtime, &base, || open(&folder)));
         // The first round warms up.
         if round > 0 {
@@ -49,6 +51,7 @@ fn main() {
     }
     server.kill().unwrap();
     server.wait().unwrap();
+    remove_old(&runs);
     let (memory, disk) = (median(memory), median(disk));
     let ratio = |of: fn(&(Duration, Duration)) -> Duration| of(&disk).as_secs_f64() / of(&memory).as_secs_f64();
     println!("{:<12} {:>12} {:>12}", "", "wall", "cpu");
@@ -89,6 +92,16 @@ fn play(runtime: &tokio::runtime::Runtime, base: &str, store: impl FnOnce() -> A
     runtime.block_on(async { tokio::spawn(playing).await.unwrap() });
     store.flush().wait().unwrap();
     assert_eq!(store.usage().resources as u64, COUNT);
+}
+
+/// What earlier runs left.
+fn remove_old(runs: &Path) {
+    for run in std::fs::read_dir(runs).unwrap().map(Result::unwrap) {
+        let age = run.metadata().unwrap().modified().unwrap().elapsed().unwrap_or_default();
+        if age > Duration::from_secs(600) {
+            std::fs::remove_dir_all(run.path()).unwrap();
+        }
+    }
 }
 
 /// The origin, in a process whose work is not counted.
