@@ -50,6 +50,8 @@ pub struct Subtitles {
     /// What was told lately, by its start, so that what comes again is not.
     told: BTreeMap<Duration, Vec<Entry<TimedEvent>>>,
     waiting: VecDeque<Entry<TimedEvent>>,
+    /// What begins before this is not told any more, and not remembered.
+    since: Duration,
 }
 
 /// A segment that is being read.
@@ -89,6 +91,7 @@ impl Subtitles {
             read: Metadata::default(),
             told: BTreeMap::new(),
             waiting: VecDeque::new(),
+            since: Duration::ZERO,
         })
     }
 
@@ -200,13 +203,13 @@ impl Subtitles {
 
     /// Puts what was read and begins before `end` in line, but for cues that may go on behind it.
     fn tell(&mut self, end: Duration, start: Option<Duration>) {
-        let from = start.map_or(Duration::ZERO, |start| start.saturating_sub(LOOK_BACK));
-        self.told = self.told.split_off(&from);
+        self.since = start.map_or(self.since, |start| start.saturating_sub(LOOK_BACK));
+        self.told = self.told.split_off(&self.since);
         let may_go_on = |entry: &Entry<TimedEvent>| match entry.extent {
             Extent::Until(until) => until.abs_diff(end) <= SAME_TIME,
             _ => false,
         };
-        for entry in self.read.between(from..end).filter(|entry| !may_go_on(entry)) {
+        for entry in self.read.between(self.since..end).filter(|entry| !may_go_on(entry)) {
             let told = self.told.entry(entry.start).or_default();
             if !told.contains(entry) {
                 told.push(entry.clone());

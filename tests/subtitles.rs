@@ -39,10 +39,15 @@ async fn read(origin: &Origin, path: &str) -> Vec<(u128, Option<u128>, String)> 
 
 /// A stream whose subtitles are these segments of two seconds.
 fn origin(name: &str, segments: &[&str]) -> Origin {
+    origin_of(name, 2, segments)
+}
+
+/// The same with segments of so many seconds.
+fn origin_of(name: &str, seconds: usize, segments: &[&str]) -> Origin {
     let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"E\",AUTOSELECT=YES,DEFAULT=YES,URI=\"s.m3u8\"\n\
          #EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS=\"mp4a.40.2\",SUBTITLES=\"s\"\nfmp4_aac/index.m3u8\n";
-    let listed: String = (0..segments.len()).map(|n| format!("#EXTINF:2,\n{n}.{name}\n")).collect();
-    let playlist = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}#EXT-X-ENDLIST\n");
+    let listed: String = (0..segments.len()).map(|n| format!("#EXTINF:{seconds},\n{n}.{name}\n")).collect();
+    let playlist = format!("#EXTM3U\n#EXT-X-TARGETDURATION:{seconds}\n{listed}#EXT-X-ENDLIST\n");
     let site = Site::new().dir("/", fixtures_dir()).bytes("/m.m3u8", master).bytes("/s.m3u8", playlist);
     let site = segments
         .iter()
@@ -139,4 +144,14 @@ async fn who_seeks_after_the_end_hears_what_is_there() {
         assert_eq!(starts, [500, 2_500]);
         subtitles.seek(Duration::ZERO);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_told_long_ago_is_not_told_again_at_the_end() {
+    let segments: Vec<String> =
+        (0..5).map(|n| format!("WEBVTT\n\n00:{0:02}:01.000 --> 00:{0:02}:02.000\ncue {n}\n", n * 10)).collect();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let found = read(&origin_of("vtt", 600, &segments), "/m.m3u8").await;
+    let starts: Vec<u128> = found.iter().map(|(start, ..)| *start).collect();
+    assert_eq!(starts, [1_000, 601_000, 1_201_000, 1_801_000, 2_401_000]);
 }
