@@ -44,11 +44,11 @@ use crate::{
 /// Media held in memory, in bytes: three segments of 4 MiB side by side.
 const BUFFER: u64 = 12 << 20;
 /// Media that wait for a slow disk, in bytes: then the download waits.
-const QUEUE: usize = 4 << 20;
+const QUEUE: usize = 2 << 20;
 /// More than any stream that is held in memory: bytes are the bound.
 const BUFFER_TIME: Duration = Duration::from_secs(24 * 3600);
 /// Bytes that a transfer may be ahead of the session.
-const WINDOW: u64 = 1 << 20;
+const WINDOW: u64 = 512 << 10;
 /// A link is taken for fast until it is measured: nobody is kept waiting by segments that share it.
 const FAST: BitRate = BitRate(1_000_000_000);
 
