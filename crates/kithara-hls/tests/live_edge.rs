@@ -3,10 +3,18 @@
 
 mod support;
 
-use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use kithara_hls::{
-    Hls, HlsOptions, HlsSession, MediaSegment,
+    Hls, HlsEvent, HlsOptions, HlsSession, MediaSegment,
     hls_core::{
         playlist::RenditionId,
         session::{MediaId, Track},
@@ -357,6 +365,59 @@ async fn a_part_that_is_lost_costs_the_rest_of_its_segment_and_nothing_else() {
         assert!(published.starts_with(&heard.bytes), "segment {}", heard.msn);
         assert_eq!(heard.is_whole, heard.bytes.len() == published.len(), "segment {}", heard.msn);
     }
+}
+
+/// The playlist of a stream that ended behind so many segments.
+fn ended(packager: &Packager, path: &str, segments: u64) -> String {
+    let schedule = packager.schedule(path);
+    let start = |msn| schedule.iter().find(|part| part.msn == msn).map(|part| part.start.as_secs_f64());
+    let listed = (0..segments).map(|msn| {
+        let seconds = start(msn + 1).expect("it is not the last") - start(msn).expect("it has parts");
+        format!("#EXTINF:{seconds:.6},\nseg{msn}.m4s\n")
+    });
+    let head = "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:1\n#EXT-X-PART-INF:PART-TARGET=0.2\n";
+    format!("{head}#EXT-X-MAP:URI=\"init.mp4\"\n{}#EXT-X-ENDLIST\n", listed.collect::<String>())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_ends_while_its_last_part_is_half_there_ends_with_what_came() {
+    let (half, has_ended) = ((3, 3), Arc::new(AtomicBool::new(false)));
+    let text = Arc::new(OnceLock::<String>::new());
+    let (tells, list) = (has_ended.clone(), text.clone());
+    let stage = Stage::sound(
+        |packager| packager,
+        |site| {
+            let stalls = Fault::stall(At::Fraction(0.5), Duration::from_secs(3600));
+            let site = site.rule(Rule::on("*/seg3.3.m4s").then(stalls));
+            site.rewrite("*/index.m3u8", move |_, _| list.get().filter(|_| tells.load(Ordering::SeqCst)).cloned())
+        },
+    );
+    text.set(ended(&stage.packager, PATH, half.0)).expect("it is set once");
+    let mut reader = Reader::follow(stage.session(PATH, quick()), Track::Main);
+    let mut events = reader.session.events();
+    let schedule = stage.packager.schedule(PATH);
+    for published in stage.coming(PATH) {
+        stage.until_awaited(|_| true).await;
+        stage.advance_to(published.at);
+        let (place, end) = ((published.msn, published.part as u64), end_in_segment(&schedule, &published));
+        if place == half {
+            // The half that came is read, then nothing is listed of its segment any more.
+            reader.until_read(published.msn, end - published.bytes.len() / 2 - 1).await;
+            break;
+        }
+        reader.until_read(published.msn, end).await;
+    }
+    stage.until_awaited(|_| true).await;
+    has_ended.store(true, Ordering::SeqCst);
+    stage.clock.advance(Duration::from_millis(200));
+    let heard = reader.read_to_end().await;
+    let msns: Vec<_> = heard.segments.iter().map(|heard| (heard.msn, heard.is_whole)).collect();
+    assert_eq!(msns, [(1, true), (2, true), (3, false)]);
+    let (last, whole) = (&heard.segments[2].bytes, segment(&stage.packager, PATH, 3));
+    assert!(whole.starts_with(last) && last.len() < whole.len(), "{} of {} bytes", last.len(), whole.len());
+    let told = std::iter::from_fn(|| events.try_recv().ok());
+    let errors: Vec<_> = told.filter(|event| matches!(event, HlsEvent::Error { .. })).collect();
+    assert!(errors.is_empty(), "nothing is missing that could be had: {errors:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
