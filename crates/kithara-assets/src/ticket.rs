@@ -3,8 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 use crate::error::{AssetsError, AssetsErrorKind};
 
@@ -26,17 +27,26 @@ pub(crate) struct Answer<T> {
 struct Cell<T> {
     /// Written once by [`Answer`], taken once by [`Ticket`].
     state: Mutex<State<T>>,
-    answered: Condvar,
 }
 
 struct State<T> {
     answer: Option<Result<T, AssetsError>>,
+    /// Of the task or thread that waits: where nobody does, an answer wakes nobody, which would cost as much as all else.
     waker: Option<Waker>,
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 /// A ticket and the half that answers it.
 pub(crate) fn ticket<T>() -> (Answer<T>, Ticket<T>) {
-    let cell = Arc::new(Cell { state: Mutex::new(State { answer: None, waker: None }), answered: Condvar::new() });
+    let cell = Arc::new(Cell { state: Mutex::new(State { answer: None, waker: None }) });
     (Answer { cell: Arc::clone(&cell) }, Ticket { cell, hurry: None })
 }
 
@@ -62,11 +72,12 @@ impl<T> Ticket<T> {
         if let Some(hurry) = self.hurry.take() {
             hurry();
         }
-        let mut state = self.cell.lock();
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut cx = Context::from_waker(&waker);
         loop {
-            match state.answer.take() {
-                Some(answer) => return answer,
-                None => state = self.cell.answered.wait(state).unwrap_or_else(PoisonError::into_inner),
+            match Pin::new(&mut self).poll(&mut cx) {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending => thread::park(),
             }
         }
     }
@@ -98,7 +109,6 @@ impl<T> Cell<T> {
         state.answer = Some(answer);
         let waker = state.waker.take();
         drop(state);
-        self.answered.notify_all();
         if let Some(waker) = waker {
             waker.wake();
         }

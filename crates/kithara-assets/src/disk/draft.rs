@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 
 use crate::disk::layout::{private_file, remove_file};
-use crate::disk::lock::{Locked, is_at};
+use crate::disk::lock::{Locked, has_name, is_at};
 use crate::fate::Fate;
 use crate::format::{BLOCK, Footer};
 use crate::key::ResourceKey;
@@ -280,7 +280,7 @@ impl Unpublished {
             // Somebody has found it and is about to remove it.
             Err(TryLockError::WouldBlock) => Ok(None),
             // Somebody has found it, and removed it already.
-            Ok(()) if !is_at(&file, path) => Ok(None),
+            Ok(()) if !has_name(&file) => Ok(None),
             // Where locks do not work, nobody else is expected.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Self { file, path: path.to_owned(), published: false })),
         }

@@ -185,6 +185,18 @@ pub(crate) fn is_at(_file: &File, _path: &Path) -> bool {
     true
 }
 
+/// True if a file still has a name: for one that nobody renames this tells as much as [`is_at`], and needs no path.
+#[cfg(unix)]
+pub(crate) fn has_name(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn has_name(_file: &File) -> bool {
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
