@@ -26,6 +26,8 @@ use crate::{
 pub(super) struct Primary {
     pub(super) url: Url,
     pub(super) load: Load,
+    /// When its last load began, if that was of this URL and over the network.
+    began: Option<Tick>,
     pub(super) failures: u32,
     /// When the first load began; of its URL, where the application gave another one.
     opened: Option<Tick>,
@@ -44,6 +46,7 @@ impl Primary {
         Self {
             url: directives::without(&url),
             load: Load::Idle { due: None },
+            began: None,
             failures: 0,
             opened: None,
             answered: None,
@@ -57,6 +60,7 @@ impl Primary {
     pub(super) fn move_to(&mut self, url: Url, now: Tick) {
         self.url = url;
         self.opened = Some(now);
+        self.began = None;
         self.load = Load::Idle { due: None };
     }
 }
@@ -70,6 +74,12 @@ impl Session {
             return;
         }
         let now = self.tick();
+        let is_paced = self.primary.is_media && self.is_paced_otherwise(ONLY);
+        if let Some(due) = too_soon(self.primary.began, now).filter(|_| !is_paced) {
+            self.primary.load = Load::Idle { due: Some(due) };
+            return;
+        }
+        self.primary.began = Some(now);
         self.primary.opened.get_or_insert(now);
         self.primary.load = Load::Loading { started: now };
         let url = match self.primary.is_media {
@@ -96,14 +106,25 @@ impl Session {
             }
             return self.load_primary();
         }
-        let part_target = self.follows_parts(id);
+        let (part_target, is_paced) = (self.follows_parts(id), self.is_paced_otherwise(id));
         let Some(media) = self.medias.get_mut(&id).filter(|media| !media.load.is_busy()) else { return };
+        if let Some(due) = too_soon(media.began, now).filter(|_| !is_paced) {
+            media.load = Load::Idle { due: Some(due) };
+            return;
+        }
+        media.began = Some(now);
         media.load = Load::Loading { started: now };
         media.asked.get_or_insert(now);
         let again = media.timeline.is_some() || media.load_failures > 0;
         let (url, limit) = (media.url.clone(), super::live::load_limit(media, part_target));
         let url = self.directed(id, &url);
         self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again, limit });
+    }
+
+    /// Whether something else paces the loads of a playlist: a server that holds its answer until there is something new, or
+    /// the search for the moment a cached copy is of.
+    fn is_paced_otherwise(&self, id: MediaId) -> bool {
+        self.follows_parts(id).is_some() || self.is_tuning_in(id)
     }
 
     pub(super) fn handle_playlist(&mut self, id: PlaylistId, result: Result<PlaylistText, FetchFailure>) {
@@ -126,7 +147,10 @@ impl Session {
     }
 
     fn primary_arrived(&mut self, text: &PlaylistText) {
-        if !text.from_store {
+        if text.from_store {
+            // No origin was asked.
+            self.primary.began = None;
+        } else {
             self.primary.answered = Some(self.now.at);
         }
         match self.parse(text, self.medias.get(&ONLY).and_then(Media::snapshot)) {
@@ -247,7 +271,11 @@ impl Session {
 
     fn offer(&mut self, id: MediaId, url: Url, bandwidth: Option<crate::BitRate>) {
         match self.medias.get_mut(&id) {
-            Some(media) => media.url = url,
+            Some(media) if media.url == url => {}
+            Some(media) => {
+                media.url = url;
+                media.began = None;
+            }
             None => {
                 self.medias.insert(id, Media::new(id, url, bandwidth));
             }
@@ -319,6 +347,7 @@ impl Session {
         let Some(media) = self.medias.get_mut(&id) else { return };
         let started = media.load.started().unwrap_or(self.now.at);
         media.load = Load::Idle { due: None };
+        media.began = media.began.filter(|_| !text.from_store);
         let (first, failures, asked) = (media.timeline.is_none(), media.load_failures, media.asked);
         let previous = media.snapshot();
         match self.parse(text, previous) {
@@ -430,18 +459,30 @@ impl Session {
             self.load_primary();
         }
         self.steer();
-        let read: Vec<MediaId> = self.read_medias();
-        for id in read {
+        for id in self.followed_medias() {
             if self.medias.get(&id).is_some_and(|media| due(&media.load)) {
                 self.load_media(id);
             }
         }
     }
 
-    /// When the next playlist is due. Only playlists of what is read are loaded again.
+    /// Streams whose playlists are loaded when they are due: those that are read, and those that units wait for.
+    fn followed_medias(&self) -> Vec<MediaId> {
+        let awaited = self.units.iter().filter_map(|(_, unit)| match unit.state {
+            UnitState::AwaitingPlaylist(PlaylistId::Media(id)) => Some(id),
+            _ => None,
+        });
+        let mut medias = self.read_medias();
+        medias.extend(awaited);
+        medias.sort_unstable();
+        medias.dedup();
+        medias
+    }
+
+    /// When the next playlist is due. Only playlists of what is read or waited for are loaded again.
     pub(super) fn next_playlist_load(&self) -> Option<Tick> {
-        let read = self.read_medias();
-        let medias = read.iter().filter_map(|id| self.medias.get(id)).filter_map(|media| media.load.due());
+        let followed = self.followed_medias();
+        let medias = followed.iter().filter_map(|id| self.medias.get(id)).filter_map(|media| media.load.due());
         medias.chain(self.primary.load.due()).chain(self.next_steering()).min()
     }
 
@@ -464,6 +505,11 @@ impl Session {
             }
         }
     }
+}
+
+/// When a playlist whose last load `began` then may be loaded again, where that is later than `now`.
+fn too_soon(began: Option<Tick>, now: Tick) -> Option<Tick> {
+    began.map(|began| began + MIN_INTERVAL).filter(|due| now < *due)
 }
 
 /// Loads of a playlist that says that it is whole and is not, before it is taken for what it is.

@@ -73,6 +73,8 @@ pub(super) struct Media {
     pub(super) base: Option<Arc<Url>>,
     pub(super) layout: Layout,
     pub(super) load: Load,
+    /// When its last load began, if that was of this URL and over the network.
+    pub(super) began: Option<Tick>,
     /// When its playlist was asked for first.
     pub(super) asked: Option<Tick>,
     /// Loads that failed since the last good one.
@@ -107,6 +109,7 @@ impl Media {
             base: None,
             layout: Layout::new(),
             load: Load::Idle { due: None },
+            began: None,
             asked: None,
             load_failures: 0,
             excluded_until: None,
