@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use kithara_hls_core::{
     BitRate,
-    session::{FailureKind, OnMissing, PlaybackOptions, SessionOptions, VariantChoice},
+    playlist::VariantId,
+    session::{FailureKind, MediaId, OnMissing, PlaybackOptions, SessionOptions, VariantChoice},
     sim::{Answer, Bandwidth, PlayerReport, Simulation, World},
     time::Tick,
     trace::{Recorder, Trace},
@@ -152,4 +153,42 @@ fn an_hour_of_playback_is_simulated_and_replays_to_the_same() {
     let trace = Trace::read(&recorder.take_lines().expect("JSON").join("\n")).expect("a trace");
     let replayed = trace.replay().expect("the same inputs give the same outputs");
     assert!(replayed.actions > 1_800, "{replayed:?}");
+}
+
+/// Two variants of ten segments of 4 s, of which these are declared not to be there.
+fn with_gaps(low: &[u32], high: &[u32]) -> Simulation {
+    let main = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=64000\nlow/index.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=128000\n\
+                high/index.m3u8\n";
+    let world = World::new().with_text("/main.m3u8", main);
+    let world = [("low", low), ("high", high)].into_iter().fold(world, |world, (name, gaps)| {
+        let world = world.with_vod(&format!("/{name}/index.m3u8"), 10, FOUR, BitRate::from_kbps(64));
+        let segment = |n: u32| {
+            let gap = if gaps.contains(&n) { "#EXT-X-GAP\n" } else { "" };
+            format!("{gap}#EXTINF:4,\nseg{n}\n")
+        };
+        let segments: String = (0..10).map(segment).collect();
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n{segments}#EXT-X-ENDLIST\n");
+        world.with_text(&format!("/{name}/index.m3u8"), &text)
+    });
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    simulation.run(Tick::from_millis(120_000));
+    simulation
+}
+
+#[test]
+fn what_one_variant_lacks_is_taken_from_another_and_what_all_lack_is_left_out() {
+    let simulation = with_gaps(&[3, 6], &[4, 6]);
+    let (report, transcript) = (simulation.player().report(), simulation.transcript().to_string());
+    let msns: Vec<u64> = report.units.iter().filter_map(|unit| unit.msn()).map(|msn| msn.0).collect();
+    assert_eq!(msns, [0, 1, 2, 3, 4, 5, 7, 8, 9], "{transcript}");
+    let of = |msn: usize| report.units[msn].media;
+    assert_eq!((of(3), of(4)), (MediaId::Variant(VariantId(1)), MediaId::Variant(VariantId(0))), "{transcript}");
+    assert_eq!(transcript.matches("- skipped").count(), 1, "{transcript}");
+    assert!(report.ended && report.stalls == 0, "{transcript}");
+    for (variant, gaps) in [("low", [3, 6]), ("high", [4, 6])] {
+        for gap in gaps {
+            let asked = simulation.world().requests_for(&format!("/{variant}/seg{gap}"));
+            assert_eq!(asked, 0, "{variant} declares that it has no segment {gap}\n{transcript}");
+        }
+    }
 }

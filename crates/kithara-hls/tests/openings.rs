@@ -21,6 +21,7 @@ async fn check(fixture: &str, rules: impl IntoIterator<Item = Rule>, want: usize
     let origin = serve(rules.into_iter().fold(fixtures(), Site::rule));
     let source = open(&playlist(&origin, fixture), patient()).await;
     assert_exact(&read_all(&source).await, &truth(fixture), fixture);
+    assert!(origin.log().iter().any(|entry| !entry.fault.is_empty()), "{fixture}: nothing went wrong");
     let asked: Vec<Logged> = origin.requests_of(&format!("/{fixture}/index.m3u8"));
     assert_eq!(asked.len(), want, "{fixture}: {asked:#?}");
 }
@@ -58,7 +59,7 @@ async fn an_origin_in_trouble_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_server_in_trouble_is_waited_for_as_long_as_a_segment() {
-    check("ts_aes", [Rule::on("*.key").first(6).then(Response::new(503))], 1).await;
+    check("ts_aes", [Rule::on("*/key.bin").first(6).then(Response::new(503))], 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -343,6 +343,18 @@ impl Session {
         })
     }
 
+    /// The variant nearest in bandwidth, lower ones first, that can be played and is none of `others`.
+    pub(super) fn nearest_variant(&self, to: VariantId, others: &[VariantId]) -> Option<VariantId> {
+        if matches!(self.options.playback.variant, VariantChoice::Id(_)) {
+            return None;
+        }
+        let (now, rate) = (self.tick(), self.variant_named(to)?.bandwidth);
+        let is_open = |id| self.medias.get(&MediaId::Variant(id)).is_some_and(|media| !media.is_excluded(now));
+        let variants = self.selecting.ladder.iter().filter_map(|id| self.variant_named(*id));
+        let usable = variants.filter(|variant| !others.contains(&variant.id) && is_open(variant.id));
+        usable.min_by_key(|it| (it.bandwidth > rate, it.bandwidth.0.abs_diff(rate.0))).map(|it| it.id)
+    }
+
     fn media_arrived(&mut self, id: MediaId, text: &PlaylistText) {
         let Some(media) = self.medias.get_mut(&id) else { return };
         let started = media.load.started().unwrap_or(self.now.at);

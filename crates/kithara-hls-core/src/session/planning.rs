@@ -8,11 +8,12 @@ use super::{
     adaptation::Situation,
     keys::KeyUse,
     media::Media,
-    readers::{Flat, Next, ReaderState},
+    readers::{Flat, Gap, Next, ReaderState},
     units::{Purpose, UnitState},
 };
 use crate::{
     BitRate,
+    abr::AbrReason,
     key::{Encryption, Protection, initialization_vector, protection},
     playlist::{ByteRange, Key, MediaSequence, Uri, VariantId},
 };
@@ -113,10 +114,12 @@ impl Session {
                         self.tell(HlsEvent::SegmentSkipped { track, variant, segment_index, start, duration });
                     }
                 }
-                Next::Gap { msn, start, duration } => {
-                    let segment_index = media.index_of(msn);
-                    let event = HlsEvent::SegmentSkipped { track, variant: media_id, segment_index, start, duration };
-                    self.tell(event);
+                Next::Gap(_) if adaptive.switching_to.is_some() => return,
+                Next::Gap(gap) => {
+                    if self.fill_gap(id, media_id) {
+                        continue;
+                    }
+                    self.pass_gap(id, media_id, gap);
                 }
                 Next::Playlist => {
                     let waits = adaptive.asks && adaptive.planned.is_empty();
@@ -128,6 +131,35 @@ impl Session {
                 Next::End => return,
             }
         }
+    }
+
+    /// Looks for the time of a segment that is declared not to be there in another variant (RFC 8216bis section 6.3.3), unless it was
+    /// looked for in all. Answers whether there is one to look into.
+    fn fill_gap(&mut self, id: ReaderId, media: MediaId) -> bool {
+        let Some(reader) = self.readers.get_mut(&id).filter(|reader| reader.track == Track::Main) else { return false };
+        let (ReaderState::Adaptive(adaptive), MediaId::Variant(here)) = (&mut reader.state, media) else {
+            return false;
+        };
+        let lacking = adaptive.lacking(here).to_vec();
+        let Some(other) = self.nearest_variant(here, &lacking) else { return false };
+        self.switch_to(other, AbrReason::Failover);
+        if let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) {
+            adaptive.held = true;
+        }
+        self.attach_switch(id);
+        true
+    }
+
+    /// Leaves out a segment that is declared not to be there.
+    fn pass_gap(&mut self, id: ReaderId, media: MediaId, gap: Gap) {
+        let Some(reader) = self.readers.get_mut(&id) else { return };
+        let track = reader.track;
+        if let ReaderState::Adaptive(adaptive) = &mut reader.state {
+            adaptive.pass(gap);
+        }
+        let Gap { msn, start, duration, .. } = gap;
+        let segment_index = self.medias.get(&media).map_or(0, |media| media.index_of(msn));
+        self.tell(HlsEvent::SegmentSkipped { track, variant: media, segment_index, start, duration });
     }
 
     /// Asks adaptation before a unit is planned.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     key::{Protection, protection},
-    playlist::{DiscontinuitySequence, Key, MediaSequence, Part},
+    playlist::{DiscontinuitySequence, Key, MediaSequence, Part, VariantId},
     time::WallTime,
     timeline::{OpenSegment, Timeline},
 };
@@ -93,6 +93,8 @@ pub(super) struct Adaptive {
     restart: Option<Restart>,
     /// How often the segment at this time was given up for a lower variant.
     abandoned: (Duration, u32),
+    /// A time that is declared missing (EXT-X-GAP), and in which variants.
+    gap: Option<(Duration, Vec<VariantId>)>,
     /// The next unit comes from the stream in force, whatever adaptation thinks.
     pub(super) held: bool,
     /// Whether nothing is planned before it is asked for.
@@ -105,7 +107,7 @@ pub(super) struct Adaptive {
 }
 
 /// The last planned unit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tail {
     media: MediaId,
     msn: MediaSequence,
@@ -141,13 +143,22 @@ struct Restart {
     exact: bool,
 }
 
+/// A segment that is declared not to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) msn: MediaSequence,
+    pub(super) start: Duration,
+    pub(super) duration: Duration,
+    tail: Tail,
+}
+
 /// What comes next for an adaptive reader.
 #[derive(Debug, PartialEq)]
 pub(super) enum Next {
     /// This unit, after so much media that could not be had any more.
     Unit(Box<Entry>, Duration),
-    /// A segment that is declared not to be there (EXT-X-GAP) was passed over.
-    Gap { msn: MediaSequence, start: Duration, duration: Duration },
+    /// A segment that is declared not to be there (EXT-X-GAP).
+    Gap(Gap),
     /// The playlist must grow first.
     Playlist,
     /// Nothing: this is the end.
@@ -401,9 +412,7 @@ impl Adaptive {
         let end = start.saturating_add(segment.duration);
         let mut tail = Tail { media: media.id, msn, dsn, init, end, open: false, part: 0 };
         if segment.gap {
-            self.tail = Some(tail);
-            self.restart = Some(Restart { reason: RunReason::Gap, at: end, exact: false });
-            return Next::Gap { msn, start, duration: segment.duration };
+            return Next::Gap(Gap { msn, start, duration: segment.duration, tail });
         }
         let inside = self.begins_inside(start, init, &segment.parts, &segment.keys).filter(|_| by_parts);
         let discontinuity = segment.discontinuity;
@@ -413,6 +422,26 @@ impl Adaptive {
         });
         let (duration, date) = (end.saturating_sub(start), timeline.date_at(start));
         self.plan_at(tail, Coming { track, start, duration, discontinuity, date })
+    }
+
+    /// Goes on behind a segment that is not there.
+    pub(super) fn pass(&mut self, gap: Gap) {
+        self.tail = Some(gap.tail);
+        self.restart = Some(Restart { reason: RunReason::Gap, at: gap.tail.end, exact: false });
+        self.gap = None;
+    }
+
+    /// The variants in which the time that is planned next was found missing, `here` among them.
+    pub(super) fn lacking(&mut self, here: VariantId) -> &[VariantId] {
+        let at = self.planned_until();
+        let (_, lacking) = match self.gap.take() {
+            Some(known) if known.0 == at => self.gap.insert(known),
+            _ => self.gap.insert((at, Vec::new())),
+        };
+        if !lacking.contains(&here) {
+            lacking.push(here);
+        }
+        lacking
     }
 
     /// Plans a segment that is still being made. Its duration is that of the one before it.
