@@ -80,6 +80,12 @@ fn a_sliding_window_is_played_from_three_target_durations_before_its_end() {
     assert_eq!(simulation.player().report().stalls, 0);
 }
 
+#[test]
+fn variants_whose_playlists_disagree_are_placed_by_their_timestamps() {
+    let (_, simulation) = golden("live_disagree.txt", guessed(700), 80);
+    says(&simulation, "- live realigned v1 by ");
+}
+
 /// The first segment that is played, by the tags of the playlist and by what the application wants.
 #[track_caller]
 fn begins(live: Live, start: LiveStart, want: u64) {
@@ -221,6 +227,8 @@ fn a_storm_of_discontinuities_is_played_through() {
     let live = Live { broken: true, end: Some(20), ..Live::sliding(6) };
     let (played, simulation) = golden("live_storm.txt", simulation(live, SessionOptions::default()), 120);
     assert_eq!(played, range(3..20));
+    says(&simulation, "- live storm v0 of 5 discontinuities");
+    assert_eq!(simulation.transcript().to_string().matches("live storm").count(), 1, "it is told once");
     assert_eq!(simulation.player().report().stalls, 0);
 }
 
@@ -254,6 +262,33 @@ fn clocks_that_jump_and_hosts_that_sleep_are_noticed() {
     session.handle(Now { at: Tick::from_millis(10_200), wall: wall(11) }, Input::Timeout);
     let said: Vec<String> = std::iter::from_fn(|| session.poll_event()).map(|event| event.to_string()).collect();
     assert_eq!(said, ["live clock jumped by -59100 ms"]);
+}
+
+#[test]
+fn a_clock_that_is_set_and_a_host_that_was_moved_in_time_cost_a_load_and_nothing_else() {
+    let mut simulation = simulation(Live { dated: true, ..Live::sliding(6) }, SessionOptions::default())
+        .dated(WallTime::from_millis(1_800_000_020_000));
+    simulation.clock_jumps_at(secs(13), 3_600_000);
+    simulation.clock_jumps_at(secs(23), -7_200_000);
+    let (played, simulation) = golden("live_clock.txt", simulation, 60);
+    assert!(played.windows(2).all(|pair| pair[1] == pair[0] + 1), "{played:?}");
+    assert_eq!(simulation.player().report().stalls, 0);
+    says(&simulation, "- live clock jumped by 36000");
+    says(&simulation, "- live clock jumped by -7200000 ms");
+}
+
+#[test]
+fn a_viewer_seeks_back_behind_a_window_that_was_kept_and_to_the_edge() {
+    let live = LiveOptions { time_shift: Duration::from_secs(3_600), ..LiveOptions::default() };
+    let options = SessionOptions { store_room: 1 << 30, live, ..SessionOptions::default() };
+    let mut simulation = simulation(Live { drops: true, end: Some(40), ..Live::sliding(6) }, options);
+    // Ten segments have left the window by then; the edge is at 84 s.
+    simulation.seek_at(secs(60), Duration::from_secs(20));
+    simulation.seek_at(secs(70), Duration::from_secs(84));
+    let (played, simulation) = golden("live_dvr.txt", simulation, 240);
+    let back = played.windows(2).position(|pair| pair[1] < pair[0]).expect("it went back");
+    assert_eq!((played[back + 1], played.last()), (5, Some(&39)), "{played:?}");
+    assert!(simulation.player().report().ended);
 }
 
 /// What is said, and what is done, when nothing asks the session anything for so long after something was due.

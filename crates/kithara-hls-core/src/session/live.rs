@@ -41,7 +41,12 @@ pub(super) struct Following {
     pub(super) tune_in: Option<TuneIn>,
     /// What was asked for ahead last and could not be had.
     pub(super) refused: Option<(Url, u64)>,
+    /// Whether a storm of discontinuities was told that is not over.
+    storm: bool,
 }
+
+/// Segments that are looked at for storms of discontinuities.
+const STORM: usize = 8;
 
 impl Following {
     /// When to load a playlist again that brought `merge`; `None` is the first.
@@ -221,6 +226,7 @@ impl Session {
         let now = self.tick();
         if self.medias.get(&id).is_some_and(|media| media.timeline.is_none()) {
             self.follow_first(id, playlist);
+            self.watch_discontinuities(id, playlist);
             return None;
         }
         let media = self.medias.get_mut(&id)?;
@@ -246,7 +252,22 @@ impl Session {
         if told.is_some() && !matches!(merge, Merge::Unchanged | Merge::Behind) {
             self.tell_live(LiveEvent::PlaylistRecovered { media: id });
         }
+        if !matches!(merge, Merge::Unchanged | Merge::Behind) {
+            self.watch_discontinuities(id, playlist);
+        }
         Some(merge)
+    }
+
+    /// Tells when a live stream breaks off again and again.
+    fn watch_discontinuities(&mut self, id: MediaId, playlist: &MediaPlaylist) {
+        let last = playlist.segments.iter().rev().take(STORM);
+        let breaks = last.filter(|segment| segment.discontinuity).count();
+        let Some(media) = self.medias.get_mut(&id).filter(|_| playlist.is_live()) else { return };
+        let before = media.following.storm;
+        media.following.storm = breaks >= STORM / 2 || (before && breaks > 1);
+        if media.following.storm && !before {
+            self.tell_live(LiveEvent::DiscontinuityStorm { media: id, discontinuities: breaks as u64 });
+        }
     }
 
     /// Forgets what nobody can read any more of a stream that goes on for ever.

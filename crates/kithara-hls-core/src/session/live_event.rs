@@ -57,6 +57,15 @@ pub enum LiveEvent {
         /// Segments that were never listed to us.
         missed: u64,
     },
+    /// At least half of the last eight segments of a playlist begin a new media timeline: an encoder in trouble. Told once, until it
+    /// was calm again.
+    #[non_exhaustive]
+    DiscontinuityStorm {
+        /// The stream.
+        media: MediaId,
+        /// Discontinuities among its last eight segments.
+        discontinuities: u64,
+    },
     /// A reader wanted segments that are not to be had any more, and goes on with the oldest that are.
     #[non_exhaustive]
     Rejoined {
@@ -126,6 +135,9 @@ impl fmt::Display for LiveEvent {
             Self::PlaylistBehind { media } => write!(f, "behind {media}"),
             Self::EncoderRestarted { media, at } => write!(f, "encoder restarted {media} at {:.3} s", secs(at)),
             Self::WindowJumped { media, missed } => write!(f, "window jumped {media} missed {missed}"),
+            Self::DiscontinuityStorm { media, discontinuities } => {
+                write!(f, "storm {media} of {discontinuities} discontinuities")
+            }
             Self::Rejoined { track, at, missed } => {
                 write!(f, "rejoined {track} at {:.3} s missed {:.3} s", secs(at), secs(missed))
             }

@@ -15,7 +15,7 @@ use crate::{
         Action, Command, Delivered, Demand, FailureKind, FetchFailure, FetchId, Head, HlsEvent, Input, LiveEvent,
         PlaylistText, ReaderId, Session, SessionOptions, Track, UnitKey, UnitRequest, View,
     },
-    time::{Now, Tick},
+    time::{Now, Tick, WallTime},
     trace::Recorder,
 };
 
@@ -77,6 +77,9 @@ pub struct Simulation {
     next_progress: Tick,
     /// When players say next how far they are, if they do.
     next_position: Option<Tick>,
+    /// The date at time zero, and when it jumps by how many milliseconds.
+    wall: Option<WallTime>,
+    jumps: BTreeMap<Tick, i64>,
     keeps_up: bool,
     transcript: Transcript,
     recorder: Option<Recorder>,
@@ -104,6 +107,8 @@ impl Simulation {
             players: BTreeMap::new(),
             next_progress: Tick::ZERO,
             next_position: None,
+            wall: None,
+            jumps: BTreeMap::new(),
             keeps_up: false,
             transcript: Transcript::default(),
             recorder: None,
@@ -139,6 +144,18 @@ impl Simulation {
     pub fn keeping_up(mut self) -> Self {
         self.keeps_up = true;
         self.telling_positions()
+    }
+
+    /// The host has a clock that shows this date at time zero.
+    #[must_use]
+    pub fn dated(mut self, wall: WallTime) -> Self {
+        self.wall = Some(wall);
+        self
+    }
+
+    /// The clock of the host jumps at a time to come, ahead by so many milliseconds, or back.
+    pub fn clock_jumps_at(&mut self, at: Tick, by_millis: i64) {
+        self.jumps.insert(at, by_millis);
     }
 
     /// Records all inputs and outputs from now on.
@@ -295,6 +312,13 @@ impl Simulation {
         }
     }
 
+    /// What the clock of the host shows.
+    fn date(&self) -> Option<WallTime> {
+        let jumps: i64 = self.jumps.range(..=self.now).map(|(_, by)| by).sum();
+        let passed = i64::try_from(self.now.as_nanos() / 1_000_000).ok()?;
+        Some(WallTime::from_millis(self.wall?.as_millis() + passed + jumps))
+    }
+
     fn complete(&mut self, unit: UnitKey, media: Option<Duration>) {
         let now = self.now;
         self.ready.insert(unit, media);
@@ -383,7 +407,7 @@ impl Simulation {
     }
 
     fn feed(&mut self, input: Input) {
-        let now = Now::from(self.now);
+        let now = Now { at: self.now, wall: self.date() };
         if let Some(recorder) = &mut self.recorder {
             recorder.input(now, &input);
         }
