@@ -94,7 +94,7 @@ pub(super) struct Adaptive {
     /// How often the segment at this time was given up for a lower variant.
     abandoned: (Duration, u32),
     /// A time that is declared missing (EXT-X-GAP), and in which variants.
-    gap: Option<(Duration, Vec<VariantId>)>,
+    gap: Option<Box<(Duration, Vec<VariantId>)>>,
     /// The next unit comes from the stream in force, whatever adaptation thinks.
     pub(super) held: bool,
     /// Whether nothing is planned before it is asked for.
@@ -434,10 +434,8 @@ impl Adaptive {
     /// The variants in which the time that is planned next was found missing, `here` among them.
     pub(super) fn lacking(&mut self, here: VariantId) -> &[VariantId] {
         let at = self.planned_until();
-        let (_, lacking) = match self.gap.take() {
-            Some(known) if known.0 == at => self.gap.insert(known),
-            _ => self.gap.insert((at, Vec::new())),
-        };
+        let known = self.gap.take().filter(|known| known.0 == at).unwrap_or_else(|| Box::new((at, Vec::new())));
+        let lacking = &mut self.gap.insert(known).1;
         if !lacking.contains(&here) {
             lacking.push(here);
         }
