@@ -167,9 +167,14 @@ impl PcmReader {
         self.shared.error().or_else(|| is_lost.then(|| DecodeError::new(DecodeErrorKind::Worker)))
     }
 
-    /// Presentation time of the next sample.
+    /// Presentation time of the next sample; after a seek, its target.
     #[must_use]
     pub fn position(&self) -> Duration {
+        if self.is_stale() { self.shared.position() } else { self.reached() }
+    }
+
+    /// Presentation time of what is in front.
+    fn reached(&self) -> Duration {
         let (at, frames) = self.anchor;
         self.spec.map_or(at, |spec| at.saturating_add(spec.duration_of(frames)))
     }
@@ -219,7 +224,7 @@ impl PcmReader {
     fn heed(&mut self, mark: Mark) {
         match mark {
             Mark::Spec(spec) => {
-                self.anchor = (self.position(), 0);
+                self.anchor = (self.reached(), 0);
                 self.has_news = self.spec.replace(spec) != Some(spec) || self.has_news;
             }
             Mark::Time { epoch, at } => {

@@ -47,6 +47,12 @@ impl BitRate {
         self.0 as f64
     }
 
+    /// How long so many bytes take at this rate; [`Duration::MAX`] where that is for ever.
+    pub fn time_for(self, bytes: u64) -> Duration {
+        let nanos = (u128::from(bytes) * 8 * 1_000_000_000).checked_div(u128::from(self.0));
+        nanos.and_then(|nanos| u64::try_from(nanos).ok()).map_or(Duration::MAX, Duration::from_nanos)
+    }
+
     /// The bytes this rate carries in `time`, rounded down; saturates at `u64::MAX`.
     pub fn bytes_in(self, time: Duration) -> u64 {
         let bytes = u128::from(self.0).saturating_mul(time.as_nanos()) / 8_000_000_000;

@@ -318,14 +318,17 @@ impl Adaptive {
     }
 
     /// Goes on with `media`. A change the user waits for takes the place of what is planned but not there yet, and of what
-    /// is there but far ahead; `is_there` says which units are.
-    pub(super) fn attach(&mut self, media: MediaId, is_there: impl Fn(UnitKey) -> bool) {
+    /// is there but further ahead than `lead`, which it takes to fetch a segment of the new one; `is_there` says which units are.
+    pub(super) fn attach(&mut self, media: MediaId, lead: Duration, is_there: impl Fn(UnitKey) -> bool) {
         self.media = Some(media);
         self.switching_to = None;
         if !std::mem::take(&mut self.soon) {
             return;
         }
-        let near = self.position.saturating_add(SWITCH_LEAD);
+        // What was entered may be all but decoded, and then lasts as long as decoders keep sound ahead.
+        let entered = self.entered.back().map_or(self.position, |entry| entry.start.saturating_add(entry.duration));
+        let needed = entered.saturating_add(lead.saturating_sub(DECODED_AHEAD));
+        let near = self.position.saturating_add(SWITCH_LEAD).min(needed);
         let stays = |entry: &Entry| is_there(entry.unit) && entry.start < near;
         if let Some(idx) = self.planned.iter().position(|entry| !stays(entry)) {
             self.plan_anew_from(idx);
@@ -663,5 +666,7 @@ impl Found {
 /// Less than this at the end of a segment is rounding between playlists, not media: an audio frame is longer.
 const SLIVER: Duration = Duration::from_millis(5);
 
-/// Media that stays when the user chooses another rendition: so much time there is to fetch the first of its segments.
-const SWITCH_LEAD: Duration = Duration::from_secs(3);
+/// Media that stays at most when the user chooses another rendition: so much time there is to fetch the first of its segments.
+pub(super) const SWITCH_LEAD: Duration = Duration::from_secs(3);
+/// Sound that decoders usually keep ahead of what is heard.
+const DECODED_AHEAD: Duration = Duration::from_millis(500);

@@ -1,8 +1,10 @@
 //! What is selected of what the multivariant playlist offers, and how readers follow.
 
+use std::time::Duration;
+
 use super::{
     Action, Failure, FailureKind, HlsEvent, MediaId, MediaSelection, ReaderId, Session, Track, VariantChoice,
-    readers::ReaderState, steering::base, units::UnitState,
+    readers::{ReaderState, SWITCH_LEAD}, steering::base, units::UnitState,
 };
 use crate::{
     abr::AbrReason,
@@ -175,7 +177,7 @@ impl Session {
         let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
         let by_parts = self.plays_parts(media);
         let beginning = timeline.map(|timeline| super::live::beginning(timeline, &self.options.live, by_parts));
-        let units = &self.units;
+        let (units, lead) = (&self.units, self.switch_lead(media));
         let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
             return;
         };
@@ -189,9 +191,18 @@ impl Session {
         if let Some((at, exact)) = beginning {
             adaptive.begin(at, exact);
         }
-        adaptive.attach(media, |unit| matches!(units.state(unit), Some(UnitState::Ready { .. })));
+        adaptive.attach(media, lead, |unit| matches!(units.state(unit), Some(UnitState::Ready { .. })));
         self.act(Action::Attach { reader: id, media });
         self.follow_by_parts(media);
+    }
+
+    /// The time it may take to fetch a segment of `media`: twice what is expected, and a moment.
+    fn switch_lead(&self, media: MediaId) -> Duration {
+        let media = self.medias.get(&media);
+        let segment = media.and_then(|media| Some((media, media.timeline.as_ref()?.snapshot().target_duration)));
+        let (Some(rate), Some((media, segment))) = (self.adaptation.estimate(), segment) else { return SWITCH_LEAD };
+        let expected = rate.time_for(media.likely_bytes(segment));
+        expected.saturating_mul(2).saturating_add(Duration::from_millis(250)).min(SWITCH_LEAD)
     }
 
     pub(super) fn rendition(&self, id: RenditionId) -> Option<&Rendition> {
