@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use crate::error::AssetsErrorKind;
 use crate::key::{AssetId, ResourceKey};
@@ -37,6 +38,12 @@ pub enum StoreEvent {
     },
     /// The store writes again.
     Recovered,
+    /// The wall clock shows an earlier time than before. The order in which resources were used is kept; what was stored later than
+    /// now is stale.
+    ClockWentBack {
+        /// By how much.
+        by: Duration,
+    },
 }
 
 /// Why a span is not present any more.
@@ -59,7 +66,7 @@ impl StoreEvent {
     fn asset(&self) -> Option<AssetId> {
         match self {
             Self::Committed { key, .. } | Self::Lost { key, .. } => Some(key.asset()),
-            Self::Degraded { .. } | Self::Recovered => None,
+            Self::Degraded { .. } | Self::Recovered | Self::ClockWentBack { .. } => None,
         }
     }
 }

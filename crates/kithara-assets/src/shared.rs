@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::event::{LossReason, Observers, StoreEvent};
 use crate::fate::Fates;
@@ -16,6 +16,9 @@ use crate::spans::Span;
 /// Uses closer together than this are one use for the journal: 10 min, in milliseconds.
 const SAME_USE: u64 = 10 * 60 * 1000;
 
+/// A clock that is corrected by no more than this did not go back, in milliseconds.
+const CLOCK_SLACK: u64 = 1000;
+
 /// What callers, and the writer thread of a store on disk, work on.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -27,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// The last stamp given out. Stamps are wall time where that goes forward, and never go back.
     stamp: AtomicU64,
+    /// What the clock showed when the last stamp was given out.
+    shown: AtomicU64,
     /// Grows when bytes that could be read cannot be read any more: what a reader holds open must be looked up again.
     losses: AtomicU64,
     commits: Mutex<Commits>,
@@ -49,6 +54,7 @@ impl Shared {
             fates: Fates::default(),
             clock,
             stamp: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             commits: Mutex::default(),
             committed: Condvar::new(),
@@ -70,9 +76,22 @@ impl Shared {
     /// A stamp later than all before, and not before the wall clock.
     pub(crate) fn next_stamp(&self) -> u64 {
         let now = self.clock.now().0;
+        let before = self.shown.swap(now, Ordering::Relaxed);
+        if before > now.saturating_add(CLOCK_SLACK) {
+            self.clock_went_back(before - now);
+        }
         let advance = |last: u64| Some(now.max(last.saturating_add(1)));
         let last = self.stamp.fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance).unwrap_or_else(|last| last);
         now.max(last.saturating_add(1))
+    }
+
+    fn clock_went_back(&self, millis: u64) {
+        let by = Duration::from_millis(millis);
+        tracing::warn!(
+            ?by,
+            "the clock went back: the order of use is kept, what was stored later than now counts as old"
+        );
+        self.observers.send(&StoreEvent::ClockWentBack { by });
     }
 
     /// Notes that a resource is used. True when that is worth a place in the journal.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kithara_hls_core::{
     BitRate,
-    session::{FailureKind, SessionOptions},
+    session::{FailureKind, OnMissing, PlaybackOptions, SessionOptions},
     sim::{Bandwidth, Fault, Simulation, World},
     time::Tick,
 };
@@ -92,12 +92,18 @@ fn closest_loads(transcript: &str) -> Option<(u64, String)> {
     closest
 }
 
+fn is_told(transcript: &str) -> bool {
+    WORDS.iter().any(|word| transcript.contains(word))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn a_live_stream_goes_on_and_only_forwards(live in streams(), network in networks()) {
-        let mut simulation = Simulation::new(world(live, &network), &url(), SessionOptions::default());
+        let playback = PlaybackOptions { on_missing: OnMissing::Skip, ..PlaybackOptions::default() };
+        let options = SessionOptions { playback, ..SessionOptions::default() };
+        let mut simulation = Simulation::new(world(live, &network), &url(), options);
         simulation.run(Tick::from_millis(180_000));
         let transcript = simulation.transcript().to_string();
         let report = simulation.player().report();
@@ -107,17 +113,17 @@ proptest! {
             return Ok(());
         }
         let msns: Vec<u64> = report.units.iter().filter_map(|unit| unit.msn()).map(|msn| msn.0).collect();
-        prop_assert!(!msns.is_empty(), "{live:?}\n{transcript}");
+        prop_assert!(!msns.is_empty() || is_told(&transcript), "{live:?}\n{transcript}");
         prop_assert!(msns.windows(2).all(|pair| pair[0] < pair[1]), "{live:?} {msns:?}\n{transcript}");
         let back = report.played_units.windows(2).find(|pair| pair[1].start < pair[0].end);
         prop_assert!(back.is_none(), "{live:?} {back:?}\n{transcript}");
         let left_out = report.played_units.windows(2).find(|pair| pair[1].start > pair[0].end);
-        let is_told = WORDS.iter().any(|word| transcript.contains(word));
-        prop_assert!(left_out.is_none() || is_told, "{live:?} {left_out:?}\n{transcript}");
+        prop_assert!(left_out.is_none() || is_told(&transcript), "{live:?} {left_out:?}\n{transcript}");
         // What there is at the end has been played, but for what is played behind it.
         if let Some(end) = live.end.filter(|end| (end - live.start.min(*end)) * 4 < 120) {
-            prop_assert!(report.ended, "{live:?} {end}\n{transcript}");
-            prop_assert_eq!(msns.last(), Some(&(live.first + end - 1)), "{:?}\n{}", live, transcript);
+            let last = Some(live.first + end - 1);
+            let is_last = msns.last() == last.as_ref() || transcript.contains("- skipped");
+            prop_assert!(report.ended && is_last, "{live:?} {end}\n{transcript}");
         }
         let closest = closest_loads(&transcript);
         prop_assert!(closest.iter().all(|(least, _)| *least >= 249), "{closest:?}\n{transcript}");

@@ -138,7 +138,10 @@ impl Root {
                 self.drop_broken(key, span.start);
                 self.forget(key, span, LossReason::Corrupt);
             }
-            ReadFault::Io(error) if error.kind() == io::ErrorKind::NotFound => self.forget(key, span, LossReason::Gone),
+            ReadFault::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::warn!(%key, start = span.start, "a cached file is gone: it is fetched again when it is wanted");
+                self.forget(key, span, LossReason::Gone);
+            }
             ReadFault::Io(error) => return Err(AssetsError::io("reading a span", error)),
         }
         Ok(())

@@ -33,6 +33,7 @@ struct Said {
     degraded: usize,
     recovered: usize,
     lost: usize,
+    clock: usize,
 }
 
 struct Watched {
@@ -53,6 +54,7 @@ impl Watched {
                 StoreEvent::Degraded { .. } => said.degraded += 1,
                 StoreEvent::Recovered => said.recovered += 1,
                 StoreEvent::Lost { .. } => said.lost += 1,
+                StoreEvent::ClockWentBack { .. } => said.clock += 1,
                 _ => {}
             }
         });
@@ -180,6 +182,7 @@ async fn whatever_a_disk_does_playback_goes_on_and_each_failure_is_told_once() {
 
 #[tokio::test]
 async fn files_that_vanish_are_fetched_again() {
+    let lines = listen();
     let dir = tempfile::tempdir().unwrap();
     let player = Watched::open(dir.path(), DiskOptions::default());
     player.play(0..4).await;
@@ -192,10 +195,12 @@ async fn files_that_vanish_are_fetched_again() {
     player.play(0..4).await;
     assert_eq!(player.world.origin.requests().len(), 8, "once, and once more");
     assert_eq!((player.said(), player.said.lock().unwrap().lost), ((0, 0), 4), "each loss is told once");
+    assert_eq!(lines.about("a cached file is gone"), 4, "one line each");
 }
 
 #[tokio::test]
 async fn a_clock_that_goes_back_changes_nothing() {
+    let lines = listen();
     let (dir, now) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(2_000_000_000_000)));
     let hands = Arc::clone(&now);
     let clock = Clock::from_fn(move || UnixMillis(hands.load(Ordering::Relaxed)));
@@ -208,7 +213,8 @@ async fn a_clock_that_goes_back_changes_nothing() {
     let before = player.world.origin.requests().len();
     player.play(6..8).await;
     assert_eq!(player.world.origin.requests().len(), before, "the newest are there, whatever the clock said");
-    assert_eq!(player.said(), (0, 0));
+    assert_eq!((player.said(), player.said.lock().unwrap().clock), ((0, 0), 8), "each jump is told once");
+    assert_eq!(lines.about("the clock went back"), 8, "one line each");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
