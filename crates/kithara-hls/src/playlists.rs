@@ -28,7 +28,7 @@ pub(crate) struct Brought {
     pub(crate) provenance: Provenance,
 }
 
-/// Loads a playlist: from the store where that is still fresh, from the origin when it was loaded before, unless that
+/// Loads a playlist: from the store where that is still fresh and of no live stream, from the origin when it was loaded before, unless that
 /// still has what we have.
 pub(crate) async fn load_playlist(
     requests: Requests,
@@ -44,7 +44,11 @@ pub(crate) async fn load_playlist(
     };
     request.unless =
         lock(&known).as_ref().filter(|last| again && last.asked == asked).map(|last| last.validators.clone());
-    let whole = requests.fetcher.fetch_whole(request).await?;
+    let mut whole = requests.fetcher.fetch_whole(request).await?;
+    if whole.head.from_cache() && whole.bytes.as_ref().is_some_and(|bytes| grows(&String::from_utf8_lossy(bytes))) {
+        // However fresh its server calls it: it may list less than there is.
+        whole = requests.fetcher.fetch_whole(requests.playlist(&asked, true, None)).await?;
+    }
     let (from_store, age, provenance) = (whole.head.from_cache(), whole.head.age, whole.head.provenance);
     let Some(bytes) = whole.bytes else {
         let known = lock(&known);
@@ -69,7 +73,11 @@ fn lock(known: &Known) -> std::sync::MutexGuard<'_, Option<Loaded>> {
 /// Whether asking for changes only makes sense for a text: it is one of a live stream. Others are loaded again when
 /// something is wrong with them, and so are those that end in the middle of a line.
 fn may_be_unchanged(text: &str) -> bool {
+    grows(text) && text.ends_with('\n')
+}
+
+/// Whether a text is one of a live stream.
+fn grows(text: &str) -> bool {
     let has = |tag: &str| text.lines().any(|line| line.starts_with(tag));
-    let is_over = has("#EXT-X-ENDLIST") || has("#EXT-X-PLAYLIST-TYPE:VOD");
-    has("#EXT-X-TARGETDURATION") && !is_over && text.ends_with('\n')
+    has("#EXT-X-TARGETDURATION") && !has("#EXT-X-ENDLIST") && !has("#EXT-X-PLAYLIST-TYPE:VOD")
 }

@@ -325,3 +325,24 @@ async fn what_came_before_a_session_was_closed_is_stored_when_it_is() {
         assert!(stored >= 5 << 18, "{stored} bytes are stored");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_playlist_is_never_taken_from_the_store_however_fresh_it_is_called() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let whole = String::from_utf8(file("ts_aac/index.m3u8")).expect("text");
+    let growing = whole.replace("#EXT-X-PLAYLIST-TYPE:VOD\n", "").replace("#EXT-X-ENDLIST", "");
+    let first: String = growing.split_inclusive("#EXTINF").take(3).collect();
+    let first = first.trim_end_matches("#EXTINF").to_owned();
+    assert_eq!(first.matches("#EXTINF").count(), 2, "{first}");
+    let fresh = |text: &str| Response::ok(text.to_owned()).with_header("Cache-Control", "max-age=3600");
+    let list = || Rule::on("*/index.m3u8");
+    let origin = serve(fixtures().rule(list().first(1).then(fresh(&first))).rule(list().skip(1).then(fresh(&growing))));
+    let mut listed = Vec::new();
+    for _ in 0..2 {
+        let params = HlsParams { store: Some(store(dir.path())), ..HlsParams::from(quick()) };
+        let source = open(&playlist(&origin, "ts_aac"), params).await;
+        listed.push(source.session().status().window.expect("a playlist is there").1.as_secs());
+        source.session().close().await;
+    }
+    assert!(listed[0] < listed[1], "the second session sees what there is now: {listed:?}");
+}
