@@ -26,7 +26,8 @@ use crate::{
 
 /// Look after the cache: list it, check it, make room in it, remove from it
 ///
-/// The cache is a folder that any number of processes share. What one of them plays is never removed by another.
+/// The cache is a folder that any number of processes share. What one of them plays is never removed by another. Nothing is
+/// loaded and no session runs here, so there is no --trace: traces are of sessions.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct CacheArgs {
