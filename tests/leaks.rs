@@ -29,11 +29,18 @@ const URLS: [&str; 8] = [
 ];
 
 /// What a process holds.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Held {
     tasks: usize,
     threads: usize,
     files: usize,
+}
+
+impl Held {
+    /// Whether it is no more than what was held before. A thread that was about to end then may be gone.
+    fn is_within(&self, before: &Self) -> bool {
+        self.tasks <= before.tasks && self.threads <= before.threads && self.files <= before.files
+    }
 }
 
 fn entries(path: &str) -> usize {
@@ -146,18 +153,19 @@ fn hundreds_of_players_dropped_at_any_moment_leave_nothing_behind() {
     });
     drop(fetcher);
     settled(runtime.handle(), &origin, Some(&before));
-    assert_eq!(held(runtime.handle()), before);
+    let after = held(runtime.handle());
+    assert!(after.is_within(&before), "{after:?}, and before {before:?}");
     let heard = origin.log().iter().filter(|request| request.path.contains("seg")).count();
     assert!(heard > 100, "{heard} segments: too few to show anything");
 }
 
-/// Waits until all connections are closed, all tasks have ended and, when told, the process holds what it held before;
+/// Waits until all connections are closed, all tasks have ended and, when told, the process holds no more than before;
 /// gives up after a while, so that the assertion can show what is left.
 fn settled(runtime: &Handle, origin: &Origin, before: Option<&Held>) {
     runtime.block_on(async {
         let settled = async {
             origin.until(|origin| origin.connections().open == 0).await;
-            while held(runtime).tasks > 0 || before.is_some_and(|before| held(runtime) != *before) {
+            while held(runtime).tasks > 0 || before.is_some_and(|before| !held(runtime).is_within(before)) {
                 tokio::task::yield_now().await;
             }
         };
