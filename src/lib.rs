@@ -107,8 +107,14 @@ pub use kithara_hls::hls_core::abr;
 /// Playlists as values: what one parse of one text gives.
 pub use kithara_hls::hls_core::playlist;
 
-/// Traces of sessions: recorded without secrets, replayed decision for decision.
-pub use kithara_hls::hls_core::trace;
+/// Traces of sessions: recorded without secrets, replayed decision for decision. With them what their lines are made of.
+pub mod trace {
+    pub use kithara_hls::hls_core::{
+        session::{Action, FetchFailure, HlsEvent, Input, PlaylistId, PlaylistText, SessionOptions},
+        time::{Now, Tick, WallTime},
+        trace::*,
+    };
+}
 
 /// What the fields of [`HlsOptions`] are made of.
 pub mod options {

@@ -3,9 +3,12 @@
 //!
 //! An edge that is not listed here is a decision, and belongs in a commit of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
+use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, TargetKind};
 
 /// Who may depend on whom, among our own crates.
 const ARROWS: [(&str, &[&str]); 12] = [
@@ -26,9 +29,34 @@ const ARROWS: [(&str, &[&str]); 12] = [
 /// Crates that decide: no runtime, no sockets, no files, whatever their dependencies are called.
 const PURE: [&str; 2] = ["kithara-demux", "kithara-hls-core"];
 const IMPURE: [&str; 6] = ["tokio", "hyper", "reqwest", "mio", "socket2", "rand"];
+/// Where the outside comes in: a clock, chance, threads, what they share, sockets, files, the environment.
+const FORBIDDEN: [&str; 16] = [
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "std::collections::hash_map::RandomState::new",
+    "std::collections::HashMap",
+    "std::thread::spawn",
+    "std::thread::scope",
+    "std::thread::Builder",
+    "std::sync::Mutex",
+    "std::sync::mpsc::SyncSender",
+    "std::sync::atomic::AtomicPtr",
+    "std::net::TcpListener",
+    "std::fs::File",
+    "std::fs::OpenOptions",
+    "std::fs::read_dir",
+    "std::process::Command",
+    "std::env::args",
+];
 
 fn metadata() -> Metadata {
     MetadataCommand::new().exec().expect("cargo describes its own workspace")
+}
+
+/// The same with every feature on, and so with every dependency that somebody may come to build.
+fn with_all_features() -> Metadata {
+    let all = MetadataCommand::new().features(CargoOpt::AllFeatures).exec();
+    all.expect("cargo describes its own workspace")
 }
 
 /// Our crates, each with what it depends on in its library or binary.
@@ -70,7 +98,7 @@ fn the_arrows_form_no_cycle() {
 
 #[test]
 fn pure_crates_reach_nothing_that_does() {
-    let metadata = metadata();
+    let metadata = with_all_features();
     let resolve = metadata.resolve.as_ref().expect("dependencies are resolved");
     let names: BTreeMap<_, _> = metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
     for pure in PURE {
@@ -89,8 +117,23 @@ fn pure_crates_reach_nothing_that_does() {
 }
 
 #[test]
+fn pure_crates_are_held_to_the_same_rules() {
+    let rules = PURE.map(|name| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(name).join("clippy.toml");
+        std::fs::read_to_string(path).expect("a pure crate has rules of its own")
+    });
+    assert!(rules.iter().all(|text| *text == rules[0]), "the lists of {PURE:?} differ");
+    let missing: Vec<&str> = FORBIDDEN.into_iter().filter(|path| !rules[0].contains(&format!("\"{path}\""))).collect();
+    assert!(missing.is_empty(), "nothing keeps a pure crate from {missing:?}");
+    // Theirs replace those of the workspace, which therefore stand in them.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("clippy.toml");
+    let root = std::fs::read_to_string(root).expect("the workspace has rules");
+    assert!(root.lines().all(|line| rules[0].contains(line)), "a setting of the workspace is not repeated");
+}
+
+#[test]
 fn nothing_asks_for_a_newer_compiler_than_we_promise() {
-    let metadata = metadata();
+    let metadata = with_all_features();
     let root = metadata.root_package().expect("the workspace has a root package");
     let promised = root.rust_version.clone().expect("the root package names its compiler");
     for package in &metadata.packages {

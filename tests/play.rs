@@ -1,7 +1,7 @@
 //! The front door, end to end: URLs of a loopback origin in, samples out.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
-use std::{future::Future, thread, time::Duration};
+use std::{fs, future::Future, path::Path, thread, time::Duration};
 
 use kithara::{
     HlsError, HlsOptions, OpenError, OpenParams, Pcm, PcmReader, Player, PlayerEvent,
@@ -216,6 +216,114 @@ fn the_format_is_as_the_stream_begins_or_as_it_is_asked_for() {
     assert_eq!(fixed, mono);
     let (long, short) = (samples.len() as f64 / 2.0 / 48_000.0, fewer.len() as f64 / 16_000.0);
     assert!((long - short).abs() < 0.01, "{long} and {short} seconds");
+}
+
+/// The length is that of the playlist, to the millisecond, and that of what is heard, but for what a codec adds.
+#[track_caller]
+fn check_length(folder: &str, spec: PcmSpec, frames: usize) {
+    let origin = serve(fixtures());
+    let list = fs::read_to_string(fixtures_dir().join(folder).join("index.m3u8")).unwrap();
+    let listed = list.lines().filter_map(|line| line.strip_prefix("#EXTINF:"));
+    let listed: f64 = listed.map(|length| length.trim_end_matches(',').parse::<f64>().unwrap()).sum();
+    in_time(async {
+        let (player, reader) = open(&origin.url(&format!("/{folder}/index.m3u8")), OpenParams::default()).await;
+        let told = player.duration().unwrap().as_secs_f64();
+        assert!((told - listed).abs() < 0.001, "{folder}: {told} s of {listed} s");
+        let (heard, samples) = hear_on_a_thread(reader).await.unwrap();
+        assert_eq!((heard, samples.len() / usize::from(spec.channels)), (spec, frames), "{folder}");
+        let heard = frames as f64 / f64::from(spec.sample_rate);
+        assert!((told - heard).abs() < 0.1, "{folder}: {told} s, and {heard} s are heard");
+        assert_eq!(player.duration().map(|it| it.as_secs_f64()), Some(told), "{folder}: in the end as well");
+    });
+}
+
+#[test]
+fn streams_say_how_long_they_are() {
+    let (stereo, mono) = (PcmSpec { sample_rate: 44_100, channels: 2 }, PcmSpec { sample_rate: 16_000, channels: 1 });
+    check_length("mp3", stereo, 217_728);
+    check_length("fmp4_mp3", stereo, 217_728);
+    check_length("fmp4_alac", mono, 30_400);
+    check_length("fmp4_flac", mono, 30_400);
+}
+
+#[test]
+fn a_redirect_leads_to_whatever_is_there_and_its_uris_belong_to_where_it_ends() {
+    let site = fixtures()
+        .bytes("/songs/tones.mp3", song("tones.mp3"))
+        .route("/listen", |_| Response::redirect(302, "/moved"))
+        .route("/moved", |_| Response::redirect(302, "/ts_aac/index.m3u8"))
+        .route("/x.m3u8", |_| Response::redirect(302, "/songs/tones.mp3"));
+    let origin = serve(site);
+    let stereo = PcmSpec { sample_rate: 44_100, channels: 2 };
+    for (path, spec, frames) in [("/listen", STEREO_48, 236_544), ("/x.m3u8", stereo, 127_919)] {
+        let (heard, samples) = in_time(async {
+            let (_player, reader) = open(&origin.url(path), OpenParams::default()).await;
+            hear_on_a_thread(reader).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+        });
+        assert_eq!((heard, samples.len() / 2), (spec, frames), "{path}");
+    }
+    let log = origin.log();
+    assert!(log.iter().all(|request| matches!(request.status, 200 | 206 | 302)), "{log:?}");
+    let segments = log.iter().filter(|request| request.path.contains("seg"));
+    assert_eq!(segments.filter(|request| request.path.starts_with("/ts_aac/")).count(), 5, "{log:?}");
+}
+
+/// A file of the decoder's tests.
+fn song(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/kithara-decode/tests/media").join(name)).unwrap()
+}
+
+/// Frames are those of the file's own test, where it is read from memory.
+#[track_caller]
+fn check_song(name: &str, spec: PcmSpec, frames: usize) {
+    let origin =
+        serve(Site::new().dir("/", Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/kithara-decode/tests/media")));
+    let (heard, samples) = in_time(async {
+        let (_player, reader) = open(&origin.url(&format!("/{name}")), OpenParams::default()).await;
+        hear_on_a_thread(reader).await.unwrap_or_else(|error| panic!("{name}: {error}"))
+    });
+    assert_eq!((heard, samples.len() / usize::from(spec.channels)), (spec, frames), "{name}");
+    assert!(samples.iter().any(|sample| sample.abs() > 0.1), "{name} is silent");
+    // A small file is fetched in one go, wherever its tables are.
+    let log = origin.log();
+    assert_eq!((log.len(), log[0].status), (1, 200), "{name}: {log:?}");
+}
+
+#[test]
+fn files_of_six_formats_are_heard_over_http_to_their_last_sample() {
+    let stereo = PcmSpec { sample_rate: 44_100, channels: 2 };
+    check_song("tones.mp3", stereo, 127_919);
+    check_song("tones.aac", STEREO_48, 140_288);
+    check_song("tones.flac", PcmSpec { sample_rate: 16_000, channels: 1 }, 30_400);
+    check_song("tones.m4a", STEREO_48, 139_200);
+    check_song("tones.wav", PcmSpec { sample_rate: 8000, channels: 1 }, 15_200);
+    check_song("tones.ogg", stereo, 127_890);
+}
+
+/// The song of `tones.m4a` in a file of this many bytes more: its `mdat` goes on behind it with what nobody plays, and the
+/// table that tells so comes last.
+fn long_way(more: usize) -> Vec<u8> {
+    let file = song("tones.m4a");
+    let place = |kind: &[u8; 4]| file.windows(4).rposition(|window| window == kind).unwrap() - 4;
+    let (mdat, moov) = (place(b"mdat"), place(b"moov"));
+    let len = u32::try_from(moov - mdat + more).unwrap();
+    [&file[..mdat], &len.to_be_bytes(), &file[mdat + 4..moov], &vec![0; more], &file[moov..]].concat()
+}
+
+#[test]
+fn a_file_whose_table_comes_last_costs_one_small_request() {
+    let file = long_way(24 << 20);
+    let origin = serve(Site::new().bytes("/song.m4a", file));
+    let (heard, samples) = in_time(async {
+        let (_player, reader) = open(&origin.url("/song.m4a"), OpenParams::default()).await;
+        hear_on_a_thread(reader).await.unwrap()
+    });
+    assert_eq!((heard, samples.len() / 2), (STEREO_48, 139_200));
+    let log = origin.log();
+    assert_eq!(log.len(), 2, "the file, its table, and no way back: {log:?}");
+    assert!(log[0].range.is_none() && log[1].range.is_some(), "{log:?}");
+    assert!(log[1].bytes_sent <= 256 << 10, "{log:?}");
+    assert!(log[0].bytes_sent < 16 << 20, "what nobody plays is not fetched: {log:?}");
 }
 
 /// A song of eight seconds as a WAV file: a ramp, so that every sample says where it is.

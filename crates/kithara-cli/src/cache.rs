@@ -26,7 +26,8 @@ use crate::{
 
 /// Look after the cache: list it, check it, make room in it, remove from it
 ///
-/// The cache is a folder that any number of processes share. What one of them plays is never removed by another.
+/// The cache is a folder that any number of processes share. What one of them plays is never removed by another. Nothing is
+/// loaded and no session runs here, so there is no --trace: traces are of sessions.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct CacheArgs {
@@ -45,6 +46,7 @@ pub(crate) struct CacheArgs {
 #[derive(Debug, Subcommand)]
 enum CacheCommand {
     /// List what is kept, the least recently used first
+    #[command(after_long_help = LS_EXAMPLES)]
     Ls {
         /// List the resources of this one: its id (or the beginning of it), or the URL it was opened with
         #[arg(value_name = "ASSET|URL")]
@@ -53,10 +55,12 @@ enum CacheCommand {
     /// Read everything and check it; what is not right is removed and will be fetched again
     ///
     /// The exit status is 7 when something was not right, or could not be read.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify,
     /// Remove what is beyond the limits, and what processes left behind when they died
     ///
     /// What is being played or kept offline stays.
+    #[command(after_long_help = GC_EXAMPLES)]
     Gc {
         /// Let this many bytes stay (500M, 2G) [default: 1G]
         #[arg(long, value_name = "SIZE", value_parser = bytes)]
@@ -69,6 +73,7 @@ enum CacheCommand {
     /// Remove assets with everything in them
     ///
     /// One that is being played or kept offline stays, and the exit status is 7.
+    #[command(after_long_help = RM_EXAMPLES)]
     Rm {
         /// Which: ids (or their beginnings), or URLs they were opened with
         #[arg(value_name = "ASSET|URL", required_unless_present = "all")]
@@ -87,6 +92,32 @@ Examples:
   kithara cache verify --json | tail -n 1 | jq .bad_bytes
   kithara cache gc --quota 500M --unused-for 7d
   kithara cache rm 3f2a";
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  kithara cache ls
+  kithara cache ls --cache /var/cache/films
+  kithara cache ls 3f2a                                  what is kept of this one
+  kithara cache ls https://example.com/master.m3u8       the same, by the URL it was opened with
+  kithara cache ls --json | tail -n 1 | jq '.assets[].label'";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  kithara cache verify
+  kithara cache verify --cache /var/cache/films
+  kithara cache verify --json | tail -n 1 | jq .bad_bytes";
+
+const GC_EXAMPLES: &str = "\
+Examples:
+  kithara cache gc                                       down to 1G, and nothing older than 30 days
+  kithara cache gc --quota 500M --unused-for 7d
+  kithara cache gc --quota 0 --cache /var/cache/films    all that nobody plays or keeps offline";
+
+const RM_EXAMPLES: &str = "\
+Examples:
+  kithara cache rm 3f2a
+  kithara cache rm https://example.com/master.m3u8 https://example.com/film.m3u8
+  kithara cache rm --all --cache /var/cache/films";
 
 pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
     let store = open(args).inspect_err(|failure| failure.tell_json(args.json))?;

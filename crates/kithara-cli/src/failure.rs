@@ -236,7 +236,9 @@ fn classify(error: &HlsError) -> Verdict {
     match error {
         HlsError::Net(error) => classify_net(error),
         HlsError::Fetch(error) => classify_fetch(error),
-        HlsError::Assets(_) | HlsError::Storage(_) => (Class::Disk, Some("try without --cache")),
+        HlsError::Assets(_) | HlsError::Storage(_) => {
+            (Class::Disk, Some("try without --cache, or another place for --trace"))
+        }
         HlsError::PlaylistParse { .. } => (Class::Playlist, Some(LOOK)),
         HlsError::VariantNotFound => (Class::Usage, Some("`kithara probe URL` lists the variants")),
         HlsError::NoSuitableVariant => (Class::Playlist, Some("`kithara probe URL` shows what there is")),

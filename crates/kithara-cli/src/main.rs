@@ -20,6 +20,7 @@ mod requests;
 mod save;
 mod session_args;
 mod target;
+mod trace_file;
 
 use std::process::ExitCode;
 

@@ -83,6 +83,7 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     let opening = Box::pin(kithara::open(target.url(), params));
     let opened = interrupt.until_stopped(opening, || line.note(STILL_OPENING)).await.map_err(before)?;
     let (player, reader) = opened.map_err(|error| before(cannot_play(cannot_open(error, args))))?;
+    setup::check_trace(&player, args).map_err(|failure| before(cannot_play(failure)))?;
     let tally = tokio::spawn(tally::listen(player.events(), line.clone()));
     setup::check_audio(&player, args).map_err(before)?;
     let performance = Performance::new(reader, outlet, args, started);

@@ -3,13 +3,22 @@
 mod lint;
 mod load;
 mod neutral;
+mod record;
 mod table;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use clap::Args;
-use kithara::playlist::{MediaPlaylist, MultivariantPlaylist, ParseOptions, Playlist, Variables, Variant, parse};
+use kithara::{
+    event::MediaId,
+    playlist::{MediaPlaylist, MultivariantPlaylist, ParseOptions, Playlist, Variables, Variant, parse},
+    trace::PlaylistId,
+};
 use serde_json::json;
+use url::Url;
 
 use crate::{
     args::{RequestArgs, VariantArg},
@@ -17,6 +26,7 @@ use crate::{
     probe::{
         lint::Report,
         load::{Loaded, Loader},
+        record::Record,
     },
     target::Target,
 };
@@ -63,6 +73,11 @@ pub(crate) struct ProbeArgs {
     #[arg(long, value_name = "JSON")]
     vars: Option<String>,
 
+    /// Write the playlists to this file as they are loaded, without secrets, as a session would be told of them; see
+    /// `kithara replay`
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     /// Print everything as one JSON object, and nothing else on standard output
     ///
     /// Facts that are absent, false or empty are left out; times are in seconds, dates in milliseconds since 1970. A
@@ -71,12 +86,20 @@ pub(crate) struct ProbeArgs {
     json: bool,
 }
 
+impl ProbeArgs {
+    /// Where what is loaded is recorded, if that is wanted.
+    fn record(&self, url: &Url) -> Result<Option<Record>, Failure> {
+        self.trace.as_deref().map(|path| Record::begin(path, url, self.variant)).transpose()
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   kithara probe https://example.com/master.m3u8
   kithara probe https://example.com/master.m3u8 --variant worst --all
   kithara probe https://example.com/master.m3u8 --lint
   kithara probe index.m3u8 --base https://example.com/live/index.m3u8 --lint
+  kithara probe https://example.com/master.m3u8 --lint --trace bug.trace; kithara replay bug.trace
   kithara probe later.m3u8 --lint --before earlier.m3u8 --json | jq '.lint[].text'
   kithara probe demo --json | jq '.variants[].bandwidth'";
 
@@ -126,21 +149,21 @@ fn probe(args: &ProbeArgs) -> Result<Probed, Failure> {
         return probe_text(args, &Loaded { text, url }, imports.as_ref());
     }
     let target = Target::open(&args.input)?;
-    let loader = Loader::new(target.url(), &args.request)?;
-    let loaded = loader.load(loader.url())?;
+    let mut loader = Loader::new(target.url(), &args.request, |url| args.record(url))?;
+    let loaded = loader.load(PlaylistId::Primary, &loader.url().clone())?;
     let at = target.shown();
     let primary = read(&loaded, &at, imports.as_ref())?;
     let mut lint = args.lint.then(Report::default);
     if let Some(report) = &mut lint {
         report.look(&at, &loaded.text, &primary);
         match &primary {
-            Playlist::Multivariant(playlist) => report.presentation(&loader, playlist)?,
-            Playlist::Media(playlist) => report.update(&loader, &loaded, &at, playlist)?,
+            Playlist::Multivariant(playlist) => report.presentation(&mut loader, playlist)?,
+            Playlist::Media(playlist) => report.update(&mut loader, &loaded, &at, playlist)?,
         }
     }
     let selected = match &primary {
         Playlist::Multivariant(playlist) => {
-            select(playlist, args.variant)?.map(|variant| load_variant(&loader, playlist, variant)).transpose()?
+            select(playlist, args.variant)?.map(|variant| load_variant(&mut loader, playlist, variant)).transpose()?
         }
         Playlist::Media(_) => None,
     };
@@ -150,16 +173,22 @@ fn probe(args: &ProbeArgs) -> Result<Probed, Failure> {
 /// A playlist that is there as a text, and perhaps an earlier version of it.
 fn probe_text(args: &ProbeArgs, loaded: &Loaded, imports: Option<&Variables>) -> Result<Probed, Failure> {
     let at = args.input.clone();
+    let mut record = args.record(&loaded.url)?;
+    let mut note =
+        |loaded: &Loaded| record.as_mut().map_or(Ok(()), |record| record.loaded(PlaylistId::Primary, loaded));
     let earlier = match &args.before {
         Some(path) => {
             let text = load::local(path)?.ok_or_else(|| Failure::usage(format!("--before: {path} is no file")))?;
-            let Playlist::Media(playlist) = read(&Loaded { text, url: loaded.url.clone() }, path, imports)? else {
+            let before = Loaded { text, url: loaded.url.clone() };
+            note(&before)?;
+            let Playlist::Media(playlist) = read(&before, path, imports)? else {
                 return Err(Failure::usage(format!("--before: {path} is no media playlist")));
             };
             Some(playlist)
         }
         None => None,
     };
+    note(loaded)?;
     let primary = reread(loaded, &at, imports, earlier.as_ref())?;
     let mut lint = args.lint.then(Report::default);
     if let Some(report) = &mut lint {
@@ -171,9 +200,9 @@ fn probe_text(args: &ProbeArgs, loaded: &Loaded, imports: Option<&Variables>) ->
     Ok(Probed { primary, at, selected: None, lint })
 }
 
-fn load_variant(loader: &Loader, playlist: &MultivariantPlaylist, variant: &Variant) -> Result<Selected, Failure> {
+fn load_variant(loader: &mut Loader, playlist: &MultivariantPlaylist, variant: &Variant) -> Result<Selected, Failure> {
     let at = variant.uri.to_string();
-    let loaded = loader.load(&variant.uri.url())?;
+    let loaded = loader.load(PlaylistId::Media(MediaId::Variant(variant.id)), &variant.uri.url())?;
     match read(&loaded, &at, Some(&playlist.variables))? {
         Playlist::Media(playlist) => Ok(Selected { number: variant.id.0, at, playlist }),
         Playlist::Multivariant(_) => {

@@ -1,11 +1,11 @@
 //! The arguments of every command that runs a session.
 
-use std::{fs::File, io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use kithara::{HlsOptions, options::OnMissing};
 
-use crate::{args::RequestArgs, failure::Failure, requests};
+use crate::{args::RequestArgs, failure::Failure, requests, trace_file::TraceFile};
 
 /// How a session is run.
 #[derive(Debug, Args)]
@@ -22,6 +22,8 @@ pub(crate) struct SessionArgs {
     pub(crate) patience: Option<u32>,
 
     /// Write what the session was told and what it decided to this file, without secrets; see `kithara replay`
+    ///
+    /// A trace is of a session of HLS. A single file of sound has none, and is refused together with this option.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 }
@@ -54,8 +56,7 @@ impl SessionArgs {
 
     /// Where the trace goes, if one is wanted.
     pub(crate) fn trace(&self) -> Result<Option<Box<dyn Write + Send>>, Failure> {
-        let Some(path) = &self.trace else { return Ok(None) };
-        let file = File::create(path).map_err(|error| Failure::disk("cannot write", path, &error))?;
-        Ok(Some(Box::new(file)))
+        let file = self.trace.as_deref().map(TraceFile::at).transpose()?;
+        Ok(file.map(|file| Box::new(file) as Box<dyn Write + Send>))
     }
 }

@@ -14,6 +14,10 @@ use crate::{SoundCodec, format::Format};
 /// Bytes of the largest `moov` that is looked into. Hours of sound need a few megabytes.
 const MAX_MOOV: u64 = 16 << 20;
 
+/// Bytes in front of a box that the container reader reads as well when it has passed over a large one, so that it could
+/// go back. Read together with what follows, they cost no request of their own, and none for the way back.
+const RUN_UP: u64 = 64 << 10;
+
 /// Boxes in front of `moov` that are passed over before the search is given up.
 const MAX_BOXES: usize = 64;
 
@@ -79,6 +83,10 @@ fn read_moov(file: &mut (impl Read + Seek)) -> io::Result<Option<Vec<u8>>> {
             return Ok(Some(moov));
         }
         let Some(next) = place.checked_add(len) else { return Ok(None) };
+        if len > 2 * RUN_UP {
+            file.seek(SeekFrom::Start(next - RUN_UP))?;
+            io::copy(&mut file.by_ref().take(RUN_UP), &mut io::sink())?;
+        }
         place = next;
     }
     Ok(None)

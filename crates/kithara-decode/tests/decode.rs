@@ -106,6 +106,56 @@ fn progressive_files_come_out_as_signalled() {
     check_file("low_rate.aac", PcmSpec { sample_rate: 22_050, channels: 1 }, 43_008, 1024);
 }
 
+fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+    let payload = parts.concat();
+    let len = u32::try_from(payload.len() + 8).unwrap();
+    [&len.to_be_bytes()[..], kind, &payload].concat()
+}
+
+fn place_of(file: &[u8], kind: &[u8; 4]) -> usize {
+    file.windows(4).rposition(|window| window == kind).unwrap() - 4
+}
+
+/// A file whose `moov` comes last, with this note of iTunes, and without its edit list unless that stays.
+fn noted(name: &str, note: &str, keeps_edits: bool) -> Vec<u8> {
+    let mut file = media(name).to_vec();
+    let words = |kind: &[u8; 4], text: &[u8]| boxed(kind, &[&[0; 4], text]);
+    let data = boxed(b"data", &[&[0, 0, 0, 1, 0, 0, 0, 0], note.as_bytes()]);
+    let item = boxed(b"----", &[&words(b"mean", b"com.apple.iTunes"), &words(b"name", b"iTunSMPB"), &data]);
+    let handler = boxed(b"hdlr", &[&[0; 8], b"mdirappl", &[0; 9]]);
+    let notes = boxed(b"udta", &[&boxed(b"meta", &[&[0; 4], &handler, &boxed(b"ilst", &[&item])])]);
+    let (moov, old) = (place_of(&file, b"moov"), place_of(&file, b"udta"));
+    assert!(moov < old && place_of(&file, b"mdat") < moov, "offsets of the media stay");
+    file.truncate(old);
+    file.extend(notes);
+    let len = u32::try_from(file.len() - moov).unwrap();
+    file[moov..moov + 4].copy_from_slice(&len.to_be_bytes());
+    if !keeps_edits {
+        let edits = place_of(&file, b"edts");
+        file[edits + 4..edits + 8].copy_from_slice(b"free");
+    }
+    file
+}
+
+#[test]
+fn what_itunes_notes_is_heard_where_no_edit_list_says_it() {
+    let heard = |note: &str, keeps_edits| hear(bytes_feed(&noted("tones.m4a", note, keeps_edits))).unwrap().only();
+    let whole = hear(file_feed("tones.m4a")).unwrap().only().1;
+    // 137 packets of 1024, of which 1024 samples come before and 64 after the 139,200 that were encoded.
+    let (spec, samples) = heard(" 00000000 00000400 00000040 0000000000021FC0 00000000 00000000", false);
+    assert_eq!((spec, samples.len() / 2), (STEREO_48, 139_200));
+    check_tones(&samples, spec, 0, 0);
+    assert!(samples == whole, "the same as an edit list gives");
+    // Half a second in the middle: the note decides, to the sample.
+    let (_, samples) = heard(" 00000000 0000BF80 000106C0 0000000000005DC0", false);
+    assert_eq!(samples.len() / 2, 24_000);
+    assert!(samples == whole[(49_024 - 1024) * 2..][..48_000]);
+    let (_, samples) = heard(" 00000000 00000000 00000000 0000000000000000", false);
+    assert_eq!(samples.len() / 2, 140_288, "a note that says nothing takes nothing away");
+    let (_, samples) = heard(" 00000000 0000BF80 000106C0 0000000000005DC0", true);
+    assert_eq!(samples.len() / 2, 139_200, "an edit list is the better word");
+}
+
 #[test]
 fn files_say_how_long_they_are() {
     for (name, millis) in [

@@ -76,3 +76,8 @@ pub mod trace;
 mod units;
 
 pub use units::BitRate;
+
+// The example of the README is compiled and run as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

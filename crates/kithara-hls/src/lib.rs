@@ -78,3 +78,8 @@ pub use {kithara_fetch as fetch, kithara_hls_core as hls_core};
 
 /// What a session reports.
 pub type HlsEvent = hls_core::session::HlsEvent<HlsError>;
+
+// The example of the README is compiled as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

@@ -4,14 +4,20 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     future::poll_fn,
     io::{ErrorKind, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use kithara_hls::{HlsOptions, HlsParams, hls_core::session::ReaderOptions};
+use kithara_hls::{
+    HlsOptions, HlsParams,
+    hls_core::session::{ReaderOptions, VariantChoice},
+};
 use kithara_origin::{At, Ending, Fault, Logged, Origin, Request, Response, Rule, Site};
 use kithara_stream::{Source, StreamError, SyncReader};
+use sha2::{Digest, Sha256};
 use support::{
     Dice, asked, assert_exact, file, fixtures, in_time, open, ours, playlist, quick, read_all, read_range, serve, truth,
 };
@@ -81,6 +87,63 @@ async fn two_hundred_reads_here_and_there_are_right_and_nothing_is_fetched_twice
         let source = open(&playlist(&origin, fixture), resolving()).await;
         read_here_and_there(&source, &truth(fixture), 200, &mut Dice(seed), fixture).await;
         assert_frugal(&origin, length_on_disk);
+    }
+}
+
+/// Whatever else there is, and the media playlist that is read of it.
+const OTHERS: [(&str, &str); 8] = [
+    ("mp3/index.m3u8", "mp3/index.m3u8"),
+    ("fmp4_flac/index.m3u8", "fmp4_flac/index.m3u8"),
+    ("fmp4_alac/index.m3u8", "fmp4_alac/index.m3u8"),
+    ("fmp4_mp3/index.m3u8", "fmp4_mp3/index.m3u8"),
+    ("ts_av/index.m3u8", "ts_av/index.m3u8"),
+    ("ts_discontinuity/index.m3u8", "ts_discontinuity/index.m3u8"),
+    ("av_master/master.m3u8", "av_master/video/index.m3u8"),
+    ("demo/master.m3u8", "demo/128k/index.m3u8"),
+];
+
+/// The fixtures, and the demo beside them.
+fn with_demo() -> Site {
+    fixtures().dir("/demo", demo_dir())
+}
+
+fn demo_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../kithara-origin/demo")
+}
+
+fn length_with_demo(path: &str) -> u64 {
+    match path.strip_prefix("/demo/") {
+        Some(name) => std::fs::metadata(demo_dir().join(name)).expect("the demo is committed").len(),
+        None => length_on_disk(path),
+    }
+}
+
+/// All bytes of a media playlist, which are those whose length and hash stand in the list that no code of ours has made.
+async fn whole(path: &str) -> Vec<u8> {
+    let origin = serve(with_demo());
+    let (bytes, error) = read_all(&open(&origin.url(&format!("/{path}")), quick()).await).await;
+    assert!(error.is_none(), "{path}: {error:?}");
+    let hash = Sha256::digest(&bytes).iter().fold(String::new(), |mut hash, byte| {
+        write!(hash, "{byte:02x}").expect("a string takes all that is written");
+        hash
+    });
+    let list = String::from_utf8(file("expected.tsv")).expect("the list is text");
+    let wanted = format!("\t{}\t{hash}", bytes.len());
+    let row = list.lines().find(|row| row.split('\t').next() == Some(path)).expect("it is listed");
+    assert!(row.ends_with(&wanted), "{path}: {} bytes with hash {hash}, for {row}", bytes.len());
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_reads_of_other_formats_and_of_variants_are_right_as_well() {
+    for (seed, (path, read)) in (1..).zip(OTHERS) {
+        let truth = whole(read).await;
+        let origin = serve(with_demo());
+        let mut options = resolving();
+        options.playback.variant = VariantChoice::Best;
+        let source = open(&origin.url(&format!("/{path}")), options).await;
+        read_here_and_there(&source, &truth, 200, &mut Dice(seed), path).await;
+        assert_frugal(&origin, length_with_demo);
     }
 }
 

@@ -95,11 +95,19 @@ fn resolve(folder: &str, uri: &str) -> String {
     }
 }
 
+/// Bytes of all files in a folder.
+fn len_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries.map(|it| if it.path().is_dir() { len_of(&it.path()) } else { it.metadata().unwrap().len() }).sum()
+}
+
 #[test]
 fn the_demo_is_complete() {
     let origin = Origin::start(demo()).unwrap();
     let files = walk(&mut Client::connect(&origin), "/master.m3u8");
     assert_eq!(files, 1 + 3 * (1 + 1 + 1 + 5), "per variant: playlist, init section, key, segments");
+    let bytes = len_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("demo"));
+    assert!((500_000..2_000_000).contains(&bytes), "it travels in every binary: {bytes} bytes");
 }
 
 #[test]

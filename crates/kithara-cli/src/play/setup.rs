@@ -94,6 +94,15 @@ fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {
     })
 }
 
+/// That there is a session to trace, where a trace is wanted.
+pub(super) fn check_trace(player: &Player, args: &PlayArgs) -> Result<(), Failure> {
+    match (&args.session.trace, player.session()) {
+        (Some(_), None) => Err(Failure::usage("--trace: a trace is of a session, and a single file has none")
+            .with_hint("play it without --trace; -vv tells each request")),
+        _ => Ok(()),
+    }
+}
+
 /// That the rendition that was asked for is the one that plays.
 pub(super) fn check_audio(player: &Player, args: &PlayArgs) -> Result<(), Failure> {
     match (&args.audio, player.session()) {

@@ -74,6 +74,27 @@ mod tests {
     }
 
     #[test]
+    fn a_line_tells_time_buffer_variant_and_link() {
+        let origin = kithara_origin::Origin::start(kithara_origin::demo()).unwrap();
+        let options = kithara::HlsOptions::default();
+        let session = kithara::blocking::open(&origin.url("/master.m3u8"), options.into()).unwrap();
+        // As a session has it: nobody else can make one.
+        let mut status = session.session().status();
+        status.variant = Some(status.variants[1].id);
+        status.buffered = Duration::from_millis(27_600);
+        status.throughput = Some(BitRate(12_340_000));
+        let words = |status: &Status| {
+            words(Duration::from_secs(62), Some(Duration::from_secs(225)), Duration::from_millis(500), Some(status))
+        };
+        assert_eq!(words(&status), "1:02 / 3:45  buffer 28 s  variant 1 (67 kbit/s)  link 12.3 Mbit/s");
+        // A stream of one variant has no bandwidth, and a link nobody measured no rate.
+        (status.variants, status.throughput) = (Default::default(), None);
+        assert_eq!(words(&status), "1:02 / 3:45  buffer 28 s  variant 1");
+        (status.variant, status.buffered) = (None, Duration::ZERO);
+        assert_eq!(words(&status), "1:02 / 3:45  buffer 0 s");
+    }
+
+    #[test]
     fn a_live_stream_has_no_length() {
         let text = words(Duration::from_secs(5), None, Duration::from_millis(500), None);
         assert_eq!(text, "0:05 / live  buffer 0 s");

@@ -6,9 +6,13 @@ use std::{
     time::Duration,
 };
 
-use kithara::playlist::{
-    MediaPlaylist, Member, MultivariantPlaylist, Playlist, Severity, Uri, Violation, lint_presentation, lint_text,
-    lint_update,
+use kithara::{
+    event::MediaId,
+    playlist::{
+        MediaPlaylist, Member, MultivariantPlaylist, Playlist, Severity, Uri, Violation, lint_presentation, lint_text,
+        lint_update,
+    },
+    trace::PlaylistId,
 };
 use serde_json::{Value, json};
 
@@ -46,12 +50,12 @@ impl Report {
     }
 
     /// Loads all media playlists of a presentation and looks at each and at all together.
-    pub(super) fn presentation(&mut self, loader: &Loader, playlist: &MultivariantPlaylist) -> Result<(), Failure> {
+    pub(super) fn presentation(&mut self, loader: &mut Loader, playlist: &MultivariantPlaylist) -> Result<(), Failure> {
         let mut members = Vec::new();
         let mut names = Vec::new();
         for (member, uri) in listed(playlist).into_iter().take(MAX_MEMBERS) {
             let at = uri.to_string();
-            let Loaded { text, url } = loader.load(&uri.url())?;
+            let Loaded { text, url } = loader.load(listed_as(member), &uri.url())?;
             let read = reread(&Loaded { text: text.clone(), url }, &at, Some(&playlist.variables), None)?;
             self.look(&at, &text, &read);
             if let Playlist::Media(media) = read {
@@ -68,7 +72,7 @@ impl Report {
     /// Loads a live playlist again when it must have changed, and compares; one that has ended is left alone.
     pub(super) fn update(
         &mut self,
-        loader: &Loader,
+        loader: &mut Loader,
         loaded: &Loaded,
         at: &str,
         before: &MediaPlaylist,
@@ -77,7 +81,7 @@ impl Report {
             return Ok(());
         }
         thread::sleep(before.target_duration.min(LONGEST_WAIT));
-        let again = loader.load(&loaded.url)?;
+        let again = loader.load(PlaylistId::Primary, &loaded.url)?;
         if let Playlist::Media(after) = reread(&again, at, Some(&before.variables), Some(before))? {
             self.look(at, &again.text, &Playlist::Media(after.clone()));
             self.compare(at, before, &after);
@@ -135,6 +139,15 @@ impl Report {
             _ => Err(Failure::new(Class::Other, format!("rules are broken that must be kept, in {errors} places"))),
         }
     }
+}
+
+/// What a session calls the playlist of a member.
+fn listed_as(member: Member) -> PlaylistId {
+    PlaylistId::Media(match member {
+        Member::Variant(id) => MediaId::Variant(id),
+        Member::Rendition(id) => MediaId::Rendition(id),
+        Member::IframeVariant(id) => MediaId::IFrames(id),
+    })
 }
 
 /// The media playlists of a presentation, each once.

@@ -14,6 +14,7 @@ use kithara::{
     },
     options::RequestOptions,
     playlist::Limits,
+    trace::PlaylistId,
 };
 use tokio::runtime::Runtime;
 use url::Url;
@@ -21,6 +22,7 @@ use url::Url;
 use crate::{
     args::RequestArgs,
     failure::{Class, Failure},
+    probe::record::Record,
     requests,
 };
 
@@ -58,10 +60,17 @@ pub(super) struct Loader {
     url: Url,
     origin: Origin,
     options: RequestOptions,
+    /// Where a trace is wanted.
+    record: Option<Record>,
 }
 
 impl Loader {
-    pub(super) fn new(url: &str, request: &RequestArgs) -> Result<Self, Failure> {
+    /// A loader, which tells the record that `begin` makes for its address of all that it loads.
+    pub(super) fn new(
+        url: &str,
+        request: &RequestArgs,
+        begin: impl FnOnce(&Url) -> Result<Option<Record>, Failure>,
+    ) -> Result<Self, Failure> {
         let not_a_url = || Failure::from(HlsError::InvalidUrl("only http and https are loaded".into()));
         let url: Url = url.parse().map_err(|_| not_a_url())?;
         let origin = Origin::of(&url).ok_or_else(not_a_url)?;
@@ -71,7 +80,8 @@ impl Loader {
             .map_err(|error| Failure::new(Class::Other, format!("no runtime: {error}")))?;
         let client = Client::new(NetworkOptions::default()).map_err(HlsError::from)?;
         let fetcher = Fetcher::new(client, None, FetchOptions::default());
-        Ok(Self { runtime, fetcher, url, origin, options: requests::options(request)? })
+        let record = begin(&url)?;
+        Ok(Self { runtime, fetcher, url, origin, options: requests::options(request)?, record })
     }
 
     /// The address it was made for.
@@ -80,7 +90,7 @@ impl Loader {
     }
 
     /// Loads one playlist.
-    pub(super) fn load(&self, url: &Url) -> Result<Loaded, Failure> {
+    pub(super) fn load(&mut self, id: PlaylistId, url: &Url) -> Result<Loaded, Failure> {
         let request = FetchRequest {
             class: Priority::Demand,
             max_len: MAX_LEN,
@@ -90,6 +100,8 @@ impl Loader {
         };
         let request = WholeRequest { gzip: true, ..WholeRequest::from(request) };
         let whole = self.runtime.block_on(self.fetcher.fetch_whole(request))?;
-        Ok(Loaded { text: whole.bytes.unwrap_or_default().to_vec(), url: whole.head.url })
+        let loaded = Loaded { text: whole.bytes.unwrap_or_default().to_vec(), url: whole.head.url };
+        self.record.as_mut().map_or(Ok(()), |record| record.loaded(id, &loaded))?;
+        Ok(loaded)
     }
 }

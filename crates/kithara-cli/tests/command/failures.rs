@@ -91,10 +91,13 @@ fn mistakes_on_the_command_line_are_status_2() {
 
 #[test]
 fn help_teaches_with_examples() {
-    for line in [&["--help"][..], &["save", "--help"], &["probe", "--help"], &["replay", "--help"]] {
-        let run = Run::of(line).succeeded();
+    let commands = ["", "play", "save", "probe", "replay", "cache", "cache ls", "cache verify", "cache gc", "cache rm"];
+    for command in commands {
+        let line: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let run = Run::of(&line).succeeded();
         let text = String::from_utf8(run.stdout).unwrap();
-        assert!(text.contains("Examples:\n  kithara "), "{line:?}: {text}");
+        let example = format!("Examples:\n  kithara {command}");
+        assert!(text.contains(&example), "{line:?}: {text}");
     }
     let run = Run::of(["--help"]).succeeded();
     assert!(String::from_utf8(run.stdout).unwrap().contains("Exit status:"));

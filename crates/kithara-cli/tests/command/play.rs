@@ -156,6 +156,44 @@ fn what_cannot_be_played_ends_with_the_status_of_its_class() {
     assert_eq!(run.status, Some(2), "{}", run.stderr);
 }
 
+#[test]
+fn the_summary_tells_what_was_played_and_what_it_cost() {
+    let origin = serve(kithara_origin::demo());
+    let url = origin.url("/master.m3u8");
+    for (which, id, bandwidth) in [("0", 0, 35_840), ("100k", 1, 67_296), ("best", 2, 131_936)] {
+        origin.clear_log();
+        let args = [&url, "--output", "null", "--no-cache", "--json", "--variant", which];
+        let run = play(&args).succeeded();
+        let facts = run.json();
+        assert_eq!(facts["played"], serde_json::json!([{ "variant": id, "bandwidth": bandwidth }]), "{which}");
+        let log = origin.log();
+        assert_eq!(facts["requests"], log.len(), "{which}");
+        assert_eq!(facts["bytes"], log.iter().map(|request| request.bytes_sent).sum::<u64>(), "{which}: {log:?}");
+        assert!(
+            run.stderr.trim_end().ends_with(&format!("variant {id} ({} kbit/s)", bandwidth / 1000)),
+            "{}",
+            run.stderr
+        );
+    }
+    let origin = serve(fixtures());
+    let url = origin.url("/av_clicks/master.m3u8");
+    let run = play(&[&url, "--output", "null", "--no-cache", "--json", "--audio", "de"]).succeeded();
+    assert_eq!(run.json()["played"][0]["name"], "Deutsch", "{}", run.json());
+    assert!(run.stderr.contains("rendition Deutsch"), "{}", run.stderr);
+}
+
+#[cfg(not(feature = "device"))]
+#[test]
+fn without_a_device_time_passes_as_if_there_were_one_and_null_waits_for_nothing() {
+    let facts = play(&["demo", "--for", "1.5", "--json"]).succeeded().json();
+    // A device holds a tenth of a second, which needs not be over.
+    let seconds = facts["seconds"].as_f64().unwrap() - facts["first_sample_seconds"].as_f64().unwrap();
+    assert!(seconds >= 1.39, "{facts}");
+    assert!((facts["played_seconds"].as_f64().unwrap() - 1.5).abs() < 1e-6, "{facts}");
+    let facts = play(&["demo", "--output", "null", "--json"]).succeeded().json();
+    assert!(facts["seconds"].as_f64().unwrap() < facts["played_seconds"].as_f64().unwrap(), "{facts}");
+}
+
 #[cfg(not(feature = "device"))]
 #[test]
 fn a_build_without_devices_says_how_to_get_them() {

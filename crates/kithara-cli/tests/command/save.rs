@@ -1,8 +1,8 @@
 //! Bytes: everything, exact, wherever they go and wherever they come from.
 
-use std::fmt::Write;
+use std::{fmt::Write, thread, time::Duration};
 
-use kithara_origin::{At, Fault, Response, Rule, fixtures_dir};
+use kithara_origin::{At, Fault, Link, Response, Rule, fixtures_dir};
 use sha2::{Digest, Sha256};
 
 use crate::{Run, fixtures, names, scratch, serve, text};
@@ -52,6 +52,39 @@ fn every_fixture_is_saved_exactly_and_without_a_request_too_many() {
         asked.dedup();
         assert_eq!(asked.len(), log.len(), "{path}: nothing is asked for twice");
     }
+}
+
+/// Saves a fixture over a road of this round trip time, and once more out of the cache.
+fn check_slow((path, segments, length, sha): &(String, u64, u64, String), rtt: u64) {
+    let origin = serve(fixtures().link(Link::new().rtt(Duration::from_millis(rtt))));
+    let (dir, out) = scratch("out");
+    let cache = dir.path().join("cache");
+    for is_cold in [true, false] {
+        origin.clear_log();
+        let args = ["save", &origin.url(path), text(&out), "--cache", text(&cache), "--json"];
+        let json = Run::of(args).succeeded().json();
+        let saved = std::fs::read(&out).unwrap();
+        let what = format!("{path} at {rtt} ms, cold: {is_cold}");
+        assert_eq!((saved.len() as u64, &hash(&saved)), (*length, sha), "{what}");
+        assert_eq!(json["from_store"], if is_cold { 0 } else { *segments }, "{what}");
+        let log = origin.log();
+        let media = log.iter().filter(|request| !request.path.ends_with(".m3u8") && !request.path.ends_with(".bin"));
+        assert_eq!(media.count() > 0, is_cold, "{what}: {log:?}");
+    }
+}
+
+#[test]
+fn every_fixture_is_exact_over_a_slow_road_and_the_second_time() {
+    let all: Vec<_> = expected().into_iter().filter(|(path, ..)| !path.starts_with("demo/")).collect();
+    // They wait most of the time: side by side they take no longer than one does.
+    thread::scope(|scope| {
+        for part in all.chunks(all.len().div_ceil(4)) {
+            scope.spawn(move || part.iter().for_each(|row| check_slow(row, 20)));
+        }
+        let far = ["ts_aac", "ts_rotate", "fmp4_aes_init", "fmp4_byterange", "mp3"];
+        let far = all.iter().filter(move |(path, ..)| far.iter().any(|folder| path.starts_with(&format!("{folder}/"))));
+        scope.spawn(move || far.for_each(|row| check_slow(row, 100)));
+    });
 }
 
 #[track_caller]
