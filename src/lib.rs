@@ -59,7 +59,7 @@
 //! # Choosing
 //!
 //! Everything that can be chosen is in [`HlsOptions`], field by field with its unit and default; what several sessions may
-//! share (client, store, fetcher) is in [`HlsParams`] beside them. [`options`] and [`abr`] have the types the fields are made of.
+//! share (client, store, fetcher, cancel token) is in [`HlsParams`] beside them. [`options`] and [`abr`] have the types the fields are made of.
 //!
 //! Apps without tokio find blocking doors in [`blocking`].
 
@@ -120,8 +120,8 @@ pub mod options {
         session::{LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, VariantChoice},
     };
     pub use kithara_hls::{
-        CacheOptions, DeliveredKey, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions, SealingKey,
-        fetch::net::NetworkOptions,
+        CacheOptions, CancellationToken, DeliveredKey, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions,
+        SealingKey, fetch::net::NetworkOptions,
     };
 }
 

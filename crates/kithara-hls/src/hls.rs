@@ -52,7 +52,7 @@ impl Hls {
         let handle = kithara_fetch::runtime().map_err(|error| HlsError::Driver(error.to_string().into()))?;
         let url = parse_url(url)?;
         let fetcher = params.share_fetcher()?;
-        let HlsParams { options, no_store, resolver, trace, playlist, playlist_provenance, .. } = params;
+        let HlsParams { options, no_store, cancel, resolver, trace, playlist, playlist_provenance, .. } = params;
         let options = Arc::new(options);
         let requests = Requests::new(fetcher, Arc::clone(&options), &url, no_store)?;
         let deciding = options.session(resolver.is_some(), requests.store_room());
@@ -67,7 +67,9 @@ impl Hls {
         let (status, statuses) = watch::channel(Status::default());
         let (listed, listings) = watch::channel(None);
         let (timestamps, offsets) = watch::channel(TimestampMap::default());
-        let (shelf, cancel) = (Arc::new(Shelf::default()), CancellationToken::new());
+        // A session that ends leaves the token of the application alone.
+        let cancel = cancel.map_or_else(CancellationToken::new, |cancel| cancel.child_token());
+        let shelf = Arc::new(Shelf::default());
         let shared = Shared {
             shelf: Arc::clone(&shelf),
             orders: orders_in,

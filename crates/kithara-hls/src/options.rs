@@ -17,6 +17,7 @@ use kithara_hls_core::{
     abr::AbrOptions,
     session::{LiveOptions, PlaybackOptions, PlaylistText, ReaderOptions, SessionOptions},
 };
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{error::HlsError, seal::SealingKey};
@@ -145,6 +146,10 @@ pub struct HlsParams {
     pub fetcher: Option<Fetcher>,
     /// Whether the store may be used at all. Default: yes.
     pub no_store: bool,
+    /// Ends the session when it is cancelled, as [`HlsSession::close`](crate::HlsSession::close) does: its transfers end,
+    /// and whoever reads gets [`HlsError::Closed`] behind what is held. One token may end many sessions; no session cancels
+    /// it. Default: none, the session ends when it is closed or its last handle is dropped.
+    pub cancel: Option<CancellationToken>,
     /// Asked for URLs when the ones in the playlist do not work any more. Default: nobody.
     pub resolver: Option<Arc<dyn UrlResolver>>,
     /// Where to write a trace of the session's decisions, without secrets. Default: nowhere.
