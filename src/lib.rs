@@ -128,7 +128,8 @@ pub mod options {
 /// What events, segments and the status are made of.
 pub mod event {
     pub use kithara_hls::hls_core::session::{
-        LiveEvent, MediaId, Remedy, RenditionStatus, RunId, RunReason, Status, Track, VariantStatus, WaitReason,
+        LiveEvent, MediaId, NetworkLoad, Remedy, RenditionStatus, RunId, RunReason, Stats, Status, Track, TrackBuffer,
+        VariantStatus, WaitReason,
     };
 }
 

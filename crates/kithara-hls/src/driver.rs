@@ -23,7 +23,7 @@ use kithara_hls_core::{
     playlist::DiscontinuitySequence,
     session::{
         Action, Command, Delivered, Demand, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId,
-        KeyRequest, Listed, MediaId, PlaylistId, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
+        KeyRequest, Listed, MediaId, PlaylistId, ReaderId, Session, Stats, Status, Subject, UnitKey, UnitRequest,
     },
     time::{MediaTime, Now, Tick, WallTime},
     timeline::TimestampMap,
@@ -136,6 +136,7 @@ pub(crate) struct Parts {
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) events: broadcast::Sender<HlsEvent>,
     pub(crate) status: watch::Sender<Status>,
+    pub(crate) stats: watch::Sender<Stats>,
     pub(crate) listed: watch::Sender<Option<Listed>>,
     pub(crate) timestamps: watch::Sender<TimestampMap>,
     pub(crate) trace: Option<TraceFile>,
@@ -427,6 +428,8 @@ impl Driver {
             *old = status;
             changed
         });
+        // Nobody waits for the numbers: they are looked at.
+        self.parts.stats.send_replace(self.parts.session.stats());
         if let Some(listed) = self.parts.session.listed() {
             self.parts.listed.send_if_modified(|old| {
                 let changed = old.as_ref().is_none_or(|old| !old.is_same(&listed));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use kithara_hls_core::{
-    session::{Session, Status},
+    session::{Session, Stats, Status},
     time::{Now, Tick},
     timeline::TimestampMap,
 };
@@ -65,6 +65,7 @@ impl Hls {
         let (orders_in, orders) = mpsc::channel(ORDERS);
         let (events, first) = broadcast::channel(EVENTS);
         let (status, statuses) = watch::channel(Status::default());
+        let (stats, numbers) = watch::channel(Stats::default());
         let (listed, listings) = watch::channel(None);
         let (timestamps, offsets) = watch::channel(TimestampMap::default());
         // A session that ends leaves the token of the application alone.
@@ -76,6 +77,7 @@ impl Hls {
             events: events.downgrade(),
             first_listener: Mutex::new(Some(first)),
             status: statuses,
+            stats: numbers,
             listed: listings,
             interstitials: Interstitials::new(requests.clone()),
             timestamps: offsets,
@@ -96,6 +98,7 @@ impl Hls {
             orders,
             events,
             status,
+            stats,
             listed,
             timestamps,
             trace,

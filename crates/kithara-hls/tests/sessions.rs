@@ -15,7 +15,7 @@ use kithara_hls::{
     hls_core::{
         abr::AbrReason,
         playlist::VariantId,
-        session::{MediaId, Track},
+        session::{MediaId, Stats, Track},
     },
 };
 use kithara_origin::{At, Fault, Origin, Response, Rule};
@@ -130,6 +130,43 @@ async fn progress_rises_to_a_hundred_percent() {
     assert_eq!(downloads.last(), Some(&(32_704, 100.0)), "{downloads:?}");
     assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "{positions:?}");
     assert_eq!(positions.len(), 5);
+}
+
+/// What a session has counted when all is said: a reader may have its last byte before the session knows of it.
+async fn last_numbers(source: &HlsSource) -> Stats {
+    in_time(source.session().close()).await;
+    source.session().stats()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_numbers_of_a_session_are_those_of_its_origin() {
+    let bad = Rule::on("/ts_aac/seg2.ts").first(1).then(Response::html("<html>Please log in.</html>"));
+    let origin = serve(fixtures().rule(bad));
+    let source = open(&playlist(&origin, "ts_aac"), quick()).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aac"), "all of it");
+    let stats = last_numbers(&source).await;
+    let of_segments = origin.log().into_iter().filter(|request| request.path.ends_with(".ts"));
+    let sent: u64 = of_segments.filter(|request| request.status == 200).map(|request| request.bytes_sent).sum();
+    assert!(stats.network.bytes_received <= sent, "{stats:?}, {sent} sent");
+    assert!(stats.network.bytes_received >= truth("ts_aac").len() as u64, "{stats:?}");
+    assert_eq!(stats.network.requests, 1 + 5 + 1, "a playlist, five segments, one of them twice: {stats:?}");
+    assert_eq!((stats.network.transfers, stats.failed_fetches, stats.errors), (0, 1, 0), "{stats:?}");
+    assert_eq!((stats.stalls, stats.switches, stats.skipped), (0, 0, 0), "{stats:?}");
+    assert!(stats.unit_latency.is_some_and(|time| !time.is_zero() && time < Duration::from_secs(5)), "{stats:?}");
+    let tracks: Vec<Track> = stats.buffers.iter().map(|buffer| buffer.track).collect();
+    assert_eq!(tracks, [Track::Main]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_bytes_that_waits_for_longer_than_it_can_play_has_stalled() {
+    // The segment before it plays for a second.
+    let late = Rule::on("/ts_aac/seg1.ts").then(Fault::stall(At::Byte(1_000), Duration::from_millis(2_500)));
+    let origin = serve(fixtures().rule(late));
+    let mut options = quick();
+    options.network.timeouts.stall = FOR_EVER;
+    let source = open(&playlist(&origin, "ts_aac"), options).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aac"), "all of it");
+    assert_eq!(last_numbers(&source).await.stalls, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

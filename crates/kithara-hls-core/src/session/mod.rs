@@ -38,6 +38,7 @@ mod planning;
 mod readers;
 mod reading;
 mod selecting;
+mod stats;
 mod status;
 mod steering;
 mod tune_in;
@@ -62,6 +63,7 @@ pub use self::{
         LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, SessionOptions,
         VariantChoice,
     },
+    stats::{NetworkLoad, Stats, TrackBuffer},
     status::{Listed, RenditionStatus, Status, VariantStatus},
 };
 use self::{
@@ -74,6 +76,7 @@ use self::{
     media::Media,
     readers::{Reader, ReaderState},
     selecting::Selecting,
+    stats::Counts,
     steering::SteeringState,
     units::Units,
 };
@@ -103,6 +106,7 @@ pub struct Session {
     keys: Keys,
     adaptation: Adaptation,
     latency: LatencyWatch,
+    counts: Counts,
     chance: Chance,
     /// Where media timelines lie in presentation time; set once for each.
     timestamps: TimestampMap,
@@ -129,6 +133,7 @@ impl Session {
             keys: Keys::default(),
             adaptation: Adaptation::new(&options),
             latency: LatencyWatch::default(),
+            counts: Counts::default(),
             chance: Chance::new(options.seed),
             timestamps: TimestampMap::default(),
             actions: VecDeque::new(),
@@ -148,6 +153,7 @@ impl Session {
             return;
         }
         self.watch_clocks(before, now.wall, due);
+        self.count_input(&input);
         match input {
             Input::Playlist { id, result } => self.handle_playlist(id, result),
             Input::Head { fetch, head } => self.handle_head(fetch, head),
@@ -167,6 +173,7 @@ impl Session {
             self.load_due_playlists();
             self.settle_readers();
             self.plan_units();
+            self.count_stalls();
         }
     }
 
@@ -214,10 +221,12 @@ impl Session {
     }
 
     fn act(&mut self, action: Action) {
+        self.counts.wanted(&action);
         self.actions.push_back(action);
     }
 
     fn tell(&mut self, event: HlsEvent) {
+        self.counts.told(&event);
         self.events.push_back(event);
     }
 
