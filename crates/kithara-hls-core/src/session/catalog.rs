@@ -218,7 +218,7 @@ impl Session {
         let opened = self.primary.opened.unwrap_or(now);
         if let Some(wait) = self.wait_while_opening(&failure.cause, self.primary.failures, opened) {
             self.primary.load = Load::Idle { due: Some(now + wait) };
-            return self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
+            return self.tell_waiting(WaitReason::PlaylistNotReady, opened);
         }
         if !self.ask_above(PlaylistId::Primary, &failure.cause, self.primary.failures) {
             self.fail(failure);
@@ -460,7 +460,7 @@ impl Session {
             return self.media_unusable(id, failure);
         };
         media.load = Load::Idle { due: Some(now + wait) };
-        self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
+        self.tell_waiting(WaitReason::PlaylistNotReady, since);
     }
 
     /// Loads whatever is due.

@@ -90,6 +90,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Session {
     options: SessionOptions,
+    opened: Tick,
     now: Now,
     primary: Primary,
     application: Application,
@@ -119,6 +120,7 @@ impl Session {
     /// A session that begins by loading the playlist at `url`.
     pub fn new(url: Url, options: SessionOptions, now: Now) -> Self {
         let mut session = Self {
+            opened: now.at,
             now,
             primary: Primary::new(url),
             application: Application::default(),
@@ -228,6 +230,11 @@ impl Session {
     fn tell(&mut self, event: HlsEvent) {
         self.counts.told(&event);
         self.events.push_back(event);
+    }
+
+    /// Reports a wait that began then.
+    fn tell_waiting(&mut self, reason: WaitReason, since: Tick) {
+        self.tell(HlsEvent::Waiting { reason, since: since.since(self.opened) });
     }
 
     /// Ends the session.

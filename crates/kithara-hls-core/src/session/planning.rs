@@ -125,7 +125,7 @@ impl Session {
                 Next::Playlist => {
                     let waits = adaptive.asks && adaptive.planned.is_empty();
                     if waits && !std::mem::replace(&mut adaptive.told_waiting, true) {
-                        self.tell(HlsEvent::Waiting { reason: WaitReason::LiveEdge });
+                        self.tell_waiting(WaitReason::LiveEdge, self.now.at);
                     }
                     return;
                 }
