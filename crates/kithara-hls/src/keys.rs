@@ -169,6 +169,8 @@ fn make(requests: &Requests, request: &KeyRequest, bytes: &[u8]) -> Made {
             .process(DeliveredKey {
                 bytes,
                 url: &request.url,
+                method: &request.method,
+                iv: request.iv.as_ref(),
                 keyformat: &request.keyformat,
                 keyformatversions: &request.keyformatversions,
             })

@@ -108,16 +108,22 @@ pub trait KeyProcessor: Send + Sync + 'static {
     fn process(&self, delivered: DeliveredKey<'_>) -> Result<[u8; 16], KeyRefused>;
 }
 
-/// What a key server delivered.
+/// What a key server delivered, and the attributes of the EXT-X-KEY that named it (RFC 8216 section 4.3.2.4); of several
+/// that name the same URL, of the first.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct DeliveredKey<'a> {
     /// The body of the response.
     pub bytes: &'a [u8],
-    /// The URL it was asked at.
+    /// The URL it was asked at: URI.
     pub url: &'a Url,
-    /// KEYFORMAT.
+    /// METHOD.
+    pub method: &'a str,
+    /// IV, where the playlist states one; segments without are decrypted with their number.
+    pub iv: Option<&'a [u8; 16]>,
+    /// KEYFORMAT; `identity` where the playlist does not say.
     pub keyformat: &'a str,
-    /// KEYFORMATVERSIONS.
+    /// KEYFORMATVERSIONS; `1` where the playlist does not say.
     pub keyformatversions: &'a str,
 }
 
