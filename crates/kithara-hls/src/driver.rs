@@ -526,13 +526,15 @@ impl Driver {
         if let Some((_, before)) = self.loads.insert(id, (load, cancel.clone())) {
             before.cancel();
         }
-        self.spawn(cancel, async move {
+        let span = tracing::debug_span!("playlist", %id, url = %RedactedUrl::new(&url));
+        let task = async move {
             let result = match loaded {
                 Some(playlist) => Ok(playlist),
                 None => load_playlist(requests, id, url, again, limit, known).await,
             };
             let _ = reports.send(Report::Playlist { id, load, result }).await;
-        });
+        };
+        self.spawn(cancel, task.instrument(span));
     }
 
     fn fetch_key(&mut self, key: KeyId, request: KeyRequest) {
@@ -546,10 +548,12 @@ impl Driver {
             }
         }
         let (requests, reports) = (self.named_in(request.named_by), self.reports.clone());
-        self.spawn(self.parts.cancel.clone(), async move {
+        let span = tracing::debug_span!("key", %key, url = %RedactedUrl::new(&request.url));
+        let task = async move {
             let result = fetch_key(requests, request).await;
             let _ = reports.send(Report::Key { key, result }).await;
-        });
+        };
+        self.spawn(self.parts.cancel.clone(), task.instrument(span));
     }
 
     /// Requests for what the playlist of a stream names; a stream without a playlist of its own is that of the primary one.

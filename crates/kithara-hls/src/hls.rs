@@ -106,6 +106,8 @@ impl Hls {
             cancel,
         });
         let span = tracing::info_span!("session", url = %kithara_fetch::net::RedactedUrl::new(&url));
+        let (asked, strategy) = (options.abr.strategy, options.abr.resolved_strategy());
+        span.in_scope(|| tracing::info!(?asked, ?strategy, "the rule of adaptation"));
         handle.spawn(driver.run().instrument(span));
         Ok(HlsSession::new(Arc::new(shared)))
     }
