@@ -142,8 +142,9 @@ impl Player {
     pub async fn select_variant(&self, variant: Option<VariantId>) -> Result<(), HlsError> {
         match &self.stream {
             Stream::Hls(session) => session.select_variant(variant).await,
-            Stream::File(_) if variant.is_none() => Ok(()),
-            Stream::File(_) => Err(HlsError::VariantNotFound),
+            Stream::File(_) => {
+                variant.map_or(Ok(()), |id| Err(HlsError::VariantNotFound { wanted: MediaId::Variant(id) }))
+            }
         }
     }
 
@@ -154,7 +155,7 @@ impl Player {
     pub async fn select_audio(&self, rendition: RenditionId) -> Result<(), HlsError> {
         match &self.stream {
             Stream::Hls(session) => session.select_audio(rendition).await,
-            Stream::File(_) => Err(HlsError::VariantNotFound),
+            Stream::File(_) => Err(HlsError::VariantNotFound { wanted: MediaId::Rendition(rendition) }),
         }
     }
 

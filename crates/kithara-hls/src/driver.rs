@@ -393,7 +393,7 @@ impl Driver {
         while self.errors.len() > ERRORS {
             self.errors.pop_first();
         }
-        FetchFailure { kind: failed.kind, status, retry_after, report: self.next_error, detail: None }
+        FetchFailure { kind: failed.kind, status, retry_after, report: self.next_error, detail: None, line: None }
     }
 
     fn error_of(&self, failure: &Failure) -> HlsError {
@@ -768,10 +768,7 @@ impl Driver {
 
     fn resolve(&mut self, failure: &Failure, attempt: u32) {
         let Some((resolver, url)) = self.parts.resolver.clone() else { return };
-        let last_error = match self.errors.get(&failure.cause.report) {
-            Some(HlsError::Net(error)) => Some(FetchError::from(error.clone())),
-            _ => None,
-        };
+        let last_error = self.errors.get(&failure.cause.report).and_then(HlsError::net).cloned().map(FetchError::from);
         let ask = Ask { url, reason: AskReason::Failure, attempt, last_error };
         let reports = self.reports.clone();
         self.spawn(self.parts.cancel.clone(), async move {

@@ -51,6 +51,7 @@ impl Hls {
     pub fn session(url: &str, mut params: HlsParams) -> Result<HlsSession, HlsError> {
         let handle = kithara_fetch::runtime().map_err(|error| HlsError::Driver(error.to_string().into()))?;
         let url = parse_url(url)?;
+        params.options.abr.check()?;
         let fetcher = params.share_fetcher()?;
         let HlsParams { options, no_store, cancel, resolver, trace, playlist, playlist_provenance, .. } = params;
         let options = Arc::new(options);

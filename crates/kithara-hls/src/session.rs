@@ -184,7 +184,7 @@ impl HlsSession {
         if let Some(id) = variant
             && !self.0.status.borrow().variants.iter().any(|variant| variant.id == id)
         {
-            return Err(HlsError::VariantNotFound);
+            return Err(HlsError::VariantNotFound { wanted: MediaId::Variant(id) });
         }
         self.command(Command::SelectVariant(variant)).await
     }
@@ -214,7 +214,7 @@ impl HlsSession {
     fn find_rendition(&self, kind: RenditionKind, id: RenditionId) -> Result<(), HlsError> {
         let status = self.0.status.borrow();
         let found = status.renditions.iter().any(|it| it.id == id && it.kind == kind);
-        found.then_some(()).ok_or(HlsError::VariantNotFound)
+        found.then_some(()).ok_or(HlsError::VariantNotFound { wanted: MediaId::Rendition(id) })
     }
 
     /// The segments of a track, for apps that demux by themselves.

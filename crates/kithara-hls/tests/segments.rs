@@ -235,7 +235,8 @@ async fn a_variant_that_is_selected_goes_on_at_a_segment_boundary_in_a_new_run()
     }
     assert_eq!(all.len(), 5);
     let refused = session.select_variant(Some(VariantId(7))).await;
-    assert!(matches!(refused, Err(HlsError::VariantNotFound)), "{refused:?}");
+    let seven = MediaId::Variant(VariantId(7));
+    assert!(matches!(refused, Err(HlsError::VariantNotFound { wanted }) if wanted == seven), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

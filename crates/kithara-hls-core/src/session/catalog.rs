@@ -154,7 +154,7 @@ impl Session {
             self.primary.answered = Some(self.now.at);
         }
         match self.parse(text, self.medias.get(&ONLY).and_then(Media::snapshot)) {
-            Err(error) => self.primary_failed(FetchFailure::playlist(error)),
+            Err(error) => self.primary_failed(FetchFailure::unparsed(error)),
             Ok(Playlist::Multivariant(_)) if self.primary.is_media => {
                 self.primary_failed(FetchFailure::playlist("a multivariant playlist where one of segments was before"));
             }
@@ -370,7 +370,7 @@ impl Session {
             Ok(Playlist::Multivariant(_)) => {
                 self.media_failed(id, FetchFailure::playlist("a multivariant playlist where one of segments is named"));
             }
-            Err(error) => self.media_failed(id, FetchFailure::playlist(error)),
+            Err(error) => self.media_failed(id, FetchFailure::unparsed(error)),
         }
     }
 
