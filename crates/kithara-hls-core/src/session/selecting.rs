@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{
     Action, Failure, FailureKind, HlsEvent, MediaId, MediaSelection, ReaderId, Session, Track, VariantChoice,
-    readers::{ReaderState, SWITCH_LEAD}, steering::base, units::UnitState,
+    readers::{ReaderState, SWITCH_LEAD},
+    steering::base,
+    units::UnitState,
 };
 use crate::{
     abr::AbrReason,
