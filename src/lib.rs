@@ -59,7 +59,7 @@
 //! # Choosing
 //!
 //! Everything that can be chosen is in [`HlsOptions`], field by field with its unit and default; what several sessions may
-//! share (client, store, fetcher) is in [`HlsParams`] beside them. [`options`] and [`abr`] have the types the fields are made of.
+//! share (client, store, fetcher, cancel token) is in [`HlsParams`] beside them. [`options`] and [`abr`] have the types the fields are made of.
 //!
 //! Apps without tokio find blocking doors in [`blocking`].
 
@@ -126,15 +126,16 @@ pub mod options {
         session::{LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, VariantChoice},
     };
     pub use kithara_hls::{
-        CacheOptions, DeliveredKey, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions, SealingKey,
-        fetch::net::NetworkOptions,
+        CacheOptions, CancellationToken, DeliveredKey, KeyCache, KeyOptions, KeyProcessor, KeyRefused, RequestOptions,
+        SealingKey, fetch::net::NetworkOptions,
     };
 }
 
 /// What events, segments and the status are made of.
 pub mod event {
     pub use kithara_hls::hls_core::session::{
-        LiveEvent, MediaId, Remedy, RenditionStatus, RunId, RunReason, Status, Track, VariantStatus, WaitReason,
+        LiveEvent, MediaId, NetworkLoad, Remedy, RenditionStatus, RunId, RunReason, Stats, Status, Track, TrackBuffer,
+        VariantStatus, WaitReason,
     };
 }
 

@@ -15,7 +15,7 @@ use kithara_hls::{
     HlsError, HlsEvent, HlsSession,
     hls_core::{
         playlist::{RenditionId, VariantId},
-        session::Status,
+        session::{MediaId, Stats, Status},
     },
 };
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -49,6 +49,8 @@ pub struct PlayerStats {
     pub sound: SoundStats,
     /// The session: variant, media ready ahead, link. `None` where one file is played.
     pub stream: Option<Status>,
+    /// What the session counts: the load of the network, errors, latency, stalls, switches. `None` where one file is played.
+    pub session: Option<Stats>,
 }
 
 /// Something that happened. Reports only: nothing waits for a listener.
@@ -140,8 +142,9 @@ impl Player {
     pub async fn select_variant(&self, variant: Option<VariantId>) -> Result<(), HlsError> {
         match &self.stream {
             Stream::Hls(session) => session.select_variant(variant).await,
-            Stream::File(_) if variant.is_none() => Ok(()),
-            Stream::File(_) => Err(HlsError::VariantNotFound),
+            Stream::File(_) => {
+                variant.map_or(Ok(()), |id| Err(HlsError::VariantNotFound { wanted: MediaId::Variant(id) }))
+            }
         }
     }
 
@@ -152,7 +155,7 @@ impl Player {
     pub async fn select_audio(&self, rendition: RenditionId) -> Result<(), HlsError> {
         match &self.stream {
             Stream::Hls(session) => session.select_audio(rendition).await,
-            Stream::File(_) => Err(HlsError::VariantNotFound),
+            Stream::File(_) => Err(HlsError::VariantNotFound { wanted: MediaId::Rendition(rendition) }),
         }
     }
 
@@ -185,11 +188,9 @@ impl Player {
     /// How playback fares right now.
     #[must_use]
     pub fn stats(&self) -> PlayerStats {
-        let stream = match &self.stream {
-            Stream::Hls(session) => Some(session.status()),
-            Stream::File(_) => None,
-        };
-        PlayerStats { sound: self.sound.stats(), stream }
+        let session = self.session();
+        let (stream, counts) = (session.map(HlsSession::status), session.map(HlsSession::stats));
+        PlayerStats { sound: self.sound.stats(), stream, session: counts }
     }
 
     /// The session behind it, for what this handle does not offer; `None` where one file is played.

@@ -240,7 +240,7 @@ fn classify(error: &HlsError) -> Verdict {
             (Class::Disk, Some("try without --cache, or another place for --trace"))
         }
         HlsError::PlaylistParse { .. } => (Class::Playlist, Some(LOOK)),
-        HlsError::VariantNotFound => (Class::Usage, Some("`kithara probe URL` lists the variants")),
+        HlsError::VariantNotFound { .. } => (Class::Usage, Some("`kithara probe URL` lists the variants")),
         HlsError::NoSuitableVariant => (Class::Playlist, Some("`kithara probe URL` shows what there is")),
         HlsError::SegmentNotFound { failure, source } => match source {
             Some(source) => classify(source),
@@ -307,6 +307,8 @@ const KEYS: &str = "only AES-128 with plain keys is supported; a key server may 
 
 #[cfg(test)]
 mod tests {
+    use kithara::{event::MediaId, playlist::VariantId};
+
     use super::*;
 
     #[track_caller]
@@ -317,10 +319,10 @@ mod tests {
     #[test]
     fn errors_have_the_class_that_the_help_promises() {
         check(HlsError::InvalidUrl("no".into()), Class::Usage);
-        check(HlsError::VariantNotFound, Class::Usage);
+        check(HlsError::VariantNotFound { wanted: MediaId::Variant(VariantId(7)) }, Class::Usage);
         check(HlsError::NoSuitableVariant, Class::Playlist);
-        check(HlsError::PlaylistParse { url: None, reason: "no".into() }, Class::Playlist);
-        check(HlsError::KeyProcessing { reason: "no".into(), source: None }, Class::Media);
+        check(HlsError::PlaylistParse { url: None, line: None, reason: "no".into() }, Class::Playlist);
+        check(HlsError::KeyProcessing { url: None, reason: "no".into(), source: None }, Class::Media);
         check(HlsError::Closed, Class::Other);
     }
 
@@ -334,10 +336,11 @@ mod tests {
 
     #[test]
     fn a_failure_reads_as_what_happened_and_what_to_do() {
-        let failure = Failure::from(HlsError::VariantNotFound).while_doing("cannot save");
+        let failure = Failure::from(HlsError::VariantNotFound { wanted: MediaId::Variant(VariantId(7)) })
+            .while_doing("cannot save");
         assert_eq!(
             failure.to_string(),
-            "cannot save: the variant is not in the playlist\n  try: `kithara probe URL` lists the variants"
+            "cannot save: variant 7 is not in the playlist\n  try: `kithara probe URL` lists the variants"
         );
     }
 
@@ -347,7 +350,8 @@ mod tests {
             url: kithara::fetch::net::RedactedUrl::new(&"http://h/a?s=1".parse().unwrap()),
             reason: "cut".into(),
         };
-        let outer = HlsError::KeyProcessing { reason: "no key".into(), source: Some(std::sync::Arc::new(inner)) };
+        let outer =
+            HlsError::KeyProcessing { url: None, reason: "no key".into(), source: Some(std::sync::Arc::new(inner)) };
         assert_eq!(story(&outer).matches("cut").count(), 1);
     }
 }

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kithara::{HlsError, OpenError, Player};
+use kithara::{HlsError, OpenError, Player, event::MediaId, playlist::VariantId};
 use tokio::{sync::oneshot, time::MissedTickBehavior};
 
 pub(crate) use crate::play::args::PlayArgs;
@@ -173,8 +173,8 @@ async fn attend(
 
 fn cannot_open(error: OpenError, args: &PlayArgs) -> Failure {
     match (error, args.variant) {
-        (OpenError::Hls(HlsError::NoSuitableVariant), Some(PlayVariantArg::Held(VariantArg::Number(_)))) => {
-            HlsError::VariantNotFound.into()
+        (OpenError::Hls(HlsError::NoSuitableVariant), Some(PlayVariantArg::Held(VariantArg::Number(number)))) => {
+            HlsError::VariantNotFound { wanted: MediaId::Variant(VariantId(number)) }.into()
         }
         (error, _) => error.into(),
     }

@@ -18,12 +18,13 @@ use std::{
 use kithara::{
     Hls, HlsError, HlsOptions, HlsParams, StreamSource,
     abr::AbrOptions,
-    event::Status,
+    event::{MediaId, Status},
     fetch::{
         FetchOptions, Fetcher, StorePace,
         assets::{AssetStore, DiskOptions},
     },
     options::{BitRate, MediaSelection, PlaybackOptions},
+    playlist::VariantId,
 };
 
 use crate::{
@@ -83,7 +84,9 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     let params = params(args, &meter)?;
     let cannot_save = |failure: Failure| failure.while_doing_to("cannot save", &target.shown());
     let cannot_open = |error| match (error, args.variant) {
-        (HlsError::NoSuitableVariant, VariantArg::Number(_)) => HlsError::VariantNotFound,
+        (HlsError::NoSuitableVariant, VariantArg::Number(number)) => {
+            HlsError::VariantNotFound { wanted: MediaId::Variant(VariantId(number)) }
+        }
         (error, _) => error,
     };
     let opening = Box::pin(StreamSource::<Hls>::open(target.url(), params));

@@ -71,6 +71,19 @@ fn a_seek_forward() {
 }
 
 #[test]
+fn a_seek_ends_the_fetch_that_nobody_wants() {
+    let world = ladder(World::new()).with_bandwidth(Bandwidth::constant(BitRate(200_000)));
+    let mut simulation = simulation(world, SessionOptions::default());
+    simulation.seek_at(Tick::from_millis(1_000), Duration::from_secs(50));
+    simulation.run(Tick::from_millis(600_000));
+    let lines = &simulation.transcript().lines;
+    let at_the_seek: Vec<&str> =
+        lines.iter().filter_map(|line| line.trim_start().strip_prefix("1.000 ")).take(3).collect();
+    assert_eq!(at_the_seek, ["cancel f1", "release v0/0", "fetch f2 v0/12 /low/seg12"], "{lines:#?}");
+    check_transcript("seek_cancels.txt", &simulation);
+}
+
+#[test]
 fn expired_urls() {
     let world = ladder(World::new()).with_fault(fault("seg7", 0, 2, FailureKind::Gone, Some(410)));
     check("expired.txt", simulation(world, SessionOptions::default()));

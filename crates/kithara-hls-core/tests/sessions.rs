@@ -5,10 +5,13 @@ use std::{sync::Arc, time::Duration};
 use kithara_hls_core::{
     BitRate,
     playlist::VariantId,
-    session::{FailureKind, MediaId, OnMissing, PlaybackOptions, SessionOptions, VariantChoice},
+    session::{
+        FailureKind, FetchFailure, HlsEvent, Input, MediaId, OnMissing, PlaybackOptions, PlaylistId, Session,
+        SessionOptions, VariantChoice, WaitReason,
+    },
     sim::{Answer, Bandwidth, PlayerReport, Simulation, World},
-    time::Tick,
-    trace::{Recorder, Trace},
+    time::{Now, Tick},
+    trace::{Line, Recorder, Trace, TraceError, VERSION},
 };
 
 mod worlds;
@@ -61,6 +64,66 @@ fn a_segment_that_is_late_is_waited_for() {
 fn a_playlist_that_is_late_is_waited_for() {
     let world = World::new().with_vod("/main.m3u8", 15, FOUR, BitRate(128_000));
     check_exact(world.with_fault(fault("main", 0, 2, FailureKind::NotFound, Some(404))), SessionOptions::default());
+}
+
+/// The waits a session reported in its trace, and since when.
+fn waits(world: World, seek: Option<(Tick, Duration)>) -> Vec<(WaitReason, Duration)> {
+    let options = SessionOptions::default();
+    let recorder = Recorder::new(&url(), &options, Tick::ZERO.into(), 1);
+    let mut simulation = Simulation::new(world, &url(), options).recorded(recorder);
+    if let Some((at, to)) = seek {
+        simulation.seek_at(at, to);
+    }
+    simulation.run(Tick::from_millis(600_000));
+    let lines = simulation.into_recorder().expect("it was asked for").take_lines().expect("JSON");
+    let trace = Trace::read(&lines.join("\n")).expect("a trace");
+    trace.replay().expect("the same inputs give the same outputs");
+    let wait = |line: &Line| match line {
+        Line::Say(event) => match **event {
+            HlsEvent::Waiting { reason, since, .. } => Some((reason, since)),
+            _ => None,
+        },
+        _ => None,
+    };
+    trace.lines().iter().filter_map(wait).collect()
+}
+
+#[test]
+fn a_wait_says_since_when_it_lasts() {
+    let world = World::new().with_vod("/main.m3u8", 15, FOUR, BitRate(128_000));
+    let late = world.clone().with_fault(fault("main", 0, 3, FailureKind::NotFound, Some(404)));
+    assert_eq!(waits(late, None), [(WaitReason::PlaylistNotReady, Duration::ZERO); 3], "all since the opening");
+    let live = world.with("/main.m3u8", Answer::Live(Arc::new(growing)));
+    let beyond = (Tick::from_millis(2_500), Duration::from_secs(30));
+    let at_the_edge = waits(live, Some(beyond));
+    assert_eq!(at_the_edge.first(), Some(&(WaitReason::LiveEdge, Duration::from_millis(2_500))), "since the seek");
+    assert!(
+        at_the_edge.is_sorted_by_key(|(_, since)| *since) && at_the_edge.len() > 1,
+        "each its own: {at_the_edge:?}"
+    );
+}
+
+#[test]
+fn a_wait_is_counted_from_the_opening_of_its_session() {
+    let at = |secs: u64| Now::from(Tick::from_millis(secs * 1_000));
+    let mut session = Session::new(url(), SessionOptions::default(), at(50));
+    let not_there = || Input::Playlist {
+        id: PlaylistId::Primary,
+        result: Err(FetchFailure { status: Some(404), ..FetchFailure::new(FailureKind::NotFound) }),
+    };
+    session.handle(at(51), not_there());
+    let event = session.poll_event();
+    assert!(matches!(event, Some(HlsEvent::Waiting { since: Duration::ZERO, .. })), "{event:?}");
+}
+
+#[test]
+fn a_trace_of_another_version_is_refused() {
+    let mut recorder = Recorder::new(&url(), &SessionOptions::default(), Tick::ZERO.into(), 1);
+    let text = recorder.take_lines().expect("JSON").join("\n");
+    assert!(Trace::read(&text).is_ok());
+    let old = text.replacen(&format!("\"version\":{VERSION}"), "\"version\":1", 1);
+    let refused = Trace::read(&old).expect_err("it says other things");
+    assert!(matches!(refused, TraceError::Version { found: 1 }), "{refused}");
 }
 
 /// An EVENT playlist that has three segments at first and gets one more every four seconds.

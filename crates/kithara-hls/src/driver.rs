@@ -23,7 +23,7 @@ use kithara_hls_core::{
     playlist::DiscontinuitySequence,
     session::{
         Action, Command, Delivered, Demand, Entry, Failure, FailureKind, FetchFailure, FetchId, Head, Input, KeyId,
-        KeyRequest, Listed, MediaId, PlaylistId, ReaderId, Session, Status, Subject, UnitKey, UnitRequest,
+        KeyRequest, Listed, MediaId, PlaylistId, ReaderId, Session, Stats, Status, Subject, UnitKey, UnitRequest,
     },
     time::{MediaTime, Now, Tick, WallTime},
     timeline::TimestampMap,
@@ -136,6 +136,7 @@ pub(crate) struct Parts {
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) events: broadcast::Sender<HlsEvent>,
     pub(crate) status: watch::Sender<Status>,
+    pub(crate) stats: watch::Sender<Stats>,
     pub(crate) listed: watch::Sender<Option<Listed>>,
     pub(crate) timestamps: watch::Sender<TimestampMap>,
     pub(crate) trace: Option<TraceFile>,
@@ -392,7 +393,7 @@ impl Driver {
         while self.errors.len() > ERRORS {
             self.errors.pop_first();
         }
-        FetchFailure { kind: failed.kind, status, retry_after, report: self.next_error, detail: None }
+        FetchFailure { kind: failed.kind, status, retry_after, report: self.next_error, detail: None, line: None }
     }
 
     fn error_of(&self, failure: &Failure) -> HlsError {
@@ -427,6 +428,8 @@ impl Driver {
             *old = status;
             changed
         });
+        // Nobody waits for the numbers: they are looked at.
+        self.parts.stats.send_replace(self.parts.session.stats());
         if let Some(listed) = self.parts.session.listed() {
             self.parts.listed.send_if_modified(|old| {
                 let changed = old.as_ref().is_none_or(|old| !old.is_same(&listed));
@@ -523,13 +526,15 @@ impl Driver {
         if let Some((_, before)) = self.loads.insert(id, (load, cancel.clone())) {
             before.cancel();
         }
-        self.spawn(cancel, async move {
+        let span = tracing::debug_span!("playlist", %id, url = %RedactedUrl::new(&url));
+        let task = async move {
             let result = match loaded {
                 Some(playlist) => Ok(playlist),
                 None => load_playlist(requests, id, url, again, limit, known).await,
             };
             let _ = reports.send(Report::Playlist { id, load, result }).await;
-        });
+        };
+        self.spawn(cancel, task.instrument(span));
     }
 
     fn fetch_key(&mut self, key: KeyId, request: KeyRequest) {
@@ -543,10 +548,12 @@ impl Driver {
             }
         }
         let (requests, reports) = (self.named_in(request.named_by), self.reports.clone());
-        self.spawn(self.parts.cancel.clone(), async move {
+        let span = tracing::debug_span!("key", %key, url = %RedactedUrl::new(&request.url));
+        let task = async move {
             let result = fetch_key(requests, request).await;
             let _ = reports.send(Report::Key { key, result }).await;
-        });
+        };
+        self.spawn(self.parts.cancel.clone(), task.instrument(span));
     }
 
     /// Requests for what the playlist of a stream names; a stream without a playlist of its own is that of the primary one.
@@ -761,10 +768,7 @@ impl Driver {
 
     fn resolve(&mut self, failure: &Failure, attempt: u32) {
         let Some((resolver, url)) = self.parts.resolver.clone() else { return };
-        let last_error = match self.errors.get(&failure.cause.report) {
-            Some(HlsError::Net(error)) => Some(FetchError::from(error.clone())),
-            _ => None,
-        };
+        let last_error = self.errors.get(&failure.cause.report).and_then(HlsError::net).cloned().map(FetchError::from);
         let ask = Ask { url, reason: AskReason::Failure, attempt, last_error };
         let reports = self.reports.clone();
         self.spawn(self.parts.cancel.clone(), async move {

@@ -7,7 +7,11 @@ use kithara_fetch::{
     assets::AssetsError,
     net::{NetError, RedactedUrl},
 };
-use kithara_hls_core::session::{Failure, FailureKind, Subject};
+use kithara_hls_core::{
+    abr::InvalidAbrOption,
+    session::{Failure, FailureKind, MediaId, Subject},
+};
+use url::Url;
 
 /// The result of everything a session is asked.
 pub type HlsResult<T> = Result<T, HlsError>;
@@ -16,24 +20,31 @@ pub type HlsResult<T> = Result<T, HlsError>;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HlsError {
-    /// The network layer gave up on a request. Whether trying again helps is told by [`NetError::kind`].
+    /// The network layer gave up on a request. Whether trying again helps is told by [`NetError::kind`]; where it was, and
+    /// with which status, by the error inside.
     Net(NetError),
     /// A fetch failed without a request: no URL, no runtime, no time. Whether trying again helps is told by
     /// [`FetchError::kind`].
     Fetch(FetchError),
-    /// The store could not be read or written. Playing without it helps.
+    /// The store could not be read or written. Trying again does not help while the disk is as it is; playing without it
+    /// does.
     Assets(AssetsError),
     /// Something other than the store that holds bytes failed. Trying again may help.
     Storage(StorageError),
     /// A playlist cannot be used. Trying again helps only if the server changes it.
     PlaylistParse {
-        /// Which playlist.
+        /// Which playlist; `None` where it was not loaded from anywhere.
         url: Option<RedactedUrl>,
+        /// The line at which it shows, counted from 1; `None` where it is the whole.
+        line: Option<u32>,
         /// What is wrong with it, and in which line.
         reason: Arc<str>,
     },
-    /// The variant that was asked for is not in the playlist. Trying again does not help.
-    VariantNotFound,
+    /// The variant or rendition that was asked for is not in the playlist. Trying again does not help.
+    VariantNotFound {
+        /// Which one.
+        wanted: MediaId,
+    },
     /// A segment cannot be had, or no longer. Trying again may help when the network was the reason.
     SegmentNotFound {
         /// Which one, and what happened.
@@ -43,15 +54,19 @@ pub enum HlsError {
     },
     /// Nothing in the playlist can be played. Trying again does not help.
     NoSuitableVariant,
-    /// A key could not be had, or does not decrypt, or the encryption method is not supported.
+    /// A key could not be had, or is none, or the encryption method is not supported. Trying again helps where the error
+    /// behind it says so, or when the key server or the [`KeyProcessor`](crate::KeyProcessor) changes its mind; a method
+    /// that is not supported stays so.
     KeyProcessing {
+        /// Where the key was asked for; `None` where the method is not supported.
+        url: Option<RedactedUrl>,
         /// What happened.
         reason: Arc<str>,
         /// The error behind it.
         source: Option<Arc<HlsError>>,
     },
-    /// Adaptation was given options it cannot work with. Trying again does not help.
-    Abr(Arc<str>),
+    /// Adaptation was given an option it cannot work with; told when the session is opened. Trying again does not help.
+    Abr(InvalidAbrOption),
     /// Only the store may be used, and it lacks something. Going online helps.
     OfflineMiss {
         /// What is missing.
@@ -59,20 +74,26 @@ pub enum HlsError {
     },
     /// The URL is not one, or not http(s). Trying again does not help.
     InvalidUrl(Arc<str>),
-    /// A reader asked for a place that cannot be found by bytes. Seeking by time helps.
+    /// A reader asked for a place that cannot be found by bytes. Trying again helps once the reader has come nearer by
+    /// reading; seeking by time helps at once.
     UnknownOffset,
-    /// The bytes received are not what was asked for: not media, cut, or not the same as before.
+    /// The bytes received are not what was asked for: not media, cut, or not the same as before. They were asked for a few
+    /// times; trying again helps when the origin has other ones.
     BadDelivery {
         /// Where they came from.
         url: RedactedUrl,
         /// What is wrong with them.
         reason: Arc<str>,
     },
-    /// The session was closed.
+    /// The session was closed, or its token cancelled. Trying again does not help; opening another session does.
     Closed,
-    /// The session's own task is gone. A bug, or its runtime was shut down.
+    /// The session's own task is gone: a bug, or its runtime was shut down. Trying again does not help; opening another
+    /// session on a runtime that lives does.
     Driver(Arc<str>),
 }
+
+/// Why a key is not there that was asked for; the error behind it says more.
+const NO_KEY: &str = "the key cannot be had";
 
 /// Something that holds bytes failed.
 #[derive(Clone, Debug)]
@@ -94,6 +115,16 @@ impl HlsError {
     pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::Net(error) => error.retry_after(),
+            Self::KeyProcessing { source: Some(source), .. } => source.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// What the network layer says, where a request is behind this error.
+    pub(crate) fn net(&self) -> Option<&NetError> {
+        match self {
+            Self::Net(error) => Some(error),
+            Self::KeyProcessing { source: Some(source), .. } => source.net(),
             _ => None,
         }
     }
@@ -112,10 +143,11 @@ impl HlsError {
             },
             Self::PlaylistParse { .. } => FailureKind::Playlist,
             Self::SegmentNotFound { failure, .. } => failure.cause.kind,
-            Self::KeyProcessing { .. } => FailureKind::Key,
+            // A key that could not be had is missing in the same way as what the key is for.
+            Self::KeyProcessing { source, .. } => source.as_ref().map_or(FailureKind::Key, |source| source.kind()),
             Self::OfflineMiss { .. } => FailureKind::Offline,
             Self::UnknownOffset => FailureKind::UnknownOffset,
-            Self::VariantNotFound | Self::NoSuitableVariant => FailureKind::NoMedia,
+            Self::VariantNotFound { .. } | Self::NoSuitableVariant => FailureKind::NoMedia,
             Self::BadDelivery { .. } => FailureKind::NotMedia,
             Self::InvalidUrl(_) => FailureKind::Refused,
             Self::Assets(_) | Self::Storage(_) | Self::Abr(_) | Self::Closed | Self::Driver(_) => FailureKind::Closed,
@@ -135,6 +167,23 @@ impl HlsError {
         }
     }
 
+    /// The key at `url` could not be had for this reason.
+    pub(crate) fn without_key(url: &Url, source: Self) -> Self {
+        Self::KeyProcessing { url: Some(RedactedUrl::new(url)), reason: NO_KEY.into(), source: Some(Arc::new(source)) }
+    }
+
+    /// Where it happened, as far as that is one place: without query, user name and tokens.
+    #[must_use]
+    pub fn url(&self) -> Option<&RedactedUrl> {
+        match self {
+            Self::Net(error) => error.url(),
+            Self::PlaylistParse { url, .. } | Self::KeyProcessing { url, .. } => url.as_ref(),
+            Self::BadDelivery { url, .. } => Some(url),
+            Self::SegmentNotFound { source, .. } => source.as_ref().and_then(|source| source.url()),
+            _ => None,
+        }
+    }
+
     /// The error an application sees for a failure of the session, with the driver's own error behind it. `url` is that
     /// of the playlist, where the failure is about one.
     pub(crate) fn from_failure(failure: &Failure, url: Option<RedactedUrl>, source: Option<Self>) -> Self {
@@ -142,19 +191,26 @@ impl HlsError {
             (_, FailureKind::NoMedia) => Self::NoSuitableVariant,
             (_, FailureKind::UnknownOffset) => Self::UnknownOffset,
             (_, FailureKind::Unsupported) => Self::KeyProcessing {
+                url: None,
                 reason: "the encryption method or key format is not supported".into(),
                 source: source.map(Arc::new),
             },
-            (Subject::Unit(_), FailureKind::Key) => match source {
+            (Subject::Unit(_), kind) => match source {
                 Some(source @ Self::KeyProcessing { .. }) => source,
-                source => Self::KeyProcessing { reason: "the key cannot be had".into(), source: source.map(Arc::new) },
+                source if kind == FailureKind::Key => Self::KeyProcessing {
+                    url: source.as_ref().and_then(Self::url).cloned(),
+                    reason: NO_KEY.into(),
+                    source: source.map(Arc::new),
+                },
+                source => Self::SegmentNotFound { failure: failure.clone(), source: source.map(Arc::new) },
             },
-            (Subject::Unit(_), _) | (_, FailureKind::BehindLiveWindow) => {
+            (_, FailureKind::BehindLiveWindow) => {
                 Self::SegmentNotFound { failure: failure.clone(), source: source.map(Arc::new) }
             }
             (Subject::Playlist(_), FailureKind::Playlist) => {
                 let reason = failure.cause.detail.as_deref().unwrap_or("it is no playlist");
-                source.unwrap_or_else(|| Self::PlaylistParse { url, reason: reason.into() })
+                let line = failure.cause.line;
+                source.unwrap_or_else(|| Self::PlaylistParse { url, line, reason: reason.into() })
             }
             (Subject::Playlist(_) | Subject::Session, kind) => {
                 source.unwrap_or_else(|| Self::Driver(format!("{kind:?}").into()))
@@ -189,21 +245,26 @@ impl fmt::Display for HlsError {
             Self::Fetch(error) => error.fmt(f),
             Self::Assets(error) => write!(f, "the store failed: {error}"),
             Self::Storage(error) => write!(f, "{} failed: {}", error.doing, error.source),
-            Self::PlaylistParse { url: Some(url), reason } => {
+            Self::PlaylistParse { url: Some(url), reason, .. } => {
                 write!(f, "the playlist at {url} cannot be used: {reason}")
             }
-            Self::PlaylistParse { url: None, reason } => write!(f, "{reason}"),
-            Self::VariantNotFound => f.write_str("the variant is not in the playlist"),
+            Self::PlaylistParse { url: None, reason, .. } => write!(f, "{reason}"),
+            Self::VariantNotFound { wanted: MediaId::Rendition(id) } => {
+                write!(f, "rendition {} is not in the playlist", id.0)
+            }
+            Self::VariantNotFound { wanted: MediaId::Variant(id) | MediaId::IFrames(id) } => {
+                write!(f, "variant {} is not in the playlist", id.0)
+            }
             Self::SegmentNotFound { failure, source } => {
                 write!(f, "{failure}")?;
                 source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
             }
             Self::NoSuitableVariant => f.write_str("nothing in the playlist can be played"),
-            Self::KeyProcessing { reason, source } => {
+            Self::KeyProcessing { reason, source, .. } => {
                 f.write_str(reason)?;
                 source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
             }
-            Self::Abr(reason) => write!(f, "adaptation: {reason}"),
+            Self::Abr(option) => write!(f, "adaptation: {option}"),
             Self::OfflineMiss { missing } => write!(f, "not in the store, and offline: {missing}"),
             Self::InvalidUrl(reason) => write!(f, "not a URL that can be played: {reason}"),
             Self::UnknownOffset => f.write_str("the sizes before this offset are not known: seek by time"),
@@ -221,6 +282,7 @@ impl std::error::Error for HlsError {
             Self::Fetch(error) => Some(error),
             Self::Assets(error) => Some(error),
             Self::Storage(error) => Some(&*error.source),
+            Self::Abr(option) => Some(option),
             Self::SegmentNotFound { source, .. } | Self::KeyProcessing { source, .. } => {
                 source.as_deref().map(|source| source as _)
             }
@@ -280,5 +342,11 @@ impl From<HlsError> for std::io::Error {
             _ => std::io::ErrorKind::Other,
         };
         Self::new(kind, error)
+    }
+}
+
+impl From<InvalidAbrOption> for HlsError {
+    fn from(option: InvalidAbrOption) -> Self {
+        Self::Abr(option)
     }
 }

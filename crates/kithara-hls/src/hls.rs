@@ -6,7 +6,7 @@ use std::{
 };
 
 use kithara_hls_core::{
-    session::{Session, Status},
+    session::{Session, Stats, Status},
     time::{Now, Tick},
     timeline::TimestampMap,
 };
@@ -51,8 +51,9 @@ impl Hls {
     pub fn session(url: &str, mut params: HlsParams) -> Result<HlsSession, HlsError> {
         let handle = kithara_fetch::runtime().map_err(|error| HlsError::Driver(error.to_string().into()))?;
         let url = parse_url(url)?;
+        params.options.abr.check()?;
         let fetcher = params.share_fetcher()?;
-        let HlsParams { options, no_store, resolver, trace, playlist, playlist_provenance, .. } = params;
+        let HlsParams { options, no_store, cancel, resolver, trace, playlist, playlist_provenance, .. } = params;
         let options = Arc::new(options);
         let requests = Requests::new(fetcher, Arc::clone(&options), &url, no_store)?;
         let deciding = options.session(resolver.is_some(), requests.store_room());
@@ -65,15 +66,19 @@ impl Hls {
         let (orders_in, orders) = mpsc::channel(ORDERS);
         let (events, first) = broadcast::channel(EVENTS);
         let (status, statuses) = watch::channel(Status::default());
+        let (stats, numbers) = watch::channel(Stats::default());
         let (listed, listings) = watch::channel(None);
         let (timestamps, offsets) = watch::channel(TimestampMap::default());
-        let (shelf, cancel) = (Arc::new(Shelf::default()), CancellationToken::new());
+        // A session that ends leaves the token of the application alone.
+        let cancel = cancel.map_or_else(CancellationToken::new, |cancel| cancel.child_token());
+        let shelf = Arc::new(Shelf::default());
         let shared = Shared {
             shelf: Arc::clone(&shelf),
             orders: orders_in,
             events: events.downgrade(),
             first_listener: Mutex::new(Some(first)),
             status: statuses,
+            stats: numbers,
             listed: listings,
             interstitials: Interstitials::new(requests.clone()),
             timestamps: offsets,
@@ -94,6 +99,7 @@ impl Hls {
             orders,
             events,
             status,
+            stats,
             listed,
             timestamps,
             trace,
@@ -101,6 +107,8 @@ impl Hls {
             cancel,
         });
         let span = tracing::info_span!("session", url = %kithara_fetch::net::RedactedUrl::new(&url));
+        let (asked, strategy) = (options.abr.strategy, options.abr.resolved_strategy());
+        span.in_scope(|| tracing::info!(?asked, ?strategy, "the rule of adaptation"));
         handle.spawn(driver.run().instrument(span));
         Ok(HlsSession::new(Arc::new(shared)))
     }

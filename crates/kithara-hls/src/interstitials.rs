@@ -63,6 +63,7 @@ impl Interstitials {
         let json = whole.bytes.as_deref().unwrap_or_default();
         let mut list = AssetList::parse(json).map_err(|error| HlsError::PlaylistParse {
             url: Some(RedactedUrl::new(url)),
+            line: None,
             reason: error.to_string().into(),
         })?;
         for asset in &mut list.assets {

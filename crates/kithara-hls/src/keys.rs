@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use kithara_fetch::net::RedactedUrl;
 use kithara_hls_core::session::{KeyId, KeyRequest};
 use tokio::sync::watch;
 use zeroize::{Zeroize, Zeroizing};
@@ -154,7 +155,8 @@ async fn bring(requests: &Requests, request: &KeyRequest, again: bool) -> Result
         let (made, requests, request) = (Arc::clone(&made), requests.clone(), request.clone());
         move |bytes: &Bytes| made.get_or_init(|| make(&requests, &request, bytes)).is_ok()
     };
-    let whole = requests.fetcher.fetch_whole(requests.key(&request.url, again, is_worth_it)).await?;
+    let whole = requests.fetcher.fetch_whole(requests.key(&request.url, again, is_worth_it)).await;
+    let whole = whole.map_err(|error| HlsError::without_key(&request.url, error.into()))?;
     let cached = whole.head.from_cache();
     // Nothing conditional was asked, so there are bytes.
     let bytes = whole.bytes.unwrap_or_default();
@@ -164,19 +166,20 @@ async fn bring(requests: &Requests, request: &KeyRequest, again: bool) -> Result
 }
 
 fn make(requests: &Requests, request: &KeyRequest, bytes: &[u8]) -> Made {
+    let none = |reason| HlsError::KeyProcessing { url: Some(RedactedUrl::new(&request.url)), reason, source: None };
     let key = match &requests.options().key.processor {
         Some(processor) => processor
             .process(DeliveredKey {
                 bytes,
                 url: &request.url,
+                method: &request.method,
+                iv: request.iv.as_ref(),
                 keyformat: &request.keyformat,
                 keyformatversions: &request.keyformatversions,
             })
-            .map_err(|refused| HlsError::KeyProcessing { reason: refused.0, source: None })?,
-        None => <[u8; 16]>::try_from(bytes).map_err(|_| HlsError::KeyProcessing {
-            reason: format!("a key has 16 bytes, the server sent {}", bytes.len()).into(),
-            source: None,
-        })?,
+            .map_err(|refused| none(refused.0))?,
+        None => <[u8; 16]>::try_from(bytes)
+            .map_err(|_| none(format!("a key has 16 bytes, the server sent {}", bytes.len()).into()))?,
     };
     Ok(KeyBytes(Arc::new(Zeroizing::new(key))))
 }

@@ -72,6 +72,7 @@ pub use seal::SealingKey;
 pub use segments::{MediaSegment, Segments};
 pub use session::HlsSession;
 pub use source::HlsSource;
+pub use tokio_util::sync::CancellationToken;
 
 /// The crates this one builds on, for what their types say.
 pub use {kithara_fetch as fetch, kithara_hls_core as hls_core};

@@ -17,6 +17,7 @@ use kithara_hls_core::{
     abr::AbrOptions,
     session::{LiveOptions, PlaybackOptions, PlaylistText, ReaderOptions, SessionOptions},
 };
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{error::HlsError, seal::SealingKey};
@@ -107,16 +108,22 @@ pub trait KeyProcessor: Send + Sync + 'static {
     fn process(&self, delivered: DeliveredKey<'_>) -> Result<[u8; 16], KeyRefused>;
 }
 
-/// What a key server delivered.
+/// What a key server delivered, and the attributes of the EXT-X-KEY that named it (RFC 8216 section 4.3.2.4); of several
+/// that name the same URL, of the first.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct DeliveredKey<'a> {
     /// The body of the response.
     pub bytes: &'a [u8],
-    /// The URL it was asked at.
+    /// The URL it was asked at: URI.
     pub url: &'a Url,
-    /// KEYFORMAT.
+    /// METHOD.
+    pub method: &'a str,
+    /// IV, where the playlist states one; segments without are decrypted with their number.
+    pub iv: Option<&'a [u8; 16]>,
+    /// KEYFORMAT; `identity` where the playlist does not say.
     pub keyformat: &'a str,
-    /// KEYFORMATVERSIONS.
+    /// KEYFORMATVERSIONS; `1` where the playlist does not say.
     pub keyformatversions: &'a str,
 }
 
@@ -145,6 +152,10 @@ pub struct HlsParams {
     pub fetcher: Option<Fetcher>,
     /// Whether the store may be used at all. Default: yes.
     pub no_store: bool,
+    /// Ends the session when it is cancelled, as [`HlsSession::close`](crate::HlsSession::close) does: its transfers end,
+    /// and whoever reads gets [`HlsError::Closed`] behind what is held. One token may end many sessions; no session cancels
+    /// it. Default: none, the session ends when it is closed or its last handle is dropped.
+    pub cancel: Option<CancellationToken>,
     /// Asked for URLs when the ones in the playlist do not work any more. Default: nobody.
     pub resolver: Option<Arc<dyn UrlResolver>>,
     /// Where to write a trace of the session's decisions, without secrets. Default: nowhere.

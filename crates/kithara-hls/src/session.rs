@@ -9,7 +9,7 @@ use std::{
 use kithara_hls_core::{
     metadata::{AssetList, Interstitial},
     playlist::{RenditionId, RenditionKind, VariantId},
-    session::{Command, Listed, Status, Track},
+    session::{Command, Listed, MediaId, Stats, Status, Track},
     time::WallTime,
     timeline::TimestampMap,
 };
@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     /// Heard everything since opening; goes to the first who listens. Written once, by whoever that is.
     pub(crate) first_listener: Mutex<Option<broadcast::Receiver<HlsEvent>>>,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) stats: watch::Receiver<Stats>,
     pub(crate) listed: watch::Receiver<Option<Listed>>,
     pub(crate) interstitials: Interstitials,
     pub(crate) timestamps: watch::Receiver<TimestampMap>,
@@ -92,6 +93,13 @@ impl HlsSession {
     #[must_use]
     pub fn status(&self) -> Status {
         self.0.status.borrow().clone()
+    }
+
+    /// How the session fares, in numbers, as of the last thing that happened in it: buffers, the load of the network, errors,
+    /// the latency of units, stalls, switches. Of a session that is over, its last ones.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.stats.borrow().clone()
     }
 
     /// Waits until the status is another.
@@ -176,7 +184,7 @@ impl HlsSession {
         if let Some(id) = variant
             && !self.0.status.borrow().variants.iter().any(|variant| variant.id == id)
         {
-            return Err(HlsError::VariantNotFound);
+            return Err(HlsError::VariantNotFound { wanted: MediaId::Variant(id) });
         }
         self.command(Command::SelectVariant(variant)).await
     }
@@ -206,7 +214,7 @@ impl HlsSession {
     fn find_rendition(&self, kind: RenditionKind, id: RenditionId) -> Result<(), HlsError> {
         let status = self.0.status.borrow();
         let found = status.renditions.iter().any(|it| it.id == id && it.kind == kind);
-        found.then_some(()).ok_or(HlsError::VariantNotFound)
+        found.then_some(()).ok_or(HlsError::VariantNotFound { wanted: MediaId::Rendition(id) })
     }
 
     /// The segments of a track, for apps that demux by themselves.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use kithara_hls::{
     DeliveredKey, HlsEvent, HlsOptions, HlsParams, HlsSource, KeyCache, KeyProcessor, KeyRefused,
@@ -56,6 +56,45 @@ async fn a_key_that_does_not_fit_is_asked_for_again() {
         // What was stored of the first answer is not there any more.
         let source = opened(&origin, kept(cache), &store).await;
         assert_exact(&read_all(&source).await, &truth("ts_aes"), &what);
+    }
+}
+
+/// What a playlist says of a key: METHOD, IV, KEYFORMAT, KEYFORMATVERSIONS.
+type Said = (String, Option<[u8; 16]>, String, String);
+
+/// Notes what it is told of each key.
+#[derive(Clone, Default)]
+struct Attentive(Arc<Mutex<Vec<Said>>>);
+
+impl KeyProcessor for Attentive {
+    fn process(&self, delivered: DeliveredKey<'_>) -> Result<[u8; 16], KeyRefused> {
+        let (method, iv) = (delivered.method.to_owned(), delivered.iv.copied());
+        let (format, versions) = (delivered.keyformat.to_owned(), delivered.keyformatversions.to_owned());
+        self.0.lock().expect("no panic").push((method, iv, format, versions));
+        delivered.bytes.try_into().map_err(|_| KeyRefused("not sixteen bytes".into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processor_is_told_all_attributes_of_the_key() {
+    let iv = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes();
+    let stated = "METHOD=AES-128,URI=\"key.bin\",KEYFORMAT=\"identity\",KEYFORMATVERSIONS=\"1/3\"";
+    let text = String::from_utf8(file("fmp4_aes/index.m3u8")).expect("UTF-8");
+    let versions = text.replace("METHOD=AES-128,URI=\"key.bin\"", stated);
+    assert_ne!(versions, text);
+    let origin = serve(fixtures().bytes("/fmp4_aes/versions.m3u8", versions));
+    let cases = [
+        ("ts_aes", "index", None, "1"),
+        ("fmp4_aes", "index", Some(iv), "1"),
+        ("fmp4_aes", "versions", Some(iv), "1/3"),
+    ];
+    for (fixture, name, iv, versions) in cases {
+        let (seen, mut options) = (Attentive::default(), quick());
+        options.key.processor = Some(Arc::new(seen.clone()));
+        let source = open(&origin.url(&format!("/{fixture}/{name}.m3u8")), options).await;
+        assert_exact(&read_all(&source).await, &truth(fixture), name);
+        let said = ("AES-128".to_owned(), iv, "identity".to_owned(), versions.to_owned());
+        assert_eq!(*seen.0.lock().expect("no panic"), [said], "{fixture}");
     }
 }
 

@@ -180,7 +180,7 @@ async fn what_is_selected_and_offered_stands_in_the_status() {
     assert_eq!(status.variants[0].audio_group.as_deref(), Some("audio"));
     assert!(origin.requests_of("/av_clicks/audio_en/index.m3u8").is_empty(), "only what is played is loaded");
     let wrong = session.select_subtitles(Some(GERMAN)).await;
-    assert!(matches!(wrong, Err(HlsError::VariantNotFound)), "{wrong:?}");
+    assert!(matches!(wrong, Err(HlsError::VariantNotFound { wanted: MediaId::Rendition(_) })), "{wrong:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use kithara_hls::{
         session::{HlsEvent, MediaId, MediaSelection, RunReason, Track, VariantChoice},
     },
 };
-use kithara_origin::{At, Fault, Origin, Response, Rule};
+use kithara_origin::{At, Fault, Origin, Response, Rule, Site};
 use kithara_stream::{ChunkAt, Source, StreamError};
 use support::{file, fixtures, in_time, joined, open, ours, playlist, quick, read_all, read_range, serve};
 
@@ -174,6 +174,36 @@ async fn a_seek_goes_on_with_the_segment_that_holds_the_time() {
     assert!(next(&mut stream).await.is_none(), "beyond the end is the end");
 }
 
+/// Three segments, the first of which stops for ever when most of it is still to come.
+fn stuck() -> Site {
+    let playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nlarge.ts\n#EXTINF:1,\nts_aac/seg1.ts\n\
+        #EXTINF:1,\nts_aac/seg2.ts\n#EXT-X-ENDLIST\n";
+    let stall = Rule::on("/large.ts").then(Fault::stall(At::Byte(100_000), Duration::from_secs(3600)));
+    let large = [file("ts_aac/seg0.ts"), large()].concat();
+    fixtures().bytes("/a.m3u8", playlist).bytes("/large.ts", large).rule(stall)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seek_ends_transfers_that_nobody_wants() {
+    let origin = serve(stuck());
+    let mut options = quick();
+    // Nothing but the seek may end it.
+    options.network.timeouts.stall = Duration::from_secs(3600);
+    options.request.patience.max_elapsed = Duration::from_secs(3600);
+    let session = session(&origin.url("/a.m3u8"), options);
+    let mut stream = segments(&session, Track::Main).await;
+    let left = next(&mut stream).await.expect("a segment");
+    let (begun, _) = read_range(&left.body, 0..50_000).await;
+    assert_eq!(begun.len(), 50_000);
+    assert_eq!(origin.requests_of("/large.ts")[0].ended, None, "it is under way");
+    session.seek(Duration::from_millis(10_500)).await.expect("the session lives");
+    in_time(origin.until(|origin| origin.requests_of("/large.ts").iter().all(|it| it.ended.is_some()))).await;
+    assert_eq!(origin.requests_of("/large.ts").len(), 1, "and it is not begun again");
+    let target = next(&mut stream).await.expect("a segment");
+    assert_eq!((target.msn.0, target.run_start), (2, Some(RunReason::Seek)));
+    assert_eq!(read(target).await.body, file("ts_aac/seg2.ts"));
+}
+
 /// Plans few segments ahead, so that a choice has an effect at once.
 fn near() -> HlsOptions {
     let mut options = quick();
@@ -205,7 +235,8 @@ async fn a_variant_that_is_selected_goes_on_at_a_segment_boundary_in_a_new_run()
     }
     assert_eq!(all.len(), 5);
     let refused = session.select_variant(Some(VariantId(7))).await;
-    assert!(matches!(refused, Err(HlsError::VariantNotFound)), "{refused:?}");
+    let seven = MediaId::Variant(VariantId(7));
+    assert!(matches!(refused, Err(HlsError::VariantNotFound { wanted }) if wanted == seven), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -505,7 +536,7 @@ fn large() -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_of_segments_and_of_bytes_share_a_large_segment() {
     let playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nlarge.ts\n#EXT-X-ENDLIST\n";
-    let origin = serve(kithara_origin::Site::new().bytes("/a.m3u8", playlist).bytes("/large.ts", large()));
+    let origin = serve(Site::new().bytes("/a.m3u8", playlist).bytes("/large.ts", large()));
     let source = open(&origin.url("/a.m3u8"), quick()).await;
     // The reader of bytes stands still where the beginning is gone and the end may not have come.
     let (begun, _) = read_range(&source, 0..9 << 20).await;

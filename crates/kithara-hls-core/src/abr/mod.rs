@@ -79,4 +79,4 @@ pub use controller::{Abandon, AbrController, AbrDecision, AbrReason, Progress, S
 pub use estimator::{Estimate, SampleSource, ThroughputEstimator, ThroughputSample};
 pub use ladder::{LadderRung, Left, Rung};
 pub use link::LinkMeter;
-pub use options::{AbrOptions, AbrProfile, AbrStrategy};
+pub use options::{AbrOptions, AbrProfile, AbrStrategy, InvalidAbrOption};

@@ -39,7 +39,8 @@ pub enum AbrProfile {
 ///
 /// The six fields from `min_buffer_for_up_switch_secs` to `min_switch_interval` steer the threshold rule and
 /// select it when one of them differs from its default, see [`AbrStrategy::Auto`]. A value that means nothing
-/// (negative, infinite or not a number; for a factor or ratio also zero) is taken as the default.
+/// (negative, infinite or not a number; for a factor or ratio also zero) is named by [`AbrOptions::check`]; a controller
+/// that is given one takes the default in its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AbrOptions {
@@ -114,11 +115,32 @@ impl AbrOptions {
         }
     }
 
+    /// Whether all thresholds mean something.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Result<(), InvalidAbrOption> {
+        let seconds = [
+            ("min_buffer_for_up_switch_secs", self.min_buffer_for_up_switch_secs),
+            ("down_switch_buffer_secs", self.down_switch_buffer_secs),
+        ];
+        let factors = [
+            ("throughput_safety_factor", self.throughput_safety_factor),
+            ("up_hysteresis_ratio", self.up_hysteresis_ratio),
+            ("down_hysteresis_ratio", self.down_hysteresis_ratio),
+        ];
+        let wrong_time = seconds.into_iter().find(|(_, value)| !is_time(*value));
+        match wrong_time.or_else(|| factors.into_iter().find(|(_, value)| !is_factor(*value))) {
+            Some((field, value)) => Err(InvalidAbrOption { field, value }),
+            None => Ok(()),
+        }
+    }
+
     /// The same options with every threshold that means nothing replaced by its default.
     pub(super) fn sanitized(&self) -> Self {
         let default = Self::default();
-        let seconds = |value: f64, default: f64| if value.is_finite() && value >= 0.0 { value } else { default };
-        let factor = |value: f64, default: f64| if value.is_finite() && value > 0.0 { value } else { default };
+        let seconds = |value: f64, default: f64| if is_time(value) { value } else { default };
+        let factor = |value: f64, default: f64| if is_factor(value) { value } else { default };
         Self {
             min_buffer_for_up_switch_secs: seconds(
                 self.min_buffer_for_up_switch_secs,
@@ -131,6 +153,25 @@ impl AbrOptions {
             ..self.clone()
         }
     }
+}
+
+/// A field of [`AbrOptions`] with a value that means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("{field} cannot be {value}")]
+#[non_exhaustive]
+pub struct InvalidAbrOption {
+    /// The name of the field.
+    pub field: &'static str,
+    /// Its value.
+    pub value: f64,
+}
+
+fn is_time(secs: f64) -> bool {
+    secs.is_finite() && secs >= 0.0
+}
+
+fn is_factor(value: f64) -> bool {
+    value.is_finite() && value > 0.0
 }
 
 #[cfg(test)]
@@ -179,5 +220,18 @@ mod tests {
             ..AbrOptions::default()
         };
         assert_eq!(options.sanitized(), AbrOptions::default());
+    }
+
+    #[test]
+    fn the_first_value_that_means_nothing_is_named() {
+        assert_eq!(AbrOptions::default().check(), Ok(()));
+        let options = AbrOptions { down_switch_buffer_secs: 0.0, ..AbrOptions::default() };
+        assert_eq!(options.check(), Ok(()), "no buffer is a buffer");
+        let options = AbrOptions { up_hysteresis_ratio: 0.0, down_hysteresis_ratio: -1.0, ..AbrOptions::default() };
+        assert_eq!(options.check(), Err(InvalidAbrOption { field: "up_hysteresis_ratio", value: 0.0 }));
+        let options =
+            AbrOptions { down_switch_buffer_secs: f64::NAN, up_hysteresis_ratio: 0.0, ..AbrOptions::default() };
+        let error = options.check().expect_err("it is no number");
+        assert_eq!(error.to_string(), "down_switch_buffer_secs cannot be NaN");
     }
 }

@@ -10,7 +10,7 @@ use super::{
     ids::{FetchId, KeyId, MediaId, PlaylistId, ReaderId, RunId, Track, UnitKey},
 };
 use crate::{
-    key::Encryption,
+    key::{Encryption, InitializationVector},
     playlist::{ByteRange, DiscontinuitySequence, MediaSequence},
     time::WallTime,
     trace::shown_path,
@@ -248,6 +248,11 @@ pub enum Urgency {
 pub struct KeyRequest {
     /// The key's URL.
     pub url: Url,
+    /// METHOD, as the playlist has it.
+    pub method: String,
+    /// IV; `None` when the playlist does not say. Of several tags that name this key, that of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iv: Option<InitializationVector>,
     /// KEYFORMAT (RFC 8216 section 4.3.2.4); `identity` when the playlist does not say.
     pub keyformat: String,
     /// KEYFORMATVERSIONS; `1` when the playlist does not say.

@@ -154,7 +154,7 @@ impl Session {
             self.primary.answered = Some(self.now.at);
         }
         match self.parse(text, self.medias.get(&ONLY).and_then(Media::snapshot)) {
-            Err(error) => self.primary_failed(FetchFailure::playlist(error)),
+            Err(error) => self.primary_failed(FetchFailure::unparsed(error)),
             Ok(Playlist::Multivariant(_)) if self.primary.is_media => {
                 self.primary_failed(FetchFailure::playlist("a multivariant playlist where one of segments was before"));
             }
@@ -218,7 +218,7 @@ impl Session {
         let opened = self.primary.opened.unwrap_or(now);
         if let Some(wait) = self.wait_while_opening(&failure.cause, self.primary.failures, opened) {
             self.primary.load = Load::Idle { due: Some(now + wait) };
-            return self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
+            return self.tell_waiting(WaitReason::PlaylistNotReady, opened);
         }
         if !self.ask_above(PlaylistId::Primary, &failure.cause, self.primary.failures) {
             self.fail(failure);
@@ -370,7 +370,7 @@ impl Session {
             Ok(Playlist::Multivariant(_)) => {
                 self.media_failed(id, FetchFailure::playlist("a multivariant playlist where one of segments is named"));
             }
-            Err(error) => self.media_failed(id, FetchFailure::playlist(error)),
+            Err(error) => self.media_failed(id, FetchFailure::unparsed(error)),
         }
     }
 
@@ -460,7 +460,7 @@ impl Session {
             return self.media_unusable(id, failure);
         };
         media.load = Load::Idle { due: Some(now + wait) };
-        self.tell(HlsEvent::Waiting { reason: WaitReason::PlaylistNotReady });
+        self.tell_waiting(WaitReason::PlaylistNotReady, since);
     }
 
     /// Loads whatever is due.

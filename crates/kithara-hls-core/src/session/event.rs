@@ -149,6 +149,8 @@ pub enum HlsEvent<E = Failure> {
     Waiting {
         /// For what.
         reason: WaitReason,
+        /// When the wait began, counted from the opening of the session.
+        since: Duration,
     },
     /// A failure is being repaired.
     #[non_exhaustive]
@@ -251,7 +253,7 @@ impl<E> HlsEvent<E> {
             H::PlaylistUpdated { media, segments, window_start, window_end, ended } => {
                 H::PlaylistUpdated { media, segments, window_start, window_end, ended }
             }
-            H::Waiting { reason } => H::Waiting { reason },
+            H::Waiting { reason, since } => H::Waiting { reason, since },
             H::Live { event } => H::Live { event },
             H::SegmentSkipped { track, variant, segment_index, start, duration } => {
                 H::SegmentSkipped { track, variant, segment_index, start, duration }
@@ -300,7 +302,7 @@ impl<E: fmt::Display> fmt::Display for HlsEvent<E> {
                 window_end.as_secs_f64()
             ),
             Self::Live { event } => write!(f, "live {event}"),
-            Self::Waiting { reason } => write!(f, "waiting {reason:?}"),
+            Self::Waiting { reason, .. } => write!(f, "waiting {reason:?}"),
             Self::Recovering { error, remedy } => write!(f, "recovering {error} by {remedy:?}"),
             Self::SegmentSkipped { variant, segment_index, start, duration, .. } => write!(
                 f,

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{PlaylistId, UnitKey};
+use crate::playlist::ParseError;
 
 /// The class of a failure. The driver keeps the full error; the session needs only this to choose a remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,12 +83,20 @@ pub struct FetchFailure {
     /// What the session itself found wrong, for people: with a playlist, the line and the reason. Quotes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The line of the playlist where that shows, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
 }
 
 impl FetchFailure {
-    /// A failure of `kind` without status, wait, report or detail.
+    /// A failure of `kind` without status, wait, report, detail or line.
     pub fn new(kind: FailureKind) -> Self {
-        Self { kind, status: None, retry_after: None, report: 0, detail: None }
+        Self { kind, status: None, retry_after: None, report: 0, detail: None, line: None }
+    }
+
+    /// A playlist that cannot be parsed.
+    pub(super) fn unparsed(error: ParseError) -> Self {
+        Self { line: Some(error.line.0), ..Self::playlist(error) }
     }
 
     /// A playlist that cannot be used, and why.

@@ -62,6 +62,8 @@ impl Keys {
         let known = self.known.entry(id).or_insert_with(|| Known {
             request: KeyRequest {
                 url,
+                method: key.method.to_string(),
+                iv: key.iv.map(|iv| iv.0),
                 keyformat: key.keyformat.to_string(),
                 keyformatversions: key.keyformatversions.to_string(),
                 attempt: 0,

@@ -38,6 +38,7 @@ mod planning;
 mod readers;
 mod reading;
 mod selecting;
+mod stats;
 mod status;
 mod steering;
 mod tune_in;
@@ -62,6 +63,7 @@ pub use self::{
         LiveOptions, LiveStart, MediaSelection, OnMissing, PlaybackOptions, ReaderOptions, SessionOptions,
         VariantChoice,
     },
+    stats::{NetworkLoad, Stats, TrackBuffer},
     status::{Listed, RenditionStatus, Status, VariantStatus},
 };
 use self::{
@@ -74,6 +76,7 @@ use self::{
     media::Media,
     readers::{Reader, ReaderState},
     selecting::Selecting,
+    stats::Counts,
     steering::SteeringState,
     units::Units,
 };
@@ -87,6 +90,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Session {
     options: SessionOptions,
+    opened: Tick,
     now: Now,
     primary: Primary,
     application: Application,
@@ -103,6 +107,7 @@ pub struct Session {
     keys: Keys,
     adaptation: Adaptation,
     latency: LatencyWatch,
+    counts: Counts,
     chance: Chance,
     /// Where media timelines lie in presentation time; set once for each.
     timestamps: TimestampMap,
@@ -115,6 +120,7 @@ impl Session {
     /// A session that begins by loading the playlist at `url`.
     pub fn new(url: Url, options: SessionOptions, now: Now) -> Self {
         let mut session = Self {
+            opened: now.at,
             now,
             primary: Primary::new(url),
             application: Application::default(),
@@ -129,6 +135,7 @@ impl Session {
             keys: Keys::default(),
             adaptation: Adaptation::new(&options),
             latency: LatencyWatch::default(),
+            counts: Counts::default(),
             chance: Chance::new(options.seed),
             timestamps: TimestampMap::default(),
             actions: VecDeque::new(),
@@ -148,6 +155,7 @@ impl Session {
             return;
         }
         self.watch_clocks(before, now.wall, due);
+        self.count_input(&input);
         match input {
             Input::Playlist { id, result } => self.handle_playlist(id, result),
             Input::Head { fetch, head } => self.handle_head(fetch, head),
@@ -167,6 +175,7 @@ impl Session {
             self.load_due_playlists();
             self.settle_readers();
             self.plan_units();
+            self.count_stalls();
         }
     }
 
@@ -214,11 +223,18 @@ impl Session {
     }
 
     fn act(&mut self, action: Action) {
+        self.counts.wanted(&action);
         self.actions.push_back(action);
     }
 
     fn tell(&mut self, event: HlsEvent) {
+        self.counts.told(&event);
         self.events.push_back(event);
+    }
+
+    /// Reports a wait that began then.
+    fn tell_waiting(&mut self, reason: WaitReason, since: Tick) {
+        self.tell(HlsEvent::Waiting { reason, since: since.since(self.opened) });
     }
 
     /// Ends the session.

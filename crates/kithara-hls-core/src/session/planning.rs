@@ -9,6 +9,7 @@ use super::{
     keys::KeyUse,
     media::Media,
     readers::{Flat, Gap, Next, ReaderState},
+    stats::is_there,
     units::{Purpose, UnitState},
 };
 use crate::{
@@ -124,7 +125,7 @@ impl Session {
                 Next::Playlist => {
                     let waits = adaptive.asks && adaptive.planned.is_empty();
                     if waits && !std::mem::replace(&mut adaptive.told_waiting, true) {
-                        self.tell(HlsEvent::Waiting { reason: WaitReason::LiveEdge });
+                        self.tell_waiting(WaitReason::LiveEdge, self.now.at);
                     }
                     return;
                 }
@@ -260,6 +261,7 @@ impl Session {
             // Whoever asks for a unit has come to the end of the one before; a better word may follow.
             adaptive.position = adaptive.position.max(entry.start);
             adaptive.entered.push_back(entry.clone());
+            reader.pace.hand(&entry, self.units.state(entry.unit).is_some_and(is_there));
             let (media, msn, start) = (entry.unit.media, entry.msn, entry.start);
             self.act(Action::Enter { reader: id, entry });
             return self.tell_entered(track, media, msn, None, start);

@@ -7,6 +7,7 @@ use super::{
     ids::{MediaId, RunId, Track, UnitKey},
     media::Media,
     parts::readable,
+    stats::Pace,
 };
 use crate::{
     key::{Protection, protection},
@@ -20,6 +21,7 @@ use crate::{
 pub(super) struct Reader {
     pub(super) track: Track,
     pub(super) state: ReaderState,
+    pub(super) pace: Pace,
 }
 
 /// How it reads.
@@ -32,8 +34,12 @@ pub(super) enum ReaderState {
 impl Reader {
     /// Whether what it reads is being played, so that it must not run dry.
     pub(super) fn plays(&self) -> bool {
-        let single = matches!(&self.state, ReaderState::Adaptive(adaptive) if adaptive.single);
-        matches!(self.track, Track::Main | Track::Audio) && !single
+        matches!(self.track, Track::Main | Track::Audio) && !self.is_single()
+    }
+
+    /// Whether it is given one unit when it asks for one.
+    pub(super) fn is_single(&self) -> bool {
+        matches!(&self.state, ReaderState::Adaptive(adaptive) if adaptive.single)
     }
 
     /// Start and duration of a unit that it entered or will enter.

@@ -7,6 +7,7 @@ use super::{
     View,
     media::Media,
     readers::{Adaptive, Flat, Reader, ReaderState},
+    stats::Pace,
     units::UnitState,
 };
 use crate::{layout::Located, playlist::MediaSequence};
@@ -24,7 +25,7 @@ impl Session {
                     View::Adaptive => ReaderState::Adaptive(Adaptive::default()),
                     View::Single => ReaderState::Adaptive(Adaptive::single()),
                 };
-                self.readers.insert(id, Reader { track, state });
+                self.readers.insert(id, Reader { track, state, pace: Pace::default() });
             }
             Demand::Close => {
                 self.readers.remove(&id);
@@ -47,8 +48,7 @@ impl Session {
     pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Seek(at) => {
-                let moves = |reader: &Reader| !matches!(&reader.state, ReaderState::Adaptive(it) if it.single);
-                let readers = self.readers.iter().filter(|(_, reader)| moves(reader));
+                let readers = self.readers.iter().filter(|(_, reader)| !reader.is_single());
                 let readers: Vec<ReaderId> = readers.map(|(id, _)| *id).collect();
                 readers.into_iter().for_each(|id| self.seek_reader(id, at));
             }
@@ -63,9 +63,9 @@ impl Session {
     /// Moves an adaptive reader. Units it has entered may have been let go behind it byte by byte, so none of them can be
     /// entered again as it is.
     fn seek_reader(&mut self, id: ReaderId, at: Duration) {
-        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
-            return;
-        };
+        let Some(reader) = self.readers.get_mut(&id) else { return };
+        let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
+        reader.pace.moved();
         let entered: BTreeSet<UnitKey> = adaptive.entered.iter().map(|entry| entry.unit).collect();
         // One that was read to its end may have been forgotten here and not be let go yet.
         let media = adaptive.media;

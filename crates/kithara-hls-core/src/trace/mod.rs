@@ -52,8 +52,9 @@ pub enum Line {
     Say(Box<HlsEvent>),
 }
 
-/// The version of the format.
-pub const VERSION: u32 = 1;
+/// The version of the format. It counts up with each change of what a line says, so that a trace is never compared with
+/// what it cannot have.
+pub const VERSION: u32 = 2;
 
 /// Writes a trace.
 #[derive(Debug)]
