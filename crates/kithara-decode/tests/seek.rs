@@ -97,6 +97,18 @@ fn a_hundred_seeks_in_files_are_exact_to_the_sample() {
     check("tones.aac joined", || bytes_feed(&joined(&media("tones.aac"), false)), NOISE);
 }
 
+/// Decoding begins two seconds in front of the target: here with a long block behind a short one, which lasts less than what
+/// a decoder makes of it on its own.
+#[test]
+fn a_seek_that_begins_to_decode_behind_a_short_block_lands_on_its_sample() {
+    let (spec, whole) = hear(file_feed("blocks.ogg")).unwrap().only();
+    let (player, mut reader) = Player::start(file_feed("blocks.ogg"), &DecodeOptions::default()).unwrap();
+    for frame in (88_200..92_800).step_by(97) {
+        player.seek(spec.duration_of(frame as u64));
+        assert_eq!(difference(&read_exact(&mut reader, COMPARED * 2), &whole[frame * 2..]), 0.0, "{frame}");
+    }
+}
+
 /// All links of one format, and the last one of another.
 #[test]
 fn seeks_find_every_stream_of_a_file() {
