@@ -4,14 +4,23 @@
     tests/real/pcm.py KITHARA [NAME...]
 
 Makes streams of every container and codec with ffmpeg, serves them, and compares what both decode. Needs ffmpeg with
-libmp3lame and libvorbis, and openssl. Progressive files are compared when `files` is among the names. Prints a line per stream; exits 1 when one is wrong.
+libmp3lame and libvorbis, and openssl. Progressive files are compared when `files` is among the names; `seeks` begins each
+stream and file at a hundred random places and compares with the whole. Prints a line per stream; exits 1 when one is wrong.
+
+Sound is compared at the rate and with the channels it was encoded in. Where one output has several of those, each part is
+taken from a run in which it is not resampled. What is resampled must be as long as the rates say, and is compared below
+18 kHz: nearer to the end of the band, each resampler cuts off what it likes.
 """
 import array
+import concurrent.futures
+import contextlib
 import functools
 import http.server
 import json
 import math
 import os
+import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -82,6 +91,53 @@ def stream(folder, codec, muxer, rate, long=LONG):
     ffmpeg(*sound(rate, long), *codec, *VOD, *muxer, "index.m3u8", cwd=folder)
 
 
+def frames_of(adts):
+    """Header and block of each frame; ffmpeg writes frames of one block, without checksums."""
+    place = 0
+    while place < len(adts):
+        head = adts[place: place + 7]
+        size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+        yield head, adts[place + 7: place + size]
+        place += size
+
+
+def joined(frames, checked):
+    """One frame of ADTS for up to four blocks (ISO/IEC 14496-3, 1.A.2.2). Nobody looks at the checksums."""
+    blocks = [block for _, block in frames]
+    data = b"".join(blocks)
+    if checked:
+        ends = [sum(len(block) + 2 for block in blocks[:count]) for count in range(1, len(blocks))]
+        behind = b"\0\0" if len(blocks) > 1 else b""
+        data = b"".join(end.to_bytes(2, "big") for end in ends) + b"\0\0" + b"".join(block + behind for block in blocks)
+    head, size = bytearray(frames[0][0]), 7 + len(data)
+    head[1] = head[1] & 0xFE | (not checked)
+    head[3] = head[3] & 0xFC | size >> 11
+    head[4] = size >> 3 & 0xFF
+    head[5] = head[5] & 0x1F | size << 5 & 0xFF
+    head[6] = head[6] & 0xFC | len(blocks) - 1
+    return bytes(head) + data
+
+
+def blocks(folder, kind, checked):
+    """AAC of four blocks to a frame as `kind`: an ADTS file, packed segments of it, or a transport stream."""
+    os.makedirs(folder)
+    ffmpeg(*sound(48000), *AAC, "one.aac", cwd=folder)
+    frames = list(frames_of(open(f"{folder}/one.aac", "rb").read()))
+    out = [joined(frames[first: first + 4], checked) for first in range(0, len(frames), 4)]
+    with open(f"{folder}/four.aac", "wb") as file:
+        file.write(b"".join(out))
+    if kind == "ts":
+        ffmpeg("-i", "four.aac", "-c", "copy", *VOD, *TS, "index.m3u8", cwd=folder)
+    elif kind == "adts":
+        text = ["#EXTM3U", "#EXT-X-TARGETDURATION:3", "#EXT-X-PLAYLIST-TYPE:VOD"]
+        for first in range(0, len(out), 24):
+            with open(f"{folder}/s{first}.aac", "wb") as file:
+                file.write(b"".join(out[first: first + 24]))
+            text += [f"#EXTINF:{len(out[first: first + 24]) * 4096 / 48000:.6f},", f"s{first}.aac"]
+        with open(f"{folder}/index.m3u8", "w") as file:
+            file.write("\n".join(text + ["#EXT-X-ENDLIST"]) + "\n")
+
+
 def listed(folder):
     """The files of a playlist in order, init section first."""
     names = []
@@ -126,6 +182,13 @@ def floats(raw):
     return out
 
 
+def below(hertz, samples, rate, width):
+    """What of these samples lies below a frequency."""
+    command = ["ffmpeg", "-loglevel", "error", "-f", "f32le", "-ar", str(rate), "-ac", str(width), "-i", "-",
+               "-af", f"firequalizer=gain='if(lt(f,{hertz}),0,-INF)'", "-f", "f32le", "-"]
+    return floats(subprocess.run(command, input=samples.tobytes(), check=True, capture_output=True).stdout)
+
+
 def alike(ours, theirs, lag=0):
     """Correlation of two lists of samples, ours `lag` samples later."""
     a = ours[max(lag, 0): len(ours) + min(lag, 0)]
@@ -136,9 +199,47 @@ def alike(ours, theirs, lag=0):
     return sum(map(lambda x, y: x * y, a, b)) / energy if energy else 0.0
 
 
+def missed(ours, whole, frame, width, far=3000):
+    """By how many frames `ours` lies beside `frame` of the whole; `None` where it lies nowhere near it."""
+    if ours == whole[frame * width: frame * width + len(ours)]:
+        return 0
+
+    def apart(place):
+        there = whole[place * width: place * width + len(ours)]
+        return sum((a - b) * (a - b) for a, b in zip(ours, there)) if len(there) == len(ours) else math.inf
+
+    nearest = min(range(max(frame - far, 0), frame + far), key=apart)
+    energy = sum(sample * sample for sample in ours)
+    return abs(nearest - frame) if ours and apart(nearest) <= 1e-3 * energy else None
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Files, also parts of them, for clients that go away when they have enough."""
+
     def log_message(self, *_):
         pass
+
+    def do_GET(self):
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        path = self.translate_path(self.path)
+        if not os.path.isfile(path):
+            self.send_error(404)
+            return
+        size = os.path.getsize(path)
+        first = int(asked[1]) if asked else 0
+        last = min(int(asked[2]), size - 1) if asked and asked[2] else size - 1
+        if first > last:
+            self.send_error(416)
+            return
+        self.send_response(206 if asked else 200)
+        if asked:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Length", str(last - first + 1))
+        self.end_headers()
+        with open(path, "rb") as file, contextlib.suppress(ConnectionError):
+            file.seek(first)
+            self.wfile.write(file.read(last - first + 1))
 
 
 def serve(folder):
@@ -161,8 +262,8 @@ class Judge:
             raise RuntimeError(done.stderr.decode(errors="replace").strip().splitlines()[-1])
         return floats(done.stdout)
 
-    def judge(self, name, ours, theirs, least=0.9999, slack=0, width=2):
-        count_is_right = abs(len(ours) - len(theirs)) <= slack * width
+    def judge(self, name, ours, theirs, least=0.9999, width=2):
+        count_is_right = len(ours) == len(theirs)
         here = alike(ours, theirs)
         beside = max(alike(ours, theirs, width), alike(ours, theirs, -width))
         good = count_is_right and here >= least and beside < here
@@ -207,31 +308,83 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         origin = serve(work)
 
-        def one(name, codec, muxer, rate):
+        def make_one(name, codec, muxer, rate):
+            """Makes a stream; gives what ffmpeg decodes of it."""
             stream(f"{work}/{name}", codec, muxer, rate)
             theirs = reference(f"{work}/{name}")
             if name.endswith("_aes"):
                 encrypt(f"{work}/{name}")
+            return theirs
+
+        def one(name, codec, muxer, rate):
+            theirs = make_one(name, codec, muxer, rate)
             judge.judge(name, judge.heard(f"{origin}/{name}/index.m3u8"), theirs)
 
         def two(name, codec, muxer):
-            folder = f"{work}/{name}"
+            folder, url = f"{work}/{name}", f"{origin}/{name}/index.m3u8"
             discontinuity(folder, codec, muxer)
-            ours = judge.heard(f"{origin}/{name}/index.m3u8")
-            first = reference(f"{folder}/a")
-            judge.judge(f"{name} 48k stereo", ours[: len(first)], first)
-            # Another resampler: the same sound at the same time, not the same numbers.
-            second = reference(f"{folder}/b", "-ar", "48000", "-ac", "2")
-            judge.judge(f"{name} 44.1k mono", ours[len(first):], second, least=0.999, slack=2)
+            parts = {"a": (48000, 2), "b": (44100, 1)}
+            native = {part: reference(f"{folder}/{part}") for part in parts}
+            for part, (rate, width) in parts.items():
+                ours = judge.heard(url, "--rate", str(rate), "--channels", str(width))
+                length = len(native[part])
+                split = length if part == "a" else len(ours) - length
+                mine, other = (ours[:split], ours[split:]) if part == "a" else (ours[split:], ours[:split])
+                judge.judge(f"{name} {rate}", mine, native[part], width=width)
+                rest = "b" if part == "a" else "a"
+                theirs = reference(f"{folder}/{rest}", "-ar", str(rate), "-ac", str(width))
+                want = round(len(native[rest]) / parts[rest][1] * rate / parts[rest][0]) * width
+                # ffmpeg rounds up.
+                theirs = theirs[:want]
+                name_of_run = f"{name} to {rate}"
+                if len(other) == len(theirs):
+                    other, theirs = (below(18000, sound, rate, width)[-want:] for sound in (other, theirs))
+                judge.judge(name_of_run, other, theirs, width=width)
+
+        def shared(name, kind, checked):
+            """Where there are checksums, ffmpeg decodes nothing: its reference is the same blocks in frames of their own."""
+            folder = f"{work}/{name}"
+            blocks(folder, kind, checked)
+            url = f"{origin}/{name}/" + ("four.aac" if kind == "file" else "index.m3u8")
+            theirs = floats(ffmpeg("-i", "one.aac" if checked else "four.aac", "-f", "f32le", "-", cwd=folder))
+            judge.judge(name, judge.heard(url), theirs)
+
+        def make_file(name, codec):
+            ffmpeg(*sound(44100), *codec, name, cwd=work)
+            return int(ffmpeg_probe("channels", f"{work}/{name}"))
 
         def file(name, codec):
-            ffmpeg(*sound(44100), *codec, name, cwd=work)
+            width = make_file(name, codec)
             theirs = floats(ffmpeg("-i", name, "-f", "f32le", "-", cwd=work))
-            width = int(ffmpeg_probe("channels", f"{work}/{name}"))
             if name.endswith(".m4a"):
                 # The edit list ends inside of the last packet, of which some versions of ffmpeg give all.
                 theirs = theirs[: int(ffmpeg_probe("duration_ts", f"{work}/{name}")) * width]
             judge.judge(name, judge.heard(f"{origin}/{name}"), theirs, width=width)
+
+        def sought(name, url, rate, width, count=100, compared=512):
+            """Each seek is a process that begins there."""
+            whole = judge.heard(url)
+            dice = random.Random(name)
+            frames = [dice.randrange(len(whole) // width - compared) for _ in range(count)]
+
+            def one_seek(frame):
+                # Half a frame more for the sake of rounding down.
+                ours = judge.heard(url, "--start", f"{frame / rate:.9f}", "--for", f"{(compared + 0.5) / rate:.9f}")
+                return missed(ours[: compared * width], whole, frame, width) if len(ours) >= compared * width else None
+
+            with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+                errors = list(pool.map(one_seek, frames))
+            lost = errors.count(None)
+            worst = max((error for error in errors if error is not None), default=None)
+            judge.say(name, not lost and worst == 0, f"{count} seeks, worst error {worst} samples, {lost} went elsewhere")
+
+        def sought_stream(name, codec, muxer, rate):
+            if not os.path.exists(f"{work}/{name}"):
+                make_one(name, codec, muxer, rate)
+            sought(name, f"{origin}/{name}/index.m3u8", rate, 2)
+
+        def sought_file(name, codec):
+            sought(name, f"{origin}/{name}", 44100, make_file(name, codec))
 
         def described():
             """MP3 segments that each carry a header of their own, although they were encoded in one go."""
@@ -248,9 +401,19 @@ def main():
         judge.attempt("mp3_described", described)
         for name, muxer in (("fmp4_discontinuity", FMP4), ("ts_discontinuity", TS)):
             judge.attempt(name, functools.partial(two, name, AAC, muxer))
-        for name, codec in FILES.items() if "files" in sys.argv[2:] else ():
+        for kind in ("adts", "ts", "file"):
+            for checked in (False, True):
+                name = f"{kind}_blocks" + ("_checked" if checked else "")
+                judge.attempt(name, functools.partial(shared, name, kind, checked))
+        groups = set(sys.argv[2:])
+        for name, codec in FILES.items() if "files" in groups else ():
             judge.wanted += [name]
             judge.attempt(name, functools.partial(file, name, codec))
+        if "seeks" in groups:
+            for name, (codec, muxer, rate) in STREAMS.items():
+                judge.attempt("seeks", functools.partial(sought_stream, name, codec, muxer, rate))
+            for name, codec in FILES.items():
+                judge.attempt("seeks", functools.partial(sought_file, name, codec))
     print(json.dumps({"passed": judge.passed, "failed": judge.failed}))
     return 1 if judge.failed or not judge.passed else 0
 

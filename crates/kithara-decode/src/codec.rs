@@ -3,7 +3,7 @@
 use std::fmt;
 
 use symphonia::core::{
-    codecs::audio::{AudioDecoder, AudioDecoderOptions},
+    codecs::audio::{AudioDecoder, AudioDecoderOptions, well_known::CODEC_ID_VORBIS},
     errors::Error as SymphoniaError,
     packet::PacketRef,
     units,
@@ -17,9 +17,17 @@ use crate::{
 
 /// A decoder with its state.
 pub(crate) enum Codec {
-    Symphonia(Box<dyn AudioDecoder>),
+    Symphonia(Symphonia),
     #[cfg(feature = "he-aac")]
     HeAac(Box<crate::he_aac::HeAac>),
+}
+
+/// A decoder of symphonia's registry.
+pub(crate) struct Symphonia {
+    decoder: Box<dyn AudioDecoder>,
+    /// Whether the next packet is the first one since the decoder began, of a codec whose first packet has nothing in front to
+    /// overlap with. What comes out of it is no sound, nor as long as its time: Vorbis I, 4.3.8, wants nothing returned.
+    is_unsettled: bool,
 }
 
 /// A packet that cannot be decoded. The ones behind it may well be.
@@ -55,7 +63,7 @@ impl Codec {
         // Trimming is ours: it must not depend on where runs begin.
         let options = AudioDecoderOptions::default().gapless(false);
         match symphonia::default::get_codecs().make_audio_decoder(&format.params, &options) {
-            Ok(decoder) => Ok(Self::Symphonia(decoder)),
+            Ok(decoder) => Ok(Self::Symphonia(Symphonia { is_unsettled: overlaps(&*decoder), decoder })),
             // More than two channels, other object types than low complexity.
             #[cfg(feature = "he-aac")]
             Err(_) if format.codec == SoundCodec::Aac => Self::he_aac(format),
@@ -74,11 +82,13 @@ impl Codec {
     pub(crate) fn decode(&mut self, data: &[u8], out: &mut Vec<f32>) -> Result<PcmSpec, Damaged> {
         out.clear();
         let (rate, channels) = match self {
-            Self::Symphonia(decoder) => {
+            Self::Symphonia(Symphonia { decoder, is_unsettled }) => {
                 // Times and trims are ours; the decoder is not asked.
                 let packet = PacketRef::new(0, units::Timestamp::new(0), units::Duration::new(0), data);
                 let frames = decoder.decode_ref(&packet)?;
-                frames.copy_to_vec_interleaved(out);
+                if !std::mem::take(is_unsettled) {
+                    frames.copy_to_vec_interleaved(out);
+                }
                 (frames.spec().rate(), frames.spec().channels().count())
             }
             #[cfg(feature = "he-aac")]
@@ -93,17 +103,25 @@ impl Codec {
     /// What comes next does not follow what came before.
     pub(crate) fn reset(&mut self) {
         match self {
-            Self::Symphonia(decoder) => decoder.reset(),
+            Self::Symphonia(symphonia) => {
+                symphonia.decoder.reset();
+                symphonia.is_unsettled = overlaps(&*symphonia.decoder);
+            }
             #[cfg(feature = "he-aac")]
             Self::HeAac(decoder) => decoder.reset(),
         }
     }
 }
 
+/// Whether nothing is heard of the first packet.
+fn overlaps(decoder: &dyn AudioDecoder) -> bool {
+    decoder.codec_params().codec == CODEC_ID_VORBIS
+}
+
 impl fmt::Debug for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Symphonia(decoder) => decoder.codec_info().short_name,
+            Self::Symphonia(symphonia) => symphonia.decoder.codec_info().short_name,
             #[cfg(feature = "he-aac")]
             Self::HeAac(_) => "he-aac",
         })

@@ -17,11 +17,12 @@ use kithara_stream::{RunReason, Source};
 use symphonia::core::{
     errors::Error as SymphoniaError,
     formats::{FormatOptions, probe::Hint},
-    io::MediaSourceStream,
+    io::{MediaSource, MediaSourceStream},
     meta::MetadataOptions,
 };
 
 use crate::{
+    adts_blocks::{self, OneBlockPerFrame},
     edit,
     error::{DecodeError, DecodeErrorKind},
     format::Format,
@@ -184,7 +185,9 @@ impl FileInput {
         // The reader of ADTS would guess the duration from places all over the file, each of them a request.
         let guesses = sniff(&head, true) == Sniff::Media(Container::Adts);
         reach.goes_back.store(self.jumps && !guesses, Ordering::Relaxed);
-        let stream = MediaSourceStream::new(Box::new(reader()), Default::default());
+        let file: Box<dyn MediaSource> =
+            if adts_blocks::are_in(&head) { Box::new(OneBlockPerFrame::new(reader())) } else { Box::new(reader()) };
+        let stream = MediaSourceStream::new(file, Default::default());
         let options = (FormatOptions::default(), MetadataOptions::default());
         let reader = symphonia::default::get_probe()
             .probe(&Hint::new(), stream, options.0, options.1)

@@ -63,6 +63,7 @@
 //! # Ok(()) }
 //! ```
 
+mod adts_blocks;
 mod clock;
 mod codec;
 mod decoder;

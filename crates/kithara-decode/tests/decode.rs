@@ -8,7 +8,8 @@ use std::time::Duration;
 use kithara_decode::{DecodeErrorKind, Output, PcmSpec, Player, SoundCodec};
 use kithara_stream::Container::{self, Adts, Fmp4, Mp3, MpegTs};
 use support::{
-    MONO_44, STEREO_48, Script, Segment, bytes_feed, check_tones, file_feed, hear, hear_as, media, segments, units,
+    MONO_44, STEREO_48, Script, Segment, bytes_feed, check_tones, difference, file_feed, frame_len, hear, hear_as,
+    joined, media, segments, units,
 };
 
 const STEREO_44: PcmSpec = PcmSpec { sample_rate: 44_100, channels: 2 };
@@ -31,6 +32,55 @@ fn aac_comes_out_of_every_container_alike() {
     let alike = [("fmp4_aac", Fmp4), ("ts_aac", MpegTs), ("adts", Adts)]
         .map(|(folder, container)| hear(units(Script::new(segments(folder, container)))).unwrap().only().1);
     assert!(alike[0] == alike[1] && alike[0] == alike[2]);
+}
+
+/// ffmpeg gives the same where there are no checksums, and nothing but errors where there are; ExoPlayer and hls.js take
+/// a frame for one block of 1,024 samples, so that most of the sound is lost and what is left comes too early.
+#[test]
+fn blocks_that_share_a_frame_are_heard_as_if_each_had_a_frame_of_its_own() {
+    let whole = segments("adts", Adts);
+    let (spec, want) = hear(units(Script::new(whole.clone()))).unwrap().only();
+    for is_checked in [false, true] {
+        let segments =
+            whole.iter().map(|segment| Segment { bytes: joined(&segment.bytes, is_checked).into(), ..segment.clone() });
+        let (heard_spec, heard) = hear(units(Script::new(segments.collect()))).unwrap().only();
+        assert_eq!(heard_spec, spec);
+        assert!(heard == want, "{is_checked}: {} of {} samples", heard.len(), want.len());
+    }
+}
+
+#[test]
+fn blocks_that_share_a_frame_are_heard_in_files_as_well() {
+    let (spec, want) = hear(file_feed("tones.aac")).unwrap().only();
+    for is_checked in [false, true] {
+        let (heard_spec, heard) = hear(bytes_feed(&joined(&media("tones.aac"), is_checked))).unwrap().only();
+        assert_eq!(heard_spec, spec);
+        assert!(heard == want, "{is_checked}: {} of {} samples", heard.len(), want.len());
+    }
+}
+
+/// The first block of the sixth frame is none that can be decoded, nor one that can be passed over.
+#[test]
+fn what_follows_a_block_without_an_end_is_silence_and_the_next_frame_is_heard_at_its_time() {
+    let (spec, want) = hear(file_feed("tones.aac")).unwrap().only();
+    let mut bytes = joined(&media("tones.aac"), false);
+    let sixth = (0..5).fold(0, |at, _| at + frame_len(&bytes[at..]));
+    // Coupling, of which nobody but a decoder of more than low complexity knows the end.
+    bytes[sixth + 7] = 0b0100_0000;
+    let segment = Segment {
+        container: Adts,
+        init: None,
+        bytes: bytes.into(),
+        duration: Duration::from_millis(2900),
+        is_discontinuity: false,
+    };
+    let (heard_spec, heard) = hear(units(Script::new(vec![segment]))).unwrap().only();
+    assert_eq!((heard_spec, heard.len()), (spec, want.len()));
+    let of_frame = |frame: usize| frame * 4 * 1024 * 2..(frame + 1) * 4 * 1024 * 2;
+    assert!(heard[of_frame(4)] == want[of_frame(4)]);
+    assert!(heard[of_frame(5)].iter().all(|sample| *sample == 0.0));
+    // Bands are filled with noise of the decoder's own, which goes on from where it was.
+    assert!(difference(&heard[of_frame(7)], &want[of_frame(7)]) < 0.01);
 }
 
 #[test]

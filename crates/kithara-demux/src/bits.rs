@@ -24,6 +24,21 @@ impl<'a> BitReader<'a> {
         u32::try_from(value).ok()
     }
 
+    /// Passes over `count` bits.
+    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
+        let end = self.at.checked_add(count)?;
+        if end > self.bytes.len().saturating_mul(8) {
+            return None;
+        }
+        self.at = end;
+        Some(())
+    }
+
+    /// Bits passed over so far.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn flag(&mut self) -> Option<bool> {
         self.read(1).map(|bit| bit == 1)
     }
@@ -38,5 +53,7 @@ mod tests {
         let mut bits = BitReader::new(&[0b1010_0111, 0b1100_0001]);
         assert_eq!((bits.read(3), bits.flag(), bits.read(6)), (Some(5), Some(false), Some(0b01_1111)));
         assert_eq!((bits.read(7), bits.read(6), bits.read(1)), (None, Some(1), None));
+        let mut bits = BitReader::new(&[0; 2]);
+        assert_eq!((bits.skip(15), bits.skip(2), bits.position(), bits.skip(1)), (Some(()), None, 15, Some(())));
     }
 }

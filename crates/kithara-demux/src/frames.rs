@@ -3,8 +3,10 @@
 pub(crate) mod ac3;
 pub(crate) mod adts;
 pub(crate) mod asc;
+mod codebooks;
 pub(crate) mod framer;
 pub(crate) mod mpeg;
+mod raw_block;
 pub(crate) mod timer;
 pub(crate) mod xing;
 
@@ -93,8 +95,8 @@ pub(crate) struct FrameHead {
     pub(crate) is_dependent: bool,
     /// Frames that belong to its access unit may follow.
     pub(crate) takes_dependents: bool,
-    /// Access units in it, and whether their places are stated in front of them.
-    blocks: (u8, bool),
+    /// What says where the access units in it are; `None` where it is one itself.
+    blocks: Option<adts::AdtsHeader>,
     asc: Option<[u8; 2]>,
 }
 
@@ -108,7 +110,7 @@ impl FrameHead {
             samples: u32::from(header.blocks) * adts::BLOCK_SAMPLES,
             is_dependent: false,
             takes_dependents: false,
-            blocks: (header.blocks, header.has_places),
+            blocks: Some(header),
             asc: Some(asc::from_adts(&header)),
         }
     }
@@ -146,16 +148,18 @@ impl FrameHead {
             samples,
             is_dependent: false,
             takes_dependents: false,
-            blocks: (1, false),
+            blocks: None,
             asc: None,
         }
     }
 
     /// The access units in the frame's `data` with the samples of each; `None` for one that cannot be found.
     pub(crate) fn units(&self, data: Bytes) -> impl Iterator<Item = (u32, Option<Bytes>)> + use<> {
-        let (count, has_places) = self.blocks;
-        let samples = self.samples / u32::from(count.max(1));
-        adts::blocks(count, has_places, data).map(move |block| (samples, block))
+        let (count, samples, blocks) = match &self.blocks {
+            None => (1, self.samples, [Some(data), None, None, None]),
+            Some(header) => (usize::from(header.blocks), adts::BLOCK_SAMPLES, adts::blocks(header, data)),
+        };
+        blocks.into_iter().take(count).map(move |block| (samples, block))
     }
 
     /// What the decoder must be given first.

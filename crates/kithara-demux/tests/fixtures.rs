@@ -206,6 +206,54 @@ fn packed_audio() {
     assert_eq!(starts, [0, 0x1_662A, 0x2_C325, 0x4_201F, 0x5_8649]);
 }
 
+/// Frames of up to `count` of these blocks each, without checksums and so without the places of the blocks.
+fn joined(blocks: &[Bytes], config: &[u8], count: usize) -> Bytes {
+    let (rate_index, channels) = ((config[0] & 7) << 1 | config[1] >> 7, config[1] >> 3 & 15);
+    let mut out = Vec::new();
+    for blocks in blocks.chunks(count) {
+        let len = 7 + blocks.iter().map(Bytes::len).sum::<usize>();
+        let (channels, last) = (channels << 6 | (len >> 11) as u8, blocks.len() as u8 - 1);
+        out.extend([
+            0xFF,
+            0xF1,
+            0x40 | rate_index << 2,
+            channels,
+            (len >> 3) as u8,
+            (len << 5) as u8 | 0x1F,
+            0xFC | last,
+        ]);
+        blocks.iter().for_each(|block| out.extend_from_slice(block));
+    }
+    out.into()
+}
+
+/// Of two encoders, at five rates: long and short windows, noise, intensity, noise shaping and band replication.
+#[test]
+fn blocks_that_follow_one_another_without_their_places_are_told_apart() {
+    let media = |name: &str| read(&format!("../crates/kithara-decode/tests/media/{name}"));
+    let own = |name: &str| demux(Container::Adts, None, &[media(name)], usize::MAX);
+    let fmp4 = |folder: &str, name: &str, count| {
+        let init = read(&format!("{folder}/{name}init.mp4"));
+        demux(Container::Fmp4, Some(&init), &units(&format!("{folder}/{name}seg{{}}.m4s"), count), usize::MAX)
+    };
+    for found in [
+        fmp4("fmp4_aac", "", 5),
+        fmp4("fmp4_discontinuity", "b_", 3),
+        fmp4("av_clicks/audio_de", "", 7),
+        demux(Container::MpegTs, None, &units("ts_aac/seg{}.ts", 5), usize::MAX),
+        own("tones.aac"),
+        own("low_rate.aac"),
+        own("he_v1.aac"),
+        own("he_v2.aac"),
+    ] {
+        let want: Vec<_> = found.packets.values().flatten().map(|packet| packet.data.clone()).collect();
+        for count in 1..=4 {
+            let again = demux(Container::Adts, None, &[joined(&want, &found.tracks[0].config, count)], 1000);
+            assert!(again.packets[&0].iter().map(|packet| &packet.data).eq(&want), "{count} of {:?}", found.tracks);
+        }
+    }
+}
+
 #[test]
 fn subtitles() {
     let found = demux(Container::WebVtt, None, &units("av_master/subs_en/subs{}.vtt", 2), usize::MAX);

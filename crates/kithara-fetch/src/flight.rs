@@ -216,6 +216,9 @@ impl Flight {
         state.next_reader += 1;
         state.readers.insert(id, Reader { position: range.start, end: range.end, class, counted: None });
         self.update_class(&mut state);
+        drop(state);
+        // The transfer may stand still, far enough ahead of the others.
+        self.room.notify_one();
         Some(id)
     }
 
@@ -409,6 +412,10 @@ impl fmt::Debug for Flight {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
     use crate::FetchErrorKind;
 
@@ -464,6 +471,19 @@ mod tests {
     fn a_part_that_comes_much_later_is_not_waited_for() {
         assert!(join(&flight(0), JOIN_AHEAD..JOIN_AHEAD + 1).is_some());
         assert!(join(&flight(0), JOIN_AHEAD + 1..JOIN_AHEAD + 2).is_none());
+    }
+
+    /// A reader of a file leaves its beginning to look at its end.
+    #[test]
+    fn who_joins_a_transfer_that_stands_still_makes_it_go_on() {
+        let flight = flight(1_000);
+        join(&flight, 0..u64::MAX).unwrap();
+        push(&flight, 120);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut waits = pin!(flight.wait_for_room());
+        assert!(waits.as_mut().poll(&mut cx).is_pending(), "120 bytes ahead of everybody");
+        join(&flight, 130..u64::MAX).unwrap();
+        assert!(waits.as_mut().poll(&mut cx).is_ready(), "somebody waits for what comes next");
     }
 
     #[test]

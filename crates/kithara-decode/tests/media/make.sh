@@ -28,6 +28,10 @@ ff "$(mono 48000 0.2)" -c:a libopus -b:a 16k "${EXACT[@]}" opus.ogg
 # Loud first and quiet then, without a header that tells how many frames there are: whoever guesses by the first ones is wrong.
 ff "aevalsrc=exprs='if(lt(t,0.6),random(0)-0.5,0.4*sin(2*PI*400*t))':s=22050:d=2.5" -c:a libmp3lame -q:a 6 "${EXACT[@]}" -write_xing 0 guess.mp3
 
+# Noise over sweeps, which begins with a short block and goes on with long ones.
+sweep() { echo "0.3*sin(2*PI*($1*t)*t)+0.1*(random($2)-0.5)"; }
+ff "aevalsrc=exprs=$(sweep '300+90' 0)|$(sweep '900+130' 1):s=44100:d=2.2:c=stereo" -c:a libvorbis -q:a -1 "${EXACT[@]}" blocks.ogg
+
 # Three streams in one file, one after the other, of which the first two have equal headers.
 link() { ff "$1" -c:a libvorbis -q:a 0 "${EXACT[@]}" -serial_offset "$2" -f ogg -; }
 { link "$(stereo 44100 1.2)" 1; link "$(stereo 44100 1.3)" 2; link "$(mono 22050 0.9)" 3; } >chained.ogg

@@ -49,6 +49,60 @@ pub(crate) fn bytes_feed(bytes: &[u8]) -> Feed {
     Feed::Bytes(Box::new(BytesSource::from(bytes.to_vec())))
 }
 
+/// Bytes of the frame of ADTS with this header.
+pub(crate) fn frame_len(head: &[u8]) -> usize {
+    usize::from(head[3] & 3) << 11 | usize::from(head[4]) << 3 | usize::from(head[5] >> 5)
+}
+
+/// These frames of ADTS, of one block each, as frames of up to four. What stands between them, as tags, stays.
+pub(crate) fn joined(bytes: &[u8], is_checked: bool) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), bytes);
+    let mut frames: Vec<(&[u8], &[u8])> = Vec::new();
+    let flush = |frames: &mut Vec<(&[u8], &[u8])>, out: &mut Vec<u8>| {
+        let Some((head, _)) = frames.first() else { return };
+        let (mut head, mut data) = (head.to_vec(), Vec::new());
+        if is_checked && frames.len() > 1 {
+            let places = frames[..frames.len() - 1].iter().scan(0, |place, (_, block)| {
+                *place += block.len() as u16 + 2;
+                Some(*place)
+            });
+            places.for_each(|place| data.extend(place.to_be_bytes()));
+        }
+        // Nobody looks at checksums.
+        let checksum: &[u8] = if is_checked { &[0; 2] } else { &[] };
+        data.extend_from_slice(checksum);
+        for (_, block) in &*frames {
+            data.extend_from_slice(block);
+            data.extend_from_slice(if frames.len() > 1 { checksum } else { &[] });
+        }
+        let len = head.len() + data.len();
+        head[1] = head[1] & 0xFE | u8::from(!is_checked);
+        head[3] = head[3] & 0xFC | (len >> 11) as u8;
+        head[4] = (len >> 3) as u8;
+        head[5] = head[5] & 0x1F | (len << 5) as u8;
+        head[6] = head[6] & 0xFC | (frames.len() - 1) as u8;
+        out.extend(head);
+        out.extend(data);
+        frames.clear();
+    };
+    while let Some(head) = rest.first_chunk::<7>() {
+        if head[0] == 0xFF && head[1] == 0xF1 {
+            let (frame, behind) = rest.split_at(frame_len(head));
+            frames.push(frame.split_at(7));
+            rest = behind;
+            if frames.len() < 4 {
+                continue;
+            }
+        } else {
+            out.push(rest[0]);
+            rest = &rest[1..];
+        }
+        flush(&mut frames, &mut out);
+    }
+    flush(&mut frames, &mut out);
+    out
+}
+
 /// The segments of a fixture's playlist.
 pub(crate) fn segments(folder: &str, container: Container) -> Vec<Segment> {
     let folder = fixtures().join(folder);

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::raw_block;
+
 /// Bytes of a header without its optional checksum.
 pub(crate) const HEADER_LEN: usize = 7;
 
@@ -37,19 +39,24 @@ pub(crate) struct AdtsHeader {
     pub(crate) blocks: u8,
 }
 
-/// The raw data blocks of a frame, `None` for each one whose place is not known: without a checksum, only who decodes a
-/// block knows where the next one begins.
-pub(crate) fn blocks(count: u8, has_places: bool, data: Bytes) -> impl Iterator<Item = Option<Bytes>> {
+/// The raw data blocks in the `data` of a frame, `None` for each one that cannot be found. With a checksum their places are
+/// stated; without one, each begins where the one in front of it turns out to end.
+pub(crate) fn blocks(header: &AdtsHeader, mut data: Bytes) -> [Option<Bytes>; MAX_BLOCKS] {
     let mut found = [const { None }; MAX_BLOCKS];
-    let count = usize::from(count).min(MAX_BLOCKS);
-    if has_places {
-        for (index, found) in found.iter_mut().enumerate().take(count) {
+    let count = usize::from(header.blocks).min(MAX_BLOCKS);
+    for (index, found) in found.iter_mut().enumerate().take(count) {
+        if header.has_places {
             *found = block(index, count, &data);
+            continue;
         }
-    } else {
-        found[0] = Some(data);
+        if data.is_empty() {
+            break;
+        }
+        let is_last = index + 1 == count;
+        let end = if is_last { None } else { raw_block::len(&data, header.rate_index) };
+        *found = Some(data.split_to(end.unwrap_or(data.len())));
     }
-    found.into_iter().take(count)
+    found
 }
 
 /// A block with a stated place: behind the places of all but the first there is a checksum, and one behind each block.
@@ -116,11 +123,21 @@ mod tests {
     /// Lengths of the blocks found in these bytes.
     #[track_caller]
     fn check_blocks(count: u8, has_places: bool, data: &[u8], want: &[Option<usize>]) {
-        let found: Vec<_> = blocks(count, has_places, Bytes::copy_from_slice(data)).collect();
-        let lens: Vec<_> = found.iter().map(|block| block.as_ref().map(Bytes::len)).collect();
-        assert_eq!(lens, want);
+        let header = AdtsHeader {
+            frame_len: 0,
+            header_len: 0,
+            has_places,
+            object_type: 2,
+            rate_index: 3,
+            channel_config: 2,
+            blocks: count,
+        };
+        let found = blocks(&header, Bytes::copy_from_slice(data));
+        let lens = found.each_ref().map(|block| block.as_ref().map(Bytes::len));
+        assert_eq!(&lens[..want.len()], want);
+        assert!(found[want.len()..].iter().all(Option::is_none), "{found:?}");
         let is_whole = |block: &Bytes| block.iter().all(|byte| *byte == block[0]);
-        assert!(found.iter().flatten().all(is_whole), "{found:?}");
+        assert!(!has_places || found.iter().flatten().all(is_whole), "{found:?}");
     }
 
     #[test]
@@ -128,7 +145,21 @@ mod tests {
         let data = b"\0\x05\0\x09CSAAAssBBssDDDDss";
         check_blocks(3, true, data, &[Some(3), Some(2), Some(4)]);
         check_blocks(1, false, b"AAAA", &[Some(4)]);
+    }
+
+    /// The blocks here are nothing but filling, of four bytes, of one and of two.
+    #[test]
+    fn without_places_each_block_begins_where_the_one_before_ends() {
+        const FOUR: [u8; 4] = [0b1100_0100, 0, 1, 0b1100_0000];
+        let data = [&FOUR[..], &[0xE0], &[0b1100_0001, 0b1100_0000]].concat();
+        check_blocks(3, false, &data, &[Some(4), Some(1), Some(2)]);
+        check_blocks(2, false, &data, &[Some(4), Some(3)]);
+    }
+
+    #[test]
+    fn what_follows_a_block_that_does_not_end_is_not_found() {
         check_blocks(3, false, b"AAAA", &[Some(4), None, None]);
+        check_blocks(3, false, &[0xE0], &[Some(1), None, None]);
     }
 
     #[test]

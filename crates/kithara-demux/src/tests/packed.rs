@@ -199,6 +199,16 @@ fn blocks_of_one_frame_are_packets_each() {
         &[&[checked, adts_frame(50)].concat()],
         &["tracks 0 AAC", "tracks 0 AAC 48000x2", "0 @0 +1920 [5]", "0 @1920 +1920 [3]", "0 @3840 +1920 [50]"],
     );
+    let plain = two_blocks(false, b"\xC4\0\x01\xC0BBB");
+    check(
+        &Run::new(Container::Adts),
+        &[&[plain, adts_frame(50)].concat()],
+        &["tracks 0 AAC", "tracks 0 AAC 48000x2", "0 @0 +1920 [4]", "0 @1920 +1920 [3]", "0 @3840 +1920 [50]"],
+    );
+}
+
+#[test]
+fn a_block_that_cannot_be_found_takes_its_time_and_is_told() {
     let plain = two_blocks(false, b"AAAAABBB");
     check(
         &Run::new(Container::Adts),
