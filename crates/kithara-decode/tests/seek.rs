@@ -1,5 +1,5 @@
 //! Seeks land on the very sample, whatever the container.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may")]
 
 mod support;
 
