@@ -4,8 +4,9 @@
     tests/real/pcm.py KITHARA [NAME...]
 
 Makes streams of every container and codec with ffmpeg, serves them, and compares what both decode. Needs ffmpeg with
-libmp3lame and libvorbis, and openssl. Progressive files are compared when `files` is among the names; `seeks` begins each
-stream and file at a hundred random places and compares with the whole. Prints a line per stream; exits 1 when one is wrong.
+libmp3lame and libvorbis, and openssl. NAME is that of a stream or file, or of a group: `streams`, `files` (progressive ones),
+or `seeks`, which begins each stream and file at a hundred random places and compares with the whole; without names all is done.
+Prints a line per stream; exits 1 when one is wrong.
 
 Sound is compared at the rate and with the channels it was encoded in. Where one output has several of those, each part is
 taken from a run in which it is not resampled. What is resampled must be as long as the rates say, and is compared below
@@ -252,8 +253,8 @@ class Judge:
     def __init__(self, kithara, wanted):
         self.kithara, self.wanted, self.failed, self.passed = kithara, wanted, 0, 0
 
-    def wants(self, name):
-        return not self.wanted or name in self.wanted
+    def wants(self, name, group):
+        return not self.wanted or name in self.wanted or group in self.wanted
 
     def heard(self, url, *options):
         command = [self.kithara, "play", url, "-o", "raw:-", "--format", "f32le", "--no-cache", *options]
@@ -274,8 +275,8 @@ class Judge:
         self.failed += not good
         print(f"{'ok    ' if good else 'FAILED'} {name:22} {text}", flush=True)
 
-    def attempt(self, name, check):
-        if not self.wants(name):
+    def attempt(self, name, check, group="streams"):
+        if not self.wants(name, group):
             return
         try:
             check()
@@ -405,15 +406,12 @@ def main():
             for checked in (False, True):
                 name = f"{kind}_blocks" + ("_checked" if checked else "")
                 judge.attempt(name, functools.partial(shared, name, kind, checked))
-        groups = set(sys.argv[2:])
-        for name, codec in FILES.items() if "files" in groups else ():
-            judge.wanted += [name]
-            judge.attempt(name, functools.partial(file, name, codec))
-        if "seeks" in groups:
-            for name, (codec, muxer, rate) in STREAMS.items():
-                judge.attempt("seeks", functools.partial(sought_stream, name, codec, muxer, rate))
-            for name, codec in FILES.items():
-                judge.attempt("seeks", functools.partial(sought_file, name, codec))
+        for name, codec in FILES.items():
+            judge.attempt(name, functools.partial(file, name, codec), "files")
+        for name, (codec, muxer, rate) in STREAMS.items():
+            judge.attempt(f"{name} seeks", functools.partial(sought_stream, name, codec, muxer, rate), "seeks")
+        for name, codec in FILES.items():
+            judge.attempt(f"{name} seeks", functools.partial(sought_file, name, codec), "seeks")
     print(json.dumps({"passed": judge.passed, "failed": judge.failed}))
     return 1 if judge.failed or not judge.passed else 0
 
