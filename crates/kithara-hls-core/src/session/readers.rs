@@ -397,7 +397,7 @@ impl Adaptive {
         else {
             return Next::Playlist;
         };
-        let init = media.init_of(segment);
+        let init = media.init_of(&segment);
         let end = start.saturating_add(segment.duration);
         let mut tail = Tail { media: media.id, msn, dsn, init, end, open: false, part: 0 };
         if segment.gap {

@@ -54,6 +54,8 @@ pub(super) struct Extent {
     pub(super) len: usize,
     /// Lines, blank ones included.
     pub(super) lines: u32,
+    /// Lines that are URIs.
+    pub(super) uris: usize,
 }
 
 /// Cuts a piece off the front of `text`: up to and including the line of the URI number `uris`, or all of it.
@@ -77,7 +79,7 @@ pub(super) fn cut(text: &[u8], terminator: u8, uris: usize, spans: &mut Vec<Line
         start = end + 1;
         number += 1;
     }
-    Extent { len: start.min(text.len()), lines: number }
+    Extent { len: start.min(text.len()), lines: number, uris: uris - left }
 }
 
 #[cfg(test)]
@@ -87,7 +89,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, uris: usize, want: &[(&str, u32)], len: usize, lines: u32) {
         let mut spans = Vec::new();
-        assert_eq!(cut(text.as_bytes(), b'\n', uris, &mut spans), Extent { len, lines });
+        let extent = cut(text.as_bytes(), b'\n', uris, &mut spans);
+        assert_eq!((extent.len, extent.lines), (len, lines));
         let found: Vec<_> = spans.iter().map(|it| (&text[it.start..it.end], it.number)).collect();
         assert_eq!(found, want);
     }

@@ -154,6 +154,7 @@ impl<'a> Parser<'a> {
                     if matches!(piece, Cow::Owned(_)) {
                         lexer::cut(piece.as_bytes(), terminator, usize::MAX, &mut spans);
                     }
+                    self.media.segments.expect(extent.uris);
                     self.read_piece(&piece, line, &spans)?;
                     extent
                 }
@@ -161,17 +162,8 @@ impl<'a> Parser<'a> {
             line += extent.lines;
             rest = &rest[extent.len..];
             uris = self.piece_len();
-            self.make_room(text.len(), rest.len());
         }
         if self.begun { Ok(()) } else { Err(ParseErrorKind::NotAPlaylist) }
-    }
-
-    /// Makes room for the segments of the rest if they are as long as those before.
-    fn make_room(&mut self, text: usize, rest: usize) {
-        let read = self.media.segment.count;
-        let likely = (rest as u64).saturating_mul(read as u64) / ((text - rest) as u64).max(1);
-        let most = self.scope.limits.segments.saturating_sub(read);
-        self.media.segments.expect(usize::try_from(likely).map_or(most, |likely| likely.min(most)));
     }
 
     /// The text of a piece. What is not UTF-8 is replaced, which costs the line it stands in at most.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::text::Source;
+use super::super::block::Located;
+use super::super::text::{Source, Span, Text};
 use super::super::uri::Origins;
-use super::super::{AttributeValue, ByteRange, Line, ParseErrorKind, Rule, Uri, Variables, Violation};
+use super::super::{AttributeValue, ByteRange, Line, ParseErrorKind, Rule, Uri, UriRef, Variables, Violation};
 use super::attributes::{Attribute, Attributes};
 use super::lexer::trimmed;
 use super::limits::Limits;
@@ -24,6 +25,14 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     pub(super) fn line(&self) -> Line {
         Line(self.line)
+    }
+
+    /// `part`, which stands in the line.
+    pub(super) fn text(&self, part: &str) -> Text {
+        match Span::of(part, self.source) {
+            Some(span) => Text::at(self.source, span),
+            None => Text::copied(&self.source.base, part),
+        }
     }
 }
 
@@ -195,14 +204,20 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn uri(&mut self, at: Place<'_>, raw: &str) -> Result<Uri, ParseErrorKind> {
-        let expanded;
-        let raw = if self.expands {
-            expanded = self.expand(raw)?;
-            &*expanded
-        } else {
-            raw
-        };
-        Uri::within(at.source, raw, &mut self.origins).map_err(|_| ParseErrorKind::InvalidUri)
+        match self.located_uri(at, raw)? {
+            Located::Here(span) => Ok(UriRef::at(at.source, span).to_uri()),
+            Located::Elsewhere(uri) => Ok(uri),
+        }
+    }
+
+    /// The URI of a segment.
+    pub(super) fn located_uri(&mut self, at: Place<'_>, raw: &str) -> Result<Located, ParseErrorKind> {
+        let expanded = self.expand(raw)?;
+        self.origins.check(&at.source.base, &expanded).map_err(|_| ParseErrorKind::InvalidUri)?;
+        Ok(match Span::of(&expanded, at.source) {
+            Some(span) => Located::Here(span),
+            None => Located::Elsewhere(Uri::checked(&at.source.base, &expanded)),
+        })
     }
 
     /// A URI that outlives the text around it: keys and initialization sections apply to segments to come.
