@@ -207,6 +207,7 @@ impl BlockBuilder {
     }
 
     /// Adds the segment numbered `msn`, whose number must be the one after the last.
+    #[inline]
     pub(super) fn push(&mut self, msn: MediaSequence, entry: Entry, state: &State) {
         if self.records.is_empty() {
             self.first = msn;
@@ -270,7 +271,8 @@ impl BlockBuilder {
 }
 
 /// Durations in a list are at most 292 years, and so is their sum.
-fn nanos_of(duration: Duration) -> u64 {
+#[inline]
+pub(super) fn nanos_of(duration: Duration) -> u64 {
     let nanos = duration.as_secs().saturating_mul(1_000_000_000);
     nanos.saturating_add(duration.subsec_nanos().into())
 }

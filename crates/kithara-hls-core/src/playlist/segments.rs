@@ -193,6 +193,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
+    #[inline]
     pub(super) fn push(&mut self, msn: MediaSequence, entry: Entry, state: &State) {
         self.block.push(msn, entry, state);
     }

@@ -46,6 +46,7 @@ impl Span {
     }
 
     /// Where `part` stands in `source`; `None` when it does not point into it.
+    #[inline]
     pub(super) fn of(part: &str, source: &Source) -> Option<Self> {
         let start = (part.as_ptr() as usize).checked_sub(source.text.as_ptr() as usize)?;
         let inside = start.checked_add(part.len())? <= source.text.len();

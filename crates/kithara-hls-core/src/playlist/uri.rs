@@ -170,11 +170,13 @@ impl fmt::Debug for UriRef<'_> {
 }
 
 /// Whether `raw` is a path and perhaps a query, which every base resolves that has paths.
-fn is_plain_path(raw: &str) -> bool {
+fn is_plain_path(raw: &[u8]) -> bool {
     // Without a colon there is no scheme, without two slashes no host. Control characters would be dropped first.
-    let (chunks, rest) = raw.as_bytes().as_chunks::<8>();
+    let (chunks, rest) = raw.as_chunks::<8>();
     let suspect = |byte: u8| byte <= b' ' || byte == b':' || byte == b'\\';
-    !raw.starts_with("//") && !chunks.iter().any(|chunk| any_suspect(*chunk)) && !rest.iter().copied().any(suspect)
+    raw.first_chunk() != Some(b"//")
+        && !chunks.iter().any(|chunk| any_suspect(*chunk))
+        && !rest.iter().copied().any(suspect)
 }
 
 /// Whether one of eight bytes is a control character, a blank, a colon or a backslash.
@@ -209,7 +211,7 @@ impl Origins {
     /// Finds out whether `raw` resolves against `base`, which is the one these are of. They are handed from URI to URI: those of
     /// a playlist mostly share a few.
     pub(super) fn check(&mut self, base: &Url, raw: &str) -> Result<(), url::ParseError> {
-        let plain = self.base_has_paths && is_plain_path(raw);
+        let plain = self.base_has_paths && is_plain_path(raw.as_bytes());
         if !plain && !self.contain(raw) {
             base.join(raw)?;
             self.remember(raw);

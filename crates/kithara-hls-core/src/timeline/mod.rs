@@ -21,7 +21,10 @@ pub use self::{
     dates::DateMap,
     timestamps::TimestampMap,
 };
-use self::{past::{Left, Past}, renewal::Renewal};
+use self::{
+    past::{Left, Past},
+    renewal::Renewal,
+};
 use crate::{
     playlist::{DiscontinuitySequence, IncompleteSegment, MediaPlaylist, MediaSequence, PlaylistType, Segment},
     time::{Tick, WallTime},

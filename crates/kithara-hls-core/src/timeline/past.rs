@@ -40,7 +40,13 @@ impl Past {
         self.keep = time;
     }
 
-    pub(super) fn push(&mut self, msn: MediaSequence, dsn: DiscontinuitySequence, start: Duration, segment: Segment<'_>) {
+    pub(super) fn push(
+        &mut self,
+        msn: MediaSequence,
+        dsn: DiscontinuitySequence,
+        start: Duration,
+        segment: Segment<'_>,
+    ) {
         if self.left.back().is_none_or(|last| last.msn < msn) {
             // A copy of its own: the text of a whole playlist would live on with each of them.
             let duration = segment.duration;

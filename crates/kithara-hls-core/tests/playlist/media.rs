@@ -204,7 +204,8 @@ fn parts_belong_to_the_segment_behind_them() {
          #EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"i.mp4\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"ignored\"\n\
          #EXT-X-RENDITION-REPORT:URI=\"../o.m3u8\",LAST-MSN=3,LAST-PART=1\n#EXT-X-RENDITION-REPORT:URI=\"p.m3u8\"\n",
     );
-    let parts: Vec<_> = playlist.segments.get(0).unwrap().parts.iter().map(|it| (it.byte_range, it.independent, it.gap)).collect();
+    let parts: Vec<_> =
+        playlist.segments.get(0).unwrap().parts.iter().map(|it| (it.byte_range, it.independent, it.gap)).collect();
     let range = |start, len| Some(ByteRange { start, len });
     assert_eq!(parts, [(range(0, 10), true, false), (range(10, 20), false, true)]);
     let incomplete = playlist.incomplete.as_ref().unwrap();

@@ -48,8 +48,7 @@ fn compare(before: &Segment<'_>, after: &Segment<'_>, found: &mut Found) {
     found.unless(before.program_date_time == after.program_date_time, line, Rule::DateChanged);
     // Parts go away from the front, one after the other.
     let gone = before.parts.len().saturating_sub(after.parts.len());
-    let parts =
-        after.parts.is_empty() || before.parts[gone..].iter().zip(after.parts).all(|(one, other)| one == other);
+    let parts = after.parts.is_empty() || before.parts[gone..].iter().zip(after.parts).all(|(one, other)| one == other);
     found.unless(parts, line, Rule::PartChanged);
 }
 

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{
-    Line, MediaPlaylist, MultivariantPlaylist, Playlist, Rule, Segments, Violation,
-};
+use super::super::{Line, MediaPlaylist, MultivariantPlaylist, Playlist, Rule, Segments, Violation};
 use super::check::{self, Listed};
 use super::{Kind, Parser};
 

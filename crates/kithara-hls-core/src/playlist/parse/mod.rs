@@ -205,7 +205,7 @@ impl<'a> Parser<'a> {
             Token::Comment => self.scope.violation(at, Rule::HeaderNotFirst),
             Token::Uri(_) => return Err(ParseErrorKind::NotAPlaylist),
             Token::Tag { name, .. } if name == "EXTM3U" || name.starts_with("EXTM3U ") => self.begun = true,
-            Token::Tag { .. } => {
+            Token::Tag { .. } | Token::Extinf(_) => {
                 self.begun = true;
                 self.scope.violation(at, Rule::MissingHeader);
                 self.read_token(at, token)?;
@@ -220,10 +220,8 @@ impl<'a> Parser<'a> {
     fn read_token(&mut self, at: Place<'_>, token: Token<'_>) -> Result<(), ParseErrorKind> {
         match token {
             Token::Comment => Ok(()),
-            Token::Tag { name: "EXTINF", value } => {
-                self.enter(Kind::Media)?;
-                self.media.segment.extinf(&mut self.scope, at, value.unwrap_or_default())
-            }
+            Token::Extinf(value) => self.read_extinf(at, value),
+            Token::Tag { name: "EXTINF", value } => self.read_extinf(at, value.unwrap_or_default()),
             Token::Tag { name, value } => self.read_tag(at, name, value),
             Token::Uri(raw) => match self.kind {
                 Some(Kind::Multivariant) => self.multivariant.uri(&mut self.scope, at, raw),
@@ -233,6 +231,11 @@ impl<'a> Parser<'a> {
                 }
             },
         }
+    }
+
+    fn read_extinf(&mut self, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
+        self.enter(Kind::Media)?;
+        self.media.segment.extinf(&mut self.scope, at, value)
     }
 
     fn enter(&mut self, kind: Kind) -> Result<(), ParseErrorKind> {

@@ -9,7 +9,7 @@ use url::Url;
 use super::super::block::Located;
 use super::super::text::{Source, Span, Text};
 use super::super::uri::Origins;
-use super::super::{AttributeValue, ByteRange, Line, ParseErrorKind, Rule, Uri, UriRef, Variables, Violation};
+use super::super::{AttributeValue, ByteRange, Key, Line, ParseErrorKind, Rule, Uri, UriRef, Variables, Violation};
 use super::attributes::{Attribute, Attributes};
 use super::lexer::trimmed;
 use super::limits::Limits;
@@ -54,6 +54,9 @@ pub(super) struct Scope<'a> {
     entries: usize,
     metadata: usize,
     origins: Origins,
+    /// The KEYFORMAT and the KEYFORMATVERSIONS of keys that state none, which share them.
+    pub(super) keyformat: Arc<str>,
+    pub(super) keyformatversions: Arc<str>,
     /// The highest EXT-X-VERSION that something in the text needs, and the first line that needs it: before the current
     /// piece, and in it.
     needs: (u64, u32),
@@ -62,7 +65,8 @@ pub(super) struct Scope<'a> {
 
 /// The longest time a playlist may speak of, and the longest it may play: 292 years. Presentation time counts signed
 /// nanoseconds, and any sum of so many of these that a text can hold still is a duration.
-pub(super) const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
+pub(super) const LONGEST: Duration = Duration::from_nanos(LONGEST_NANOS);
+pub(super) const LONGEST_NANOS: u64 = i64::MAX as u64;
 
 /// Violations beyond these are not kept, and of a value at fault no more characters than these.
 const MAX_VIOLATIONS: usize = 1_000;
@@ -83,6 +87,8 @@ impl<'a> Scope<'a> {
             entries: 0,
             metadata: 0,
             origins: Origins::new(address),
+            keyformat: Key::IDENTITY.into(),
+            keyformatversions: "1".into(),
             needs: (1, 0),
             piece_needs: (1, 0),
         }
@@ -122,8 +128,9 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn begin_piece(&mut self, text: &str) {
-        self.expands = text.contains("{$");
-        self.requires = text.contains("REQ-");
+        // Neither character is in most texts.
+        self.expands = memchr::memchr(b'{', text.as_bytes()).is_some() && text.contains("{$");
+        self.requires = memchr::memchr(b'Q', text.as_bytes()).is_some() && text.contains("REQ-");
         self.piece_needs = (1, 0);
     }
 
@@ -212,6 +219,14 @@ impl<'a> Scope<'a> {
 
     /// The URI of a segment.
     pub(super) fn located_uri(&mut self, at: Place<'_>, raw: &str) -> Result<Located, ParseErrorKind> {
+        if !self.expands
+            && let Some(span) = Span::of(raw, at.source)
+        {
+            return match self.origins.check(&at.source.base, raw) {
+                Ok(()) => Ok(Located::Here(span)),
+                Err(_) => Err(ParseErrorKind::InvalidUri),
+            };
+        }
         let expanded = self.expand(raw)?;
         self.origins.check(&at.source.base, &expanded).map_err(|_| ParseErrorKind::InvalidUri)?;
         Ok(match Span::of(&expanded, at.source) {

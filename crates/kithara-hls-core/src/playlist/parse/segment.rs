@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use crate::time::WallTime;
 
-use super::super::block::{Entry, State};
+use super::super::block::{Entry, State, nanos_of};
 use super::super::segments::Builder;
 use super::super::text::Span;
 use super::super::{
-    ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, Key, KeyMethod, Line, MediaSequence,
-    ParseErrorKind, Part, Rule, Segments, SharedList,
+    ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, KeyMethod, Line, MediaSequence, ParseErrorKind,
+    Part, Rule, Segments, SharedList,
 };
 use super::attributes::Attributes;
 use super::decimal::Decimal;
 use super::key::read_key;
 use super::lexer::trimmed;
-use super::scope::{LONGEST, Place, RawByteRange, Scope};
+use super::scope::{LONGEST_NANOS, Place, RawByteRange, Scope};
 
 /// What the tags so far mean for the segments to come. Two texts that go on equally from equal carries mean the same.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,9 +48,9 @@ struct Pending {
 pub(super) struct SegmentParser {
     pub(super) carry: Carry,
     pending: Pending,
-    /// How many segments there are, and how long they play.
+    /// How many segments there are, and how many nanoseconds they play.
     pub(super) count: usize,
-    pub(super) elapsed: Duration,
+    elapsed: u64,
     pub(super) parts: usize,
     /// The first EXT-X-PART, and whether there was an EXT-X-PROGRAM-DATE-TIME.
     pub(super) first_part: Option<Line>,
@@ -168,7 +168,9 @@ impl SegmentParser {
             return Ok(());
         };
         let others = self.carry.state.keys.iter().filter(|other| other.keyformat != key.keyformat);
-        let keys: Vec<Key> = others.cloned().chain([key.clone()]).collect();
+        let mut keys = Vec::with_capacity(1);
+        keys.extend(others.cloned());
+        keys.push(key);
         let limit = scope.limits.keys;
         if keys.len() > limit {
             return Err(ParseErrorKind::TooLarge { what: "keys for one segment", limit });
@@ -268,7 +270,8 @@ impl SegmentParser {
         let (byte_range, date) = (pending.byte_range.take(), pending.date.take());
         let discontinuities = std::mem::take(&mut pending.discontinuities);
         let gap = std::mem::take(&mut pending.gap);
-        let parts = std::mem::take(&mut pending.parts).into();
+        let parts =
+            if pending.parts.is_empty() { SharedList::new() } else { std::mem::take(&mut pending.parts).into() };
         self.count(scope, 1, duration)?;
         let uri = scope.located_uri(at, raw)?;
         let byte_range = match byte_range {
@@ -341,9 +344,8 @@ impl SegmentParser {
             return Err(ParseErrorKind::TooLarge { what: "segments", limit });
         }
         // Presentation time counts signed nanoseconds.
-        let elapsed = self.elapsed.checked_add(duration).filter(|elapsed| *elapsed <= LONGEST);
-        self.elapsed = elapsed.ok_or(ParseErrorKind::OutOfRange)?;
-        Ok(())
+        self.elapsed = self.elapsed.saturating_add(nanos_of(duration));
+        if self.elapsed > LONGEST_NANOS { Err(ParseErrorKind::OutOfRange) } else { Ok(()) }
     }
 
     /// Where no offset is written, the range continues the one before it, as all players have it also when the resource
