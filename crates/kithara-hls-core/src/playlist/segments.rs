@@ -153,8 +153,9 @@ impl Segments {
 
     /// The block whose first segment is numbered `msn`, if all of it is in the list.
     pub(super) fn block_at(&self, msn: MediaSequence) -> Option<&Arc<Block>> {
-        let place = self.runs.binary_search_by(|run| run.first().cmp(&msn)).ok()?;
-        Some(&self.runs[place]).filter(|run| run.is_whole()).map(|run| &run.block)
+        let index = self.index_of(msn)?;
+        let run = self.run_of(index).filter(|run| run.index == index && run.is_whole())?;
+        Some(&run.block)
     }
 
     /// Adds `base` to the discontinuity sequence numbers before the segment numbered `end`.

@@ -11,7 +11,7 @@ use super::super::text::{Source, Span, Text};
 use super::super::uri::Origins;
 use super::super::{AttributeValue, ByteRange, Key, Line, ParseErrorKind, Rule, Uri, UriRef, Variables, Violation};
 use super::attributes::{Attribute, Attributes};
-use super::lexer::trimmed;
+use super::lexer::{behind, trimmed};
 use super::limits::Limits;
 use super::{ParseOptions, decimal};
 
@@ -414,7 +414,7 @@ pub(super) struct RawByteRange {
 impl RawByteRange {
     pub(super) fn read(text: &str) -> Option<Self> {
         let (len, rest) = decimal::integer(trimmed(text))?;
-        let start = match trimmed(rest).strip_prefix('@') {
+        let start = match behind(trimmed(rest), b'@') {
             Some(start) => Some(decimal::integer(trimmed(start))?.0),
             None => None,
         };

@@ -16,7 +16,7 @@ use super::super::{
 use super::attributes::Attributes;
 use super::decimal::Decimal;
 use super::key::read_key;
-use super::lexer::trimmed;
+use super::lexer::{behind, trimmed};
 use super::scope::{LONGEST_NANOS, Place, RawByteRange, Scope};
 
 /// What the tags so far mean for the segments to come. Two texts that go on equally from equal carries mean the same.
@@ -76,7 +76,7 @@ impl SegmentParser {
     pub(super) fn extinf(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
         let (duration, title) = match Decimal::read(value) {
             Some((decimal, rest)) => {
-                let title = match rest.strip_prefix(',') {
+                let title = match behind(rest, b',') {
                     Some(title) => title,
                     None => self.title_behind_junk(scope, at, rest),
                 };
