@@ -207,7 +207,7 @@ impl BlockBuilder {
     }
 
     /// Adds the segment numbered `msn`, whose number must be the one after the last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, msn: MediaSequence, entry: Entry, state: &State) {
         if self.records.is_empty() {
             self.first = msn;

@@ -18,6 +18,7 @@ mod parse;
 mod segment;
 mod segments;
 mod shared_list;
+mod swar;
 mod text;
 mod uri;
 mod variables;

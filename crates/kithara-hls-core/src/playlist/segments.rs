@@ -194,7 +194,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, msn: MediaSequence, entry: Entry, state: &State) {
         self.block.push(msn, entry, state);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::swar;
 use super::text::{Source, Span, Text};
 
 /// A URI as a playlist writes it, with the playlist's own address to resolve it against.
@@ -175,23 +176,8 @@ fn is_plain_path(raw: &[u8]) -> bool {
     let (chunks, rest) = raw.as_chunks::<8>();
     let suspect = |byte: u8| byte <= b' ' || byte == b':' || byte == b'\\';
     raw.first_chunk() != Some(b"//")
-        && !chunks.iter().any(|chunk| any_suspect(*chunk))
+        && !chunks.iter().any(|chunk| swar::has_any(*chunk, b' ' + 1, [b':', b'\\']))
         && !rest.iter().copied().any(suspect)
-}
-
-/// Whether one of eight bytes is a control character, a blank, a colon or a backslash.
-///
-/// Subtracting from all bytes at once borrows from those whose value is less; a borrow shows in the high bit of the byte,
-/// and the lowest byte that has it set is truly less.
-const fn any_suspect(chunk: [u8; 8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    const fn less(bytes: u64, bound: u8) -> u64 {
-        bytes.wrapping_sub(ONES * bound as u64) & !bytes & HIGHS
-    }
-    let bytes = u64::from_le_bytes(chunk);
-    let (colons, backslashes) = (bytes ^ (ONES * b':' as u64), bytes ^ (ONES * b'\\' as u64));
-    less(bytes, b' ' + 1) | less(colons, 1) | less(backslashes, 1) != 0
 }
 
 /// What is known to resolve: paths, if the base has any, and the last origins seen, each as it is written before the

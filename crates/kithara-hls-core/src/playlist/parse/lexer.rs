@@ -1,5 +1,7 @@
 //! Lines and what they are.
 
+use super::super::swar;
+
 /// What a line is. Blank lines are none.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) enum Token<'a> {
@@ -14,7 +16,8 @@ pub(in super::super) enum Token<'a> {
 }
 
 /// What `line` is. It is neither blank nor surrounded by blanks.
-#[inline]
+// What is written to memory in small pieces and read in large ones is waited for, so its parts stay in registers.
+#[inline(always)]
 pub(in super::super) fn token(line: &str) -> Token<'_> {
     // Comparing arrays is much cheaper than comparing strings.
     let bytes = line.as_bytes();
@@ -28,7 +31,7 @@ pub(in super::super) fn token(line: &str) -> Token<'_> {
         return Token::Comment;
     }
     let rest = &line[1..];
-    match memchr::memchr(b':', rest.as_bytes()) {
+    match swar::find(b':', rest.as_bytes()) {
         Some(colon) => Token::Tag { name: trimmed(&rest[..colon]), value: Some(trimmed(&rest[colon + 1..])) },
         None => Token::Tag { name: rest, value: None },
     }

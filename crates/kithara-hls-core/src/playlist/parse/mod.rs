@@ -191,24 +191,20 @@ impl<'a> Parser<'a> {
     }
 
     fn read_line(&mut self, at: Place<'_>, line: &str) -> Result<(), ParseErrorKind> {
-        let token = lexer::token(line);
-        if !self.begun {
-            return self.read_first(at, token);
-        }
-        self.read_token(at, token)
+        if self.begun { self.read_on(at, line) } else { self.read_first(at, line) }
     }
 
     /// The first tag. Comments may precede it, and it may be another one of a playlist than EXTM3U, since players take
     /// such texts; an error page does not begin like this.
-    fn read_first(&mut self, at: Place<'_>, token: Token<'_>) -> Result<(), ParseErrorKind> {
-        match token {
+    fn read_first(&mut self, at: Place<'_>, line: &str) -> Result<(), ParseErrorKind> {
+        match lexer::token(line) {
             Token::Comment => self.scope.violation(at, Rule::HeaderNotFirst),
             Token::Uri(_) => return Err(ParseErrorKind::NotAPlaylist),
             Token::Tag { name, .. } if name == "EXTM3U" || name.starts_with("EXTM3U ") => self.begun = true,
             Token::Tag { .. } | Token::Extinf(_) => {
                 self.begun = true;
                 self.scope.violation(at, Rule::MissingHeader);
-                self.read_token(at, token)?;
+                self.read_on(at, line)?;
                 if !self.unknown.is_empty() {
                     return Err(ParseErrorKind::NotAPlaylist);
                 }
@@ -217,8 +213,9 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn read_token(&mut self, at: Place<'_>, token: Token<'_>) -> Result<(), ParseErrorKind> {
-        match token {
+    /// A line behind the first tag.
+    fn read_on(&mut self, at: Place<'_>, line: &str) -> Result<(), ParseErrorKind> {
+        match lexer::token(line) {
             Token::Comment => Ok(()),
             Token::Extinf(value) => self.read_extinf(at, value),
             Token::Tag { name: "EXTINF", value } => self.read_extinf(at, value.unwrap_or_default()),

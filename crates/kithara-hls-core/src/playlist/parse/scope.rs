@@ -202,9 +202,7 @@ impl<'a> Scope<'a> {
 
     /// The attributes of a list, of which no name may stand twice.
     pub(super) fn attributes<'t>(&mut self, at: Place<'_>, list: &'t str) -> Attributes<'t> {
-        let mut names: Vec<&str> = Attributes::of(list).map(|attribute| attribute.name).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        if has_attribute_twice(list) {
             self.violation(at, Rule::AttributeTwice);
         }
         Attributes::of(list)
@@ -218,6 +216,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The URI of a segment.
+    #[inline]
     pub(super) fn located_uri(&mut self, at: Place<'_>, raw: &str) -> Result<Located, ParseErrorKind> {
         if !self.expands
             && let Some(span) = Span::of(raw, at.source)
@@ -368,6 +367,25 @@ impl<'a> Scope<'a> {
     }
 }
 
+fn has_attribute_twice(list: &str) -> bool {
+    // Few lists have more; their names are sorted.
+    let mut few = [""; 8];
+    for (at, attribute) in Attributes::of(list).enumerate() {
+        match few.get_mut(at) {
+            Some(place) => *place = attribute.name,
+            None => {
+                let mut names: Vec<&str> = Attributes::of(list).map(|attribute| attribute.name).collect();
+                names.sort_unstable();
+                return names.windows(2).any(|pair| pair[0] == pair[1]);
+            }
+        }
+        if few[..at].contains(&attribute.name) {
+            return true;
+        }
+    }
+    false
+}
+
 fn count(counter: &mut usize, limit: usize, what: &'static str) -> Result<(), ParseErrorKind> {
     *counter += 1;
     if *counter > limit { Err(ParseErrorKind::TooLarge { what, limit }) } else { Ok(()) }
@@ -412,6 +430,7 @@ pub(super) struct RawByteRange {
 }
 
 impl RawByteRange {
+    #[inline(always)]
     pub(super) fn read(text: &str) -> Option<Self> {
         let (len, rest) = decimal::integer(trimmed(text))?;
         let start = match behind(trimmed(rest), b'@') {
