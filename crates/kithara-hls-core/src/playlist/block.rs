@@ -23,6 +23,10 @@ pub(super) struct Block {
     records: Vec<Record>,
     states: Vec<State>,
     extras: Vec<Extra>,
+    /// The parts of those that have some, by place.
+    parts: Vec<(usize, SharedList<Part>)>,
+    /// URIs that do not stand in the source as they are, or have another base, by place.
+    uris: Vec<(usize, Uri)>,
     /// How long they play.
     duration: Duration,
     /// What the text meant, when parsing it again would give the same.
@@ -32,7 +36,7 @@ pub(super) struct Block {
 /// What every segment says.
 #[derive(Clone, Copy)]
 struct Record {
-    /// The URI in the source; an [`Extra`] with a URI replaces it.
+    /// The URI in the source, unless the block has another one for the place.
     uri: Span,
     title: Span,
     /// The duration in nanoseconds.
@@ -67,14 +71,17 @@ impl State {
     }
 }
 
-/// What few segments say.
-#[derive(Clone, Default)]
+/// What many segments of some playlists say, and none of most.
+#[derive(Clone, Copy)]
 struct Extra {
     byte_range: Option<ByteRange>,
     program_date_time: Option<WallTime>,
-    parts: SharedList<Part>,
-    /// The URI, when it does not stand in the source as it is, or has another base.
-    uri: Option<Uri>,
+}
+
+/// What a list by place has for `place`.
+fn at<T>(list: &[(usize, T)], place: usize) -> Option<&T> {
+    let idx = list.binary_search_by_key(&place, |(place, _)| *place).ok()?;
+    Some(&list[idx].1)
 }
 
 /// A segment on its way into a block.
@@ -143,17 +150,16 @@ impl Block {
         let record = &self.records[place];
         let state = &self.states[usize::from(record.state)];
         let extra = record.extra.and_then(|extra| self.extras.get(extra.get() as usize - 1));
-        let elsewhere = extra.and_then(|extra| extra.uri.as_ref());
         Segment {
             msn: self.msn(place),
             dsn: state.dsn,
-            uri: elsewhere.map_or(UriRef::at(&self.source, record.uri), Uri::as_ref),
+            uri: at(&self.uris, place).map_or(UriRef::at(&self.source, record.uri), Uri::as_ref),
             duration: Duration::from_nanos(record.nanos),
             byte_range: extra.and_then(|extra| extra.byte_range),
             init: state.init.as_ref(),
             keys: &state.keys,
             program_date_time: extra.and_then(|extra| extra.program_date_time),
-            parts: extra.map_or(Part::NONE, |extra| &extra.parts),
+            parts: at(&self.parts, place).unwrap_or(Part::NONE),
             discontinuity: record.discontinuity,
             gap: record.gap,
             line: Line(record.line),
@@ -177,13 +183,15 @@ impl Block {
 impl Clone for Block {
     /// Without what the text meant.
     fn clone(&self) -> Self {
-        let Self { source, first, records, states, extras, duration, parsed: _ } = self;
+        let Self { source, first, records, states, extras, parts, uris, duration, parsed: _ } = self;
         Self {
             source: source.clone(),
             first: *first,
             records: records.clone(),
             states: states.clone(),
             extras: extras.clone(),
+            parts: parts.clone(),
+            uris: uris.clone(),
             duration: *duration,
             parsed: None,
         }
@@ -197,6 +205,8 @@ pub(super) struct BlockBuilder {
     records: Vec<Record>,
     states: Vec<State>,
     extras: Vec<Extra>,
+    parts: Vec<(usize, SharedList<Part>)>,
+    uris: Vec<(usize, Uri)>,
     nanos: u64,
 }
 
@@ -215,24 +225,25 @@ impl BlockBuilder {
         if self.states.last().is_none_or(|last| !last.is(state)) {
             self.states.push(state.clone());
         }
-        let (uri, elsewhere) = match entry.uri {
-            Located::Here(span) => (span, None),
-            Located::Elsewhere(uri) => (Span::EMPTY, Some(uri)),
+        let place = self.records.len();
+        let uri = match entry.uri {
+            Located::Here(span) => span,
+            Located::Elsewhere(uri) => {
+                self.uris.push((place, uri));
+                Span::EMPTY
+            }
         };
-        let plain = entry.byte_range.is_none() && entry.program_date_time.is_none() && entry.parts.is_empty();
-        let extra = if plain && elsewhere.is_none() {
+        if !entry.parts.is_empty() {
+            self.parts.push((place, entry.parts));
+        }
+        let extra = if entry.byte_range.is_none() && entry.program_date_time.is_none() {
             None
         } else {
             if self.extras.is_empty() {
                 // If one segment says more, most do.
-                self.extras.reserve_exact(self.records.capacity() - self.records.len());
+                self.extras.reserve_exact(self.records.capacity() - place);
             }
-            self.extras.push(Extra {
-                byte_range: entry.byte_range,
-                program_date_time: entry.program_date_time,
-                parts: entry.parts,
-                uri: elsewhere,
-            });
+            self.extras.push(Extra { byte_range: entry.byte_range, program_date_time: entry.program_date_time });
             u32::try_from(self.extras.len()).ok().and_then(NonZeroU32::new)
         };
         let nanos = nanos_of(entry.duration);
@@ -252,7 +263,7 @@ impl BlockBuilder {
 
     /// The block of all that was added, which stands in `source`; `None` when that is nothing.
     pub(super) fn finish(&mut self, source: &Arc<Source>, parsed: Option<Parsed>) -> Option<Block> {
-        let Self { first, mut records, states, mut extras, nanos } = std::mem::take(self);
+        let Self { first, mut records, states, mut extras, parts, uris, nanos } = std::mem::take(self);
         if records.is_empty() {
             return None;
         }
@@ -264,6 +275,8 @@ impl BlockBuilder {
             records,
             states,
             extras,
+            parts,
+            uris,
             duration: Duration::from_nanos(nanos),
             parsed: parsed.map(Box::new),
         })
@@ -320,13 +333,10 @@ impl Copies {
     pub(super) fn finish(self) -> Option<Block> {
         let source = Arc::new(Source { base: self.base?, text: self.text.into() });
         let mut block = { self.block }.finish(&source, None)?;
-        for record in &block.records {
-            let extra = record.extra.and_then(|extra| block.extras.get_mut(extra.get() as usize - 1));
-            let Some(extra) = extra.filter(|extra| !extra.parts.is_empty()) else { continue };
-            let mut next = record.title.end();
-            let parts = extra.parts.iter();
-            extra.parts =
-                parts.map(|part| Part { uri: part.uri.moved_to(&source, &mut next), ..part.clone() }).collect();
+        for (place, parts) in &mut block.parts {
+            let mut next = block.records[*place].title.end();
+            let moved = parts.iter().map(|part| Part { uri: part.uri.moved_to(&source, &mut next), ..part.clone() });
+            *parts = moved.collect();
         }
         Some(block)
     }
