@@ -217,7 +217,7 @@ impl Media {
         let first = self.timeline.as_ref()?.snapshot().segments.first()?;
         let unsupported = |keys| matches!(protection(keys), Protection::Unsupported);
         let init = first.init.as_ref().is_some_and(|init| unsupported(&init.keys));
-        (unsupported(&first.keys) || init).then(|| FetchFailure::new(FailureKind::Unsupported))
+        (unsupported(first.keys) || init).then(|| FetchFailure::new(FailureKind::Unsupported))
     }
 
     /// Media sequence number minus the first one seen.

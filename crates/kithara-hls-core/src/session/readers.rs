@@ -405,7 +405,7 @@ impl Adaptive {
             self.restart = Some(Restart { reason: RunReason::Gap, at: end, exact: false });
             return Next::Gap { msn, start, duration: segment.duration };
         }
-        let inside = self.begins_inside(start, init, &segment.parts, &segment.keys).filter(|_| by_parts);
+        let inside = self.begins_inside(start, init, segment.parts, segment.keys).filter(|_| by_parts);
         let discontinuity = segment.discontinuity;
         let start = inside.map_or(start, |(part, at)| {
             tail.part = part;
