@@ -59,9 +59,9 @@ fn media(playlist: &MediaPlaylist) -> Value {
     let interstitials = playlist.date_ranges.iter().filter(|range| range.is_interstitial());
     // What a delta update leaves out has a place in the list, so that places do not depend on it.
     let before = playlist.delta.iter().flat_map(|delta| delta.before.iter_timed());
-    let before = before.map(|(at, it)| segment(playlist, at, it));
+    let before = before.map(|(at, it)| segment(playlist, at, &it));
     let missing = (0..skipped.min(MAX_MISSING)).map(|_| Value::Null);
-    let segments = playlist.segments.iter_timed().map(|(at, it)| segment(playlist, at, it));
+    let segments = playlist.segments.iter_timed().map(|(at, it)| segment(playlist, at, &it));
     let segments: Vec<Value> = before.chain(missing).chain(segments).collect();
     // A part whose extent is known counts, though it is only hinted at.
     let hinted = playlist
@@ -150,7 +150,7 @@ fn media_sequence(playlist: &MediaPlaylist) -> Value {
     stated.map_or(json!(playlist.media_sequence), |number| json!(number))
 }
 
-fn segment(playlist: &MediaPlaylist, start: Duration, segment: &Segment) -> Value {
+fn segment(playlist: &MediaPlaylist, start: Duration, segment: &Segment<'_>) -> Value {
     let relative = segment.dsn.0.saturating_sub(playlist.discontinuity_sequence.unwrap_or_default().0);
     object([
         ("uri", json!(segment.uri.as_str())),
@@ -164,10 +164,10 @@ fn segment(playlist: &MediaPlaylist, start: Duration, segment: &Segment) -> Valu
         ("gap", json!(segment.gap)),
         ("pdt_ms", json!(segment.program_date_time)),
         ("byte_range", byte_range(segment.byte_range)),
-        ("key", preferred(&segment.keys).map_or(json!({ "method": "NONE" }), |it| key(it, it.iv_for(segment.msn)))),
-        ("map", segment.init.as_deref().map_or(Value::Null, init)),
+        ("key", preferred(segment.keys).map_or(json!({ "method": "NONE" }), |it| key(it, it.iv_for(segment.msn)))),
+        ("map", segment.init.map_or(Value::Null, |it| init(it))),
         ("n_parts", json!(segment.parts.len())),
-        ("parts", list(&segment.parts, part)),
+        ("parts", list(segment.parts, part)),
     ])
 }
 

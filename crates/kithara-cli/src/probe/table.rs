@@ -94,10 +94,10 @@ pub(super) fn media(out: &mut impl Write, playlist: &MediaPlaylist, title: &str,
             seconds(start),
             seconds(segment.duration),
             maybe(segment.byte_range),
-            text(protection(&segment.keys)),
-            maybe(segment.init.as_ref().map(|init| &init.uri)),
-            flags(segment),
-            text(&segment.uri),
+            text(protection(segment.keys)),
+            maybe(segment.init.map(|init| &init.uri)),
+            flags(&segment),
+            text(segment.uri),
         ]);
     }
     segments.print(out)?;
@@ -144,7 +144,7 @@ fn protection(keys: &[Key]) -> &str {
     keys.first().map_or("clear", |key| key.method.as_str())
 }
 
-fn flags(segment: &Segment) -> String {
+fn flags(segment: &Segment<'_>) -> String {
     let date = segment.program_date_time.map(|date| date.to_string());
     let parts = (!segment.parts.is_empty()).then(|| format!("{} parts", segment.parts.len()));
     let flag = |is: bool, name: &str| is.then(|| name.to_owned());

@@ -68,7 +68,7 @@ impl From<&MultivariantPlaylist> for theirs::MasterPlaylist {
 impl From<&MediaPlaylist> for theirs::MediaPlaylist {
     fn from(playlist: &MediaPlaylist) -> Self {
         let mut before = None;
-        let segments = playlist.segments.iter().map(|it| segment(playlist, it, before.replace(it)));
+        let segments = playlist.segments.iter().map(|it| segment(playlist, &it, before.replace(it)));
         Self {
             version: version(playlist.version),
             target_duration: playlist.target_duration.as_secs(),
@@ -135,7 +135,7 @@ fn init(init: &InitSection) -> theirs::Map {
 }
 
 /// Keys and initialization sections stand at the segment they begin with.
-fn segment(playlist: &MediaPlaylist, it: &Segment, before: Option<&Segment>) -> theirs::MediaSegment {
+fn segment(playlist: &MediaPlaylist, it: &Segment<'_>, before: Option<Segment<'_>>) -> theirs::MediaSegment {
     let same_keys = before.is_some_and(|before| before.keys == it.keys);
     let same_init = before.is_some_and(|before| before.init == it.init);
     let present = it.keys.iter().find(|key| key.is_identity()).or(it.keys.first()).map(key);
@@ -153,7 +153,7 @@ fn segment(playlist: &MediaPlaylist, it: &Segment, before: Option<&Segment>) -> 
         byte_range: it.byte_range.map(byte_range),
         discontinuity: it.discontinuity,
         key: if same_keys { None } else { present.or(none) },
-        map: it.init.as_deref().filter(|_| !same_init).map(init),
+        map: it.init.filter(|_| !same_init).map(|it| init(it)),
         program_date_time: it.program_date_time.and_then(|date| date.to_string().parse().ok()),
         daterange: None,
         unknown_tags: own.chain(gap).chain(rate).collect(),

@@ -105,12 +105,12 @@ impl MediaPlaylist {
     pub fn date_of(&self, index: usize) -> Option<WallTime> {
         self.segments.get(index)?;
         let start = self.segments.start(index)?;
-        let before = (0..=index).rev().find_map(|at| Some((at, self.segments[at].program_date_time?)));
+        let before = (0..=index).rev().find_map(|at| Some((at, self.segments.get(at)?.program_date_time?)));
         if let Some((at, date)) = before {
             return date.checked_add(start - self.segments.start(at)?);
         }
         let (at, date) =
-            (index + 1..self.segments.len()).find_map(|at| Some((at, self.segments[at].program_date_time?)))?;
+            (index + 1..self.segments.len()).find_map(|at| Some((at, self.segments.get(at)?.program_date_time?)))?;
         date.checked_sub(self.segments.start(at)? - start)
     }
 }

@@ -3,6 +3,7 @@
 //! A *snapshot* is what one parse of one text gives: a [`MultivariantPlaylist`] or a [`MediaPlaylist`]. It is never
 //! changed; a reload makes another one.
 
+mod block;
 mod error;
 mod key;
 mod lint;
@@ -17,6 +18,7 @@ mod parse;
 mod segment;
 mod segments;
 mod shared_list;
+mod swar;
 mod text;
 mod uri;
 mod variables;
@@ -40,7 +42,7 @@ pub use parse::{Limits, ParseOptions, parse};
 pub use segment::{Part, Segment};
 pub use segments::Segments;
 pub use shared_list::SharedList;
-pub use uri::Uri;
+pub use uri::{Uri, UriRef};
 pub use variables::Variables;
 
 /// One snapshot of either kind.

@@ -1,11 +1,13 @@
 //! The list of segments of a snapshot.
 
 use std::fmt;
-use std::ops::{Index, Range};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::block::{Block, BlockBuilder, Copies, Entry, State};
 use super::parse::Parsed;
+use super::text::Source;
 use super::{MediaSequence, Segment};
 
 /// The segments of one snapshot, in order, with consecutive numbers.
@@ -13,31 +15,37 @@ use super::{MediaSequence, Segment};
 /// Snapshots share what they have in common: cloning, and a reload that adds one segment to ten thousand, cost little.
 #[derive(Clone, Default)]
 pub struct Segments {
-    blocks: Vec<Block>,
+    runs: Vec<Run>,
     duration: Duration,
 }
 
-/// A run of the list.
+/// A run of the list: a block, or what is left of it.
 #[derive(Clone)]
-pub(super) struct Block {
-    /// All segments of one parse, and which of them are in the block. A parse makes one allocation for all, since the
-    /// segments of a playlist mostly come and go together.
-    store: Arc<Vec<Segment>>,
+pub(super) struct Run {
+    block: Arc<Block>,
+    /// Which segments of the block are in the list.
     range: Range<usize>,
-    /// The text they were parsed from and what it meant, when parsing it again would give the same.
-    pub(super) parsed: Option<Arc<Parsed>>,
-    /// How many segments of the list lie before this block, and how long they play.
+    /// How many segments of the list lie before, and how long they play.
     index: usize,
     start: Duration,
 }
 
-impl Block {
-    pub(super) fn segments(&self) -> &[Segment] {
-        &self.store[self.range.clone()]
+impl Run {
+    fn first(&self) -> MediaSequence {
+        self.block.msn(self.range.start)
     }
 
-    fn first(&self) -> MediaSequence {
-        self.store[self.range.start].msn
+    fn segment(&self, index: usize) -> Option<Segment<'_>> {
+        let place = self.range.start + index.checked_sub(self.index)?;
+        (place < self.range.end).then(|| self.block.segment(place))
+    }
+
+    fn segments(&self) -> impl DoubleEndedIterator<Item = Segment<'_>> + Clone {
+        self.range.clone().map(|place| self.block.segment(place))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.range.len() == self.block.len()
     }
 }
 
@@ -54,43 +62,42 @@ impl Segments {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.blocks.last().map_or(0, |block| block.index + block.segments().len())
+        self.runs.last().map_or(0, |run| run.index + run.range.len())
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.runs.is_empty()
     }
 
-    /// The segment at `index`.
+    /// The segment at `index`; `None` unless that is below the length.
     #[must_use]
-    pub fn get(&self, index: usize) -> Option<&Segment> {
-        let block = self.block_of(index)?;
-        block.segments().get(index - block.index)
+    pub fn get(&self, index: usize) -> Option<Segment<'_>> {
+        self.run_of(index)?.segment(index)
     }
 
     /// The first segment.
     #[must_use]
-    pub fn first(&self) -> Option<&Segment> {
-        self.blocks.first()?.segments().first()
+    pub fn first(&self) -> Option<Segment<'_>> {
+        self.get(0)
     }
 
     /// The last segment.
     #[must_use]
-    pub fn last(&self) -> Option<&Segment> {
-        self.blocks.last()?.segments().last()
+    pub fn last(&self) -> Option<Segment<'_>> {
+        self.get(self.len().checked_sub(1)?)
     }
 
     /// The place of the segment numbered `msn`.
     #[must_use]
     pub fn index_of(&self, msn: MediaSequence) -> Option<usize> {
-        msn.offset_in(self.first()?.msn).filter(|index| *index < self.len())
+        msn.offset_in(self.runs.first()?.first()).filter(|index| *index < self.len())
     }
 
     /// The segment numbered `msn`.
     #[must_use]
-    pub fn by_msn(&self, msn: MediaSequence) -> Option<&Segment> {
+    pub fn by_msn(&self, msn: MediaSequence) -> Option<Segment<'_>> {
         self.get(self.index_of(msn)?)
     }
 
@@ -100,23 +107,19 @@ impl Segments {
         if index == self.len() {
             return Some(self.duration());
         }
-        let block = self.block_of(index)?;
-        let before = &block.segments()[..index - block.index];
-        Some(block.start + before.iter().map(|segment| segment.duration).sum::<Duration>())
+        let run = self.run_of(index)?;
+        let before = run.range.start..run.range.start + (index - run.index);
+        (before.end < run.range.end).then(|| run.start + run.block.duration_of(before))
     }
 
     /// The segment that plays at `time` after the start of the first; `None` behind the end. Where segments without a
     /// duration stand, it is the one behind them.
     #[must_use]
     pub fn at(&self, time: Duration) -> Option<usize> {
-        let block = self.blocks.partition_point(|block| block.start <= time).checked_sub(1)?;
-        let block = &self.blocks[block];
-        let mut end = block.start;
-        let place = block.segments().iter().position(|segment| {
-            end += segment.duration;
-            time < end
-        })?;
-        Some(block.index + place)
+        let after = self.runs.partition_point(|run| run.start <= time);
+        let run = &self.runs[after.checked_sub(1)?];
+        let place = run.block.place_at(run.range.clone(), time - run.start)?;
+        Some(run.index + (place - run.range.start))
     }
 
     /// The sum of all durations.
@@ -126,12 +129,12 @@ impl Segments {
     }
 
     /// The segments, in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Segment> + Clone {
-        self.blocks.iter().flat_map(Block::segments)
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Segment<'_>> + Clone {
+        self.runs.iter().flat_map(Run::segments)
     }
 
     /// The segments with their starts: the sums of the durations before them.
-    pub fn iter_timed(&self) -> impl Iterator<Item = (Duration, &Segment)> + Clone {
+    pub fn iter_timed(&self) -> impl Iterator<Item = (Duration, Segment<'_>)> + Clone {
         self.iter().scan(Duration::ZERO, |next, segment| {
             let start = *next;
             *next += segment.duration;
@@ -139,23 +142,46 @@ impl Segments {
         })
     }
 
-    fn block_of(&self, index: usize) -> Option<&Block> {
-        let after = self.blocks.partition_point(|block| block.index <= index);
-        let block = &self.blocks[after.checked_sub(1)?];
-        (index - block.index < block.segments().len()).then_some(block)
+    /// A list of one copied segment.
+    pub(super) fn copy_of(segment: Segment<'_>) -> Self {
+        let mut copies = Copies::default();
+        copies.push(segment);
+        let mut list = Self { runs: Vec::with_capacity(1), duration: Duration::ZERO };
+        list.extend_by(copies.finish());
+        list
     }
 
-    /// The block whose first segment is numbered `msn`.
-    pub(super) fn block_at(&self, msn: MediaSequence) -> Option<&Block> {
-        let place = self.blocks.binary_search_by(|block| block.first().cmp(&msn)).ok()?;
-        Some(&self.blocks[place])
+    /// The block whose first segment is numbered `msn`, if all of it is in the list.
+    pub(super) fn block_at(&self, msn: MediaSequence) -> Option<&Arc<Block>> {
+        let index = self.index_of(msn)?;
+        let run = self.run_of(index).filter(|run| run.index == index && run.is_whole())?;
+        Some(&run.block)
     }
 
-    /// Adds segments behind the last one, whose number must be the one before.
-    fn push(&mut self, store: Arc<Vec<Segment>>, range: Range<usize>, parsed: Option<Arc<Parsed>>) {
+    /// Adds `base` to the discontinuity sequence numbers before the segment numbered `end`.
+    pub(super) fn renumber(&mut self, end: MediaSequence, base: u64) {
+        for run in self.runs.iter_mut().take_while(|run| run.first() < end) {
+            Arc::make_mut(&mut run.block).renumber(end, base);
+        }
+    }
+
+    fn run_of(&self, index: usize) -> Option<&Run> {
+        let after = self.runs.partition_point(|run| run.index <= index);
+        Some(&self.runs[after.checked_sub(1)?])
+    }
+
+    /// Adds a part of a block behind the last segment, whose number must be the one before.
+    fn push(&mut self, block: Arc<Block>, range: Range<usize>) {
         let (index, start) = (self.len(), self.duration);
-        self.duration += store[range.clone()].iter().map(|segment| segment.duration).sum::<Duration>();
-        self.blocks.push(Block { store, range, parsed, index, start });
+        self.duration += block.duration_of(range.clone());
+        self.runs.push(Run { block, range, index, start });
+    }
+
+    fn extend_by(&mut self, block: Option<Block>) {
+        if let Some(block) = block {
+            let range = 0..block.len();
+            self.push(Arc::new(block), range);
+        }
     }
 }
 
@@ -163,96 +189,64 @@ impl Segments {
 #[derive(Default)]
 pub(super) struct Builder {
     list: Segments,
-    /// Segments behind those of the list, and where blocks of them end.
-    store: Vec<Segment>,
-    cuts: Vec<(usize, Option<Arc<Parsed>>)>,
+    /// The block behind those of the list.
+    block: BlockBuilder,
 }
 
 impl Builder {
-    pub(super) fn push(&mut self, segment: Segment) {
-        self.store.push(segment);
+    #[inline(always)]
+    pub(super) fn push(&mut self, msn: MediaSequence, entry: Entry, state: &State) {
+        self.block.push(msn, entry, state);
     }
 
-    /// Makes room for so many segments, if there is not room for a block. Growing step by step would move them often.
+    /// Makes room for so many segments in the next block.
     pub(super) fn expect(&mut self, segments: usize) {
-        if self.store.capacity() - self.store.len() < BLOCK_LEN {
-            self.store.reserve(segments);
-        }
+        self.block.expect(segments);
     }
 
-    /// Ends a block behind the last segment.
-    pub(super) fn end_block(&mut self, parsed: Option<Parsed>) {
-        if self.store.len() > self.cuts.last().map_or(0, |(end, _)| *end) {
-            self.cuts.push((self.store.len(), parsed.map(Arc::new)));
-        }
+    /// Ends a block behind the last segment; all that was added since the last one stands in `source`.
+    pub(super) fn end_block(&mut self, source: &Arc<Source>, parsed: Option<Parsed>) {
+        self.list.extend_by(self.block.finish(source, parsed));
     }
 
     /// Adds a block of another list.
-    pub(super) fn share(&mut self, block: &Block) {
-        self.flush();
-        self.list.push(block.store.clone(), block.range.clone(), block.parsed.clone());
+    pub(super) fn share(&mut self, block: &Arc<Block>) {
+        self.list.push(block.clone(), 0..block.len());
     }
 
     /// Takes over the segments of `other` whose numbers are in `range`, all of which it must have. Full blocks are
     /// shared, others made full where the range fills them, so that many small updates do not make many small blocks.
     pub(super) fn adopt(&mut self, other: &Segments, range: &Range<MediaSequence>) {
-        for block in &other.blocks {
-            let clip = |msn: MediaSequence| msn.offset_in(block.first()).unwrap_or(0).min(block.segments().len());
+        let mut copies = Copies::default();
+        let mut are_there = false;
+        for run in &other.runs {
+            let clip = |msn: MediaSequence| msn.offset_in(run.first()).unwrap_or(0).min(run.range.len());
             let (from, to) = (clip(range.start), clip(range.end));
             if from >= to {
                 continue;
             }
-            let taken = block.range.start + from..block.range.start + to;
+            let taken = run.range.start + from..run.range.start + to;
             // At the front, where the window leaves its block, less than all of one is as good.
-            let begins = self.list.is_empty() || block.first().0 % BLOCK_LEN as u64 == 0;
-            if self.store.is_empty() && begins && ends_block(block.store[taken.end - 1].msn) {
-                let parsed = block.parsed.clone().filter(|_| taken == block.range);
-                self.list.push(block.store.clone(), taken, parsed);
+            let begins = self.list.is_empty() || run.first().0.is_multiple_of(BLOCK_LEN as u64);
+            if !are_there && begins && ends_block(run.block.msn(taken.end - 1)) {
+                self.list.push(run.block.clone(), taken);
                 continue;
             }
-            for segment in &block.store[taken] {
-                self.store.push(segment.clone());
-                if ends_block(segment.msn) {
-                    self.store = compacted(&self.store);
-                    self.flush();
+            for place in taken {
+                let segment = run.block.segment(place);
+                copies.push(segment);
+                are_there = !ends_block(segment.msn);
+                if !are_there {
+                    self.list.extend_by(std::mem::take(&mut copies).finish());
                 }
             }
         }
+        self.list.extend_by(copies.finish());
     }
 
-    /// The segments so far.
-    pub(super) fn finish(mut self) -> Segments {
-        self.flush();
+    /// The segments of all blocks that were ended.
+    pub(super) fn finish(self) -> Segments {
         self.list
-    }
-
-    fn flush(&mut self) {
-        self.end_block(None);
-        let store = Arc::new(std::mem::take(&mut self.store));
-        let mut start = 0;
-        for (end, parsed) in self.cuts.drain(..) {
-            self.list.push(store.clone(), start..end, parsed);
-            start = end;
-        }
-    }
-}
-
-/// The same segments with their strings in one place, so that they do not keep the texts they come from.
-fn compacted(segments: &[Segment]) -> Vec<Segment> {
-    let strings: String = segments.iter().flat_map(Segment::strings).collect();
-    let Some(first) = segments.first() else { return Vec::new() };
-    let source = first.uri.text().source_beside(strings);
-    let mut next = 0;
-    segments.iter().map(|segment| segment.moved_to(&source, &mut next)).collect()
-}
-
-impl Index<usize> for Segments {
-    type Output = Segment;
-
-    /// # Panics
-    /// When `index` is not below the length.
-    fn index(&self, index: usize) -> &Segment {
-        self.get(index).expect("the index is below the length")
     }
 }
 
@@ -266,20 +260,5 @@ impl fmt::Debug for Segments {
 impl PartialEq for Segments {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().eq(other.iter())
-    }
-}
-
-/// The numbers of the segments must be consecutive.
-impl FromIterator<Segment> for Segments {
-    fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> Self {
-        let mut builder = Builder::default();
-        for segment in segments {
-            let full = ends_block(segment.msn);
-            builder.push(segment);
-            if full {
-                builder.end_block(None);
-            }
-        }
-        builder.finish()
     }
 }

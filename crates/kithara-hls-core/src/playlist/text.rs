@@ -33,7 +33,20 @@ impl Span {
         span
     }
 
+    /// Where `part` stands once it is added to `text`.
+    pub(super) fn append(text: &mut String, part: &str) -> Self {
+        let span = Self { start: length(text.len()), len: length(part.len()) };
+        text.push_str(part);
+        span
+    }
+
+    /// The offset behind it.
+    pub(super) fn end(self) -> u32 {
+        self.start + self.len
+    }
+
     /// Where `part` stands in `source`; `None` when it does not point into it.
+    #[inline]
     pub(super) fn of(part: &str, source: &Source) -> Option<Self> {
         let start = (part.as_ptr() as usize).checked_sub(source.text.as_ptr() as usize)?;
         let inside = start.checked_add(part.len())? <= source.text.len();
@@ -55,20 +68,10 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// `part` of `source` when it points into it, else a copy.
-    pub(super) fn within(source: &Arc<Source>, part: &str) -> Self {
-        match Span::of(part, source) {
-            Some(span) => Self { source: source.clone(), span },
-            None => Self::copied(&source.base, part, "").0,
-        }
-    }
-
-    /// A copy of `text`, and of a second one beside it.
-    pub(super) fn copied(base: &Arc<Url>, text: &str, other: &str) -> (Self, Span) {
-        let source = Source { base: base.clone(), text: [text, other].concat().into() };
-        let mut next = 0;
-        let (span, beside) = (Span::next(&mut next, text.len()), Span::next(&mut next, other.len()));
-        (Self { source: Arc::new(source), span }, beside)
+    /// A copy of `text`.
+    pub(super) fn copied(base: &Arc<Url>, text: &str) -> Self {
+        let span = Span { start: 0, len: length(text.len()) };
+        Self { source: Arc::new(Source { base: base.clone(), text: text.into() }), span }
     }
 
     /// What stands at `span` of `source`.
@@ -76,18 +79,12 @@ impl Text {
         Self { source: source.clone(), span }
     }
 
-    /// A source of another text with the same base.
-    pub(super) fn source_beside(&self, text: String) -> Arc<Source> {
-        Arc::new(Source { base: self.source.base.clone(), text: text.into() })
+    pub(super) fn source(&self) -> &Arc<Source> {
+        &self.source
     }
 
-    /// What stands at `span` of the same source.
-    pub(super) fn beside(&self, span: Span) -> &str {
-        span.in_text(&self.source.text)
-    }
-
-    pub(super) fn is_of(&self, source: &Arc<Source>) -> bool {
-        Arc::ptr_eq(&self.source, source)
+    pub(super) fn span(&self) -> Span {
+        self.span
     }
 
     /// The string.

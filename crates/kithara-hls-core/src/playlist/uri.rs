@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::swar;
 use super::text::{Source, Span, Text};
 
 /// A URI as a playlist writes it, with the playlist's own address to resolve it against.
@@ -24,23 +25,18 @@ impl Uri {
     /// When the result is no URL.
     pub fn new(raw: &str, base: &Url) -> Result<Self, url::ParseError> {
         base.join(raw)?;
-        Ok(Self(Text::copied(&Arc::new(base.clone()), raw, "").0))
+        Ok(Self(Text::copied(&Arc::new(base.clone()), raw)))
     }
 
-    /// `raw`, which may stand in `source`, relative to the base of `source`.
-    ///
-    /// `origins` is handed from call to call: the URIs of a playlist mostly share a few.
-    pub(super) fn within(source: &Arc<Source>, raw: &str, origins: &mut Origins) -> Result<Self, url::ParseError> {
-        let plain = origins.base_has_paths && is_plain_path(raw);
-        if !plain && !origins.contain(raw) {
-            source.base.join(raw)?;
-            origins.remember(raw);
-        }
-        Ok(Self(Text::within(source, raw)))
+    /// A copy of `raw`, which is known to resolve against `base`.
+    pub(super) fn checked(base: &Arc<Url>, raw: &str) -> Self {
+        Self(Text::copied(base, raw))
     }
 
-    pub(super) fn text(&self) -> &Text {
-        &self.0
+    /// The same URI, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> UriRef<'_> {
+        UriRef { source: self.0.source(), span: self.0.span() }
     }
 
     /// The same URI in `source`, where it stands at `next`, which is moved behind it; a URI with another base stays.
@@ -51,22 +47,7 @@ impl Uri {
 
     /// The same URI with a copy of its text.
     pub(crate) fn detached(&self) -> Self {
-        Self(Text::copied(self.0.base(), &self.0, "").0)
-    }
-
-    /// The title of `span`, which stands in `source`, belongs to this URI: the same URI with the title beside it.
-    pub(super) fn with_title(self, span: Span, source: &Arc<Source>) -> (Self, Span) {
-        if span == Span::EMPTY || self.0.is_of(source) {
-            (self, span)
-        } else {
-            self.joined_by(span.in_text(&source.text))
-        }
-    }
-
-    /// The same URI with another text beside it.
-    pub(super) fn joined_by(&self, other: &str) -> (Self, Span) {
-        let (text, span) = Text::copied(self.0.base(), &self.0, other);
-        (Self(text), span)
+        Self(Text::copied(self.0.base(), &self.0))
     }
 
     /// The text of the playlist, variables substituted. It may carry secrets.
@@ -78,7 +59,7 @@ impl Uri {
     /// The absolute address (RFC 3986 section 5.2).
     #[must_use]
     pub fn url(&self) -> Url {
-        self.0.base().join(&self.0).expect("resolution was checked when the URI was made")
+        self.as_ref().url()
     }
 }
 
@@ -86,15 +67,14 @@ impl Uri {
 impl From<Url> for Uri {
     fn from(url: Url) -> Self {
         let base = Arc::new(url);
-        Self(Text::copied(&base, base.as_str(), "").0)
+        Self(Text::copied(&base, base.as_str()))
     }
 }
 
 /// Two URIs are equal when they are written equally and resolve against equal bases.
 impl PartialEq for Uri {
     fn eq(&self, other: &Self) -> bool {
-        let (base, other_base) = (self.0.base(), other.0.base());
-        self.0 == other.0 && (Arc::ptr_eq(base, other_base) || base == other_base)
+        self.as_ref() == other.as_ref()
     }
 }
 
@@ -102,11 +82,75 @@ impl Eq for Uri {}
 
 impl Hash for Uri {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+        self.as_ref().hash(state);
     }
 }
 
 impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.as_ref(), f)
+    }
+}
+
+/// A [`Uri`] borrowed from its playlist. `Debug` and `Display` show as little of it.
+#[derive(Clone, Copy)]
+pub struct UriRef<'a> {
+    source: &'a Arc<Source>,
+    span: Span,
+}
+
+impl<'a> UriRef<'a> {
+    /// What stands at `span` of `source`.
+    pub(super) fn at(source: &'a Arc<Source>, span: Span) -> Self {
+        Self { source, span }
+    }
+
+    pub(super) fn base(self) -> &'a Arc<Url> {
+        &self.source.base
+    }
+
+    /// The text of the playlist, variables substituted. It may carry secrets.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        self.span.in_text(&self.source.text)
+    }
+
+    /// The absolute address (RFC 3986 section 5.2).
+    #[must_use]
+    pub fn url(self) -> Url {
+        self.base().join(self.as_str()).expect("resolution was checked when the URI was made")
+    }
+
+    /// The same URI, owned. It keeps alive the piece of the playlist text it stands in.
+    #[must_use]
+    pub fn to_uri(self) -> Uri {
+        Uri(Text::at(self.source, self.span))
+    }
+}
+
+/// Two URIs are equal when they are written equally and resolve against equal bases.
+impl PartialEq for UriRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let (base, other_base) = (self.base(), other.base());
+        self.as_str() == other.as_str() && (Arc::ptr_eq(base, other_base) || base == other_base)
+    }
+}
+
+impl Eq for UriRef<'_> {}
+
+impl Hash for UriRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Display for UriRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let raw = self.as_str();
         if raw.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
@@ -120,33 +164,20 @@ impl fmt::Display for Uri {
     }
 }
 
-impl fmt::Debug for Uri {
+impl fmt::Debug for UriRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{self}>")
     }
 }
 
 /// Whether `raw` is a path and perhaps a query, which every base resolves that has paths.
-fn is_plain_path(raw: &str) -> bool {
+fn is_plain_path(raw: &[u8]) -> bool {
     // Without a colon there is no scheme, without two slashes no host. Control characters would be dropped first.
-    let (chunks, rest) = raw.as_bytes().as_chunks::<8>();
+    let (chunks, rest) = raw.as_chunks::<8>();
     let suspect = |byte: u8| byte <= b' ' || byte == b':' || byte == b'\\';
-    !raw.starts_with("//") && !chunks.iter().any(|chunk| any_suspect(*chunk)) && !rest.iter().copied().any(suspect)
-}
-
-/// Whether one of eight bytes is a control character, a blank, a colon or a backslash.
-///
-/// Subtracting from all bytes at once borrows from those whose value is less; a borrow shows in the high bit of the byte,
-/// and the lowest byte that has it set is truly less.
-const fn any_suspect(chunk: [u8; 8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    const fn less(bytes: u64, bound: u8) -> u64 {
-        bytes.wrapping_sub(ONES * bound as u64) & !bytes & HIGHS
-    }
-    let bytes = u64::from_le_bytes(chunk);
-    let (colons, backslashes) = (bytes ^ (ONES * b':' as u64), bytes ^ (ONES * b'\\' as u64));
-    less(bytes, b' ' + 1) | less(colons, 1) | less(backslashes, 1) != 0
+    raw.first_chunk() != Some(b"//")
+        && !chunks.iter().any(|chunk| swar::has_any(*chunk, b' ' + 1, [b':', b'\\']))
+        && !rest.iter().copied().any(suspect)
 }
 
 /// What is known to resolve: paths, if the base has any, and the last origins seen, each as it is written before the
@@ -161,6 +192,17 @@ pub(super) struct Origins {
 impl Origins {
     pub(super) fn new(base: &Url) -> Self {
         Self { base_has_paths: !base.cannot_be_a_base(), seen: Default::default(), oldest: 0 }
+    }
+
+    /// Finds out whether `raw` resolves against `base`, which is the one these are of. They are handed from URI to URI: those of
+    /// a playlist mostly share a few.
+    pub(super) fn check(&mut self, base: &Url, raw: &str) -> Result<(), url::ParseError> {
+        let plain = self.base_has_paths && is_plain_path(raw.as_bytes());
+        if !plain && !self.contain(raw) {
+            base.join(raw)?;
+            self.remember(raw);
+        }
+        Ok(())
     }
 
     /// Whether `raw` is a URL of one of the origins, which then resolves since another one did.
@@ -230,11 +272,9 @@ mod tests {
         for base in [base().as_str(), "file:///", "data:text/plain,x", "x://y/z"] {
             let base = Url::parse(base).unwrap();
             let mut known = Origins::new(&base);
-            let source = Arc::new(Source { base: Arc::new(base.clone()), text: raw.into() });
-            let _ = Uri::within(&source, origin, &mut known);
-            let resolves = base.join(raw).ok();
-            let found = Uri::within(&source, raw, &mut known).ok().map(|uri| uri.url());
-            assert_eq!(found, resolves, "{raw:?} after {origin:?} relative to {base}");
+            let _ = known.check(&base, origin);
+            let resolves = base.join(raw).is_ok();
+            assert_eq!(known.check(&base, raw).is_ok(), resolves, "{raw:?} after {origin:?} relative to {base}");
         }
     }
 

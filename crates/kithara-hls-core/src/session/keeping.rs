@@ -147,7 +147,7 @@ impl Session {
         };
         let timeline = media.timeline.as_ref().filter(|_| drops(media));
         if let Some(segment) = timeline.and_then(|timeline| timeline.segment(msn)) {
-            let uri = segment.byte_range.is_none().then(|| segment.uri.detached());
+            let uri = segment.byte_range.is_none().then(|| segment.uri.to_uri().detached());
             media.kept.note(msn, Stored { bytes, uri });
             self.forget_surplus();
         }
@@ -337,7 +337,7 @@ fn next_to_keep<'a>(
     let soon = timeline.from(from).take_while(|(_, start, _)| *start < until);
     let mut open = soon.filter(|(msn, _, segment)| !segment.gap && is_open(msn));
     let (msn, _, segment) = open.find(|(msn, ..)| absent(UnitKey::segment(media.id, *msn)))?;
-    let init = media.init_of(segment).filter(|unit| match unit.place {
+    let init = media.init_of(&segment).filter(|unit| match unit.place {
         Place::Init(init) => !media.kept.inits.contains(&init),
         Place::Segment(_) | Place::Rest { .. } => false,
     });

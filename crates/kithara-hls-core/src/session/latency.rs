@@ -106,7 +106,7 @@ impl Session {
 pub(super) fn offers_parts(snapshot: &MediaPlaylist) -> bool {
     let open = snapshot.incomplete.as_ref().filter(|open| !open.parts.is_empty());
     let open = open.map(|open| readable(&open.parts, &open.keys));
-    let last = || snapshot.segments.last().map(|last| readable(&last.parts, &last.keys));
+    let last = || snapshot.segments.last().map(|last| readable(last.parts, last.keys));
     let is_readable = open.or_else(last).unwrap_or(true);
     let is_offered = snapshot.part_target.is_some_and(|target| !target.is_zero());
     snapshot.is_live() && !snapshot.iframes_only && is_offered && is_readable

@@ -380,7 +380,7 @@ impl Session {
             None => {
                 // What begins a segment may begin a key, too, and its parts may not be readable by themselves.
                 let last = timeline.snapshot().segments.last();
-                if last.is_some_and(|last| protection(&last.keys) != Protection::Clear) {
+                if last.is_some_and(|last| protection(last.keys) != Protection::Clear) {
                     return false;
                 }
                 end

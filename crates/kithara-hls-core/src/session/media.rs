@@ -167,7 +167,7 @@ impl Media {
     fn meet_inits(&mut self, snapshot: &MediaPlaylist) {
         let mut last: Option<&Arc<InitSection>> = None;
         let incomplete = snapshot.incomplete.iter().filter_map(|segment| segment.init.as_ref());
-        for init in snapshot.segments.iter().filter_map(|segment| segment.init.as_ref()).chain(incomplete) {
+        for init in snapshot.segments.iter().filter_map(|segment| segment.init).chain(incomplete) {
             if last.is_none_or(|last| !Arc::ptr_eq(last, init)) && !self.inits.values().any(|known| known == init) {
                 self.inits.insert(self.next_init, Arc::clone(init));
                 self.next_init = self.next_init.saturating_add(1);
@@ -185,8 +185,8 @@ impl Media {
     }
 
     /// The name of a segment's initialization section.
-    pub(super) fn init_of(&self, segment: &Segment) -> Option<UnitKey> {
-        self.init_named(segment.init.as_ref()?)
+    pub(super) fn init_of(&self, segment: &Segment<'_>) -> Option<UnitKey> {
+        self.init_named(segment.init?)
     }
 
     /// The name of an initialization section.
@@ -206,7 +206,7 @@ impl Media {
     pub(super) fn first_user_of(&self, init: &InitSection) -> MediaSequence {
         let timeline = self.timeline.as_ref();
         let mut segments = timeline.into_iter().flat_map(|timeline| timeline.snapshot().segments.iter());
-        let user = segments.find(|segment| segment.init.as_deref() == Some(init));
+        let user = segments.find(|segment| segment.init.is_some_and(|it| **it == *init));
         user.map_or(MediaSequence(0), |segment| segment.msn)
     }
 
@@ -220,7 +220,7 @@ impl Media {
         let first = self.timeline.as_ref()?.snapshot().segments.first()?;
         let unsupported = |keys| matches!(protection(keys), Protection::Unsupported);
         let init = first.init.as_ref().is_some_and(|init| unsupported(&init.keys));
-        (unsupported(&first.keys) || init).then(|| FetchFailure::new(FailureKind::Unsupported))
+        (unsupported(first.keys) || init).then(|| FetchFailure::new(FailureKind::Unsupported))
     }
 
     /// Media sequence number minus the first one seen.
@@ -250,7 +250,7 @@ impl Media {
         let offset = self.layout.begin();
         if self.inits.len() > INITS {
             let needed: BTreeSet<u32> =
-                timeline.from(from).filter_map(|(.., it)| self.init_of(it)).filter_map(name_of).collect();
+                timeline.from(from).filter_map(|(.., it)| self.init_of(&it)).filter_map(name_of).collect();
             let in_view: BTreeSet<u32> = self.layout.from(0).filter_map(|(_, piece)| name_of(piece.unit)).collect();
             self.inits.retain(|name, _| needed.contains(name) || in_view.contains(name));
         }
@@ -290,17 +290,17 @@ impl Media {
     fn extend_layout(&mut self) {
         let (Some(timeline), Some(first)) = (&self.timeline, self.flat) else { return };
         let last = self.layout.last().and_then(|piece| piece.unit.msn());
-        let mut in_force = last.and_then(|last| timeline.segment(last)).and_then(|segment| self.init_of(segment));
+        let mut in_force = last.and_then(|last| timeline.segment(last)).and_then(|segment| self.init_of(&segment));
         let from = last.map_or(first, MediaSequence::next);
         for (msn, start, segment) in timeline.from(from).filter(|(.., segment)| !segment.gap) {
-            let init = self.init_of(segment);
+            let init = self.init_of(&segment);
             if let Some(unit) = init.filter(|_| init != in_force) {
-                let len = segment.init.as_ref().and_then(|init| plain_len(init.byte_range, &init.keys));
+                let len = segment.init.and_then(|init| plain_len(init.byte_range, &init.keys));
                 self.layout.push(Piece { unit, start, duration: Duration::ZERO }, len);
             }
             in_force = init;
             let unit = UnitKey::segment(self.id, msn);
-            let len = plain_len(segment.byte_range, &segment.keys);
+            let len = plain_len(segment.byte_range, segment.keys);
             self.layout.push(Piece { unit, start, duration: segment.duration }, len);
         }
         if timeline.ended() {
@@ -320,7 +320,7 @@ fn rebind_inits(inits: &mut BTreeMap<u32, Arc<InitSection>>, old: &MediaPlaylist
     let mut done: Option<(*const InitSection, *const InitSection)> = None;
     for segment in new.segments.iter() {
         let before = old.segments.by_msn(segment.msn);
-        let (Some(was), Some(is)) = (before.and_then(|before| before.init.as_ref()), segment.init.as_ref()) else {
+        let (Some(was), Some(is)) = (before.and_then(|before| before.init), segment.init) else {
             continue;
         };
         let pair = (Arc::as_ptr(was), Arc::as_ptr(is));

@@ -558,7 +558,7 @@ impl Resource {
                 let segment = timeline.segment(msn)?;
                 let is_excerpt = timeline.snapshot().iframes_only && segment.byte_range.is_some();
                 // An initialization vector that is not stated is the number the playlist gives.
-                let (uri, keys) = (segment.uri.clone(), segment.keys.clone());
+                let (uri, keys) = (segment.uri.to_uri(), segment.keys.clone());
                 Some(Self { uri, range: segment.byte_range, keys, msn: segment.msn, is_excerpt })
             }
             // It has no resource of its own.

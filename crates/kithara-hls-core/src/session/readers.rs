@@ -417,13 +417,13 @@ impl Adaptive {
         else {
             return Next::Playlist;
         };
-        let init = media.init_of(segment);
+        let init = media.init_of(&segment);
         let end = start.saturating_add(segment.duration);
         let mut tail = Tail { media: media.id, msn, dsn, init, end, open: false, part: 0 };
         if segment.gap {
             return Next::Gap(Gap { msn, start, duration: segment.duration, tail });
         }
-        let inside = self.begins_inside(start, init, &segment.parts, &segment.keys).filter(|_| by_parts);
+        let inside = self.begins_inside(start, init, segment.parts, segment.keys).filter(|_| by_parts);
         let discontinuity = segment.discontinuity;
         let start = inside.map_or(start, |(part, at)| {
             tail.part = part;

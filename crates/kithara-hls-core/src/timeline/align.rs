@@ -56,7 +56,7 @@ fn by_discontinuity(reference: &Timeline, newcomer: &MediaPlaylist) -> Option<Du
     }
     newcomer.segments.iter_timed().filter(|(_, it)| it.discontinuity).find_map(|(start, it)| {
         let same = reference.snapshot().segments.iter().find(|their| their.discontinuity && their.dsn == it.dsn)?;
-        reference.start_of(reference.number_of(same))?.checked_sub(start)
+        reference.start_of(reference.number_of(&same))?.checked_sub(start)
     })
 }
 
@@ -68,7 +68,7 @@ fn by_number(reference: &Timeline, newcomer: &MediaPlaylist) -> Option<Duration>
     let (start, duration, their) = common.next()?;
     let alike = |one: Duration, other: Duration| one.abs_diff(other) <= ALIKE;
     let all_alike = alike(duration, their.duration) && common.all(|(_, it, their)| alike(it, their.duration));
-    let origin = reference.start_of(reference.number_of(their))?.checked_sub(start)?;
+    let origin = reference.start_of(reference.number_of(&their))?.checked_sub(start)?;
     all_alike.then_some(origin)
 }
 

@@ -21,7 +21,10 @@ pub use self::{
     dates::DateMap,
     timestamps::TimestampMap,
 };
-use self::{past::Past, renewal::Renewal};
+use self::{
+    past::{Left, Past},
+    renewal::Renewal,
+};
 use crate::{
     playlist::{DiscontinuitySequence, IncompleteSegment, MediaPlaylist, MediaSequence, PlaylistType, Segment},
     time::{Tick, WallTime},
@@ -215,7 +218,7 @@ impl Timeline {
         let (last, first) = (self.snapshot.segments.last(), newer.segments.first());
         match last.zip(first) {
             Some((last, first)) if !newer.counts_discontinuities() => {
-                let next = self.shift.dsn_of(last).0.saturating_add(u64::from(first.discontinuity));
+                let next = self.shift.dsn_of(&last).0.saturating_add(u64::from(first.discontinuity));
                 next.wrapping_sub(first.dsn.0)
             }
             _ => self.shift.dsn,
@@ -245,11 +248,11 @@ impl Timeline {
         let window = self.snapshot.segments.duration();
         let leaving = self.snapshot.segments.iter_timed();
         for (start, segment) in leaving {
-            let msn = self.shift.msn_of(segment);
+            let msn = self.shift.msn_of(&segment);
             if msn.0 >= first {
                 break;
             }
-            self.past.push(msn, self.shift.dsn_of(segment), self.origin.saturating_add(start), segment);
+            self.past.push(msn, self.shift.dsn_of(&segment), self.origin.saturating_add(start), segment);
         }
         self.snapshot = newer;
         self.origin = origin;
@@ -258,7 +261,7 @@ impl Timeline {
     }
 
     fn map_dates(&mut self) {
-        let past = self.past.iter().map(|it| (it.start, it.segment.duration, it.segment.program_date_time));
+        let past = self.past.iter().map(|it| (it.start, it.duration, it.segment().program_date_time));
         let listed =
             self.snapshot.segments.iter_timed().map(|(start, segment)| {
                 (self.origin.saturating_add(start), segment.duration, segment.program_date_time)
@@ -305,7 +308,7 @@ impl Timeline {
 
     /// The number here of a listed segment.
     #[must_use]
-    pub fn number_of(&self, segment: &Segment) -> MediaSequence {
+    pub fn number_of(&self, segment: &Segment<'_>) -> MediaSequence {
         self.shift.msn_of(segment)
     }
 
@@ -322,10 +325,10 @@ impl Timeline {
 
     /// The segment with this number: listed, or one that left the window and is still remembered.
     #[must_use]
-    pub fn segment(&self, msn: MediaSequence) -> Option<&Segment> {
+    pub fn segment(&self, msn: MediaSequence) -> Option<Segment<'_>> {
         match self.idx_of(msn) {
             Some(idx) => self.snapshot.segments.get(idx),
-            None => self.past.get(msn).map(|it| &it.segment),
+            None => self.past.get(msn).map(Left::segment),
         }
     }
 
@@ -333,7 +336,7 @@ impl Timeline {
     #[must_use]
     pub fn dsn_of(&self, msn: MediaSequence) -> Option<DiscontinuitySequence> {
         match self.idx_of(msn) {
-            Some(idx) => self.snapshot.segments.get(idx).map(|segment| self.shift.dsn_of(segment)),
+            Some(idx) => self.snapshot.segments.get(idx).map(|segment| self.shift.dsn_of(&segment)),
             None => self.past.get(msn).map(|it| it.dsn),
         }
     }
@@ -425,20 +428,20 @@ impl Timeline {
 
     /// The segment that covers `time`; the first one after it where there is a hole, `None` at or after the end.
     #[must_use]
-    pub fn at(&self, time: Duration) -> Option<(MediaSequence, &Segment)> {
+    pub fn at(&self, time: Duration) -> Option<(MediaSequence, Segment<'_>)> {
         if let Some(past) = self.past.at(time).filter(|_| time < self.origin) {
-            return Some((past.msn, &past.segment));
+            return Some((past.msn, past.segment()));
         }
         let segments = &self.snapshot.segments;
         let segment = segments.get(segments.at(time.saturating_sub(self.origin))?)?;
-        Some((self.shift.msn_of(segment), segment))
+        Some((self.shift.msn_of(&segment), segment))
     }
 
     /// Segments from `msn` on with number and start, remembered ones first.
-    pub fn from(&self, msn: MediaSequence) -> impl Iterator<Item = (MediaSequence, Duration, &Segment)> {
-        let past = self.past.iter_from(msn).map(|it| (it.msn, it.start, &it.segment));
+    pub fn from(&self, msn: MediaSequence) -> impl Iterator<Item = (MediaSequence, Duration, Segment<'_>)> {
+        let past = self.past.iter_from(msn).map(|it| (it.msn, it.start, it.segment()));
         let listed = self.snapshot.segments.iter_timed();
-        let listed = listed.map(|(start, it)| (self.shift.msn_of(it), self.origin.saturating_add(start), it));
+        let listed = listed.map(|(start, it)| (self.shift.msn_of(&it), self.origin.saturating_add(start), it));
         past.chain(listed.filter(move |(number, ..)| *number >= msn))
     }
 
@@ -476,11 +479,11 @@ impl Timeline {
 }
 
 impl Shift {
-    fn msn_of(self, segment: &Segment) -> MediaSequence {
+    fn msn_of(self, segment: &Segment<'_>) -> MediaSequence {
         MediaSequence(segment.msn.0.wrapping_add(self.msn))
     }
 
-    fn dsn_of(self, segment: &Segment) -> DiscontinuitySequence {
+    fn dsn_of(self, segment: &Segment<'_>) -> DiscontinuitySequence {
         DiscontinuitySequence(segment.dsn.0.wrapping_add(self.dsn))
     }
 }

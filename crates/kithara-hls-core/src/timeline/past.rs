@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::playlist::{DiscontinuitySequence, MediaSequence, Segment};
+use crate::playlist::{DiscontinuitySequence, MediaSequence, Segment, Segments};
 
 /// Remembered segments at most, however short they are.
 const MOST: usize = 1 << 16;
@@ -13,7 +13,19 @@ pub(super) struct Left {
     pub(super) msn: MediaSequence,
     pub(super) dsn: DiscontinuitySequence,
     pub(super) start: Duration,
-    pub(super) segment: Segment,
+    pub(super) duration: Duration,
+    /// A list of nothing else.
+    segment: Segments,
+}
+
+impl Left {
+    pub(super) fn segment(&self) -> Segment<'_> {
+        self.segment.first().expect("it is a list of one segment")
+    }
+
+    fn end(&self) -> Duration {
+        self.start.saturating_add(self.duration)
+    }
 }
 
 /// All of them, in order.
@@ -28,10 +40,17 @@ impl Past {
         self.keep = time;
     }
 
-    pub(super) fn push(&mut self, msn: MediaSequence, dsn: DiscontinuitySequence, start: Duration, segment: &Segment) {
+    pub(super) fn push(
+        &mut self,
+        msn: MediaSequence,
+        dsn: DiscontinuitySequence,
+        start: Duration,
+        segment: Segment<'_>,
+    ) {
         if self.left.back().is_none_or(|last| last.msn < msn) {
             // A copy of its own: the text of a whole playlist would live on with each of them.
-            self.left.push_back(Left { msn, dsn, start, segment: segment.detached() });
+            let duration = segment.duration;
+            self.left.push_back(Left { msn, dsn, start, duration, segment: segment.detached() });
         }
     }
 
@@ -41,7 +60,7 @@ impl Past {
         while self.left.back().is_some_and(|last| last.msn.0 >= listed) {
             self.left.pop_back();
         }
-        let old = |it: &Left| it.start.saturating_add(it.segment.duration).saturating_add(keep) < origin;
+        let old = |it: &Left| it.end().saturating_add(keep) < origin;
         while self.left.len() > MOST || self.left.front().is_some_and(old) {
             self.left.pop_front();
         }
@@ -56,7 +75,7 @@ impl Past {
 
     /// Forgets what ended before `time`, unless it is kept elsewhere.
     pub(super) fn lose_before(&mut self, time: Duration, is_kept: impl Fn(MediaSequence) -> bool) {
-        let ended = |it: &Left| it.start.saturating_add(it.segment.duration) <= time;
+        let ended = |it: &Left| it.end() <= time;
         self.left.retain(|it| !ended(it) || is_kept(it.msn));
     }
 
@@ -82,7 +101,7 @@ impl Past {
 
     /// The one that covers `time`, else the first behind it.
     pub(super) fn at(&self, time: Duration) -> Option<&Left> {
-        let idx = self.left.partition_point(|it| it.start.saturating_add(it.segment.duration) <= time);
+        let idx = self.left.partition_point(|it| it.end() <= time);
         self.left.get(idx)
     }
 

@@ -88,7 +88,7 @@ fn differs(before: &MediaPlaylist, newer: &MediaPlaylist) -> bool {
             let moved = |(one, other): (crate::time::WallTime, crate::time::WallTime)| {
                 one.as_millis().abs_diff(other.as_millis()) > millis_of(before.target_duration)
             };
-            file_of(known) != file_of(segment) || dates.is_some_and(moved)
+            file_of(&known) != file_of(&segment) || dates.is_some_and(moved)
         })
     })
 }
@@ -123,7 +123,7 @@ fn is_far_behind(before: &MediaPlaylist, newer: &MediaPlaylist) -> bool {
 }
 
 /// The name of the file, without what signatures change.
-fn file_of(segment: &Segment) -> (String, Option<u64>) {
+fn file_of(segment: &Segment<'_>) -> (String, Option<u64>) {
     let url = segment.uri.url();
     let name = url.path().rsplit('/').next().unwrap_or_default().to_owned();
     (name, segment.byte_range.map(|range| range.start))

@@ -63,7 +63,7 @@ fn parts(playlist: &MediaPlaylist, found: &mut Found) {
     let oldest = playlist.target_duration.saturating_mul(3);
     let complete = playlist.segments.iter_timed().filter(|(_, it)| !it.parts.is_empty());
     for (start, segment) in complete {
-        part_lengths(playlist, &segment.parts, true, found);
+        part_lengths(playlist, segment.parts, true, found);
         let behind = start + segment.duration;
         found.unless(end.saturating_sub(behind) <= oldest, segment.parts[0].line, Rule::PartsTooOld);
         found.unless(!playlist.iframes_only, segment.parts[0].line, Rule::PartsOfIframes);

@@ -47,10 +47,8 @@ fn read_line(found: &mut Found, ranges: &mut Ranges, line: Line, raw: &str) {
             found.unless(!uri.contains(' '), line, Rule::Whitespace);
             found.unless(ranges.uri(uri), line, Rule::RangeOfAnother);
         }
-        Token::Tag { name: "EXTINF", value } => {
-            let comma = value.is_some_and(|value| value.contains(','));
-            found.unless(comma, line, Rule::ExtinfWithoutComma);
-        }
+        Token::Extinf(value) => found.unless(value.contains(','), line, Rule::ExtinfWithoutComma),
+        Token::Tag { name: "EXTINF", .. } => found.unless(false, line, Rule::ExtinfWithoutComma),
         Token::Tag { name: "EXT-X-BYTERANGE", value } => {
             ranges.implied = Some(!value.unwrap_or_default().contains('@'));
         }

@@ -31,14 +31,14 @@ pub fn lint_update(before: &MediaPlaylist, after: &MediaPlaylist) -> Vec<Violati
     found.unless(listed(before) <= listed(after), last, Rule::RemovedFromTheEnd);
     for segment in after.segments.iter() {
         if let Some(known) = before.segments.by_msn(segment.msn) {
-            compare(known, segment, &mut found);
+            compare(&known, &segment, &mut found);
         }
     }
     date_ranges(before, after, &mut found);
     sorted(found.0)
 }
 
-fn compare(before: &Segment, after: &Segment, found: &mut Found) {
+fn compare(before: &Segment<'_>, after: &Segment<'_>, found: &mut Found) {
     let line = after.line;
     let same = (&before.uri, before.byte_range, before.duration) == (&after.uri, after.byte_range, after.duration);
     found.unless(same, line, Rule::SegmentChanged);
@@ -48,8 +48,7 @@ fn compare(before: &Segment, after: &Segment, found: &mut Found) {
     found.unless(before.program_date_time == after.program_date_time, line, Rule::DateChanged);
     // Parts go away from the front, one after the other.
     let gone = before.parts.len().saturating_sub(after.parts.len());
-    let parts =
-        after.parts.is_empty() || before.parts[gone..].iter().zip(&after.parts).all(|(one, other)| one == other);
+    let parts = after.parts.is_empty() || before.parts[gone..].iter().zip(after.parts).all(|(one, other)| one == other);
     found.unless(parts, line, Rule::PartChanged);
 }
 

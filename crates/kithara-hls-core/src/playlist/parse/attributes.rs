@@ -1,6 +1,6 @@
 //! Attribute lists (RFC 8216 section 4.2).
 
-use super::lexer::trimmed;
+use super::lexer::{behind, trimmed};
 
 /// One attribute of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl<'a> Iterator for Attributes<'a> {
             return Some(Attribute { name, value: "", quoted: false });
         }
         let value = skipped(&rest[end + 1..], |byte| matches!(byte, b' ' | b'\t'));
-        let attribute = match value.strip_prefix('"') {
+        let attribute = match behind(value, b'"') {
             Some(inner) => {
                 let (value, after) = split(inner, b'"');
                 self.rest = split(after, b',').1;

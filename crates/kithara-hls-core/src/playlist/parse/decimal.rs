@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::time::MediaTime;
 
+use super::super::swar;
+
 /// A decimal number of seconds, or of anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Decimal {
@@ -92,6 +94,12 @@ const NANOS: u32 = 1_000_000_000;
 /// The number that the digits at the beginning make, if it fits, and how many they are.
 fn leading_digits(text: &[u8]) -> (Option<u64>, usize) {
     let (mut value, mut rest) = (0u64, text);
+    while let Some((digits, tail)) = rest.split_first_chunk()
+        && let Some(number) = swar::number(*digits)
+    {
+        value = value.wrapping_mul(100_000_000).wrapping_add(number);
+        rest = tail;
+    }
     while let [digit @ b'0'..=b'9', tail @ ..] = rest {
         value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
         rest = tail;

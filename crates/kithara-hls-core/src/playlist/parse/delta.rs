@@ -25,6 +25,7 @@ impl MediaParser<'_> {
         let skipped = skipped.ok_or(ParseErrorKind::Missing { tag: TAG, attribute: "SKIPPED-SEGMENTS" })?;
         let msn = self.segment.carry.msn.checked_add(skipped);
         self.segment.carry.msn = msn.ok_or(ParseErrorKind::OutOfRange)?;
+        self.segments.end_block(at.source, None);
         let before = std::mem::take(&mut self.segments).finish();
         if !before.is_empty() {
             scope.violation(at, Rule::LateTag);
@@ -59,7 +60,7 @@ impl MediaParser<'_> {
             self.unknown.push(tag.clone());
         }
         for segment in previous.segments.iter().filter(|segment| (first..end).contains(&segment.msn)) {
-            self.segment.count(scope, segment.duration)?;
+            self.segment.count(scope, 1, segment.duration)?;
         }
         self.segments.adopt(&previous.segments, &(first..end));
         self.segment.continue_from(&previous.segments, end);

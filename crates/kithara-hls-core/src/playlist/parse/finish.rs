@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{
-    Line, MediaPlaylist, MediaSequence, MultivariantPlaylist, Playlist, Rule, Segment, Segments, Violation,
-};
+use super::super::{Line, MediaPlaylist, MultivariantPlaylist, Playlist, Rule, Segments, Violation};
 use super::check::{self, Listed};
 use super::{Kind, Parser};
 
@@ -66,7 +64,7 @@ impl Parser<'_> {
         let mut segments = self.media.segments.finish();
         if segments.first().is_some_and(|first| first.msn < late) {
             let base = header.discontinuity_sequence.unwrap_or_default().0;
-            segments = segments.iter().cloned().map(|it| renumbered(it, late, base)).collect();
+            segments.renumber(late, base);
         }
         if header.target_duration.is_none() {
             self.scope.violation_at(Line(self.line), Rule::MissingTargetDuration);
@@ -121,12 +119,4 @@ fn longest(segments: &Segments) -> Duration {
     let longest = segments.iter().map(|segment| segment.duration).max().unwrap_or_default();
     let rounded = longest.as_secs() + u64::from(longest.subsec_nanos() >= 500_000_000);
     Duration::from_secs(rounded.max(1))
-}
-
-/// A segment that was read before EXT-X-DISCONTINUITY-SEQUENCE was, in the light of it.
-fn renumbered(mut segment: Segment, late: MediaSequence, base: u64) -> Segment {
-    if segment.msn < late {
-        segment.dsn.0 = segment.dsn.0.saturating_add(base);
-    }
-    segment
 }

@@ -66,8 +66,8 @@ pub(super) fn read_key(
         method,
         uri,
         iv: iv.flatten(),
-        keyformat: keyformat.unwrap_or_else(|| Key::IDENTITY.into()),
-        keyformatversions: keyformatversions.unwrap_or_else(|| "1".into()),
+        keyformat: keyformat.unwrap_or_else(|| scope.keyformat.clone()),
+        keyformatversions: keyformatversions.unwrap_or_else(|| scope.keyformatversions.clone()),
     };
     Ok(Some(key))
 }

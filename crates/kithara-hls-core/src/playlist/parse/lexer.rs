@@ -1,9 +1,13 @@
 //! Lines and what they are.
 
+use super::super::swar;
+
 /// What a line is. Blank lines are none.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) enum Token<'a> {
-    /// A line that begins with `#EXT`: its name from `EXT` on, and what stands behind the first colon.
+    /// A line that begins with `#EXTINF:`, as every other one of most playlists does: what stands behind the colon.
+    Extinf(&'a str),
+    /// Any other line that begins with `#EXT`: its name from `EXT` on, and what stands behind the first colon.
     Tag { name: &'a str, value: Option<&'a str> },
     /// Any other line that begins with `#`.
     Comment,
@@ -12,22 +16,29 @@ pub(in super::super) enum Token<'a> {
 }
 
 /// What `line` is. It is neither blank nor surrounded by blanks.
+// What is written to memory in small pieces and read in large ones is waited for, so its parts stay in registers.
+#[inline(always)]
 pub(in super::super) fn token(line: &str) -> Token<'_> {
-    let Some(rest) = line.strip_prefix('#') else { return Token::Uri(line) };
-    // Every other line of most playlists is one of these.
-    if let Some(value) = rest.strip_prefix("EXTINF:") {
-        return Token::Tag { name: "EXTINF", value: Some(trimmed(value)) };
+    // Comparing arrays is much cheaper than comparing strings.
+    let bytes = line.as_bytes();
+    if bytes.first_chunk() == Some(b"#EXTINF:") {
+        return Token::Extinf(trimmed(&line[8..]));
     }
-    if !rest.starts_with("EXT") {
+    if bytes.first() != Some(&b'#') {
+        return Token::Uri(line);
+    }
+    if bytes.first_chunk() != Some(b"#EXT") {
         return Token::Comment;
     }
-    match memchr::memchr(b':', rest.as_bytes()) {
+    let rest = &line[1..];
+    match swar::find(b':', rest.as_bytes()) {
         Some(colon) => Token::Tag { name: trimmed(&rest[..colon]), value: Some(trimmed(&rest[colon + 1..])) },
         None => Token::Tag { name: rest, value: None },
     }
 }
 
 /// `text` without blanks around it.
+#[inline]
 pub(super) fn trimmed(text: &str) -> &str {
     // Most lines have none; looking at both ends is much cheaper than trimming.
     let bytes = text.as_bytes();
@@ -35,6 +46,12 @@ pub(super) fn trimmed(text: &str) -> &str {
         (Some(33..=126), Some(33..=126)) | (None, None) => text,
         _ => text.trim(),
     }
+}
+
+/// What stands behind `mark`, an ASCII character, at the beginning of `text`. Looking for a character is not as cheap.
+#[inline]
+pub(super) fn behind(text: &str, mark: u8) -> Option<&str> {
+    if text.as_bytes().first() == Some(&mark) { text.get(1..) } else { None }
 }
 
 /// A line that is not blank.
@@ -54,6 +71,8 @@ pub(super) struct Extent {
     pub(super) len: usize,
     /// Lines, blank ones included.
     pub(super) lines: u32,
+    /// Lines that are URIs.
+    pub(super) uris: usize,
 }
 
 /// Cuts a piece off the front of `text`: up to and including the line of the URI number `uris`, or all of it.
@@ -77,7 +96,7 @@ pub(super) fn cut(text: &[u8], terminator: u8, uris: usize, spans: &mut Vec<Line
         start = end + 1;
         number += 1;
     }
-    Extent { len: start.min(text.len()), lines: number }
+    Extent { len: start.min(text.len()), lines: number, uris: uris - left }
 }
 
 #[cfg(test)]
@@ -87,7 +106,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, uris: usize, want: &[(&str, u32)], len: usize, lines: u32) {
         let mut spans = Vec::new();
-        assert_eq!(cut(text.as_bytes(), b'\n', uris, &mut spans), Extent { len, lines });
+        let extent = cut(text.as_bytes(), b'\n', uris, &mut spans);
+        assert_eq!((extent.len, extent.lines), (len, lines));
         let found: Vec<_> = spans.iter().map(|it| (&text[it.start..it.end], it.number)).collect();
         assert_eq!(found, want);
     }
@@ -107,7 +127,8 @@ mod tests {
 
     #[test]
     fn lines_are_tags_comments_or_uris() {
-        assert_eq!(token("#EXTINF:9.0,a:b"), Token::Tag { name: "EXTINF", value: Some("9.0,a:b") });
+        assert_eq!(token("#EXTINF:9.0,a:b"), Token::Extinf("9.0,a:b"));
+        assert_eq!(token("#EXTINF"), Token::Tag { name: "EXTINF", value: None });
         assert_eq!(token("#EXT-X-ENDLIST"), Token::Tag { name: "EXT-X-ENDLIST", value: None });
         assert_eq!(token("#EXT-X-VERSION: 3"), Token::Tag { name: "EXT-X-VERSION", value: Some("3") });
         assert_eq!(token("# EXTINF:9"), Token::Comment);

@@ -5,7 +5,7 @@
 pub struct Limits {
     /// Bytes of text. Memory is at most a small multiple of it. Default: 16 MiB.
     pub bytes: usize,
-    /// Segments, those in a delta update not counted that it leaves out; each costs about 170 bytes besides its text.
+    /// Segments, those in a delta update not counted that it leaves out; each costs 40 to 72 bytes besides its text.
     /// Default: 200,000, eleven days in segments of five seconds.
     pub segments: usize,
     /// Parts, over all segments. Default: 50,000.

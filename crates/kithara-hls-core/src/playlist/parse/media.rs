@@ -61,7 +61,7 @@ pub(super) fn raise(flag: &mut bool, tag: &'static str) -> Result<(), ParseError
 impl<'a> MediaParser<'a> {
     pub(super) fn new(previous: Option<&'a MediaPlaylist>) -> Self {
         Self {
-            segment: SegmentParser::new(),
+            segment: SegmentParser::default(),
             segments: Builder::default(),
             header: Header::default(),
             date_ranges: DateRanges::default(),
@@ -127,7 +127,7 @@ impl MediaParser<'_> {
         if self.header.merged {
             return Ok(());
         }
-        self.segment.carry.dsn.0 = self.segment.carry.dsn.0.saturating_add(dsn.0);
+        self.segment.carry.state.dsn.0 = self.segment.carry.state.dsn.0.saturating_add(dsn.0);
         if late {
             scope.violation(at, Rule::LateTag);
             self.header.late_discontinuity_sequence = self.segment.carry.msn;

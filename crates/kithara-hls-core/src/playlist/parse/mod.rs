@@ -154,6 +154,7 @@ impl<'a> Parser<'a> {
                     if matches!(piece, Cow::Owned(_)) {
                         lexer::cut(piece.as_bytes(), terminator, usize::MAX, &mut spans);
                     }
+                    self.media.segments.expect(extent.uris);
                     self.read_piece(&piece, line, &spans)?;
                     extent
                 }
@@ -161,17 +162,8 @@ impl<'a> Parser<'a> {
             line += extent.lines;
             rest = &rest[extent.len..];
             uris = self.piece_len();
-            self.make_room(text.len(), rest.len());
         }
         if self.begun { Ok(()) } else { Err(ParseErrorKind::NotAPlaylist) }
-    }
-
-    /// Makes room for the segments of the rest if they are as long as those before.
-    fn make_room(&mut self, text: usize, rest: usize) {
-        let read = self.media.segment.count;
-        let likely = (rest as u64).saturating_mul(read as u64) / ((text - rest) as u64).max(1);
-        let most = self.scope.limits.segments.saturating_sub(read);
-        self.media.segments.expect(usize::try_from(likely).map_or(most, |likely| likely.min(most)));
     }
 
     /// The text of a piece. What is not UTF-8 is replaced, which costs the line it stands in at most.
@@ -199,24 +191,20 @@ impl<'a> Parser<'a> {
     }
 
     fn read_line(&mut self, at: Place<'_>, line: &str) -> Result<(), ParseErrorKind> {
-        let token = lexer::token(line);
-        if !self.begun {
-            return self.read_first(at, token);
-        }
-        self.read_token(at, token)
+        if self.begun { self.read_on(at, line) } else { self.read_first(at, line) }
     }
 
     /// The first tag. Comments may precede it, and it may be another one of a playlist than EXTM3U, since players take
     /// such texts; an error page does not begin like this.
-    fn read_first(&mut self, at: Place<'_>, token: Token<'_>) -> Result<(), ParseErrorKind> {
-        match token {
+    fn read_first(&mut self, at: Place<'_>, line: &str) -> Result<(), ParseErrorKind> {
+        match lexer::token(line) {
             Token::Comment => self.scope.violation(at, Rule::HeaderNotFirst),
             Token::Uri(_) => return Err(ParseErrorKind::NotAPlaylist),
             Token::Tag { name, .. } if name == "EXTM3U" || name.starts_with("EXTM3U ") => self.begun = true,
-            Token::Tag { .. } => {
+            Token::Tag { .. } | Token::Extinf(_) => {
                 self.begun = true;
                 self.scope.violation(at, Rule::MissingHeader);
-                self.read_token(at, token)?;
+                self.read_on(at, line)?;
                 if !self.unknown.is_empty() {
                     return Err(ParseErrorKind::NotAPlaylist);
                 }
@@ -225,13 +213,12 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn read_token(&mut self, at: Place<'_>, token: Token<'_>) -> Result<(), ParseErrorKind> {
-        match token {
+    /// A line behind the first tag.
+    fn read_on(&mut self, at: Place<'_>, line: &str) -> Result<(), ParseErrorKind> {
+        match lexer::token(line) {
             Token::Comment => Ok(()),
-            Token::Tag { name: "EXTINF", value } => {
-                self.enter(Kind::Media)?;
-                self.media.segment.extinf(&mut self.scope, at, value.unwrap_or_default())
-            }
+            Token::Extinf(value) => self.read_extinf(at, value),
+            Token::Tag { name: "EXTINF", value } => self.read_extinf(at, value.unwrap_or_default()),
             Token::Tag { name, value } => self.read_tag(at, name, value),
             Token::Uri(raw) => match self.kind {
                 Some(Kind::Multivariant) => self.multivariant.uri(&mut self.scope, at, raw),
@@ -241,6 +228,11 @@ impl<'a> Parser<'a> {
                 }
             },
         }
+    }
+
+    fn read_extinf(&mut self, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
+        self.enter(Kind::Media)?;
+        self.media.segment.extinf(&mut self.scope, at, value)
     }
 
     fn enter(&mut self, kind: Kind) -> Result<(), ParseErrorKind> {

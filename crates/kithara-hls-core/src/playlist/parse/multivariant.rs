@@ -48,7 +48,7 @@ impl MultivariantParser {
         self.awaiting = if scope.is_beyond_us(at, list, KNOWN_REQUIREMENTS) {
             Awaiting::Ignored
         } else {
-            Awaiting::Variant { list: Text::within(at.source, list), line: at.line }
+            Awaiting::Variant { list: at.text(list), line: at.line }
         };
     }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::text::Source;
+use super::super::block::Located;
+use super::super::text::{Source, Span, Text};
 use super::super::uri::Origins;
-use super::super::{AttributeValue, ByteRange, Line, ParseErrorKind, Rule, Uri, Variables, Violation};
+use super::super::{AttributeValue, ByteRange, Key, Line, ParseErrorKind, Rule, Uri, UriRef, Variables, Violation};
 use super::attributes::{Attribute, Attributes};
-use super::lexer::trimmed;
+use super::lexer::{behind, trimmed};
 use super::limits::Limits;
 use super::{ParseOptions, decimal};
 
@@ -24,6 +25,14 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     pub(super) fn line(&self) -> Line {
         Line(self.line)
+    }
+
+    /// `part`, which stands in the line.
+    pub(super) fn text(&self, part: &str) -> Text {
+        match Span::of(part, self.source) {
+            Some(span) => Text::at(self.source, span),
+            None => Text::copied(&self.source.base, part),
+        }
     }
 }
 
@@ -45,6 +54,9 @@ pub(super) struct Scope<'a> {
     entries: usize,
     metadata: usize,
     origins: Origins,
+    /// The KEYFORMAT and the KEYFORMATVERSIONS of keys that state none, which share them.
+    pub(super) keyformat: Arc<str>,
+    pub(super) keyformatversions: Arc<str>,
     /// The highest EXT-X-VERSION that something in the text needs, and the first line that needs it: before the current
     /// piece, and in it.
     needs: (u64, u32),
@@ -53,7 +65,8 @@ pub(super) struct Scope<'a> {
 
 /// The longest time a playlist may speak of, and the longest it may play: 292 years. Presentation time counts signed
 /// nanoseconds, and any sum of so many of these that a text can hold still is a duration.
-pub(super) const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
+pub(super) const LONGEST: Duration = Duration::from_nanos(LONGEST_NANOS);
+pub(super) const LONGEST_NANOS: u64 = i64::MAX as u64;
 
 /// Violations beyond these are not kept, and of a value at fault no more characters than these.
 const MAX_VIOLATIONS: usize = 1_000;
@@ -74,6 +87,8 @@ impl<'a> Scope<'a> {
             entries: 0,
             metadata: 0,
             origins: Origins::new(address),
+            keyformat: Key::IDENTITY.into(),
+            keyformatversions: "1".into(),
             needs: (1, 0),
             piece_needs: (1, 0),
         }
@@ -113,8 +128,9 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn begin_piece(&mut self, text: &str) {
-        self.expands = text.contains("{$");
-        self.requires = text.contains("REQ-");
+        // Neither character is in most texts.
+        self.expands = memchr::memchr(b'{', text.as_bytes()).is_some() && text.contains("{$");
+        self.requires = memchr::memchr(b'Q', text.as_bytes()).is_some() && text.contains("REQ-");
         self.piece_needs = (1, 0);
     }
 
@@ -186,23 +202,36 @@ impl<'a> Scope<'a> {
 
     /// The attributes of a list, of which no name may stand twice.
     pub(super) fn attributes<'t>(&mut self, at: Place<'_>, list: &'t str) -> Attributes<'t> {
-        let mut names: Vec<&str> = Attributes::of(list).map(|attribute| attribute.name).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        if has_attribute_twice(list) {
             self.violation(at, Rule::AttributeTwice);
         }
         Attributes::of(list)
     }
 
     pub(super) fn uri(&mut self, at: Place<'_>, raw: &str) -> Result<Uri, ParseErrorKind> {
-        let expanded;
-        let raw = if self.expands {
-            expanded = self.expand(raw)?;
-            &*expanded
-        } else {
-            raw
-        };
-        Uri::within(at.source, raw, &mut self.origins).map_err(|_| ParseErrorKind::InvalidUri)
+        match self.located_uri(at, raw)? {
+            Located::Here(span) => Ok(UriRef::at(at.source, span).to_uri()),
+            Located::Elsewhere(uri) => Ok(uri),
+        }
+    }
+
+    /// The URI of a segment.
+    #[inline]
+    pub(super) fn located_uri(&mut self, at: Place<'_>, raw: &str) -> Result<Located, ParseErrorKind> {
+        if !self.expands
+            && let Some(span) = Span::of(raw, at.source)
+        {
+            return match self.origins.check(&at.source.base, raw) {
+                Ok(()) => Ok(Located::Here(span)),
+                Err(_) => Err(ParseErrorKind::InvalidUri),
+            };
+        }
+        let expanded = self.expand(raw)?;
+        self.origins.check(&at.source.base, &expanded).map_err(|_| ParseErrorKind::InvalidUri)?;
+        Ok(match Span::of(&expanded, at.source) {
+            Some(span) => Located::Here(span),
+            None => Located::Elsewhere(Uri::checked(&at.source.base, &expanded)),
+        })
     }
 
     /// A URI that outlives the text around it: keys and initialization sections apply to segments to come.
@@ -338,6 +367,25 @@ impl<'a> Scope<'a> {
     }
 }
 
+fn has_attribute_twice(list: &str) -> bool {
+    // Few lists have more; their names are sorted.
+    let mut few = [""; 8];
+    for (at, attribute) in Attributes::of(list).enumerate() {
+        match few.get_mut(at) {
+            Some(place) => *place = attribute.name,
+            None => {
+                let mut names: Vec<&str> = Attributes::of(list).map(|attribute| attribute.name).collect();
+                names.sort_unstable();
+                return names.windows(2).any(|pair| pair[0] == pair[1]);
+            }
+        }
+        if few[..at].contains(&attribute.name) {
+            return true;
+        }
+    }
+    false
+}
+
 fn count(counter: &mut usize, limit: usize, what: &'static str) -> Result<(), ParseErrorKind> {
     *counter += 1;
     if *counter > limit { Err(ParseErrorKind::TooLarge { what, limit }) } else { Ok(()) }
@@ -382,9 +430,10 @@ pub(super) struct RawByteRange {
 }
 
 impl RawByteRange {
+    #[inline(always)]
     pub(super) fn read(text: &str) -> Option<Self> {
         let (len, rest) = decimal::integer(trimmed(text))?;
-        let start = match trimmed(rest).strip_prefix('@') {
+        let start = match behind(trimmed(rest), b'@') {
             Some(start) => Some(decimal::integer(trimmed(start))?.0),
             None => None,
         };

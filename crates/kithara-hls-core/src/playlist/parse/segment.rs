@@ -6,26 +6,25 @@ use std::time::Duration;
 
 use crate::time::WallTime;
 
+use super::super::block::{Entry, State, nanos_of};
 use super::super::segments::Builder;
 use super::super::text::Span;
 use super::super::{
-    ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, Key, KeyMethod, Line, MediaSequence,
-    ParseErrorKind, Part, Rule, Segment, Segments, SharedList,
+    ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, KeyMethod, Line, MediaSequence, ParseErrorKind,
+    Part, Rule, Segments, SharedList,
 };
 use super::attributes::Attributes;
 use super::decimal::Decimal;
 use super::key::read_key;
-use super::lexer::trimmed;
-use super::scope::{LONGEST, Place, RawByteRange, Scope};
+use super::lexer::{behind, trimmed};
+use super::scope::{LONGEST_NANOS, Place, RawByteRange, Scope};
 
 /// What the tags so far mean for the segments to come. Two texts that go on equally from equal carries mean the same.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(in super::super) struct Carry {
     /// The number of the next segment.
     pub(in super::super) msn: MediaSequence,
-    pub(in super::super) dsn: DiscontinuitySequence,
-    pub(in super::super) keys: SharedList<Key>,
-    pub(in super::super) init: Option<Arc<InitSection>>,
+    pub(in super::super) state: State,
     pub(in super::super) kbps: Option<NonZeroU32>,
     /// Where a byte range without an offset continues.
     pub(in super::super) range_end: Option<u64>,
@@ -45,12 +44,13 @@ struct Pending {
 }
 
 /// Builds segments from their tags.
+#[derive(Default)]
 pub(super) struct SegmentParser {
     pub(super) carry: Carry,
     pending: Pending,
-    /// How many segments there are, and how long they play.
+    /// How many segments there are, and how many nanoseconds they play.
     pub(super) count: usize,
-    pub(super) elapsed: Duration,
+    elapsed: u64,
     pub(super) parts: usize,
     /// The first EXT-X-PART, and whether there was an EXT-X-PROGRAM-DATE-TIME.
     pub(super) first_part: Option<Line>,
@@ -60,28 +60,6 @@ pub(super) struct SegmentParser {
 }
 
 impl SegmentParser {
-    pub(super) fn new() -> Self {
-        let carry = Carry {
-            msn: MediaSequence(0),
-            dsn: DiscontinuitySequence(0),
-            keys: SharedList::new(),
-            init: None,
-            kbps: None,
-            range_end: None,
-            usual_duration: Duration::ZERO,
-        };
-        Self {
-            carry,
-            pending: Pending::default(),
-            count: 0,
-            elapsed: Duration::ZERO,
-            parts: 0,
-            first_part: None,
-            dated: false,
-            part_target: None,
-        }
-    }
-
     /// Whether no tag waits for a segment.
     pub(super) fn is_idle(&self) -> bool {
         let Pending { extinf, byte_range, discontinuities, gap, date, parts } = &self.pending;
@@ -98,7 +76,7 @@ impl SegmentParser {
     pub(super) fn extinf(&mut self, scope: &mut Scope<'_>, at: Place<'_>, value: &str) -> Result<(), ParseErrorKind> {
         let (duration, title) = match Decimal::read(value) {
             Some((decimal, rest)) => {
-                let title = match rest.strip_prefix(',') {
+                let title = match behind(rest, b',') {
                     Some(title) => title,
                     None => self.title_behind_junk(scope, at, rest),
                 };
@@ -186,16 +164,18 @@ impl SegmentParser {
             scope.violation(at, Rule::TagAfterPart);
         }
         let Some(key) = read_key(scope, at, list, "EXT-X-KEY")? else {
-            self.carry.keys = SharedList::new();
+            self.carry.state.keys = SharedList::new();
             return Ok(());
         };
-        let others = self.carry.keys.iter().filter(|other| other.keyformat != key.keyformat);
-        let keys: Vec<Key> = others.cloned().chain([key.clone()]).collect();
+        let others = self.carry.state.keys.iter().filter(|other| other.keyformat != key.keyformat);
+        let mut keys = Vec::with_capacity(1);
+        keys.extend(others.cloned());
+        keys.push(key);
         let limit = scope.limits.keys;
         if keys.len() > limit {
             return Err(ParseErrorKind::TooLarge { what: "keys for one segment", limit });
         }
-        self.carry.keys = keys.into();
+        self.carry.state.keys = keys.into();
         Ok(())
     }
 
@@ -226,7 +206,7 @@ impl SegmentParser {
         }
         let uri = uri.ok_or(ParseErrorKind::Missing { tag: TAG, attribute: "URI" })?;
         let byte_range = byte_range.map(|range| range.resolved(0)).transpose()?;
-        let keys = self.carry.keys.clone();
+        let keys = self.carry.state.keys.clone();
         if keys.iter().any(|it| it.method == KeyMethod::Aes128 && it.iv.is_none() && it.is_identity()) {
             scope.violation(at, Rule::EncryptedMapWithoutIv);
             // What players make of a missing vector is a guess, which a mutilated line does not deserve.
@@ -234,7 +214,7 @@ impl SegmentParser {
                 return Err(ParseErrorKind::NoIv);
             }
         }
-        self.carry.init = Some(Arc::new(InitSection { uri, byte_range, keys }));
+        self.carry.state.init = Some(Arc::new(InitSection { uri, byte_range, keys }));
         Ok(())
     }
 
@@ -290,35 +270,32 @@ impl SegmentParser {
         let (byte_range, date) = (pending.byte_range.take(), pending.date.take());
         let discontinuities = std::mem::take(&mut pending.discontinuities);
         let gap = std::mem::take(&mut pending.gap);
-        let parts = std::mem::take(&mut pending.parts).into();
-        self.count(scope, duration)?;
-        let uri = scope.uri(at, raw)?;
+        let parts =
+            if pending.parts.is_empty() { SharedList::new() } else { std::mem::take(&mut pending.parts).into() };
+        self.count(scope, 1, duration)?;
+        let uri = scope.located_uri(at, raw)?;
         let byte_range = match byte_range {
             Some(range) => Some(self.resolved(scope, at, range)?),
             None => None,
         };
         let carry = &mut self.carry;
         carry.range_end = byte_range.map(ByteRange::end);
-        carry.dsn.0 = carry.dsn.0.saturating_add(discontinuities);
+        carry.state.dsn.0 = carry.state.dsn.0.saturating_add(discontinuities);
         let msn = carry.msn;
         carry.msn = msn.checked_add(1).ok_or(ParseErrorKind::OutOfRange)?;
-        let (uri, title) = uri.with_title(title, at.source);
-        segments.push(Segment {
-            msn,
-            dsn: carry.dsn,
+        let entry = Entry {
             uri,
+            title,
             duration,
             byte_range,
-            init: carry.init.clone(),
-            keys: carry.keys.clone(),
             program_date_time: date,
             parts,
             discontinuity: discontinuities > 0,
             gap,
             line: at.line(),
-            title,
             kbps: carry.kbps,
-        });
+        };
+        segments.push(msn, entry, &carry.state);
         Ok(())
     }
 
@@ -328,9 +305,7 @@ impl SegmentParser {
         let Some(last) = before.and_then(|index| segments.get(index)).filter(|last| last.msn < end) else { return };
         self.carry = Carry {
             msn: end,
-            dsn: last.dsn,
-            keys: last.keys.clone(),
-            init: last.init.clone(),
+            state: State { dsn: last.dsn, keys: last.keys.clone(), init: last.init.cloned() },
             kbps: last.kbps,
             range_end: last.byte_range.map(ByteRange::end),
             usual_duration: self.carry.usual_duration,
@@ -343,12 +318,12 @@ impl SegmentParser {
         if pending.parts.is_empty() && pending.discontinuities == 0 && pending.date.is_none() {
             return None;
         }
-        let dsn = self.carry.dsn.0.saturating_add(pending.discontinuities);
+        let dsn = self.carry.state.dsn.0.saturating_add(pending.discontinuities);
         Some(IncompleteSegment {
             msn: self.carry.msn,
             dsn: DiscontinuitySequence(dsn),
-            init: self.carry.init.clone(),
-            keys: self.carry.keys.clone(),
+            init: self.carry.state.init.clone(),
+            keys: self.carry.state.keys.clone(),
             program_date_time: pending.date,
             discontinuity: pending.discontinuities > 0,
             parts: pending.parts.into(),
@@ -361,17 +336,16 @@ impl SegmentParser {
         if self.parts > limit { Err(ParseErrorKind::TooLarge { what: "parts", limit }) } else { Ok(()) }
     }
 
-    /// Counts a segment.
-    pub(super) fn count(&mut self, scope: &Scope<'_>, duration: Duration) -> Result<(), ParseErrorKind> {
-        self.count += 1;
+    /// Counts segments, which play that long together.
+    pub(super) fn count(&mut self, scope: &Scope<'_>, count: usize, duration: Duration) -> Result<(), ParseErrorKind> {
+        self.count += count;
         if self.count > scope.limits.segments {
             let limit = scope.limits.segments;
             return Err(ParseErrorKind::TooLarge { what: "segments", limit });
         }
         // Presentation time counts signed nanoseconds.
-        let elapsed = self.elapsed.checked_add(duration).filter(|elapsed| *elapsed <= LONGEST);
-        self.elapsed = elapsed.ok_or(ParseErrorKind::OutOfRange)?;
-        Ok(())
+        self.elapsed = self.elapsed.saturating_add(nanos_of(duration));
+        if self.elapsed > LONGEST_NANOS { Err(ParseErrorKind::OutOfRange) } else { Ok(()) }
     }
 
     /// Where no offset is written, the range continues the one before it, as all players have it also when the resource

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use super::super::segments::{BLOCK_LEN, Block};
+use super::super::block::Block;
+use super::super::segments::BLOCK_LEN;
 use super::super::text::Source;
 use super::super::{DateRange, Line, ParseErrorKind, UnknownTag, Violation};
 use super::lexer::Extent;
 use super::segment::Carry;
 use super::{Kind, Parser};
 
-/// A piece of text that spoke of nothing but segments, and what it said. Where the same text follows under the same
+/// What a piece of text said that spoke of nothing but segments, and ended with a line end. Where the same text follows under the same
 /// circumstances, it says the same.
 pub(in super::super) struct Parsed {
-    /// It ends with a line end: what follows cannot continue its last line.
-    source: Arc<Source>,
     /// Its first line, and how many it has.
     line: u32,
     lines: u32,
@@ -26,6 +25,7 @@ pub(in super::super) struct Parsed {
     needs: (u64, u32),
     parts: usize,
     first_part: Option<Line>,
+    dated: bool,
 }
 
 /// Where the parser stood at the beginning of a piece.
@@ -35,6 +35,8 @@ pub(super) struct Mark {
     unknown: usize,
     violations: usize,
     parts: usize,
+    /// Whether there was a date before, in place of which the piece tells whether it has one.
+    dated: bool,
 }
 
 impl Parser<'_> {
@@ -51,12 +53,12 @@ impl Parser<'_> {
             return Ok(None);
         }
         let block = self.media.previous.and_then(|it| it.segments.block_at(self.media.segment.carry.msn));
-        let parsed = block.and_then(|block| Some((block, block.parsed.as_ref()?)));
-        match parsed.filter(|(_, parsed)| self.continues(parsed, rest)) {
+        let parsed = block.and_then(|block| Some((block, block.parsed()?)));
+        match parsed.filter(|(block, parsed)| self.continues(block, parsed, rest)) {
             None => Ok(None),
             Some((block, parsed)) => {
                 self.repeat(block, parsed, line)?;
-                Ok(Some(Extent { len: parsed.source.text.len(), lines: parsed.lines }))
+                Ok(Some(Extent { len: block.source().text.len(), lines: parsed.lines, uris: block.len() }))
             }
         }
     }
@@ -72,6 +74,7 @@ impl Parser<'_> {
             unknown: self.media.unknown.len(),
             violations: self.scope.violations.len(),
             parts: self.media.segment.parts,
+            dated: std::mem::take(&mut self.media.segment.dated),
         }
     }
 
@@ -83,7 +86,6 @@ impl Parser<'_> {
         // The piece at the end grows with the next reload, so it is not worth remembering.
         let full = self.is_between_segments() && self.piece_len() == BLOCK_LEN && source.text.ends_with(['\n', '\r']);
         let parsed = mark.entry.filter(|_| alone && full).map(|entry| Parsed {
-            source: source.clone(),
             line: mark.line,
             lines: self.line + 1 - mark.line,
             entry,
@@ -94,21 +96,23 @@ impl Parser<'_> {
             needs,
             parts: self.media.segment.parts - mark.parts,
             first_part: self.media.segment.first_part,
+            dated: self.media.segment.dated,
         });
-        self.media.segments.end_block(parsed);
+        self.media.segment.dated |= mark.dated;
+        self.media.segments.end_block(source, parsed);
     }
 
     fn is_between_segments(&self) -> bool {
         self.kind == Some(Kind::Media) && self.media.segment.is_idle()
     }
 
-    fn continues(&self, parsed: &Parsed, rest: &[u8]) -> bool {
+    fn continues(&self, block: &Block, parsed: &Parsed, rest: &[u8]) -> bool {
         parsed.entry == self.media.segment.carry
-            && *parsed.source.base == *self.base
-            && rest.starts_with(parsed.source.text.as_bytes())
+            && *block.source().base == *self.base
+            && rest.starts_with(block.source().text.as_bytes())
     }
 
-    fn repeat(&mut self, block: &Block, parsed: &Parsed, line: u32) -> Result<(), ParseErrorKind> {
+    fn repeat(&mut self, block: &Arc<Block>, parsed: &Parsed, line: u32) -> Result<(), ParseErrorKind> {
         let moved = |old: u32| line + (old - parsed.line);
         self.scope.needs_at(parsed.needs.0, moved(parsed.needs.1.max(parsed.line)));
         for _ in 0..parsed.date_ranges.len() + parsed.unknown.len() {
@@ -124,11 +128,9 @@ impl Parser<'_> {
         self.media.unknown.extend(unknown.map(|tag| UnknownTag { line: Line(moved(tag.line.0)), ..tag }));
         let segment = &mut self.media.segment;
         segment.first_part = segment.first_part.or(parsed.first_part);
-        segment.dated |= block.segments().iter().any(|it| it.program_date_time.is_some());
+        segment.dated |= parsed.dated;
         segment.count_parts(&self.scope, parsed.parts)?;
-        for it in block.segments() {
-            segment.count(&self.scope, it.duration)?;
-        }
+        segment.count(&self.scope, block.len(), block.duration())?;
         segment.carry = parsed.exit.clone();
         self.media.segments.share(block);
         Ok(())
