@@ -77,7 +77,9 @@ impl Shared {
     pub(crate) fn next_stamp(&self) -> u64 {
         let now = self.clock.now().0;
         let before = self.shown.swap(now, Ordering::Relaxed);
-        if before > now.saturating_add(CLOCK_SLACK) {
+        // Another thread may have looked at it later than this one.
+        let is_back = |now: u64| before > now.saturating_add(CLOCK_SLACK);
+        if is_back(now) && is_back(self.clock.now().0) {
             self.clock_went_back(before - now);
         }
         let advance = |last: u64| Some(now.max(last.saturating_add(1)));

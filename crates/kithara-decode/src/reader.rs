@@ -217,7 +217,7 @@ impl PcmReader {
         self.ring.copy(&mut out[..count]);
         self.anchor.1 += (count / spec.width()) as u64;
         self.was_heard = true;
-        self.shared.set_position(self.position());
+        self.shared.set_position(self.epoch, self.reached());
         Taken::Samples(count)
     }
 

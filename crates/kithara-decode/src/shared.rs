@@ -28,8 +28,12 @@ pub(crate) struct Shared {
     paused: AtomicBool,
     /// Written by the reader when it goes, read by the worker.
     closed: AtomicBool,
-    /// Nanoseconds; written by the reader (and by a player that seeks), read by players.
+    /// Nanoseconds; written by the reader, read by players.
     position: AtomicU64,
+    /// Number of the seek that `position` lies behind. Written by the reader, read by players.
+    arrived: AtomicU64,
+    /// Where the last seek goes, in nanoseconds. Written by players before they count it, read by them and the reader.
+    target: AtomicU64,
     /// Written by the reader, read by players and the worker.
     pub(crate) underruns: AtomicU64,
     /// Frames of silence that stood in for sound. Written by the reader, read by players.
@@ -57,6 +61,10 @@ struct Inner {
     duration: Option<Duration>,
 }
 
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Shared {
     pub(crate) fn new(spec: Option<PcmSpec>) -> Self {
         Self {
@@ -64,6 +72,8 @@ impl Shared {
             paused: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             position: AtomicU64::new(0),
+            arrived: AtomicU64::new(0),
+            target: AtomicU64::new(0),
             underruns: AtomicU64::new(0),
             padded: AtomicU64::new(0),
             buffered: AtomicU64::new(0),
@@ -81,8 +91,8 @@ impl Shared {
         let epoch = self.epoch.load(Ordering::Relaxed) + 1;
         inner.seek = Some((epoch, time));
         inner.error = None;
+        self.target.store(nanos(time), Ordering::Relaxed);
         self.epoch.store(epoch, Ordering::Release);
-        self.set_position(time);
         // Under the lock as well: later it might interrupt what this very seek has begun.
         self.bell.interrupt();
         drop(inner);
@@ -118,13 +128,16 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_position(&self, position: Duration) {
-        let nanos = u64::try_from(position.as_nanos()).unwrap_or(u64::MAX);
-        self.position.store(nanos, Ordering::Release);
+    /// The reader is at `position`, behind the seek of this number.
+    pub(crate) fn set_position(&self, epoch: u64, position: Duration) {
+        self.position.store(nanos(position), Ordering::Relaxed);
+        self.arrived.store(epoch, Ordering::Release);
     }
 
+    /// Where the reader is, or where it is sent.
     pub(crate) fn position(&self) -> Duration {
-        Duration::from_nanos(self.position.load(Ordering::Acquire))
+        let is_sent = self.arrived.load(Ordering::Acquire) < self.epoch();
+        Duration::from_nanos(if is_sent { &self.target } else { &self.position }.load(Ordering::Acquire))
     }
 
     pub(crate) fn fail(&self, error: DecodeError) {

@@ -239,6 +239,25 @@ fn with_gaps(low: &[u32], high: &[u32]) -> Simulation {
 }
 
 #[test]
+fn a_time_that_all_variants_lack_changes_no_variant() {
+    let simulation = with_gaps(&[5], &[5]);
+    let transcript = simulation.transcript().to_string();
+    assert_eq!(transcript.matches("Failover").count(), 0, "{transcript}");
+    assert_eq!(transcript.matches("- skipped").count(), 1, "{transcript}");
+    assert!(simulation.player().report().ended, "{transcript}");
+}
+
+#[test]
+fn a_variant_that_is_one_long_gap_is_left_for_a_while() {
+    let all: Vec<u32> = (0..10).collect();
+    let simulation = with_gaps(&[], &all);
+    let transcript = simulation.transcript().to_string();
+    assert_eq!(transcript.matches("- skipped").count(), 0, "{transcript}");
+    assert!(transcript.matches("- variant applied").count() <= 9, "it is not tried for every segment\n{transcript}");
+    assert!(simulation.player().report().ended, "{transcript}");
+}
+
+#[test]
 fn what_one_variant_lacks_is_taken_from_another_and_what_all_lack_is_left_out() {
     let simulation = with_gaps(&[3, 6], &[4, 6]);
     let (report, transcript) = (simulation.player().report(), simulation.transcript().to_string());

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use kithara_fetch::net::{Validators, address::Provenance};
+use kithara_fetch::{
+    Provider,
+    net::{Validators, address::Provenance},
+};
 use kithara_hls_core::session::{PlaylistId, PlaylistText};
 use url::Url;
 
@@ -45,9 +48,11 @@ pub(crate) async fn load_playlist(
     request.unless =
         lock(&known).as_ref().filter(|last| again && last.asked == asked).map(|last| last.validators.clone());
     let mut whole = requests.fetcher.fetch_whole(request).await?;
-    if whole.head.from_cache() && whole.bytes.as_ref().is_some_and(|bytes| grows(&String::from_utf8_lossy(bytes))) {
+    if whole.head.provider == Provider::Store
+        && whole.bytes.as_ref().is_some_and(|bytes| grows(&String::from_utf8_lossy(bytes)))
+    {
         // However fresh its server calls it: it may list less than there is.
-        whole = requests.fetcher.fetch_whole(requests.playlist(&asked, true, None)).await?;
+        whole = requests.fetcher.fetch_whole(requests.playlist(&asked, true, limit)).await?;
     }
     let (from_store, age, provenance) = (whole.head.from_cache(), whole.head.age, whole.head.provenance);
     let Some(bytes) = whole.bytes else {

@@ -124,7 +124,9 @@ impl Session {
     /// Whether something else paces the loads of a playlist: a server that holds its answer until there is something new, or
     /// the search for the moment a cached copy is of.
     fn is_paced_otherwise(&self, id: MediaId) -> bool {
-        self.follows_parts(id).is_some() || self.is_tuning_in(id)
+        let timeline = self.medias.get(&id).and_then(|media| media.timeline.as_ref());
+        let blocks = timeline.is_some_and(|timeline| timeline.snapshot().server_control.can_block_reload);
+        (blocks && self.follows_parts(id).is_some()) || self.is_tuning_in(id)
     }
 
     pub(super) fn handle_playlist(&mut self, id: PlaylistId, result: Result<PlaylistText, FetchFailure>) {
@@ -345,9 +347,6 @@ impl Session {
 
     /// The variant nearest in bandwidth, lower ones first, that can be played and is none of `others`.
     pub(super) fn nearest_variant(&self, to: VariantId, others: &[VariantId]) -> Option<VariantId> {
-        if matches!(self.options.playback.variant, VariantChoice::Id(_)) {
-            return None;
-        }
         let (now, rate) = (self.tick(), self.variant_named(to)?.bandwidth);
         let is_open = |id| self.medias.get(&MediaId::Variant(id)).is_some_and(|media| !media.is_excluded(now));
         let variants = self.selecting.ladder.iter().filter_map(|id| self.variant_named(*id));

@@ -444,9 +444,12 @@ impl Session {
     /// time.
     pub fn footprint(&self) -> usize {
         let of_media = |media: &Media| media.timeline.as_ref().map_or(0, Timeline::footprint) + media.footprint();
-        let of_readers = self.readers.values().map(|reader| match &reader.state {
-            ReaderState::Flat(_) => 0,
-            ReaderState::Adaptive(adaptive) => adaptive.entered.len() + adaptive.planned.len(),
+        let of_readers = self.readers.values().map(|reader| {
+            reader.pace.len()
+                + match &reader.state {
+                    ReaderState::Flat(_) => 0,
+                    ReaderState::Adaptive(adaptive) => adaptive.entered.len() + adaptive.planned.len(),
+                }
         });
         self.medias.values().map(of_media).sum::<usize>()
             + of_readers.sum::<usize>()

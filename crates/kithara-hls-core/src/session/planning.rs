@@ -26,6 +26,16 @@ const FINISH: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
 /// Length questions asked side by side.
 const PARALLEL_SIZES: usize = 8;
 
+/// Where the time of a segment is found that is declared not to be there.
+enum Filled {
+    /// In another variant, which is planned from now on.
+    Elsewhere,
+    /// Perhaps in one whose playlist is on its way.
+    Asked,
+    /// In none.
+    Nowhere,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) unit: UnitKey,
@@ -115,12 +125,16 @@ impl Session {
                         self.tell(HlsEvent::SegmentSkipped { track, variant, segment_index, start, duration });
                     }
                 }
-                Next::Gap(_) if adaptive.switching_to.is_some() => return,
                 Next::Gap(gap) => {
-                    if self.fill_gap(id, media_id) {
-                        continue;
+                    let target = adaptive.switching_to;
+                    if target.is_some_and(|target| !self.comes_later(id, target)) {
+                        return;
                     }
-                    self.pass_gap(id, media_id, gap);
+                    match self.fill_gap(id, media_id, gap.start) {
+                        Filled::Elsewhere => {}
+                        Filled::Asked => return,
+                        Filled::Nowhere => self.pass_gap(id, media_id, gap),
+                    }
                 }
                 Next::Playlist => {
                     let waits = adaptive.asks && adaptive.planned.is_empty();
@@ -134,21 +148,84 @@ impl Session {
         }
     }
 
-    /// Looks for the time of a segment that is declared not to be there in another variant (RFC 8216bis section 6.3.3), unless it was
-    /// looked for in all. Answers whether there is one to look into.
-    fn fill_gap(&mut self, id: ReaderId, media: MediaId) -> bool {
-        let Some(reader) = self.readers.get_mut(&id).filter(|reader| reader.track == Track::Main) else { return false };
-        let (ReaderState::Adaptive(adaptive), MediaId::Variant(here)) = (&mut reader.state, media) else {
+    /// Looks for a time that `media` declares not to be there in other variants (RFC 8216bis section 6.3.3), where variants are chosen
+    /// by adaptation. A variant is gone over to when it is known to have that time.
+    fn fill_gap(&mut self, id: ReaderId, media: MediaId, at: Duration) -> Filled {
+        let MediaId::Variant(here) = media else { return Filled::Nowhere };
+        if !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
+            return Filled::Nowhere;
+        }
+        loop {
+            let Some(reader) = self.readers.get_mut(&id).filter(|reader| reader.track == Track::Main) else { break };
+            let ReaderState::Adaptive(adaptive) = &mut reader.state else { break };
+            if adaptive.single || adaptive.switching_to.is_some() || adaptive.is_open() {
+                break;
+            }
+            let lacking = adaptive.lacking(here).to_vec();
+            let Some(other) = self.nearest_variant(here, &lacking) else { break };
+            match self.offers(MediaId::Variant(other), at) {
+                Some(true) if self.fill_from(id, other) => {
+                    // It comes back after a while, not for the next segment.
+                    let snapshot = self.medias.get(&media).and_then(Media::snapshot);
+                    let rest = snapshot.map_or(Duration::ZERO, |snapshot| snapshot.target_duration.saturating_mul(3));
+                    self.adaptation.exclude(media, self.tick() + rest);
+                    return Filled::Elsewhere;
+                }
+                Some(_) => {}
+                None => return Filled::Asked,
+            }
+            let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|it| &mut it.state) else {
+                break;
+            };
+            adaptive.lacking(other);
+        }
+        Filled::Nowhere
+    }
+
+    /// Whether a variant has media for this time; `None` where its playlist is on its way to tell.
+    fn offers(&mut self, id: MediaId, at: Duration) -> Option<bool> {
+        let now = self.tick();
+        let Some(media) = self.medias.get(&id) else { return Some(false) };
+        let is_busy = media.load.is_busy();
+        let is_old = match &media.timeline {
+            None => media.load_failures == 0,
+            Some(timeline) => {
+                if let Some((_, segment)) = timeline.at(at).filter(|_| !self.is_before_window(id, at)) {
+                    return Some(!segment.gap);
+                }
+                // What nobody follows may have grown meanwhile.
+                let fresh = timeline.snapshot().target_duration / 2;
+                let is_beyond = timeline.snapshot().is_live() && timeline.end() <= at;
+                is_beyond && media.began.is_none_or(|began| now.since(began) > fresh)
+            }
+        };
+        if is_old && !is_busy {
+            self.load_media(id);
+        }
+        (!is_old && !is_busy).then_some(false)
+    }
+
+    /// Plans from `other` from now on, if it can be gone over to at once.
+    fn fill_from(&mut self, id: ReaderId, other: VariantId) -> bool {
+        let target = MediaId::Variant(other);
+        if self.comes_later(id, target) {
+            return false;
+        }
+        self.switch_to(other, AbrReason::Failover);
+        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|it| &mut it.state) else {
             return false;
         };
-        let lacking = adaptive.lacking(here).to_vec();
-        let Some(other) = self.nearest_variant(here, &lacking) else { return false };
-        self.switch_to(other, AbrReason::Failover);
-        if let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) {
-            adaptive.held = true;
-        }
+        adaptive.held = true;
+        adaptive.switching_to = (adaptive.media != Some(target)).then_some(target);
         self.attach_switch(id);
-        true
+        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|it| &mut it.state) else {
+            return false;
+        };
+        let is_there = adaptive.media == Some(target);
+        if !is_there {
+            (adaptive.held, adaptive.switching_to) = (false, None);
+        }
+        is_there
     }
 
     /// Leaves out a segment that is declared not to be there.
@@ -261,7 +338,10 @@ impl Session {
             // Whoever asks for a unit has come to the end of the one before; a better word may follow.
             adaptive.position = adaptive.position.max(entry.start);
             adaptive.entered.push_back(entry.clone());
-            reader.pace.hand(&entry, self.units.state(entry.unit).is_some_and(is_there));
+            let is_whole = self.units.state(entry.unit).is_some_and(is_there);
+            if reader.plays() {
+                reader.pace.hand(&entry, is_whole);
+            }
             let (media, msn, start) = (entry.unit.media, entry.msn, entry.start);
             self.act(Action::Enter { reader: id, entry });
             return self.tell_entered(track, media, msn, None, start);

@@ -334,7 +334,7 @@ impl Adaptive {
         // What was entered may be all but decoded, and then lasts as long as decoders keep sound ahead.
         let entered = self.entered.back().map_or(self.position, |entry| entry.start.saturating_add(entry.duration));
         let needed = entered.saturating_add(lead.saturating_sub(DECODED_AHEAD));
-        let near = self.position.saturating_add(SWITCH_LEAD).min(needed);
+        let near = needed.max(self.position.saturating_add(lead)).min(self.position.saturating_add(SWITCH_LEAD));
         let stays = |entry: &Entry| is_there(entry.unit) && entry.start < near;
         if let Some(idx) = self.planned.iter().position(|entry| !stays(entry)) {
             self.plan_anew_from(idx);

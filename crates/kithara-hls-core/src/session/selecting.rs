@@ -198,13 +198,16 @@ impl Session {
         self.follow_by_parts(media);
     }
 
-    /// The time it may take to fetch a segment of `media`: twice what is expected, and a moment.
+    /// The time it may take to fetch a segment of `media`: twice what is expected, as long again as units usually take, for its
+    /// initialization section and key, and a moment.
     fn switch_lead(&self, media: MediaId) -> Duration {
         let media = self.medias.get(&media);
         let segment = media.and_then(|media| Some((media, media.timeline.as_ref()?.snapshot().target_duration)));
         let (Some(rate), Some((media, segment))) = (self.adaptation.estimate(), segment) else { return SWITCH_LEAD };
         let expected = rate.time_for(media.likely_bytes(segment));
-        expected.saturating_mul(2).saturating_add(Duration::from_millis(250)).min(SWITCH_LEAD)
+        let others = self.counts.unit_latency().unwrap_or_default().saturating_mul(2);
+        let lead = expected.saturating_mul(2).saturating_add(others).saturating_add(Duration::from_millis(250));
+        lead.min(SWITCH_LEAD)
     }
 
     pub(super) fn rendition(&self, id: RenditionId) -> Option<&Rendition> {

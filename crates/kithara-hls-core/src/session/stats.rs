@@ -120,7 +120,7 @@ impl Counts {
         }
     }
 
-    fn unit_latency(&self) -> Option<Duration> {
+    pub(super) fn unit_latency(&self) -> Option<Duration> {
         let (sum, units) = self.latency;
         let nanos = sum.as_nanos().checked_div(u128::from(units))?;
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
@@ -147,6 +147,11 @@ struct Handed {
 }
 
 impl Pace {
+    /// Units it was given that were not played yet.
+    pub(super) fn len(&self) -> usize {
+        self.handed.len()
+    }
+
     /// The reader was given a unit.
     pub(super) fn hand(&mut self, entry: &Entry, is_there: bool) {
         let start = entry.run_start.as_ref().map_or(entry.start, |start| start.discard_until.max(entry.start));
