@@ -64,6 +64,39 @@ impl Default for NetworkOptions {
     }
 }
 
+/// Authorizers are equal when they are the same one.
+impl PartialEq for NetworkOptions {
+    fn eq(&self, other: &Self) -> bool {
+        // All by name: a new one cannot be forgotten.
+        let Self {
+            user_agent,
+            timeouts,
+            retry,
+            breaker,
+            max_redirects,
+            max_skip,
+            max_inflate_ratio,
+            address_policy,
+            authorizer,
+            cookies,
+            proxy,
+            pool_idle,
+            extra_roots,
+        } = self;
+        let is_authorizer = match (authorizer, &other.authorizer) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        is_authorizer
+            && (user_agent, timeouts, retry, breaker)
+                == (&other.user_agent, &other.timeouts, &other.retry, &other.breaker)
+            && (max_redirects, max_skip) == (&other.max_redirects, &other.max_skip)
+            && (max_inflate_ratio, address_policy) == (&other.max_inflate_ratio, &other.address_policy)
+            && (cookies, proxy, pool_idle) == (&other.cookies, &other.proxy, &other.pool_idle)
+            && *extra_roots == other.extra_roots
+    }
+}
+
 impl fmt::Debug for NetworkOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NetworkOptions")
