@@ -168,3 +168,41 @@ impl fmt::Debug for Proxy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_what_their_docs_say() {
+        let secs = Duration::from_secs;
+        let Timeouts { connect, first_byte, stall, min_progress, laggard } = Timeouts::default();
+        assert_eq!([connect, first_byte, stall], [secs(5), secs(10), secs(5)]);
+        assert_eq!((min_progress, laggard), (1024, 32));
+        let options = NetworkOptions::default();
+        assert_eq!((options.max_redirects, options.max_skip, options.max_inflate_ratio), (10, 32 << 20, 250));
+        assert_eq!((options.cookies, options.proxy, options.pool_idle), (false, Proxy::System, secs(90)));
+    }
+
+    #[test]
+    fn options_are_equal_when_every_one_of_them_is() {
+        let changes: [fn(&mut NetworkOptions); 11] = [
+            |it| it.user_agent.push('x'),
+            |it| it.timeouts.laggard = 1,
+            |it| it.retry.attempts = 99,
+            |it| it.breaker.threshold = 99,
+            |it| it.max_redirects = 0,
+            |it| it.max_skip = 0,
+            |it| it.max_inflate_ratio = 1,
+            |it| it.address_policy = AddressPolicy::PublicOnly,
+            |it| it.cookies = true,
+            |it| it.proxy = Proxy::None,
+            |it| it.pool_idle = Duration::ZERO,
+        ];
+        for (idx, change) in changes.into_iter().enumerate() {
+            let mut options = NetworkOptions::default();
+            change(&mut options);
+            assert!(options == options.clone() && options != NetworkOptions::default(), "{idx}");
+        }
+    }
+}
