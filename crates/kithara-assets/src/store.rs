@@ -50,6 +50,16 @@ impl AssetStore {
         Ok(Self { medium: Medium::Disk(Arc::new(disk)) })
     }
 
+    /// Whether `other` is a clone of this one. Two that were opened in one directory are not.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (&self.medium, &other.medium) {
+            (Medium::Memory(one), Medium::Memory(other)) => Arc::ptr_eq(one, other),
+            (Medium::Disk(one), Medium::Disk(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Whether it is in a directory, and so outlives the process.
     #[must_use]
     pub const fn is_on_disk(&self) -> bool {

@@ -19,7 +19,8 @@ use crate::{
     Delivery, FetchError, FetchErrorKind, FetchOptions, FetchRequest, PlaybackGate, Transfers, Whole, WholeRequest,
 };
 
-/// Brings resources, from the store or the network. Cheap to clone: clones share transfers and schedule, so a process needs one.
+/// Brings resources, from the store or the network. Cheap to clone: clones share transfers and schedule, so a process needs one
+/// ([`Fetcher::in_use`] finds it).
 #[derive(Clone)]
 pub struct Fetcher {
     shared: Arc<Shared>,
@@ -50,6 +51,10 @@ impl Fetcher {
             options,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    pub(crate) const fn over(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 
     /// Begins to bring a resource, or joins whoever brings it already. Returns at once.

@@ -9,7 +9,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName};
 use kithara_fetch::{
-    CacheOptions, FetchOptions, Fetcher, RequestOptions, UrlResolver,
+    CacheOptions, ClientOf, Fetcher, RequestOptions, StoreOf, UrlResolver,
     assets::{AssetStore, MemoryOptions},
     net::{Client, NetworkOptions, address::Provenance},
 };
@@ -33,7 +33,7 @@ pub struct HlsOptions {
     pub live: LiveOptions,
     /// What readers of bytes may do.
     pub reader: ReaderOptions,
-    /// How the network is used, when the session makes its own client ([`HlsParams::client`] is `None`).
+    /// How the network is used, when no client is given ([`HlsParams::client`] is `None`).
     pub network: NetworkOptions,
     /// What is sent with the requests of this session, and how long one may take.
     pub request: RequestOptions,
@@ -44,6 +44,12 @@ pub struct HlsOptions {
 }
 
 impl HlsOptions {
+    /// Whether requests carry what may let them in where others are not.
+    fn has_secrets(&self) -> bool {
+        let (request, key) = (&self.request, &self.key);
+        !(request.headers.is_empty() && request.query.is_none() && key.headers.is_empty() && key.query.is_none())
+    }
+
     pub(crate) fn session(&self, has_resolver: bool, store_room: u64) -> SessionOptions {
         SessionOptions {
             playback: self.playback.clone(),
@@ -143,12 +149,15 @@ pub struct KeyRefused(pub Arc<str>);
 pub struct HlsParams {
     /// How it plays.
     pub options: HlsOptions,
-    /// The HTTP client. Default: one of its own, made with [`HlsOptions::network`].
+    /// The HTTP client. Default: one made with [`HlsOptions::network`]; sessions with equal options and the same store have the
+    /// same one, unless it keeps cookies.
     pub client: Option<Client>,
-    /// The store. Default: 8 MiB in memory, shared with nobody.
+    /// The store. Default: 8 MiB in memory; sessions with the same client, and nothing in [`HlsOptions::request`] and
+    /// [`HlsOptions::key`] that lets them in where others are not, have the same one.
     pub store: Option<AssetStore>,
-    /// Everything that fetches; takes the place of `client` and `store`. Sessions that share one share their transfers and
-    /// let each other's playback go first. Default: one of its own.
+    /// Everything that fetches; takes the place of `client` and `store`. Sessions that have the same one share their transfers and
+    /// let each other's playback go first. Default: the same for all sessions of the process that have the same client and the
+    /// same store (see [`Fetcher::in_use`]).
     pub fetcher: Option<Fetcher>,
     /// Whether the store may be used at all. Default: yes.
     pub no_store: bool,
@@ -169,8 +178,8 @@ pub struct HlsParams {
 }
 
 impl HlsParams {
-    /// The fetcher that sessions opened with these parameters use: the given one, else one made of the given client and
-    /// store, or of new ones, and given from now on.
+    /// The fetcher that sessions opened with these parameters use: the given one, else the one that sessions with the same client
+    /// and store use already, else one made of the given client and store, or of new ones. It is given from now on.
     ///
     /// # Errors
     /// The client cannot be made.
@@ -178,11 +187,17 @@ impl HlsParams {
         if let Some(fetcher) = &self.fetcher {
             return Ok(fetcher.clone());
         }
-        let client = self.client.take().map_or_else(|| Client::new(self.options.network.clone()), Ok)?;
-        let store = self.store.take().unwrap_or_else(|| AssetStore::memory(MemoryOptions::default()));
-        // What readers need lies in the bodies of units: transfers need to keep little themselves.
-        let little = FetchOptions { window: 1 << 20, retain: 1 << 20, ..FetchOptions::default() };
-        let fetcher = Fetcher::new(client, Some(store).filter(|_| !self.no_store), little);
+        let (client, store) = (self.client.take(), self.store.take());
+        // What somebody was let in for is not for others, unless they chose to share a store.
+        let has_own = store.is_none() && self.options.has_secrets();
+        let own = has_own.then(|| AssetStore::memory(MemoryOptions::default()));
+        let store = match store.as_ref().or(own.as_ref()) {
+            _ if self.no_store => StoreOf::Nobody,
+            Some(store) => StoreOf::Caller(store),
+            None => StoreOf::Fetcher,
+        };
+        let client = client.as_ref().map_or(ClientOf::Fetcher(&self.options.network), ClientOf::Caller);
+        let fetcher = Fetcher::in_use(client, store)?;
         Ok(self.fetcher.insert(fetcher).clone())
     }
 }

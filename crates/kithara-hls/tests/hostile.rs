@@ -200,6 +200,23 @@ async fn a_playlist_that_drips_for_ever_is_given_up_at_the_deadline() {
     assert!(matches!(error, HlsError::Net(_) | HlsError::Fetch(_)), "{error:?}");
 }
 
+/// A key of sixteen bytes, each of them progress.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_drips_is_given_up_at_the_deadline() {
+    let each = Duration::from_secs(3);
+    let drip = Rule::on("/ts_aes/key.bin").then(Fault::Drip { bytes: 1, every: each / 8 });
+    let origin = serve(fixtures().rule(drip));
+    let mut options = quick();
+    options.request.deadline = Duration::from_secs(1);
+    options.network.timeouts.min_progress = 1;
+    let begun = std::time::Instant::now();
+    let error = poke(&origin, "/ts_aes/index.m3u8", options).await.expect_err("the whole key takes six seconds");
+    let took = begun.elapsed();
+    assert!(took < each, "{took:?}: {error:?}");
+    let keys = origin.requests_of("/ts_aes/key.bin");
+    assert!(keys.iter().all(|key| (1..16).contains(&key.bytes_sent)), "{keys:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redirects_that_lead_nowhere_are_errors() {
     let targets = [

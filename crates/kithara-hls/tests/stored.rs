@@ -10,10 +10,10 @@ use std::{
 };
 
 use kithara_hls::{
-    HlsOptions, HlsParams, KeyCache, SealingKey,
+    Hls, HlsOptions, HlsParams, KeyCache, SealingKey,
     fetch::{
-        FetchOptions, Fetcher,
-        assets::{AssetStore, DiskOptions, UrlIdentity},
+        FetchOptions, FetchRequest, Fetcher, Priority,
+        assets::{AssetStore, DiskOptions, MemoryOptions, UrlIdentity},
         net::{Client, RedactedUrl},
     },
     hls_core::trace::Redactor,
@@ -271,20 +271,76 @@ fn assert_once(origin: &Origin) {
     }
 }
 
+/// Two sessions of one URL, opened side by side and read to their ends.
+async fn both_play(origin: &Origin, params: impl Fn() -> HlsParams) {
+    let url = playlist(origin, "ts_aac");
+    let (one, other) = tokio::join!(open(&url, params()), open(&url, params()));
+    let (read, read_other) = tokio::join!(read_all(&one), read_all(&other));
+    assert_exact(&read, &truth("ts_aac"), "one");
+    assert_exact(&read_other, &truth("ts_aac"), "the other");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sessions_of_one_url_ask_for_each_byte_once() {
-    let origin = serve(fixtures());
-    let client = Client::new(quick().network).expect("a client");
     let dir = tempfile::tempdir().expect("a folder");
-    let fetcher = Fetcher::new(client, Some(store(dir.path())), FetchOptions::default());
-    let params = || HlsParams { fetcher: Some(fetcher.clone()), ..HlsParams::from(quick()) };
-    let url = playlist(&origin, "ts_aac");
-    let (one, other) = tokio::join!(open(&url, params()), open(&url, params()));
-    let (one, other) = tokio::join!(read_all(&one), read_all(&other));
-    assert_exact(&one, &truth("ts_aac"), "one");
-    assert_exact(&other, &truth("ts_aac"), "the other");
-    assert_once(&origin);
-    assert_eq!(sent(&origin).len(), 5, "one request for each segment");
+    let (store, client) = (store(dir.path()), Client::new(quick().network).expect("a client"));
+    let fetcher =
+        Fetcher::new(client.clone(), Some(AssetStore::memory(MemoryOptions::default())), FetchOptions::default());
+    let table: [(&str, &dyn Fn() -> HlsParams); 4] = [
+        ("a fetcher", &|| HlsParams { fetcher: Some(fetcher.clone()), ..HlsParams::from(quick()) }),
+        ("a store", &|| HlsParams { store: Some(store.clone()), ..HlsParams::from(quick()) }),
+        ("a client", &|| HlsParams { client: Some(client.clone()), ..HlsParams::from(quick()) }),
+        ("a client, and no store", &|| HlsParams {
+            client: Some(client.clone()),
+            no_store: true,
+            ..HlsParams::from(quick())
+        }),
+    ];
+    for (what, params) in table {
+        // Slow enough for both to come while it is under way, where nothing is stored.
+        let origin = serve(fixtures().rule(Rule::on("*.ts").then(Fault::Rate(400_000))));
+        both_play(&origin, params).await;
+        assert_once(&origin);
+        assert_eq!(sent(&origin).len(), 5, "{what}: one request for each segment");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_with_a_store_or_credentials_of_their_own_share_nothing() {
+    let client = Client::new(quick().network).expect("a client");
+    let named = |name| {
+        let mut options = quick();
+        options.request = options.request.with_header("X-Account", name).expect("a header");
+        HlsParams { client: Some(client.clone()), ..HlsParams::from(options) }
+    };
+    let apart: [(&str, [HlsParams; 2]); 2] =
+        [("nothing is given", [quick().into(), quick().into()]), ("each with a name", [named("one"), named("other")])];
+    for (what, params) in apart {
+        let origin = serve(fixtures());
+        let url = playlist(&origin, "ts_aac");
+        for params in params {
+            let source = open(&url, params).await;
+            assert_exact(&read_all(&source).await, &truth("ts_aac"), what);
+        }
+        assert_eq!(sent(&origin).len(), 10, "{what}: two requests for each segment");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_session_is_short_of_halts_the_downloads_of_another() {
+    let late = std::time::Duration::from_millis(500);
+    let list = "/ts_aac/index.m3u8";
+    let site = fixtures().pattern("/load", 1, 1_000).rule(Rule::on(list).then(Fault::Latency(late)));
+    let (origin, store) = (serve(site), AssetStore::memory(MemoryOptions::default()));
+    let params = || HlsParams { store: Some(store.clone()), ..HlsParams::from(quick()) };
+    let session = Hls::session(&playlist(&origin, "ts_aac"), params()).expect("it opens");
+    support::in_time(origin.until(|origin| !origin.requests_of(list).is_empty())).await;
+    let other = params().share_fetcher().expect("a fetcher");
+    let download = |class| FetchRequest { class, ..FetchRequest::new(support::url(&origin.url("/load"))) };
+    support::in_time(other.fetch(download(Priority::Download)).collect(1_000)).await.expect("it is there");
+    let (listed, loaded) = (&origin.requests_of(list)[0], &origin.requests_of("/load")[0]);
+    assert!(listed.ended.is_some_and(|ended| ended <= loaded.at), "{listed:?}, then {loaded:?}");
+    session.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,6 +51,18 @@ impl Client {
         Self { shared: Arc::new(Shared { options, user_agent, transport, origins, cookies }) }
     }
 
+    /// Whether `other` is a clone of this one.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// What it was told.
+    #[must_use]
+    pub fn options(&self) -> &NetworkOptions {
+        &self.shared.options
+    }
+
     /// Fetches one resource: resolves when the head of a good response is there, having repeated, waited and followed
     /// redirects as often as the options and the request allow. The body then arrives through [`Response::body`].
     ///

@@ -64,6 +64,39 @@ impl Default for NetworkOptions {
     }
 }
 
+/// Authorizers are equal when they are the same one.
+impl PartialEq for NetworkOptions {
+    fn eq(&self, other: &Self) -> bool {
+        // All by name: a new one cannot be forgotten.
+        let Self {
+            user_agent,
+            timeouts,
+            retry,
+            breaker,
+            max_redirects,
+            max_skip,
+            max_inflate_ratio,
+            address_policy,
+            authorizer,
+            cookies,
+            proxy,
+            pool_idle,
+            extra_roots,
+        } = self;
+        let is_authorizer = match (authorizer, &other.authorizer) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        is_authorizer
+            && (user_agent, timeouts, retry, breaker)
+                == (&other.user_agent, &other.timeouts, &other.retry, &other.breaker)
+            && (max_redirects, max_skip) == (&other.max_redirects, &other.max_skip)
+            && (max_inflate_ratio, address_policy) == (&other.max_inflate_ratio, &other.address_policy)
+            && (cookies, proxy, pool_idle) == (&other.cookies, &other.proxy, &other.pool_idle)
+            && *extra_roots == other.extra_roots
+    }
+}
+
 impl fmt::Debug for NetworkOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NetworkOptions")
@@ -132,6 +165,44 @@ impl fmt::Debug for Proxy {
             Self::System => f.write_str("System"),
             Self::None => f.write_str("None"),
             Self::Url(url) => write!(f, "Url({})", RedactedUrl::new(url)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_what_their_docs_say() {
+        let secs = Duration::from_secs;
+        let Timeouts { connect, first_byte, stall, min_progress, laggard } = Timeouts::default();
+        assert_eq!([connect, first_byte, stall], [secs(5), secs(10), secs(5)]);
+        assert_eq!((min_progress, laggard), (1024, 32));
+        let options = NetworkOptions::default();
+        assert_eq!((options.max_redirects, options.max_skip, options.max_inflate_ratio), (10, 32 << 20, 250));
+        assert_eq!((options.cookies, options.proxy, options.pool_idle), (false, Proxy::System, secs(90)));
+    }
+
+    #[test]
+    fn options_are_equal_when_every_one_of_them_is() {
+        let changes: [fn(&mut NetworkOptions); 11] = [
+            |it| it.user_agent.push('x'),
+            |it| it.timeouts.laggard = 1,
+            |it| it.retry.attempts = 99,
+            |it| it.breaker.threshold = 99,
+            |it| it.max_redirects = 0,
+            |it| it.max_skip = 0,
+            |it| it.max_inflate_ratio = 1,
+            |it| it.address_policy = AddressPolicy::PublicOnly,
+            |it| it.cookies = true,
+            |it| it.proxy = Proxy::None,
+            |it| it.pool_idle = Duration::ZERO,
+        ];
+        for (idx, change) in changes.into_iter().enumerate() {
+            let mut options = NetworkOptions::default();
+            change(&mut options);
+            assert!(options == options.clone() && options != NetworkOptions::default(), "{idx}");
         }
     }
 }

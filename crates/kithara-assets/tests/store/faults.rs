@@ -26,6 +26,8 @@ impl SmallDisk {
         let options = format!("size={kib}k");
         let mounted = run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs"], dir.path());
         if !mounted {
+            let must = std::env::var("KITHARA_CI").is_ok_and(|value| value == "1");
+            assert!(!must, "a file system of {kib} KiB cannot be mounted, and nothing may be skipped here");
             eprintln!("SKIPPED: a file system of {kib} KiB cannot be mounted here (root is needed)");
         }
         mounted.then_some(Self(dir))
@@ -36,7 +38,8 @@ impl SmallDisk {
     }
 
     fn remount(&self, how: &str) -> bool {
-        run("mount", &["-o", &format!("remount,{how}")], self.path())
+        // A program that another test is starting holds for a moment what is open here, which keeps a disk from being read-only.
+        (0..100).any(|_| run("mount", &["-o", &format!("remount,{how}")], self.path()))
     }
 }
 

@@ -44,6 +44,25 @@ fn resumed() -> [Option<String>; 2] {
 }
 
 #[tokio::test]
+async fn a_connection_is_kept_for_the_next_segment_as_long_as_the_options_say() {
+    // A segment of a second is being played meanwhile.
+    let segment = ms(1_200);
+    let kept = |pool_idle| async move {
+        let origin = origin();
+        let client = Client::new(NetworkOptions { pool_idle, ..quick() }).unwrap();
+        for number in 0..2 {
+            if number > 0 {
+                tokio::time::sleep(segment).await;
+            }
+            assert!(fetch(&client, get(&origin.url("/seg"))).await.unwrap() == content());
+        }
+        origin.connections().total
+    };
+    let kept = tokio::join!(kept(NetworkOptions::default().pool_idle), kept(segment / 4));
+    assert_eq!(kept, (1, 2), "with the default, and with less than a segment");
+}
+
+#[tokio::test]
 async fn a_truncated_body_is_resumed() {
     assert_eq!(survives(1, Fault::truncate(At::Fraction(0.5))).await, resumed());
 }
