@@ -155,14 +155,7 @@ impl Session {
         if !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
             return Filled::Nowhere;
         }
-        loop {
-            let Some(reader) = self.readers.get_mut(&id).filter(|reader| reader.track == Track::Main) else { break };
-            let ReaderState::Adaptive(adaptive) = &mut reader.state else { break };
-            if adaptive.single || adaptive.switching_to.is_some() || adaptive.is_open() {
-                break;
-            }
-            let lacking = adaptive.lacking(here).to_vec();
-            let Some(other) = self.nearest_variant(here, &lacking) else { break };
+        while let Some(other) = self.gap_candidate(id, here) {
             match self.offers(MediaId::Variant(other), at) {
                 Some(true) if self.fill_from(id, other) => {
                     // It comes back after a while, not for the next segment.
@@ -174,12 +167,22 @@ impl Session {
                 Some(_) => {}
                 None => return Filled::Asked,
             }
-            let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|it| &mut it.state) else {
-                break;
-            };
-            adaptive.lacking(other);
+            if let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|it| &mut it.state) {
+                adaptive.lacking(other);
+            }
         }
         Filled::Nowhere
+    }
+
+    /// The next variant to look into for a time that `here` lacks.
+    fn gap_candidate(&mut self, id: ReaderId, here: VariantId) -> Option<VariantId> {
+        let reader = self.readers.get_mut(&id).filter(|reader| reader.track == Track::Main)?;
+        let ReaderState::Adaptive(adaptive) = &mut reader.state else { return None };
+        if adaptive.single || adaptive.switching_to.is_some() || adaptive.is_open() {
+            return None;
+        }
+        let lacking = adaptive.lacking(here).to_vec();
+        self.nearest_variant(here, &lacking)
     }
 
     /// Whether a variant has media for this time; `None` where its playlist is on its way to tell.
