@@ -133,6 +133,22 @@ fn a_segment_is_asked_for_soon_after_it_appears() {
 }
 
 #[test]
+fn loads_that_take_long_begin_one_target_duration_apart_all_the_same() {
+    let world = Live::event(3).world(World::new(), "/main.m3u8").with_latency(Duration::from_millis(1_500));
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    simulation.run(secs(90));
+    let transcript = simulation.transcript().to_string();
+    let starts: Vec<f64> = transcript
+        .lines()
+        .filter_map(|line| line.trim_start().split_once(" load primary "))
+        .map(|(at, _)| at.parse().expect("a time"))
+        .collect();
+    assert!(starts.len() > 20, "{starts:?}\n{transcript}");
+    let apart = starts.windows(2).all(|pair| (pair[1] - pair[0] - 4.0).abs() < 0.1);
+    assert!(apart, "{starts:?}\n{transcript}");
+}
+
+#[test]
 fn a_playlist_that_stands_still_is_waited_for_with_events() {
     let live = Live { stale: Some((15, 13)), end: Some(15), ..Live::event(3) };
     let (played, simulation) = golden("live_stale.txt", simulation(live, SessionOptions::default()), 120);

@@ -3,6 +3,11 @@
 //! Chunks of ciphertext go in, chunks of plaintext come out; nothing waits for the whole. The last two blocks are held
 //! back until the end is known: the last one has the padding to be taken off, and whatever garbled the one before it
 //! shows in the padding only.
+//!
+//! An excerpt, a single picture by byte range, is cut out of a ciphertext that goes on around it: blocks around it are
+//! asked for as well, and taken off again (RFC 8216 section 6.3.6).
+
+use std::ops::Range;
 
 use aes::{
     Aes128,
@@ -24,12 +29,38 @@ pub(crate) struct CbcStream {
     chain: [u8; BLOCK],
     /// The end of the ciphertext so far: less than two blocks, or exactly two.
     held: Vec<u8>,
+    excerpt: Option<Excerpt>,
+}
+
+/// What is left to be taken of a plaintext.
+#[derive(Clone, Copy)]
+struct Excerpt {
+    skip: u64,
+    take: u64,
+}
+
+impl Excerpt {
+    fn cut(&mut self, plain: Bytes) -> Bytes {
+        let len = plain.len() as u64;
+        let from = self.skip.min(len);
+        let to = from + self.take.min(len - from);
+        (self.skip, self.take) = (self.skip - from, self.take - (to - from));
+        let index = |at: u64| usize::try_from(at).expect("it is below the length of the chunk");
+        plain.slice(index(from)..index(to))
+    }
+}
+
+/// What must be asked for to decrypt this range of a ciphertext: whole blocks, and the one before, to which they are chained.
+pub(crate) fn widened(range: &Range<u64>) -> Range<u64> {
+    let block = BLOCK as u64;
+    let first = range.start / block * block;
+    first.saturating_sub(block)..range.end.checked_next_multiple_of(block).unwrap_or(range.end)
 }
 
 impl Clone for CbcStream {
     fn clone(&self) -> Self {
         let cipher = cbc::Decryptor::new((&*self.key).into(), (&self.chain).into());
-        Self { cipher, key: self.key.clone(), chain: self.chain, held: self.held.clone() }
+        Self { cipher, key: self.key.clone(), chain: self.chain, held: self.held.clone(), excerpt: self.excerpt }
     }
 }
 
@@ -50,11 +81,33 @@ pub(crate) enum BadCiphertext {
 impl CbcStream {
     pub(crate) fn new(key: &[u8; 16], iv: &[u8; 16]) -> Self {
         let held = Vec::with_capacity(HELD + BLOCK);
-        Self { cipher: cbc::Decryptor::new(key.into(), iv.into()), key: Zeroizing::new(*key), chain: *iv, held }
+        Self {
+            cipher: cbc::Decryptor::new(key.into(), iv.into()),
+            key: Zeroizing::new(*key),
+            chain: *iv,
+            held,
+            excerpt: None,
+        }
+    }
+
+    /// A decryptor of what is [asked for](widened) for this range of a ciphertext that begins with `iv`. At other places
+    /// the first block stands in for the vector, and is taken off.
+    pub(crate) fn excerpt(key: &[u8; 16], iv: &[u8; 16], range: &Range<u64>) -> Self {
+        let skip = range.start - widened(range).start;
+        let excerpt = Excerpt { skip, take: range.end.saturating_sub(range.start) };
+        Self { excerpt: Some(excerpt), ..Self::new(key, iv) }
     }
 
     /// Decrypts what can be decrypted. What may be one of the last two blocks stays behind.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Bytes {
+        let plain = self.decrypt_blocks(chunk);
+        match &mut self.excerpt {
+            Some(excerpt) => excerpt.cut(plain),
+            None => plain,
+        }
+    }
+
+    fn decrypt_blocks(&mut self, chunk: &[u8]) -> Bytes {
         let total = self.held.len() + chunk.len();
         let ready = total.saturating_sub(HELD).div_ceil(BLOCK) * BLOCK;
         if ready == 0 {
@@ -82,6 +135,9 @@ impl CbcStream {
         }
         let mut last = vec![0; self.held.len()];
         self.decrypt_held(&mut last);
+        if let Some(mut excerpt) = self.excerpt {
+            return Ok(excerpt.cut(last.into()));
+        }
         let padding = usize::from(last[last.len() - 1]);
         let valid = (1..=BLOCK).contains(&padding)
             && last[last.len() - padding..].iter().all(|byte| usize::from(*byte) == padding);
@@ -197,6 +253,23 @@ mod tests {
             let seen: Vec<u8> = cipher.chunks(chunk).flat_map(|chunk| stream.push(chunk)).collect();
             assert!(plain.starts_with(&seen), "{} bytes in chunks of {chunk}", seen.len());
             assert_eq!(stream.finish(), Err(BadCiphertext::Padding));
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_cut_out_of_the_blocks_around_it() {
+        let plain: Vec<u8> = (0..200).collect();
+        let cipher = encrypt(&plain);
+        for range in [0..200, 0..1, 3..20, 15..17, 16..32, 17..18, 31..64, 40..199, 199..200] {
+            let wide = widened(&range);
+            let index = |range: &Range<u64>| range.start as usize..range.end as usize;
+            for chunk in [1, 16, 33, 500] {
+                let mut stream = CbcStream::excerpt(&KEY, &IV, &range);
+                let mut found = Vec::new();
+                cipher[index(&wide)].chunks(chunk).for_each(|chunk| found.extend_from_slice(&stream.push(chunk)));
+                found.extend_from_slice(&stream.finish().unwrap());
+                assert_eq!(found, plain[index(&range)], "{range:?} in chunks of {chunk}");
+            }
         }
     }
 

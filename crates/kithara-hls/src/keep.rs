@@ -12,7 +12,7 @@ use crate::{
     error::{HlsError, StorageError},
     keys::KeyState,
     requests::Requests,
-    unit_task::{bad_delivery, unit_request, wait_for},
+    unit_task::{bad_delivery, cipher_of, unit_request, wait_for},
 };
 
 /// Brings a unit into the store and makes sure that it is there, whole and media. Answers with the bytes it takes.
@@ -25,8 +25,8 @@ pub(crate) async fn keep_unit(
 ) -> Result<u64, Failed> {
     let request = FetchRequest { class: Priority::Download, ..unit_request(&requests, &unit) };
     let (name, range) = (request.key, request.range.clone());
-    let cipher = match key.zip(unit.encryption) {
-        Some((key, how)) => Some(CbcStream::new(wait_for(key).await?.get(), &how.iv)),
+    let cipher = match key {
+        Some(key) => cipher_of(&unit, &wait_for(key).await?),
         None => None,
     };
     let delivered = read_through(requests.fetcher.fetch(request), cipher, &unit).await?;

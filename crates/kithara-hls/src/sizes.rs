@@ -17,7 +17,7 @@ use crate::{
     keep::read_through,
     keys::KeyState,
     requests::Requests,
-    unit_task::{bad_delivery, unit_request, wait_for},
+    unit_task::{bad_delivery, encrypted_excerpt, unit_request, wait_for},
 };
 
 /// The status of an answer that ignores the range that was asked for.
@@ -48,6 +48,9 @@ pub(crate) async fn size_of(
 }
 
 async fn ask(requests: &Requests, unit: &UnitRequest, key: Option<watch::Receiver<KeyState>>) -> Result<u64, Failed> {
+    if let Some(range) = encrypted_excerpt(unit) {
+        return Ok(range.end - range.start);
+    }
     let request = unit_request(requests, unit);
     if let Some((encryption, key)) = unit.encryption.zip(key) {
         let tail = requests.fetcher.tail(request, 2 * BLOCK as u64).await?;

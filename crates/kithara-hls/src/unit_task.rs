@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use kithara_stream::UnitBody;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::{
-    decrypt::CbcStream,
+    decrypt::{CbcStream, widened},
     delivery::{Attempt, Bad, Slot},
     driver::{Failed, Report},
     error::HlsError,
@@ -83,7 +84,7 @@ impl UnitTask {
             Some(key) => Some(wait_for(key.clone()).await?),
             None => None,
         };
-        let cipher = key.zip(self.request.encryption).map(|(key, how)| CbcStream::new(key.get(), &how.iv));
+        let cipher = key.and_then(|key| cipher_of(&self.request, &key));
         let mut attempt = Attempt::new(slot, cipher, self.request.is_excerpt);
         let bad = |bad: Bad| bad_delivery(&self.request, bad);
         let (mut bytes, mut last) = (0_u64, None::<Instant>);
@@ -142,8 +143,26 @@ pub(crate) fn unit_request(requests: &Requests, unit: &UnitRequest) -> FetchRequ
         Urgency::Demand => Priority::Demand,
         Urgency::Playback => Priority::Playback,
     };
-    let range = unit.range.map(|range| range.start..range.end());
+    let range = match encrypted_excerpt(unit) {
+        Some(range) => Some(widened(&range)),
+        None => unit.range.map(|range| range.start..range.end()),
+    };
     FetchRequest { range, ..requests.unit(&unit.url, class) }
+}
+
+/// What decrypts a unit that is [asked for](unit_request), if it is encrypted.
+pub(crate) fn cipher_of(unit: &UnitRequest, key: &KeyBytes) -> Option<CbcStream> {
+    let iv = unit.encryption?.iv;
+    Some(match encrypted_excerpt(unit) {
+        Some(range) => CbcStream::excerpt(key.get(), &iv, &range),
+        None => CbcStream::new(key.get(), &iv),
+    })
+}
+
+/// The range of a single picture in a ciphertext that goes on around it.
+pub(crate) fn encrypted_excerpt(unit: &UnitRequest) -> Option<Range<u64>> {
+    let range = unit.range.filter(|_| unit.is_excerpt && unit.encryption.is_some())?;
+    Some(range.start..range.end())
 }
 
 pub(crate) async fn wait_for(mut key: watch::Receiver<KeyState>) -> Result<KeyBytes, Failed> {

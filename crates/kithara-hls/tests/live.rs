@@ -110,3 +110,29 @@ async fn a_reader_of_bytes_that_stood_still_goes_on_from_the_store() {
     assert_eq!(bytes.len(), all.len(), "{broken:?}");
     assert!(bytes == all, "the bytes of the stream");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dates_and_presentation_times_of_a_live_stream_lead_back_to_each_other() {
+    let origin = serve(fixtures().live("*", Live::sliding(3).start(4).dated()));
+    let session = Hls::session(&playlist(&origin, "ts_aac"), quick().into()).expect("a URL");
+    assert_eq!(session.date_at(Duration::ZERO), None, "nothing is loaded");
+    let mut segments = session.segments(Track::Main).await.expect("the session lives");
+    // Dates count milliseconds.
+    let near = |one: Duration, other: Duration| one.abs_diff(other) <= Duration::from_millis(1);
+    let mut read = 0;
+    while let Some(segment) = in_time(segments.next()).await.expect("it goes on") {
+        read += 1;
+        let (stated, start) = (segment.program_date_time.expect("each segment has a date"), segment.start);
+        let date = session.date_at(start).expect("the stream is dated");
+        let apart = date.as_millis().abs_diff(stated.as_millis());
+        assert!(apart <= 1, "segment {} has {stated}, and {date} is told", segment.msn);
+        for at in [start, start + segment.duration / 2] {
+            let back = session.date_at(at).and_then(|date| session.time_at(date)).expect("the stream is dated");
+            assert!(near(back, at), "{at:?} and {back:?}");
+        }
+    }
+    assert!(read >= 3, "{read} segments");
+    let (from, to) = session.seekable().expect("the playlist is there");
+    let (first, last) = (session.date_at(from).expect("dated"), session.date_at(to).expect("dated"));
+    assert!(near(last.since(first), to - from), "{first} to {last}");
+}

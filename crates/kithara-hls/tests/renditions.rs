@@ -5,6 +5,7 @@ mod support;
 
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
+use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
 use bytes::Bytes;
 use kithara_demux::{Container, Deliver, DemuxOptions, Demuxer, Run, Timestamp, output::Output, track::TrackId};
 use kithara_hls::{
@@ -15,7 +16,7 @@ use kithara_hls::{
         session::{MediaId, RunReason, Track},
     },
 };
-use kithara_origin::Origin;
+use kithara_origin::{Live, Origin, Site};
 use support::{Dice, file, fixtures, in_time, playlist, quick, read_all, serve};
 
 const NANOS: NonZeroU32 = NonZeroU32::new(1_000_000_000).expect("not zero");
@@ -232,6 +233,91 @@ async fn a_picture_may_end_inside_its_container() {
     let session = session(&origin.url("/av_clicks/master.m3u8"), quick());
     let picture = in_time(session.picture(Duration::ZERO)).await.expect("no failure").expect("a picture");
     assert_eq!(read_all(&picture.body).await.0, segment[..cut]);
+}
+
+/// The picture at a time, and the presentation time of its frame in nanoseconds.
+async fn picture_at(session: &HlsSession, at: Duration) -> (MediaSegment, i64) {
+    let picture = in_time(session.picture(at)).await.expect("there are pictures").expect("there is one at this time");
+    let frames = demux(&picture).await;
+    assert_eq!(frames.len(), 1, "{at:?}");
+    (picture, frames[0].pts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_stream_has_a_picture_for_each_time_of_its_window_and_for_those_to_come() {
+    let origin = serve(fixtures().live("*", Live::event().start(4).dated().without_end()));
+    let session = session(&origin.url("/av_clicks/master.m3u8"), quick());
+    let all = file("av_clicks/iframes/all.mp4");
+    // Five seconds and a half lie ahead of what is recorded at first, and are waited for.
+    for (millis, range, start) in [(0, 820..1387, 0), (3_500, 2902..3655, 3), (5_500, 4433..5203, 5)] {
+        let (picture, pts) = picture_at(&session, Duration::from_millis(millis)).await;
+        assert_eq!(read_all(&picture.body).await.0, all[range], "{millis} ms");
+        assert_eq!(picture.start, Duration::from_secs(start));
+        assert!((pts - i64::try_from(start).expect("small") * 1_000_000_000).abs() < 1_000_000, "{pts} at {millis} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_of_a_live_stream_that_plays_lie_where_the_picture_does() {
+    // A sliding window of five pictures beside one of five segments of two seconds.
+    let origin = serve(fixtures().live("*", Live::sliding(5).start(5).dated().without_end()));
+    let session = session(&origin.url("/av_clicks/master.m3u8"), quick());
+    let mut video = segments(&session, Track::Main).await;
+    let segment = next(&mut video).await.expect("a segment");
+    let first = demux(&segment).await[0].pts;
+    let at = |pts: i64| Duration::from_nanos(u64::try_from(pts).expect("it is not negative"));
+    let (picture, pts) = picture_at(&session, at(first) + Duration::from_millis(1)).await;
+    assert_eq!(picture.timestamp_offset, segment.timestamp_offset, "one timeline");
+    assert!((pts - first).abs() < 1_000_000, "the picture at {pts}, the segment at {first}");
+}
+
+const KEY: [u8; 16] = [7; 16];
+
+fn encrypt(plain: &[u8]) -> Vec<u8> {
+    let mut buf = [plain, &[0; 16]].concat();
+    let cipher = cbc::Encryptor::<aes::Aes128>::new(&KEY.into(), &[9; 16].into());
+    cipher.encrypt_padded::<Pkcs7>(&mut buf, plain.len()).expect("there is room").to_vec()
+}
+
+/// The pictures of the fixture with AES-128: each a resource of its own, or ranges of one that is encrypted as a whole,
+/// as segments are (RFC 8216 section 6.2.3). Their initialization section is in the clear.
+fn encrypted_pictures(by_range: bool) -> Site {
+    const SIZES: [usize; 10] = [567, 756, 759, 753, 778, 770, 764, 787, 770, 750];
+    let all = file("av_clicks/iframes/all.mp4");
+    let mut site = fixtures().bytes("/av_clicks/iframes/key.bin", KEY.to_vec());
+    let mut text = String::from(
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:1\n#EXT-X-I-FRAMES-ONLY\n\
+         #EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"820@0\"\n\
+         #EXT-X-KEY:METHOD=AES-128,URI=\"key.bin\",IV=0x09090909090909090909090909090909\n",
+    );
+    let mut start = 820;
+    for (n, size) in SIZES.into_iter().enumerate() {
+        text += "#EXTINF:1,\n";
+        if by_range {
+            text += &format!("#EXT-X-BYTERANGE:{size}@{start}\nsealed.mp4\n");
+        } else {
+            text += &format!("picture{n}.m4s\n");
+            site = site.bytes(&format!("/av_clicks/iframes/picture{n}.m4s"), encrypt(&all[start..start + size]));
+        }
+        start += size;
+    }
+    text += "#EXT-X-ENDLIST\n";
+    site.bytes("/av_clicks/iframes/index.m3u8", text).bytes("/av_clicks/iframes/sealed.mp4", encrypt(&all))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn encrypted_pictures_come_decrypted_also_those_cut_out_of_a_ciphertext() {
+    let all = file("av_clicks/iframes/all.mp4");
+    for by_range in [false, true] {
+        let origin = serve(encrypted_pictures(by_range));
+        let session = session(&origin.url("/av_clicks/master.m3u8"), quick());
+        for (millis, range, start) in [(0, 820..1387, 0), (3_500, 2902..3655, 3), (9_999, 7524..8274, 9)] {
+            let (picture, pts) = picture_at(&session, Duration::from_millis(millis)).await;
+            assert_eq!(read_all(&picture.body).await.0, all[range], "{millis} ms, by range: {by_range}");
+            assert!((pts - i64::from(start) * 1_000_000_000).abs() < 1_000_000, "{pts} at {millis} ms");
+        }
+        assert_eq!(origin.requests_of("/av_clicks/iframes/key.bin").len(), 1, "one key, one request");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -273,3 +273,17 @@ async fn relative_uris_are_resolved_against_the_url_after_redirects() {
     let site = fixtures().route("/go", |_| Response::redirect(302, "/fmp4_aac/index.m3u8"));
     assert_reads(site, "/go", quick(), &truth("fmp4_aac")).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn query_parameters_of_a_playlist_are_those_of_the_url_after_redirects() {
+    let text = String::from_utf8(file("fmp4_aac/index.m3u8")).expect("playlists are UTF-8");
+    let define = "#EXT-X-VERSION:11\n#EXT-X-DEFINE:QUERYPARAM=\"token\"";
+    let text = text.replace("#EXT-X-VERSION:7", define).replace(".m4s", ".m4s?token={$token}");
+    let site = fixtures().route("/a", |_| Response::redirect(302, "/fmp4_aac/b?token=9")).bytes("/fmp4_aac/b", text);
+    let origin = assert_reads(site, "/a?x=1&token=1", quick(), &truth("fmp4_aac")).await;
+    for n in 0..5 {
+        let asked = origin.requests_of(&format!("/fmp4_aac/seg{n}.m4s"));
+        assert!(!asked.is_empty() && asked.iter().all(|it| it.query.as_deref() == Some("token=9")), "{asked:?}");
+    }
+    assert!(origin.requests_of("/fmp4_aac/init.mp4").iter().all(|it| it.query.is_none()), "it does not use it");
+}

@@ -18,6 +18,7 @@ mod multivariant;
 #[cfg(feature = "m3u8-rs")]
 mod oracle;
 mod reload;
+mod rules;
 mod stream;
 
 use kithara_hls_core::playlist::{

@@ -72,9 +72,7 @@ fn lint_variant(variant: &Variant, found: &mut Found) {
     let entries = variant.allowed_cpc.as_deref().is_none_or(|list| list.split(',').all(entry));
     found.unless(entries, line, Rule::InvalidAllowedCpc);
     if let Some(layout) = &variant.req_video_layout {
-        let all = || layout.split([',', '/']).map(str::trim);
-        found.unless(!all().any(str::is_empty), line, Rule::EmptyVideoLayout);
-        let needed = all().any(|it| !matches!(it, "CH-MONO" | "PROJ-RECT"));
+        let needed = layout.split([',', '/']).any(|it| !matches!(it.trim(), "CH-MONO" | "PROJ-RECT"));
         found.unless(needed, line, Rule::UselessVideoLayout);
     }
 }

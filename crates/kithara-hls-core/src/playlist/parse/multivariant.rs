@@ -266,6 +266,10 @@ fn read_variant(
         scope.violation(at, Rule::MissingBandwidth);
     }
     let layout = variant.req_video_layout.as_deref();
+    // Such a variant is not used, so that no closer look would find it.
+    if layout.is_some_and(|layout| layout_specifiers(layout).any(str::is_empty)) {
+        scope.violation(at, Rule::EmptyVideoLayout);
+    }
     Ok(layout.is_none_or(is_known_layout).then_some(variant))
 }
 
@@ -390,7 +394,11 @@ fn read_resolution(value: &str) -> Option<Resolution> {
 /// Whether all specifiers of a REQ-VIDEO-LAYOUT are known; otherwise the tag must be ignored (section 4.4.6.2).
 fn is_known_layout(layout: &str) -> bool {
     const KNOWN: &[&str] = &["CH-STEREO", "CH-MONO", "PROJ-RECT", "PROJ-EQUI", "PROJ-HEQU", "PROJ-PRIM"];
-    layout.split([',', '/']).all(|specifier| KNOWN.contains(&specifier.trim()))
+    layout_specifiers(layout).all(|specifier| KNOWN.contains(&specifier))
+}
+
+fn layout_specifiers(layout: &str) -> impl Iterator<Item = &str> {
+    layout.split([',', '/']).map(str::trim)
 }
 
 /// Notes what the rules of section 4.4.6.1 do not allow.
