@@ -248,7 +248,7 @@ fn with_tags(segment: &[u8], tags: &[(u64, &str)]) -> Vec<u8> {
             let bits = |shift: u32| ((time >> shift) & 0x7FFF) as u16;
             let [a, b] = (bits(15) << 1 | 1).to_be_bytes();
             let [c, d] = (bits(0) << 1 | 1).to_be_bytes();
-            let first = 0x21 | (((time >> 30) & 7) as u8 * 2);
+            let first = 0x21 | ((((time >> 30) & 7) as u8) << 1);
             let pes = [&[0, 0, 1, 0xBD, 0, 8 + tag.len() as u8, 0x84, 0x80, 5, first, a, b, c, d][..], &tag].concat();
             out.extend(packet(TAGS, &pes));
         }

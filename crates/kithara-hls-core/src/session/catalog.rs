@@ -415,6 +415,7 @@ impl Session {
         let started = media.load.started();
         media.load = Load::Idle { due: None };
         media.load_failures = media.load_failures.saturating_add(1);
+        media.following.tried = started;
         media.following.tune_in = None;
         let (failures, is_followed) = (media.load_failures, media.timeline.is_some());
         let was_plain = std::mem::replace(&mut media.following.plain, true) || !media.following.directed;

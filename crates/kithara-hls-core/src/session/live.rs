@@ -25,6 +25,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Following {
     pub(super) pace: Pace,
+    /// When the load began that failed last.
+    pub(super) tried: Option<Tick>,
     /// What was told of its playlist.
     told: Option<Freshness>,
     /// Whether its place in presentation time is a guess.
@@ -127,7 +129,11 @@ impl Following {
     ) -> Option<Tick> {
         let (snapshot, failed) = (timeline.snapshot(), Loaded::Failed(failures));
         let due = match part_target {
-            Some(part_target) => next_load_by_parts(snapshot, part_target, failed, now),
+            // One that was waited for in vain has been waited for long enough.
+            Some(part_target) => {
+                let started = self.tried.unwrap_or(now);
+                next_load_by_parts(snapshot, part_target, failed, started).map(|due| due.max(now))
+            }
             None => self.pace.next_load(snapshot, timeline.end(), failed, now, jitter),
         };
         due.map(|due| due.max(now + told_to_wait(cause)))

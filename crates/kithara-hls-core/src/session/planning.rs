@@ -23,6 +23,9 @@ use crate::{
 /// off and asking again later costs more.
 const FINISH: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
 
+/// The same, in bytes, of a link that was not measured yet.
+const UNMEASURED: u64 = 96 * 1024;
+
 /// Length questions asked side by side.
 const PARALLEL_SIZES: usize = 8;
 
@@ -424,7 +427,7 @@ impl Session {
             match &unit.state {
                 UnitState::Fetching(fetch) => {
                     let left = self.units.fetches.get(fetch).and_then(super::units::Fetch::remaining);
-                    let soon = self.adaptation.estimate().map_or(0, |rate| rate.bytes_in(FINISH.1));
+                    let soon = self.adaptation.estimate().map_or(UNMEASURED, |rate| rate.bytes_in(FINISH.1));
                     let nearly = left.is_some_and(|left| left <= FINISH.0.min(soon));
                     if !nearly {
                         gone.push(key);

@@ -170,6 +170,12 @@ impl Player {
         Self { from: at, ..Self::default() }
     }
 
+    /// Forgets which units and parts it played.
+    pub(super) fn forget_the_past(&mut self) {
+        let PlayerReport { played, started, stalled, stalls, ended, .. } = self.report;
+        self.report = PlayerReport { played, started, stalled, stalls, ended, ..PlayerReport::default() };
+    }
+
     /// Stands still for a while.
     pub(super) fn pause(&mut self, from: Tick, until: Tick) {
         self.pause = Some((from, until));

@@ -181,6 +181,14 @@ impl Simulation {
         self.players.values_mut().for_each(|(_, player)| player.pause(from, until));
     }
 
+    /// Forgets what happened so far: the transcript, what players report of units and parts, how often what was asked for.
+    /// What remains is what goes on.
+    pub fn forget_the_past(&mut self) {
+        self.transcript = Transcript::default();
+        self.players.values_mut().for_each(|(_, player)| player.forget_the_past());
+        self.world.forget_the_past();
+    }
+
     /// Bytes and resources in the store.
     pub fn stored(&self) -> (u64, usize) {
         let stored = self.stored.iter().flat_map(BTreeMap::values);
@@ -457,6 +465,9 @@ impl Simulation {
                     }
                     Outcome::Bytes(_) | Outcome::Media(_) => {
                         (first_byte, Err(FetchFailure::new(FailureKind::Playlist)))
+                    }
+                    Outcome::Fault { after, .. } if after > longest => {
+                        (self.now + longest, Err(FetchFailure::new(FailureKind::Unreachable)))
                     }
                     Outcome::Fault { kind, status, after } => (self.now + after, Err(failure(kind, status))),
                 };

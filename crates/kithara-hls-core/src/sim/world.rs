@@ -83,7 +83,7 @@ impl Flow {
     pub(super) const NEVER: Self = Self { ready: Tick::MAX, bytes: 1, media: Duration::ZERO };
 }
 
-/// Something that goes wrong with requests by chance: in order, with a status, or by silence.
+/// Something that goes wrong with requests by chance: silence, or in equal parts a 503, a 404, and an answer that is cut off.
 #[derive(Clone, Copy, Debug)]
 pub struct Chance {
     /// In so many of a thousand requests.
@@ -108,6 +108,14 @@ pub struct World {
     pub(super) bandwidth: Bandwidth,
     /// From a request to the first byte of its answer.
     pub(super) latency: Duration,
+}
+
+/// What chance does to a request.
+enum Mishap {
+    Silence,
+    Refusal(FailureKind, u16),
+    /// The answer comes, and ends too early.
+    Truncation,
 }
 
 /// What a request will come to.
@@ -231,7 +239,7 @@ impl World {
         world.with_text(path, &text)
     }
 
-    fn by_chance(&mut self) -> Option<Outcome> {
+    fn by_chance(&mut self) -> Option<Mishap> {
         let chance = self.chance.as_mut()?;
         let mut draw = |below: u64| {
             // SplitMix64.
@@ -241,18 +249,39 @@ impl World {
             it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             (it ^ (it >> 31)) % below
         };
-        let (hit, silent) = (draw(1_000), draw(100));
+        let (hit, silent, kind) = (draw(1_000), draw(100), draw(3));
         if hit >= u64::from(chance.per_mille) {
             return None;
         }
-        let refused = Outcome::Fault { kind: FailureKind::Unreachable, status: Some(503), after: self.latency };
-        Some(if silent < u64::from(chance.silence) { Outcome::Silence } else { refused })
+        Some(match kind {
+            _ if silent < u64::from(chance.silence) => Mishap::Silence,
+            0 => Mishap::Refusal(FailureKind::Unreachable, 503),
+            1 => Mishap::Refusal(FailureKind::NotFound, 404),
+            _ => Mishap::Truncation,
+        })
     }
 
     pub(super) fn ask(&mut self, url: &Url, range: Option<ByteRange>, now: Tick) -> Outcome {
-        if let Some(outcome) = self.by_chance() {
-            return outcome;
+        match self.by_chance() {
+            None => self.answer(url, range, now),
+            Some(Mishap::Silence) => Outcome::Silence,
+            Some(Mishap::Refusal(kind, status)) => Outcome::Fault { kind, status: Some(status), after: self.latency },
+            Some(Mishap::Truncation) => {
+                let begins = match self.answer(url, range, now) {
+                    Outcome::Late(_, after) => after,
+                    Outcome::Media(flows) => match flows.first() {
+                        Some(flow) if flow.ready < Tick::MAX => flow.ready.since(now),
+                        _ => return Outcome::Silence,
+                    },
+                    Outcome::Text(_) | Outcome::Bytes(_) => Duration::ZERO,
+                    other @ (Outcome::Fault { .. } | Outcome::Silence) => return other,
+                };
+                Outcome::Fault { kind: FailureKind::Incomplete, status: None, after: begins + self.latency }
+            }
         }
+    }
+
+    fn answer(&mut self, url: &Url, range: Option<ByteRange>, now: Tick) -> Outcome {
         let path = url.path().to_owned();
         let named = format!("{}{path}", url.host_str().unwrap_or_default());
         let count = self.asked.entry(path.clone()).or_default();
@@ -284,6 +313,10 @@ impl World {
             },
             Some(Answer::Brief(..)) | None => not_found,
         }
+    }
+
+    pub(super) fn forget_the_past(&mut self) {
+        self.asked = BTreeMap::new();
     }
 
     pub(super) fn resolve(&mut self, now: Tick) -> Option<Url> {

@@ -50,6 +50,8 @@ pub(crate) struct LowLatency {
     pub(crate) independent: u64,
     /// Tags in front of the first segment.
     pub(crate) header: &'static str,
+    /// Each segment has a date range.
+    pub(crate) ranges: bool,
     /// This part of this segment is declared absent.
     pub(crate) gap: Option<(u64, u64)>,
     /// The encoder stops after so many parts; and whether it lists the segment that it did not finish.
@@ -76,6 +78,7 @@ impl Default for LowLatency {
             independent: 3,
             reports: &[],
             header: "",
+            ranges: false,
             gap: None,
             ends: None,
         }
@@ -178,9 +181,17 @@ impl LowLatency {
         if from > oldest {
             writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={}", from - oldest).expect("a string takes it");
         }
-        for msn in from..=open {
+        let date_of = |msn| {
             let date = 1_800_000_000_000 + self.part.as_millis() * u128::from(self.parts_before(msn));
-            let date = WallTime::from_millis(i64::try_from(date).expect("it is small"));
+            WallTime::from_millis(i64::try_from(date).expect("it is small"))
+        };
+        for msn in (oldest..=open).filter(|_| self.ranges) {
+            let date = date_of(msn);
+            writeln!(text, "#EXT-X-DATERANGE:ID=\"r{msn}\",CLASS=\"c\",START-DATE=\"{date}\",DURATION=1")
+                .expect("a string takes it");
+        }
+        for msn in from..=open {
+            let date = date_of(msn);
             let parts = if msn == open { listed } else { self.len(msn) };
             if parts == 0 {
                 break;
