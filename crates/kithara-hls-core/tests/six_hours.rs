@@ -1,13 +1,13 @@
-//! A live stream for six hours, in bytes: a test binary of its own, whose allocator counts.
+//! Live streams for six hours, in bytes: a test binary of its own, whose allocator counts.
 
-use std::time::Duration;
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use allocation_counter::measure;
 use kithara_hls_core::{
     BitRate,
     session::{SessionOptions, Track},
-    sim::{Bandwidth, Simulation, World},
-    time::Tick,
+    sim::{Answer, Bandwidth, Simulation, World},
+    time::{Tick, WallTime},
 };
 
 mod worlds;
@@ -15,13 +15,42 @@ use worlds::{low_latency::LowLatency, url};
 
 const MAIN: &str = "#EXTM3U\n\
     #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,AUTOSELECT=YES,URI=\"en/index.m3u8\"\n\
-    #EXT-X-STREAM-INF:BANDWIDTH=300000,AUDIO=\"a\"\nlow/index.m3u8\n";
+    #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,AUTOSELECT=YES,\
+    URI=\"subs/index.m3u8\"\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=300000,AUDIO=\"a\",SUBTITLES=\"s\"\nlow/index.m3u8\n";
 
-/// Numbers have as many digits at the end as at the beginning.
-const FIRST: u32 = 10_000;
 const SEGMENT: Duration = Duration::from_secs(4);
+const WINDOW: u64 = 6;
+/// Numbers have as many digits at the end as at the beginning.
+const FIRST: u64 = 10_000;
+/// Segments that one key is good for.
+const KEY: u64 = 5;
+/// Keys that are used in turn: of others a session remembers 4096, which is more than there are in half an hour.
+const KEYS: u64 = 24;
 
-/// A build without optimizations takes minutes for six hours of parts.
+/// A sliding window with dates, a date range for each segment and a key for each five.
+fn sliding(now: Tick) -> String {
+    let end = FIRST + WINDOW + now.as_nanos() / SEGMENT.as_nanos() as u64;
+    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:4\n");
+    let oldest = end - WINDOW;
+    writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{oldest}").expect("a string takes it");
+    for n in oldest..end {
+        let millis = 1_800_000_000_000 + i64::try_from(n * 4_000).expect("it is small");
+        let date = WallTime::from_millis(millis);
+        let key = n / KEY % KEYS;
+        if n == oldest || n % KEY == 0 {
+            writeln!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"key{key}\"").expect("a string takes it");
+        }
+        writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{date}").expect("a string takes it");
+        writeln!(text, "#EXT-X-DATERANGE:ID=\"r{n}\",CLASS=\"c\",START-DATE=\"{date}\",DURATION=1,X-NUMBER={n}")
+            .expect("a string takes it");
+        writeln!(text, "#EXTINF:4,\nseg{n}").expect("a string takes it");
+    }
+    text
+}
+
+/// A build without optimizations takes minutes for six hours of everything.
+const HOURS: u64 = if cfg!(debug_assertions) { 3 } else { 6 };
 const HOURS_OF_PARTS: u64 = if cfg!(debug_assertions) { 2 } else { 6 };
 
 /// Plays for so many hours, and compares what is alive then with what was after half an hour. `forget` lets go of what a server
@@ -59,11 +88,28 @@ fn check(hours: u64, make: impl Fn() -> Simulation, forget: impl Fn()) {
 }
 
 #[test]
+fn a_sliding_window_with_renditions_ranges_and_keys_takes_no_more_after_hours_than_after_half_an_hour() {
+    let make = || {
+        let world = World::new().with_text("/main.m3u8", MAIN);
+        let world = ["low", "en", "subs"].into_iter().fold(world, |world, name| {
+            let world = world.with(&format!("/{name}/index.m3u8"), Answer::Live(Arc::new(sliding)));
+            world.with_folder(&format!("/{name}/"), Answer::Bytes(BitRate::from_kbps(100).bytes_in(SEGMENT)))
+        });
+        let simulation = Simulation::new(world, &url(), SessionOptions::default());
+        simulation.with_track(Track::Audio).with_track(Track::Subtitles).telling_positions()
+    };
+    check(HOURS, make, || {});
+}
+
+#[test]
 fn a_low_latency_stream_with_sound_and_ranges_takes_no_more_after_hours_than_after_half_an_hour() {
-    let stream =
-        LowLatency { ranges: true, before: FIRST * SEGMENT + Duration::from_millis(200), ..LowLatency::default() };
+    let stream = LowLatency {
+        ranges: true,
+        before: FIRST as u32 * SEGMENT + Duration::from_millis(200),
+        ..LowLatency::default()
+    };
     let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
-    let world = world.with_text("/main.m3u8", MAIN);
+    let world = world.with_text("/main.m3u8", &MAIN.replace(",SUBTITLES=\"s\"", ""));
     let (world, video) = stream.world(world, "/low/index.m3u8");
     let (world, sound) = stream.world(world, "/en/index.m3u8");
     let make = || Simulation::new(world.clone(), &url(), SessionOptions::default()).with_track(Track::Audio);
