@@ -72,7 +72,8 @@ impl Pace {
     /// `started`. `jitter`, from 0 to 1, spreads the repeats of many clients after errors.
     ///
     /// After a change the wait is the duration of the last segment, or a little longer if the next one should appear a
-    /// little later. An unchanged playlist is asked for after half a target duration; a failed load is repeated with
+    /// little later. An unchanged playlist is asked for after half a target duration, or when the next segment should have
+    /// appeared, if that is within a target duration; a failed load is repeated with
     /// doubling waits up to one target duration.
     #[must_use]
     pub fn next_load(
@@ -97,7 +98,14 @@ impl Pace {
                 let soon = likely.filter(|at| at.since(wait) <= target / 4);
                 soon.map_or(wait, |at| at.max(wait))
             }
-            Loaded::Unchanged => started + target / 2,
+            Loaded::Unchanged => {
+                // Where the next segment is not expected before, asking earlier would only lead to asking later than it.
+                let duration = playlist.segments.last().map_or(target, |segment| segment.duration);
+                let wait = started + target / 2;
+                let likely = self.appears(end.saturating_add(duration)).map(|at| at + MARGIN);
+                let soon = likely.filter(|at| at.since(wait) <= target / 2);
+                soon.map_or(wait, |at| at.max(wait))
+            }
             Loaded::Failed(times) => {
                 let most = MIN_INTERVAL.saturating_mul(1 << times.min(8)).min(target);
                 started + most.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
