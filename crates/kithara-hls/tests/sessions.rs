@@ -151,8 +151,7 @@ async fn the_numbers_of_a_session_are_those_of_its_origin() {
     assert!(stats.network.bytes_received >= truth("ts_aac").len() as u64, "{stats:?}");
     assert_eq!(stats.network.requests, 1 + 5 + 1, "a playlist, five segments, one of them twice: {stats:?}");
     assert_eq!((stats.network.transfers, stats.failed_fetches, stats.errors), (0, 1, 0), "{stats:?}");
-    // Stalls are counted in real time, which others may take away.
-    assert_eq!((stats.switches, stats.skipped), (0, 0), "{stats:?}");
+    assert_eq!((stats.stalls, stats.switches, stats.skipped), (0, 0, 0), "{stats:?}");
     assert!(stats.unit_latency.is_some_and(|time| !time.is_zero() && time < Duration::from_secs(5)), "{stats:?}");
     let tracks: Vec<Track> = stats.buffers.iter().map(|buffer| buffer.track).collect();
     assert_eq!(tracks, [Track::Main]);
@@ -167,7 +166,7 @@ async fn a_reader_of_bytes_that_waits_for_longer_than_it_can_play_has_stalled() 
     options.network.timeouts.stall = FOR_EVER;
     let source = open(&playlist(&origin, "ts_aac"), options).await;
     assert_exact(&read_all(&source).await, &truth("ts_aac"), "all of it");
-    assert!(last_numbers(&source).await.stalls >= 1);
+    assert_eq!(last_numbers(&source).await.stalls, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -241,7 +240,7 @@ async fn closing_reaches_a_blocked_reader_at_once() {
     took.sort_unstable();
     // One of them may meet a machine that does other things as well.
     assert!(took[took.len() / 2] < Duration::from_millis(50), "{took:?}");
-    assert!(took.iter().all(|time| *time < Duration::from_secs(10)), "{took:?}");
+    assert!(took.iter().all(|time| *time < Duration::from_secs(1)), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
