@@ -30,7 +30,7 @@ pub(super) struct Block {
     /// How long they play.
     duration: Duration,
     /// What the text meant, when parsing it again would give the same.
-    parsed: Option<Box<Parsed>>,
+    parsed: Option<Parsed>,
 }
 
 /// What every segment says.
@@ -124,7 +124,7 @@ impl Block {
     }
 
     pub(super) fn parsed(&self) -> Option<&Parsed> {
-        self.parsed.as_deref()
+        self.parsed.as_ref()
     }
 
     /// How long the segments of `range` play.
@@ -278,7 +278,7 @@ impl BlockBuilder {
             parts,
             uris,
             duration: Duration::from_nanos(nanos),
-            parsed: parsed.map(Box::new),
+            parsed,
         })
     }
 }

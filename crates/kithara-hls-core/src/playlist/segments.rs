@@ -151,11 +151,14 @@ impl Segments {
         list
     }
 
-    /// The block whose first segment is numbered `msn`, if all of it is in the list.
-    pub(super) fn block_at(&self, msn: MediaSequence) -> Option<&Arc<Block>> {
-        let index = self.index_of(msn)?;
-        let run = self.run_of(index).filter(|run| run.index == index && run.is_whole())?;
-        Some(&run.block)
+    /// The blocks from the one whose first segment is numbered `msn`, as far as all of them is in the list.
+    pub(super) fn blocks_from(&self, msn: MediaSequence) -> impl Iterator<Item = &Arc<Block>> {
+        let index = self.index_of(msn);
+        let at = index.map_or(self.runs.len(), |index| self.runs.partition_point(|run| run.index < index));
+        let runs = self.runs[at..].iter().take_while(|run| run.is_whole());
+        // It may lie within a block.
+        let begins = self.runs.get(at).is_some_and(|run| Some(run.index) == index);
+        runs.take(if begins { usize::MAX } else { 0 }).map(|run| &run.block)
     }
 
     /// Adds `base` to the discontinuity sequence numbers before the segment numbered `end`.

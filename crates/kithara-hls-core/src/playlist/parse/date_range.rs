@@ -1,6 +1,7 @@
 //! EXT-X-DATERANGE (section 4.4.5.1).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::{AttributeValue, Cue, DateRange, ParseErrorKind, Rule};
@@ -77,26 +78,78 @@ fn read_attribute(
 }
 
 /// The ranges of a playlist: tags of one ID are one range.
+///
+/// As long as they are those of the snapshot before, they are only counted; most reloads change none.
 #[derive(Default)]
-pub(super) struct DateRanges {
-    pub(super) list: Vec<Arc<DateRange>>,
-    places: BTreeMap<Arc<str>, usize>,
+pub(super) struct DateRanges<'a> {
+    /// The ranges of the snapshot before, and which of them are the first ones here.
+    known: &'a [Arc<DateRange>],
+    kept: Range<usize>,
+    /// All ranges, once one of them is another.
+    list: Vec<Arc<DateRange>>,
+    /// Their places, once they have been looked for a few times.
+    places: Option<BTreeMap<Arc<str>, usize>>,
+    looks: usize,
 }
 
-impl DateRanges {
+/// How often a range is looked for in a list before the list is worth a map.
+const FEW_LOOKS: usize = 8;
+
+impl<'a> DateRanges<'a> {
+    /// `known` are the ranges of the snapshot before.
+    pub(super) fn after(known: &'a [Arc<DateRange>]) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Adds what a tag says. What an earlier tag of the same ID said stands; `false` when this one contradicts it.
     pub(super) fn add(&mut self, range: &Arc<DateRange>) -> bool {
-        match self.places.get(&range.id) {
+        if self.list.is_empty() {
+            if self.keep(range) {
+                return true;
+            }
+            self.list.extend_from_slice(&self.known[self.kept.clone()]);
+        }
+        match self.place_of(&range.id) {
             None => {
-                self.places.insert(range.id.clone(), self.list.len());
+                if let Some(places) = &mut self.places {
+                    places.insert(range.id.clone(), self.list.len());
+                }
                 self.list.push(range.clone());
                 true
             }
             Some(place) => {
-                let known = &mut self.list[*place];
+                let known = &mut self.list[place];
                 Arc::ptr_eq(known, range) || consolidate(Arc::make_mut(known), range)
             }
         }
+    }
+
+    pub(super) fn finish(self) -> Vec<Arc<DateRange>> {
+        if self.list.is_empty() { self.known[self.kept].to_vec() } else { self.list }
+    }
+
+    /// Keeps the next range of the snapshot before when that is `range`.
+    fn keep(&mut self, range: &Arc<DateRange>) -> bool {
+        let is_same = |known: &Arc<DateRange>| Arc::ptr_eq(known, range) || known == range;
+        if self.kept.is_empty() {
+            // The first ones may have left.
+            let Some(first) = self.known.iter().position(is_same) else { return false };
+            self.kept = first..first + 1;
+            return true;
+        }
+        let is_next = self.known.get(self.kept.end).is_some_and(is_same);
+        self.kept.end += usize::from(is_next);
+        is_next
+    }
+
+    fn place_of(&mut self, id: &Arc<str>) -> Option<usize> {
+        let list = &self.list;
+        if self.places.is_none() && self.looks < FEW_LOOKS {
+            self.looks += 1;
+            return list.iter().position(|known| known.id == *id);
+        }
+        let numbered = || list.iter().enumerate().map(|(place, range)| (range.id.clone(), place)).collect();
+        self.places.get_or_insert_with(numbered).get(id).copied()
     }
 }
 

@@ -96,7 +96,7 @@ impl Parser<'_> {
             preload_hints: header.preload_hints,
             rendition_reports: header.rendition_reports,
             delta: header.delta.filter(|_| !header.merged),
-            date_ranges: self.media.date_ranges.list,
+            date_ranges: self.media.date_ranges.finish(),
             variables: self.scope.variables,
             unknown,
             violations: self.scope.violations,

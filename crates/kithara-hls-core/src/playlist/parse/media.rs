@@ -18,7 +18,7 @@ pub(super) struct MediaParser<'a> {
     pub(super) segment: SegmentParser,
     pub(super) segments: Builder,
     pub(super) header: Header,
-    pub(super) date_ranges: DateRanges,
+    pub(super) date_ranges: DateRanges<'a>,
     /// The EXT-X-DATERANGE tags of the current piece.
     pub(super) date_range_tags: Vec<Arc<DateRange>>,
     pub(super) unknown: Vec<UnknownTag>,
@@ -64,7 +64,7 @@ impl<'a> MediaParser<'a> {
             segment: SegmentParser::default(),
             segments: Builder::default(),
             header: Header::default(),
-            date_ranges: DateRanges::default(),
+            date_ranges: DateRanges::after(previous.map_or(&[], |it| &it.date_ranges)),
             date_range_tags: Vec::new(),
             unknown: Vec::new(),
             previous,

@@ -10,6 +10,10 @@ use super::lexer::Extent;
 use super::segment::Carry;
 use super::{Kind, Parser};
 
+/// How many pieces are looked at together. What is known of them is fetched into the caches at once, and stays there
+/// while their text goes through.
+const PIECES_AT_ONCE: usize = 16;
+
 /// What a piece of text said that spoke of nothing but segments, and ended with a line end. Where the same text follows under the same
 /// circumstances, it says the same.
 pub(in super::super) struct Parsed {
@@ -39,28 +43,28 @@ pub(super) struct Mark {
     dated: bool,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     /// How many segments the next piece should have: up to the next multiple of the block length.
     pub(super) fn piece_len(&self) -> usize {
         let behind = self.media.segment.carry.msn.0 % BLOCK_LEN as u64;
         BLOCK_LEN - usize::try_from(behind).expect("it is below the block length")
     }
 
-    /// Takes over the next piece from the snapshot before when `rest` begins with the same text; tells how far it
-    /// reaches.
+    /// Takes over the next pieces from the snapshot before, as long as `rest` goes on with the same text; tells how far
+    /// they reach.
     pub(super) fn take_over(&mut self, rest: &[u8], line: u32) -> Result<Option<Extent>, ParseErrorKind> {
-        if !self.is_between_segments() {
-            return Ok(None);
-        }
-        let block = self.media.previous.and_then(|it| it.segments.block_at(self.media.segment.carry.msn));
-        let parsed = block.and_then(|block| Some((block, block.parsed()?)));
-        match parsed.filter(|(block, parsed)| self.continues(block, parsed, rest)) {
-            None => Ok(None),
-            Some((block, parsed)) => {
-                self.repeat(block, parsed, line)?;
-                Ok(Some(Extent { len: block.source().text.len(), lines: parsed.lines, uris: block.len() }))
+        let mut extent = Extent { len: 0, lines: 0, uris: 0 };
+        for (block, parsed) in self.next_pieces() {
+            let text = block.source().text.as_bytes();
+            if !rest[extent.len..].starts_with(text) {
+                break;
             }
+            self.repeat(block, parsed, line + extent.lines)?;
+            extent.len += text.len();
+            extent.lines += parsed.lines;
+            extent.uris += block.len();
         }
+        Ok((extent.len > 0).then_some(extent))
     }
 
     /// To be called before a piece is read, and its result given to [`Parser::end_piece`].
@@ -106,10 +110,17 @@ impl Parser<'_> {
         self.kind == Some(Kind::Media) && self.media.segment.is_idle()
     }
 
-    fn continues(&self, block: &Block, parsed: &Parsed, rest: &[u8]) -> bool {
-        parsed.entry == self.media.segment.carry
-            && *block.source().base == *self.base
-            && rest.starts_with(block.source().text.as_bytes())
+    /// The pieces of the snapshot before that come next, if their text does.
+    fn next_pieces(&self) -> Vec<(&'a Arc<Block>, &'a Parsed)> {
+        let mut carry = &self.media.segment.carry;
+        let previous = self.media.previous.filter(|_| self.is_between_segments());
+        let blocks = previous.into_iter().flat_map(|previous| previous.segments.blocks_from(carry.msn));
+        let continuing = blocks.take(PIECES_AT_ONCE).map_while(|block| {
+            let parsed = block.parsed().filter(|parsed| parsed.entry == *carry)?;
+            carry = &parsed.exit;
+            (*block.source().base == *self.base).then_some((block, parsed))
+        });
+        continuing.collect()
     }
 
     fn repeat(&mut self, block: &Arc<Block>, parsed: &Parsed, line: u32) -> Result<(), ParseErrorKind> {
