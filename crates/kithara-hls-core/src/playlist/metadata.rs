@@ -29,7 +29,7 @@ pub struct DateRange {
     pub cue: Cue,
     /// All other attributes: SCTE-35 commands, `X-` attributes, unknown ones.
     pub attributes: BTreeMap<Arc<str>, AttributeValue>,
-    /// The line of its first tag.
+    /// The line of its first tag, in the text it was parsed from: a range taken over from an earlier snapshot keeps it.
     pub line: Line,
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Listed {
     /// EXT-X-SERVER-CONTROL, EXT-X-PART-INF.
     pub(super) server_control: Option<Line>,
     pub(super) part_inf: Option<Line>,
+    /// The first EXT-X-DATERANGE of each range.
+    pub(super) date_ranges: Vec<Line>,
     pub(super) last: Line,
 }
 
@@ -120,15 +122,14 @@ pub(super) fn media(playlist: &MediaPlaylist, listed: &Listed) -> Vec<Violation>
     for PreloadHint { line, .. } in &playlist.preload_hints {
         found.unless(!playlist.ended, *line, Rule::HintAfterEnd);
     }
-    for range in &playlist.date_ranges {
-        found.unless(listed.date, range.line, Rule::DateRangeWithoutDates);
-        date_range(range, playlist.delta.is_some(), &mut found);
+    for (range, line) in playlist.date_ranges.iter().zip(&listed.date_ranges) {
+        found.unless(listed.date, *line, Rule::DateRangeWithoutDates);
+        date_range(range, *line, playlist.delta.is_some(), &mut found);
     }
     found.0
 }
 
-fn date_range(range: &DateRange, is_delta: bool, found: &mut Found) {
-    let line = range.line;
+fn date_range(range: &DateRange, line: Line, is_delta: bool, found: &mut Found) {
     found.unless(range.start_date.is_some() || is_delta, line, Rule::DateRangeWithoutStart);
     let ends = range.duration.is_some() || range.end_date.is_some();
     found.unless(!range.end_on_next || (range.class.is_some() && !ends), line, Rule::EndOnNextWithEnd);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::{AttributeValue, Cue, DateRange, ParseErrorKind, Rule};
+use super::super::{AttributeValue, Cue, DateRange, Line, ParseErrorKind, Rule};
 use super::attributes::{Attribute, Attributes};
 use super::scope::{Place, Scope};
 
@@ -87,6 +87,8 @@ pub(super) struct DateRanges<'a> {
     kept: Range<usize>,
     /// All ranges, once one of them is another.
     list: Vec<Arc<DateRange>>,
+    /// The line of the first tag of each, in this text.
+    lines: Vec<Line>,
     /// Their places, once they have been looked for a few times.
     places: Option<BTreeMap<Arc<str>, usize>>,
     looks: usize,
@@ -101,10 +103,12 @@ impl<'a> DateRanges<'a> {
         Self { known, ..Self::default() }
     }
 
-    /// Adds what a tag says. What an earlier tag of the same ID said stands; `false` when this one contradicts it.
-    pub(super) fn add(&mut self, range: &Arc<DateRange>) -> bool {
+    /// Adds what a tag in `line` says. What an earlier tag of the same ID said stands; `false` when this one contradicts
+    /// it.
+    pub(super) fn add(&mut self, range: &Arc<DateRange>, line: Line) -> bool {
         if self.list.is_empty() {
             if self.keep(range) {
+                self.lines.push(line);
                 return true;
             }
             self.list.extend_from_slice(&self.known[self.kept.clone()]);
@@ -115,6 +119,7 @@ impl<'a> DateRanges<'a> {
                     places.insert(range.id.clone(), self.list.len());
                 }
                 self.list.push(range.clone());
+                self.lines.push(line);
                 true
             }
             Some(place) => {
@@ -124,8 +129,10 @@ impl<'a> DateRanges<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<Arc<DateRange>> {
-        if self.list.is_empty() { self.known[self.kept].to_vec() } else { self.list }
+    /// All ranges, and the lines they stand in.
+    pub(super) fn finish(self) -> (Vec<Arc<DateRange>>, Vec<Line>) {
+        let list = if self.list.is_empty() { self.known[self.kept].to_vec() } else { self.list };
+        (list, self.lines)
     }
 
     /// Keeps the next range of the snapshot before when that is `range`.

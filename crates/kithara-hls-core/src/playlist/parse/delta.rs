@@ -50,7 +50,7 @@ impl MediaParser<'_> {
             let removed: BTreeSet<&Arc<str>> = removed.iter().collect();
             for range in previous.date_ranges.iter().filter(|range| !removed.contains(&range.id)) {
                 scope.count_metadata()?;
-                self.date_ranges.add(range);
+                self.date_ranges.add(range, range.line);
             }
         }
         // A tag before the first segment is not left out.

@@ -72,11 +72,13 @@ impl Parser<'_> {
         let mut unknown = self.unknown;
         unknown.extend(self.media.unknown);
         let (control_line, server_control) = header.server_control.unzip();
+        let (date_ranges, date_range_lines) = self.media.date_ranges.finish();
         let listed = Listed {
             part: self.media.segment.first_part,
             date: self.media.segment.dated,
             server_control: control_line,
             part_inf: header.part_inf,
+            date_ranges: date_range_lines,
             last: Line(self.line),
         };
         let mut playlist = MediaPlaylist {
@@ -96,7 +98,7 @@ impl Parser<'_> {
             preload_hints: header.preload_hints,
             rendition_reports: header.rendition_reports,
             delta: header.delta.filter(|_| !header.merged),
-            date_ranges: self.media.date_ranges.finish(),
+            date_ranges,
             variables: self.scope.variables,
             unknown,
             violations: self.scope.violations,

@@ -261,7 +261,7 @@ impl MediaParser<'_> {
         scope.count_metadata()?;
         if let Some(range) = read_date_range(scope, at, list)? {
             let range = Arc::new(range);
-            if !self.date_ranges.add(&range) {
+            if !self.date_ranges.add(&range, at.line()) {
                 scope.violation(at, Rule::DateRangeContradiction);
             }
             self.date_range_tags.push(range);

@@ -133,7 +133,7 @@ impl<'a> Parser<'a> {
             self.scope.note(Violation { line: Line(moved(violation.line.0)), ..violation.clone() });
         }
         for range in &parsed.date_ranges {
-            self.media.date_ranges.add(range);
+            self.media.date_ranges.add(range, Line(moved(range.line.0)));
         }
         let unknown = parsed.unknown.iter().cloned();
         self.media.unknown.extend(unknown.map(|tag| UnknownTag { line: Line(moved(tag.line.0)), ..tag }));
