@@ -28,6 +28,7 @@ pub struct Fetcher {
 
 /// What all clones, deliveries and transfers of a fetcher share.
 pub(crate) struct Shared {
+    is_common: bool,
     pub(crate) client: Client,
     pub(crate) store: Option<AssetStore>,
     pub(crate) options: FetchOptions,
@@ -41,7 +42,12 @@ impl Fetcher {
     /// A fetcher over `client` and, where there is one, `store`.
     #[must_use]
     pub fn new(client: Client, store: Option<AssetStore>, options: FetchOptions) -> Self {
+        Self::made(client, store, options, false)
+    }
+
+    pub(crate) fn made(client: Client, store: Option<AssetStore>, options: FetchOptions, is_common: bool) -> Self {
         let shared = Shared {
+            is_common,
             client,
             store,
             scheduler: Arc::new(Scheduler::new(options.per_origin)),
@@ -51,6 +57,14 @@ impl Fetcher {
             options,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether nothing but equal options brings the users of this fetcher together: it was made for all who brought neither
+    /// a client nor a store ([`Fetcher::in_use`]). They may be let in for different things, so what one of them opened by a signed URL
+    /// is to be named by all of that URL.
+    #[must_use]
+    pub fn is_common(&self) -> bool {
+        self.shared.is_common
     }
 
     pub(crate) const fn over(shared: Arc<Shared>) -> Self {

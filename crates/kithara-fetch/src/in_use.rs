@@ -48,8 +48,8 @@ impl Fetcher {
     /// where there is none, a new one. It ends with its last user. What was made with [`Fetcher::new`] is never among them.
     ///
     /// Clients are the same as [`Client::is`] says, stores as [`AssetStore::is`] says. A client of the fetcher's own is the same for
-    /// all who want it made with equal options, unless it keeps cookies: a jar has one user. When client and store are to be its own,
-    /// there is nothing that two users share, and the fetcher is new.
+    /// all who want it made with equal options, unless it keeps cookies: a jar has one user. So is a store of its own; those whom nothing
+    /// but equal options brings together must keep apart what may be for one of them alone ([`is_common`](Self::is_common)).
     ///
     /// It keeps little for readers that come late: each user is to hold what it reads.
     ///
@@ -70,7 +70,8 @@ impl Fetcher {
         }
         let (own_client, own_store) = (matches!(client, ClientOf::Fetcher(_)), matches!(store, StoreOf::Fetcher));
         let little = FetchOptions { window: 1 << 20, retain: 1 << 20, ..FetchOptions::default() };
-        let fetcher = Self::new(client.made()?, store.made(), little);
+        let is_common = own_client && !matches!(store, StoreOf::Caller(_));
+        let fetcher = Self::made(client.made()?, store.made(), little, is_common);
         all.push(InUse { fetcher: Arc::downgrade(fetcher.shared()), own_client, own_store, runtime });
         Ok(fetcher)
     }
@@ -85,8 +86,8 @@ impl InUse {
         };
         let is_store = match store {
             StoreOf::Caller(store) => kept.as_ref().is_some_and(|kept| kept.is(store)),
-            StoreOf::Fetcher => self.own_store && !matches!(client, ClientOf::Fetcher(_)),
-            StoreOf::Nobody => kept.is_none() && !matches!(client, ClientOf::Fetcher(_)),
+            StoreOf::Fetcher => self.own_store,
+            StoreOf::Nobody => kept.is_none(),
         };
         is_client && is_store
     }
@@ -139,14 +140,16 @@ mod tests {
         let (store, elsewhere) = (memory(), memory());
         let (store, elsewhere) = (StoreOf::Caller(&store), StoreOf::Caller(&elsewhere));
         let (own, nobody) = (StoreOf::Fetcher, StoreOf::Nobody);
-        for parts in [(made, store), (one, own), (one, nobody), (one, store)] {
+        for parts in [(made, store), (one, own), (one, nobody), (one, store), (made, own), (made, nobody)] {
             assert!(are_one(parts, parts), "{parts:?}");
         }
         assert!(!are_one((made, store), (made, elsewhere)), "another store");
         assert!(!are_one((one, store), (other, store)), "another client");
         assert!(!are_one((one, store), (made, store)), "one of its own");
         assert!(!are_one((one, nobody), (one, own)), "with and without a store");
-        assert!(!are_one((made, own), (made, own)) && !are_one((made, nobody), (made, nobody)), "nothing in common");
+        let is_common = |(client, store)| Fetcher::in_use(client, store).unwrap().is_common();
+        assert!(is_common((made, own)) && is_common((made, nobody)), "nothing but options");
+        assert!(!is_common((made, store)) && !is_common((one, own)) && !is_common((one, nobody)), "something is given");
     }
 
     #[test]

@@ -112,6 +112,35 @@ fn a_stream_begins_where_the_server_or_the_application_says() {
     begins(start("#EXT-X-START:TIME-OFFSET=8\n"), LiveStart::Beginning, 0);
     let ended = Live { end: Some(10), ..event };
     begins(ended, LiveStart::Edge, 0);
+    begins(Live { header: "#EXT-X-START:TIME-OFFSET=8\n", ..ended }, LiveStart::Auto, 2);
+}
+
+/// Runs what a multivariant playlist and its only variant say about the start; gives the first segment that is played, and from when
+/// on it is heard.
+fn starts(of_all: &str, of_variant: &'static str) -> (u64, Duration) {
+    let live = Live { header: of_variant, end: Some(10), ..Live::event(10) };
+    let main = format!("#EXTM3U\n{of_all}#EXT-X-STREAM-INF:BANDWIDTH=100000\nmedia.m3u8\n");
+    let world = live.world(World::new().with_text("/main.m3u8", &main), "/media.m3u8");
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    simulation.run(secs(6));
+    let report = simulation.player().report();
+    let first =
+        report.played_units.first().unwrap_or_else(|| panic!("nothing was played: {}", simulation.transcript()));
+    (first.unit.msn().expect("a segment").0, first.start)
+}
+
+#[test]
+fn a_start_in_the_multivariant_playlist_holds_where_the_media_playlist_has_none() {
+    let (at, precisely) = ("#EXT-X-START:TIME-OFFSET=9\n", "#EXT-X-START:TIME-OFFSET=9,PRECISE=YES\n");
+    assert_eq!(starts("", ""), (0, Duration::ZERO));
+    assert_eq!(starts(at, ""), (2, Duration::from_secs(8)));
+    assert_eq!(starts(precisely, ""), (2, Duration::from_secs(9)));
+    assert_eq!(starts("", precisely), (2, Duration::from_secs(9)));
+    assert_eq!(
+        starts(precisely, "#EXT-X-START:TIME-OFFSET=20\n"),
+        (5, Duration::from_secs(20)),
+        "the media playlist knows better"
+    );
 }
 
 #[test]

@@ -117,8 +117,9 @@ proptest! {
         prop_assert!(msns.windows(2).all(|pair| pair[0] < pair[1]), "{live:?} {msns:?}\n{transcript}");
         let back = report.played_units.windows(2).find(|pair| pair[1].start < pair[0].end);
         prop_assert!(back.is_none(), "{live:?} {back:?}\n{transcript}");
-        let left_out = report.played_units.windows(2).find(|pair| pair[1].start > pair[0].end);
-        prop_assert!(left_out.is_none() || is_told(&transcript), "{live:?} {left_out:?}\n{transcript}");
+        let left_out: Vec<_> = report.played_units.windows(2).filter(|pair| pair[1].start > pair[0].end).collect();
+        let told = transcript.lines().filter(|line| is_told(line)).count();
+        prop_assert!(left_out.len() <= told, "{live:?} {left_out:?}\n{transcript}");
         // What there is at the end has been played, but for what is played behind it.
         if let Some(end) = live.end.filter(|end| (end - live.start.min(*end)) * 4 < 120) {
             let last = Some(live.first + end - 1);

@@ -149,11 +149,11 @@ pub struct KeyRefused(pub Arc<str>);
 pub struct HlsParams {
     /// How it plays.
     pub options: HlsOptions,
-    /// The HTTP client. Default: one made with [`HlsOptions::network`]; sessions with equal options and the same store have the
-    /// same one, unless it keeps cookies.
+    /// The HTTP client. Default: one made with [`HlsOptions::network`]; sessions with equal options and the same store, or none
+    /// given, have the same one, unless it keeps cookies.
     pub client: Option<Client>,
-    /// The store. Default: 8 MiB in memory; sessions with the same client, and nothing in [`HlsOptions::request`] and
-    /// [`HlsOptions::key`] that lets them in where others are not, have the same one.
+    /// The store. Default: 8 MiB in memory; sessions with the same client, or none given, have the same one unless something lets
+    /// them in where others are not: [`HlsOptions::request`], [`HlsOptions::key`], a resolver.
     pub store: Option<AssetStore>,
     /// Everything that fetches; takes the place of `client` and `store`. Sessions that have the same one share their transfers and
     /// let each other's playback go first. Default: the same for all sessions of the process that have the same client and the
@@ -181,6 +181,9 @@ impl HlsParams {
     /// The fetcher that sessions opened with these parameters use: the given one, else the one that sessions with the same client
     /// and store use already, else one made of the given client and store, or of new ones. It is given from now on.
     ///
+    /// Sessions to which neither client nor store was given have one fetcher, too, when their network options are equal. They share
+    /// transfers and what is stored only where they were opened with one URL, to the last letter of its query.
+    ///
     /// # Errors
     /// The client cannot be made.
     pub fn share_fetcher(&mut self) -> Result<Fetcher, HlsError> {
@@ -189,7 +192,7 @@ impl HlsParams {
         }
         let (client, store) = (self.client.take(), self.store.take());
         // What somebody was let in for is not for others, unless they chose to share a store.
-        let has_own = store.is_none() && self.options.has_secrets();
+        let has_own = store.is_none() && (self.options.has_secrets() || self.resolver.is_some());
         let own = has_own.then(|| AssetStore::memory(MemoryOptions::default()));
         let store = match store.as_ref().or(own.as_ref()) {
             _ if self.no_store => StoreOf::Nobody,

@@ -503,3 +503,30 @@ async fn a_reader_goes_back_into_the_window_and_returns_to_the_edge() {
     let last = heard.segments.last().expect("it has some");
     assert!(last.msn == 4 && last.bytes == segment(&stage.packager, PATH, 4));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_playlist_out_of_a_cache_is_tuned_in_from_by_its_age() {
+    let stage = Stage::sound(|packager| packager.looped().start(12).cached(Duration::from_secs(5)), |site| site);
+    let playlists = |log: &[Logged]| log.iter().filter(|entry| entry.path.ends_with(PATH)).count();
+    // Somebody else's visit is what the cache remembers.
+    let earlier = stage.session(PATH, quick());
+    in_time(stage.origin.until(|origin| playlists(&origin.log()) > 0)).await;
+    earlier.close().await;
+    let before = stage.origin.log().len();
+    stage.advance_to(Duration::from_secs(4));
+
+    let _reader = Reader::follow(stage.session(PATH, quick()), Track::Main);
+    in_time(stage.origin.until(|origin| origin.log()[before..].iter().any(is_part))).await;
+    let log = stage.origin.log().split_off(before);
+    let first_part = log.iter().position(is_part).expect("it was waited for");
+    let asked: Vec<&str> = log[..first_part]
+        .iter()
+        .filter(|entry| entry.path.ends_with(PATH))
+        .map(|entry| entry.target.as_str())
+        .collect();
+    let now = Duration::from_secs(4);
+    let newest = stage.packager.schedule(PATH).iter().rev().find(|it| it.at <= now).expect("parts came").msn;
+    let msn = |target: &str| -> Option<u64> { target.split_once("_HLS_msn=")?.1.split('&').next()?.parse().ok() };
+    assert!(asked.len() >= 2 && msn(asked[0]).is_none(), "{asked:?}");
+    assert!(msn(asked[1]).is_some_and(|msn| msn >= newest), "{newest} is there: {asked:?}");
+}

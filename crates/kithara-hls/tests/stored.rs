@@ -248,10 +248,11 @@ async fn what_plays_is_leased_and_named() {
     assert_eq!(listed(&store), (false, true));
 }
 
-/// What the origin sent of each path, as ranges of the resource.
+/// What the origin sent of each path, as ranges of the resource. Playlists and keys are not counted: each session asks whether a
+/// playlist has changed, and keeps keys for itself unless its options say otherwise.
 fn sent(origin: &Origin) -> Vec<(String, Range<u64>)> {
     let log = origin.log();
-    let media = log.iter().filter(|request| !request.path.ends_with(".m3u8"));
+    let media = log.iter().filter(|request| !request.path.ends_with(".m3u8") && !request.path.ends_with(".bin"));
     let range = |request: &kithara_origin::Logged| {
         let from = asked(request, u64::MAX).start;
         (request.path.clone(), from..from + request.bytes_sent)
@@ -271,13 +272,18 @@ fn assert_once(origin: &Origin) {
     }
 }
 
-/// Two sessions of one URL, opened side by side and read to their ends.
-async fn both_play(origin: &Origin, params: impl Fn() -> HlsParams) {
-    let url = playlist(origin, "ts_aac");
-    let (one, other) = tokio::join!(open(&url, params()), open(&url, params()));
+/// Two sessions, opened side by side and read to their ends.
+async fn both_play(stream: &str, urls: [&str; 2], params: [HlsParams; 2]) {
+    let [first, second] = params;
+    let (one, other) = tokio::join!(open(urls[0], first), open(urls[1], second));
     let (read, read_other) = tokio::join!(read_all(&one), read_all(&other));
-    assert_exact(&read, &truth("ts_aac"), "one");
-    assert_exact(&read_other, &truth("ts_aac"), "the other");
+    assert_exact(&read, &truth(stream), "one");
+    assert_exact(&read_other, &truth(stream), "the other");
+}
+
+/// Slow enough for both to come while a segment is under way, where nothing is stored.
+fn slow() -> Origin {
+    serve(fixtures().rule(Rule::on("*.ts").then(Fault::Rate(400_000))))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -286,7 +292,9 @@ async fn two_sessions_of_one_url_ask_for_each_byte_once() {
     let (store, client) = (store(dir.path()), Client::new(quick().network).expect("a client"));
     let fetcher =
         Fetcher::new(client.clone(), Some(AssetStore::memory(MemoryOptions::default())), FetchOptions::default());
-    let table: [(&str, &dyn Fn() -> HlsParams); 4] = [
+    let table: [(&str, &dyn Fn() -> HlsParams); 6] = [
+        ("nothing is given", &|| quick().into()),
+        ("nothing, and no store", &|| HlsParams { no_store: true, ..HlsParams::from(quick()) }),
         ("a fetcher", &|| HlsParams { fetcher: Some(fetcher.clone()), ..HlsParams::from(quick()) }),
         ("a store", &|| HlsParams { store: Some(store.clone()), ..HlsParams::from(quick()) }),
         ("a client", &|| HlsParams { client: Some(client.clone()), ..HlsParams::from(quick()) }),
@@ -297,11 +305,13 @@ async fn two_sessions_of_one_url_ask_for_each_byte_once() {
         }),
     ];
     for (what, params) in table {
-        // Slow enough for both to come while it is under way, where nothing is stored.
-        let origin = serve(fixtures().rule(Rule::on("*.ts").then(Fault::Rate(400_000))));
-        both_play(&origin, params).await;
-        assert_once(&origin);
-        assert_eq!(sent(&origin).len(), 5, "{what}: one request for each segment");
+        for stream in ["ts_aac", "ts_aes"] {
+            let origin = slow();
+            let url = playlist(&origin, stream);
+            both_play(stream, [&url, &url], [params(), params()]).await;
+            assert_once(&origin);
+            assert_eq!(sent(&origin).len(), 5, "{what}, {stream}: one request for each segment");
+        }
     }
 }
 
@@ -313,15 +323,16 @@ async fn sessions_with_a_store_or_credentials_of_their_own_share_nothing() {
         options.request = options.request.with_header("X-Account", name).expect("a header");
         HlsParams { client: Some(client.clone()), ..HlsParams::from(options) }
     };
-    let apart: [(&str, [HlsParams; 2]); 2] =
-        [("nothing is given", [quick().into(), quick().into()]), ("each with a name", [named("one"), named("other")])];
-    for (what, params) in apart {
-        let origin = serve(fixtures());
-        let url = playlist(&origin, "ts_aac");
-        for params in params {
-            let source = open(&url, params).await;
-            assert_exact(&read_all(&source).await, &truth("ts_aac"), what);
-        }
+    let stored = || HlsParams { store: Some(AssetStore::memory(MemoryOptions::default())), ..HlsParams::from(quick()) };
+    let apart: [(&str, [&str; 2], [HlsParams; 2]); 3] = [
+        ("each with a store", ["", ""], [stored(), stored()]),
+        ("each with a name", ["", ""], [named("one"), named("other")]),
+        ("each with a token", ["?token=1", "?token=2"], [quick().into(), quick().into()]),
+    ];
+    for (what, queries, params) in apart {
+        let origin = slow();
+        let [one, other] = queries.map(|query| format!("{}{query}", playlist(&origin, "ts_aac")));
+        both_play("ts_aac", [&one, &other], params).await;
         assert_eq!(sent(&origin).len(), 10, "{what}: two requests for each segment");
     }
 }

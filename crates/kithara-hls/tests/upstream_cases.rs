@@ -275,6 +275,20 @@ async fn relative_uris_are_resolved_against_the_url_after_redirects() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_media_playlist_imports_variables_of_its_multivariant_playlist() {
+    let text = String::from_utf8(file("fmp4_aac/index.m3u8")).expect("playlists are UTF-8");
+    let text = text.replace("#EXT-X-VERSION:7", "#EXT-X-VERSION:8\n#EXT-X-DEFINE:IMPORT=\"edge\"");
+    let text = text.replace(".m4s", ".m4s?edge={$edge}");
+    let main = "#EXTM3U\n#EXT-X-DEFINE:NAME=\"edge\",VALUE=\"north\"\n#EXT-X-STREAM-INF:BANDWIDTH=100000\nb\n";
+    let site = fixtures().bytes("/fmp4_aac/a", main).bytes("/fmp4_aac/b", text);
+    let origin = assert_reads(site, "/fmp4_aac/a", quick(), &truth("fmp4_aac")).await;
+    for n in 0..5 {
+        let asked = origin.requests_of(&format!("/fmp4_aac/seg{n}.m4s"));
+        assert!(!asked.is_empty() && asked.iter().all(|it| it.query.as_deref() == Some("edge=north")), "{asked:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn query_parameters_of_a_playlist_are_those_of_the_url_after_redirects() {
     let text = String::from_utf8(file("fmp4_aac/index.m3u8")).expect("playlists are UTF-8");
     let define = "#EXT-X-VERSION:11\n#EXT-X-DEFINE:QUERYPARAM=\"token\"";

@@ -57,6 +57,11 @@ fn ctrl_c_ends_a_recording_and_keeps_it() {
     let bytes = std::fs::metadata(&out).unwrap().len();
     assert_eq!(run.json()["bytes"], bytes);
     assert!(bytes > 7_000, "at least the first segment");
+    let saved = std::fs::read(&out).unwrap();
+    let recorded: Vec<Vec<u8>> = (0..5)
+        .map(|n| std::fs::read(kithara_origin::fixtures_dir().join(format!("ts_aac/seg{n}.ts"))).unwrap())
+        .collect();
+    assert!(recorded.concat().starts_with(&saved), "what was recorded is the stream's beginning");
 }
 
 /// More than a pipe holds.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     directives::{self, Directives, Skip},
     fallback::told_to_wait,
-    playlist::{MediaPlaylist, PlaylistType},
+    playlist::{MediaPlaylist, PlaylistType, Start},
     reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience},
     time::{Now, Tick, WallTime},
     timeline::{Alignment, Merge, Timeline, align},
@@ -155,13 +155,19 @@ pub(super) fn load_limit(media: &Media, part_target: Option<Duration>) -> Option
     snapshot.is_live().then(|| snapshot.target_duration.saturating_mul(3).max(Duration::from_secs(3)))
 }
 
-/// Where a reader that was not told where to begin begins, and whether media before that is to be dropped.
-pub(super) fn beginning(timeline: &Timeline, options: &LiveOptions, by_parts: bool) -> (Duration, bool) {
+/// Where a reader that was not told where to begin begins, and whether media before that is to be dropped. `of_all` is the
+/// EXT-X-START of the multivariant playlist, which holds for media playlists that have none.
+pub(super) fn beginning(
+    timeline: &Timeline,
+    of_all: Option<Start>,
+    options: &LiveOptions,
+    by_parts: bool,
+) -> (Duration, bool) {
     let snapshot = timeline.snapshot();
     let (start, end) = (timeline.start(), if by_parts { timeline.edge() } else { timeline.end() });
     let target = target_latency(snapshot, options, by_parts);
     let latest = if snapshot.is_live() { end.saturating_sub(target).max(start) } else { end };
-    let wanted = snapshot.start.map(|wanted| {
+    let wanted = snapshot.start.or(of_all).map(|wanted| {
         let offset = Duration::from_nanos(wanted.time_offset.as_nanos().unsigned_abs());
         let at =
             if wanted.time_offset.as_nanos() < 0 { end.saturating_sub(offset) } else { start.saturating_add(offset) };

@@ -137,7 +137,7 @@ impl Default for LiveOptions {
 }
 
 /// Where to begin a stream that is still growing. A stream that has ended begins at its beginning, or where its
-/// EXT-X-START says.
+/// EXT-X-START says: that of the media playlist, else that of the multivariant playlist (RFC 8216bis section 4.4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LiveStart {

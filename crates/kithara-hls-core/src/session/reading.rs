@@ -147,7 +147,9 @@ impl Session {
         if self.is_tuning_in(media) {
             return;
         }
-        let begins = timeline.map(|timeline| (super::live::beginning(timeline, &self.options.live, false), timeline));
+        let start = self.multivariant.as_deref().and_then(|it| it.start);
+        let begins =
+            timeline.map(|timeline| (super::live::beginning(timeline, start, &self.options.live, false), timeline));
         match self.readers.get_mut(&id).map(|reader| &mut reader.state) {
             Some(ReaderState::Flat(flat)) => {
                 flat.media = Some(media);
