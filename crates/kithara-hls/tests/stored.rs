@@ -308,7 +308,7 @@ async fn two_sessions_of_one_url_ask_for_each_byte_once() {
         for stream in ["ts_aac", "ts_aes"] {
             let origin = slow();
             let url = playlist(&origin, stream);
-            both_play(stream, [&url, &url], [params(), params()]).await;
+            Box::pin(both_play(stream, [&url, &url], [params(), params()])).await;
             assert_once(&origin);
             assert_eq!(sent(&origin).len(), 5, "{what}, {stream}: one request for each segment");
         }
@@ -332,7 +332,7 @@ async fn sessions_with_a_store_or_credentials_of_their_own_share_nothing() {
     for (what, queries, params) in apart {
         let origin = slow();
         let [one, other] = queries.map(|query| format!("{}{query}", playlist(&origin, "ts_aac")));
-        both_play("ts_aac", [&one, &other], params).await;
+        Box::pin(both_play("ts_aac", [&one, &other], params)).await;
         assert_eq!(sent(&origin).len(), 10, "{what}: two requests for each segment");
     }
 }
