@@ -124,8 +124,7 @@ fn starts(of_all: &str, of_variant: &'static str) -> (u64, Duration) {
     let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
     simulation.run(secs(6));
     let report = simulation.player().report();
-    let first =
-        report.played_units.first().unwrap_or_else(|| panic!("nothing was played: {}", simulation.transcript()));
+    let first = report.played_units.first().expect("something was played");
     (first.unit.msn().expect("a segment").0, first.start)
 }
 
