@@ -49,9 +49,7 @@ fn sliding(now: Tick) -> String {
     text
 }
 
-/// A build without optimizations takes minutes for six hours of everything.
-const HOURS: u64 = if cfg!(debug_assertions) { 3 } else { 6 };
-const HOURS_OF_PARTS: u64 = if cfg!(debug_assertions) { 2 } else { 6 };
+const HOURS: u64 = 6;
 
 /// Plays for so many hours, and compares what is alive then with what was after half an hour. `forget` lets go of what a server
 /// noted.
@@ -118,5 +116,5 @@ fn a_low_latency_stream_with_sound_and_ranges_takes_no_more_after_hours_than_aft
             *asked.lock().expect("nothing panics under it") = Vec::new();
         }
     };
-    check(HOURS_OF_PARTS, || make().telling_positions(), forget);
+    check(HOURS, || make().telling_positions(), forget);
 }
