@@ -316,6 +316,16 @@ async fn audio_and_video_are_two_streams_on_one_timeline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_track_whose_playlist_comes_late_begins_where_the_other_began() {
+    let late = Rule::on("/av_master/audio_en/index.m3u8").then(Fault::Latency(Duration::from_millis(300)));
+    let origin = serve(fixtures().rule(late));
+    let session = session(&origin.url("/av_master/master.m3u8"), quick());
+    let (mut video, mut audio) = (segments(&session, Track::Main).await, segments(&session, Track::Audio).await);
+    assert_eq!(rest(&mut video).await.len(), 5);
+    assert_eq!(rest(&mut audio).await.len(), 5, "all of the sound, though all of the picture was read before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_audio_rendition_goes_on_where_the_first_was() {
     let origin = serve(fixtures());
     let mut options = quick();

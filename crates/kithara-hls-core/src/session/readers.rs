@@ -28,7 +28,7 @@ pub(super) struct Reader {
 #[derive(Debug)]
 pub(super) enum ReaderState {
     Flat(Flat),
-    Adaptive(Adaptive),
+    Adaptive(Box<Adaptive>),
 }
 
 impl Reader {
@@ -97,6 +97,10 @@ pub(super) struct Adaptive {
     tail: Option<Tail>,
     /// Why the next unit begins a run, when something outside the playlist is the reason.
     restart: Option<Restart>,
+    /// Where it began to read, at first or again.
+    pub(super) began: Duration,
+    /// Whether it was there before any other reader had read something, so that it begins where they began.
+    pub(super) together: bool,
     /// How often the segment at this time was given up for a lower variant.
     abandoned: (Duration, u32),
     /// A time that is declared missing (EXT-X-GAP), and in which variants.
@@ -172,6 +176,11 @@ pub(super) enum Next {
 }
 
 impl Adaptive {
+    /// A reader that has not begun; `together` with others, when none of them has read something.
+    pub(super) fn beginning(together: bool) -> Self {
+        Self { together, ..Self::default() }
+    }
+
     /// A reader that is given one unit when it asks for one.
     pub(super) fn single() -> Self {
         Self { single: true, ..Self::default() }
@@ -203,13 +212,14 @@ impl Adaptive {
     pub(super) fn restart(&mut self, reason: RunReason, at: Duration) {
         self.planned.clear();
         self.restart = Some(Restart { reason, at, exact: true });
+        self.began = at;
         self.ended = false;
     }
 
     /// Begins to read at `at`, unless it has begun already; with `exact`, media before that is dropped.
     pub(super) fn begin(&mut self, at: Duration, exact: bool) {
         if self.tail.is_none() && self.restart.is_none() {
-            self.position = at;
+            (self.position, self.began) = (at, at);
             self.restart = Some(Restart { reason: RunReason::Start, at, exact });
         }
     }
@@ -220,6 +230,9 @@ impl Adaptive {
         let moved = |time: Duration| if by < 0 { time.saturating_sub(size) } else { time.saturating_add(size) };
         if let Some(tail) = self.tail.as_mut().filter(|tail| tail.media == media) {
             tail.end = moved(tail.end);
+        }
+        if self.media == Some(media) {
+            self.began = moved(self.began);
         }
         // Where a run takes over from another stream does not move with it.
         for entry in self.entered.iter_mut().chain(&mut self.planned).filter(|entry| entry.unit.media == media) {
@@ -345,16 +358,17 @@ impl Adaptive {
     pub(super) fn halt(&mut self) {
         self.planned.clear();
         self.media = None;
+        self.together = false;
         self.switching_to = None;
         let at = self.entered.back().map_or(self.position, |entry| entry.start.saturating_add(entry.duration));
         self.restart = Some(Restart { reason: RunReason::Switch, at, exact: true });
     }
 
-    /// A reader that has no stream yet begins where the others are.
+    /// A reader that has no stream yet begins where the others are, or where they began if it was there by then.
     pub(super) fn join(&mut self, at: Duration) {
         let Some(restart) = self.restart else {
             if self.tail.is_none() && at > self.position {
-                self.position = at;
+                (self.position, self.began) = (at, at);
                 self.restart = Some(Restart { reason: RunReason::Start, at, exact: true });
             }
             return;

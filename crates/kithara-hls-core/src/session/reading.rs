@@ -22,8 +22,15 @@ impl Session {
             Demand::Open { view, track } => {
                 let state = match view {
                     View::Flat => ReaderState::Flat(Flat::default()),
-                    View::Adaptive => ReaderState::Adaptive(Adaptive::default()),
-                    View::Single => ReaderState::Adaptive(Adaptive::single()),
+                    View::Adaptive => {
+                        let has_read = |reader: &Reader| match &reader.state {
+                            ReaderState::Adaptive(other) => !other.entered.is_empty(),
+                            ReaderState::Flat(_) => false,
+                        };
+                        let together = !self.readers.values().any(has_read);
+                        ReaderState::Adaptive(Box::new(Adaptive::beginning(together)))
+                    }
+                    View::Single => ReaderState::Adaptive(Box::new(Adaptive::single())),
                 };
                 self.readers.insert(id, Reader { track, state, pace: Pace::default() });
             }
@@ -111,6 +118,12 @@ impl Session {
         }
     }
 
+    fn set_apart(&mut self, id: ReaderId) {
+        if let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) {
+            adaptive.together = false;
+        }
+    }
+
     /// Gives a reader its stream, once the playlist is there.
     fn attach(&mut self, id: ReaderId) {
         let Some(reader) = self.readers.get(&id) else { return };
@@ -126,6 +139,8 @@ impl Session {
         };
         let Some(media) = wanted else {
             if self.is_off(track) {
+                // What is chosen later joins in where the others are then.
+                self.set_apart(id);
                 return;
             }
             return self.refuse(id, FailureKind::NoMedia);

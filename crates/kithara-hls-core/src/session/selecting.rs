@@ -171,7 +171,13 @@ impl Session {
     /// Gives an adaptive reader a stream whose playlist is there.
     pub(super) fn attach_adaptive(&mut self, id: ReaderId, media: MediaId) {
         let others = self.readers.iter().filter(|(other, _)| **other != id).map(|(_, reader)| reader);
+        let together = self.readers.get(&id).is_some_and(|reader| match &reader.state {
+            ReaderState::Adaptive(adaptive) => adaptive.together,
+            ReaderState::Flat(_) => false,
+        });
         let elsewhere = others.filter_map(|reader| match &reader.state {
+            // Its playlist may have come later than the others', who were read meanwhile.
+            ReaderState::Adaptive(adaptive) if reader.plays() && together => Some(adaptive.began),
             ReaderState::Adaptive(adaptive) if reader.plays() => Some(adaptive.position),
             ReaderState::Adaptive(_) | ReaderState::Flat(_) => None,
         });
