@@ -442,6 +442,26 @@ fn what_is_neither_playlist_nor_sound_is_refused_by_name() {
 }
 
 #[test]
+fn a_url_that_was_signed_for_somebody_lets_nobody_else_in() {
+    let unsigned =
+        |request: &kithara_origin::Request| (request.query.as_deref() != Some("token=1")).then(|| Response::new(403));
+    let song = fs::read(fixtures_dir().join("adts/seg0.aac")).unwrap();
+    let cached = move |_: &kithara_origin::Request| {
+        Response::ok(song.clone()).with_header("Cache-Control", "max-age=600").with_header("ETag", "\"1\"")
+    };
+    let site = fixtures().route("/song.aac", cached).guard("/song.aac", unsigned);
+    let origin = serve(site);
+    in_time(async {
+        let (_listener, reader) = open(&origin.url("/song.aac?token=1"), OpenParams::default()).await;
+        assert!(!hear_on_a_thread(reader).await.unwrap().1.is_empty());
+        // The first is still there, and with it what was stored for it.
+        for path in ["/song.aac?token=2", "/song.aac"] {
+            assert!(kithara::open(&origin.url(path), short()).await.is_err(), "{path}");
+        }
+    });
+}
+
+#[test]
 fn what_cannot_be_opened_says_why() {
     let origin = serve(fixtures());
     let missing = in_time(kithara::open(&origin.url("/none/index.m3u8"), short())).unwrap_err();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kithara_assets::AssetStore;
+use kithara_assets::{AssetId, AssetStore, Partition, UrlIdentity};
 use kithara_net::Client;
 use tokio::runtime::Handle;
 use url::Url;
@@ -28,7 +28,8 @@ pub struct Fetcher {
 
 /// What all clones, deliveries and transfers of a fetcher share.
 pub(crate) struct Shared {
-    is_common: bool,
+    /// Whether it is for all who brought neither a client nor a store.
+    pub(crate) is_common: bool,
     pub(crate) client: Client,
     pub(crate) store: Option<AssetStore>,
     pub(crate) options: FetchOptions,
@@ -59,12 +60,13 @@ impl Fetcher {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Whether nothing but equal options brings the users of this fetcher together: it was made for all who brought neither
-    /// a client nor a store ([`Fetcher::in_use`]). They may be let in for different things, so what one of them opened by a signed URL
-    /// is to be named by all of that URL.
+    /// What something that was opened at `url` is stored and shared as. That is as `identity` says, unless nothing but equal
+    /// options brings the users of this fetcher together, because none of them brought a client or a store
+    /// ([`Fetcher::in_use`]): among strangers a signature is a right that others may not have, so there the whole URL counts.
     #[must_use]
-    pub fn is_common(&self) -> bool {
-        self.shared.is_common
+    pub fn asset(&self, partition: &Partition, url: &Url, identity: &UrlIdentity) -> AssetId {
+        let exact = UrlIdentity::exact();
+        AssetId::for_url(partition, url, if self.shared.is_common { &exact } else { identity })
     }
 
     pub(crate) const fn over(shared: Arc<Shared>) -> Self {

@@ -49,7 +49,7 @@ impl Fetcher {
     ///
     /// Clients are the same as [`Client::is`] says, stores as [`AssetStore::is`] says. A client of the fetcher's own is the same for
     /// all who want it made with equal options, unless it keeps cookies: a jar has one user. So is a store of its own; those whom nothing
-    /// but equal options brings together must keep apart what may be for one of them alone ([`is_common`](Self::is_common)).
+    /// but equal options brings together must keep apart what may be for one of them alone ([`Fetcher::asset`]).
     ///
     /// It keeps little for readers that come late: each user is to hold what it reads.
     ///
@@ -147,7 +147,7 @@ mod tests {
         assert!(!are_one((one, store), (other, store)), "another client");
         assert!(!are_one((one, store), (made, store)), "one of its own");
         assert!(!are_one((one, nobody), (one, own)), "with and without a store");
-        let is_common = |(client, store)| Fetcher::in_use(client, store).unwrap().is_common();
+        let is_common = |(client, store)| Fetcher::in_use(client, store).unwrap().shared().is_common;
         assert!(is_common((made, own)) && is_common((made, nobody)), "nothing but options");
         assert!(!is_common((made, store)) && !is_common((one, own)) && !is_common((one, nobody)), "something is given");
     }

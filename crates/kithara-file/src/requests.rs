@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use kithara_fetch::{
     Ask, AskReason, CacheUse, FetchError, FetchOptions, FetchRequest, Fetcher, Priority, Transfers, UrlResolver,
-    assets::{AssetId, AssetStore, MemoryOptions, ResourceKey},
+    assets::{AssetStore, MemoryOptions, ResourceKey},
     net::{Client, Origin, RedactedUrl},
     resolve_in_time,
 };
@@ -39,7 +39,7 @@ impl Requests {
                 Fetcher::new(client, Some(store).filter(|_| !no_store), little)
             }
         };
-        let asset = AssetId::for_url(&options.cache.partition, &url, &options.cache.identity);
+        let asset = fetcher.asset(&options.cache.partition, &url, &options.cache.identity);
         let origin = Origin::of(&url).ok_or_else(|| FileError::InvalidUrl("a URL without host".into()))?;
         let template = FetchRequest {
             key: Some(ResourceKey::for_url(asset, &url, &options.cache.identity)),

@@ -194,10 +194,12 @@ impl HlsParams {
         // What somebody was let in for is not for others, unless they chose to share a store.
         let has_own = store.is_none() && (self.options.has_secrets() || self.resolver.is_some());
         let own = has_own.then(|| AssetStore::memory(MemoryOptions::default()));
-        let store = match store.as_ref().or(own.as_ref()) {
+        let store = match (&store, &own) {
+            // Also where nothing is stored: what is on its way is not for others, either.
+            (_, Some(own)) => StoreOf::Caller(own),
             _ if self.no_store => StoreOf::Nobody,
-            Some(store) => StoreOf::Caller(store),
-            None => StoreOf::Fetcher,
+            (Some(store), None) => StoreOf::Caller(store),
+            (None, None) => StoreOf::Fetcher,
         };
         let client = client.as_ref().map_or(ClientOf::Fetcher(&self.options.network), ClientOf::Caller);
         let fetcher = Fetcher::in_use(client, store)?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use kithara_fetch::{
     CacheUse, FetchRequest, Fetcher, Located, Priority, Seal, Transfers, WholeRequest, asked,
-    assets::{AssetId, Lease, ResourceKey, UrlIdentity},
+    assets::{AssetId, Lease, ResourceKey},
     net::{Origin, RedactedUrl, address::Provenance},
 };
 use kithara_hls_core::{
@@ -48,10 +48,7 @@ const LOCATED: usize = 16;
 
 impl Requests {
     pub(crate) fn new(fetcher: Fetcher, options: Arc<HlsOptions>, url: &Url, no_store: bool) -> Result<Self, HlsError> {
-        // Among strangers a signature is a right that others may not have.
-        let exact = UrlIdentity::exact();
-        let identity = if fetcher.is_common() { &exact } else { &options.cache.identity };
-        let asset = AssetId::for_url(&options.cache.partition, url, identity);
+        let asset = fetcher.asset(&options.cache.partition, url, &options.cache.identity);
         let opened = Origin::of(url).ok_or_else(|| HlsError::InvalidUrl("a URL without host".into()))?;
         let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
         let located = Vec::new();

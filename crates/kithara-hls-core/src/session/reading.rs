@@ -10,7 +10,10 @@ use super::{
     stats::Pace,
     units::UnitState,
 };
-use crate::{layout::Located, playlist::MediaSequence};
+use crate::{
+    layout::Located,
+    playlist::{MediaSequence, Start},
+};
 
 /// A reader that jumped is given read-ahead once it has read this many bytes in sequence: one that looks here and there
 /// costs one unit a look.
@@ -118,6 +121,11 @@ impl Session {
         }
     }
 
+    /// EXT-X-START of the multivariant playlist.
+    pub(super) fn declared_start(&self) -> Option<Start> {
+        self.multivariant.as_deref()?.start
+    }
+
     fn set_apart(&mut self, id: ReaderId) {
         if let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) {
             adaptive.together = false;
@@ -162,7 +170,7 @@ impl Session {
         if self.is_tuning_in(media) {
             return;
         }
-        let start = self.multivariant.as_deref().and_then(|it| it.start);
+        let start = self.declared_start();
         let begins =
             timeline.map(|timeline| (super::live::beginning(timeline, start, &self.options.live, false), timeline));
         match self.readers.get_mut(&id).map(|reader| &mut reader.state) {

@@ -184,7 +184,7 @@ impl Session {
         let at = elsewhere.max();
         let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
         let by_parts = self.plays_parts(media);
-        let start = self.multivariant.as_deref().and_then(|it| it.start);
+        let start = self.declared_start();
         let beginning = timeline.map(|timeline| super::live::beginning(timeline, start, &self.options.live, by_parts));
         let (units, lead) = (&self.units, self.switch_lead(media));
         let Some(ReaderState::Adaptive(adaptive)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) else {
