@@ -2,14 +2,12 @@
 //!
 //! All side by side, for each of them waits most of its time.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{assert_exact, fixtures, open, playlist, read_all, serve, truth};
 use futures_util::future::join_all;
 use kithara_hls::{HlsOptions, fetch::net::Proxy};
 use kithara_origin::{At, Fault, Origin, Response, Rule};
-use support::{assert_exact, fixtures, open, playlist, read_all, serve, truth};
 
 /// How long something is away, from the first request for it on.
 const AWAY: Duration = Duration::from_secs(15);

@@ -1,13 +1,12 @@
 //! One slow link for a session that is listened to and for four downloads, all through one fetcher, in real time.
 
-mod support;
-
 use std::{
     future::poll_fn,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use crate::support::{in_time, open, url};
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::unfold};
 use http::{HeaderMap, StatusCode, header};
@@ -22,7 +21,6 @@ use kithara_hls::{
     },
 };
 use kithara_stream::{ReadAt, Source};
-use support::{in_time, open, url};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
