@@ -56,6 +56,7 @@ fn check(stream: LowLatency, chance: Option<Chance>) -> Simulation {
 fn ten_minutes_are_played_within_part_hold_back_and_a_part() {
     check(LowLatency::default(), None);
     check(LowLatency { resources: Parts::Ranges, ..LowLatency::default() }, None);
+    check(LowLatency { inits: Some(3), ..LowLatency::default() }, None);
 }
 
 /// Ten minutes with this much silence among one percent of faults, by both kinds of resources and four seeds.
@@ -71,6 +72,7 @@ fn check_with_faults(stream: LowLatency, silence: u32) {
 #[test]
 fn ten_minutes_with_one_percent_of_faults_do_not_stall() {
     check_with_faults(LowLatency::default(), 0);
+    check_with_faults(LowLatency { inits: Some(3), ..LowLatency::default() }, 0);
 }
 
 #[test]
@@ -127,6 +129,36 @@ fn a_hint_at_something_that_never_comes_is_dropped() {
     let (_, transcript, _) = minute(LowLatency { mishints: Some(7), ..LowLatency::default() });
     let (asked, dropped) = (transcript.matches("/m/never").count(), transcript.matches("cancel f").count());
     assert!(asked >= 20 && dropped >= asked - 1, "{asked} asked, {dropped} dropped\n{transcript}");
+}
+
+#[test]
+fn an_initialization_section_that_is_hinted_at_is_asked_for_ahead_and_once() {
+    let (simulation, transcript, _) = minute(LowLatency { inits: Some(4), ..LowLatency::default() });
+    let lines: Vec<&str> = transcript.lines().collect();
+    for run in 4..7 {
+        let path = format!("/m/init{run}");
+        assert_eq!(simulation.world().requests_for(&path), 1, "{transcript}");
+        let asked = lines.iter().position(|line| line.contains(" ahead ") && line.ends_with(&path));
+        let entered = lines.iter().position(|line| line.contains("enter ") && line.contains(&format!("/{} ", run * 4)));
+        assert!(asked.expect(&transcript) < entered.expect(&transcript), "{transcript}");
+        let taken = lines.iter().any(|line| line.contains(" fetch ") && line.contains(&format!("{path} from f")));
+        assert!(taken, "{transcript}");
+    }
+    let heard = simulation.player().report().heard.len();
+    assert!(heard > 140, "{heard} parts\n{transcript}");
+}
+
+#[test]
+fn hints_of_both_kinds_that_are_refused_are_asked_for_once_each() {
+    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+    let hints = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"no/part\"\n#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"no/init\"\n";
+    let stream = LowLatency { inits: Some(4), hints: false, header: hints, ..LowLatency::default() };
+    let (world, _) = stream.world(world, "/main.m3u8");
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default()).telling_positions();
+    simulation.run(secs(60));
+    let asked = |path| simulation.world().requests_for(path);
+    assert_eq!((asked("/no/part"), asked("/no/init")), (1, 1), "{}", simulation.transcript());
+    assert_eq!(simulation.player().report().stalls, 0, "{}", simulation.transcript());
 }
 
 #[test]

@@ -1,38 +1,55 @@
-//! Resources asked for before they are announced: their bytes are kept, as they came, for the parts they turn out to be.
+//! Resources asked for before they are announced: their bytes are kept, as they came, for the parts and
+//! initialization sections they turn out to be.
 
 use std::{
     future::poll_fn,
     time::{Duration, Instant},
 };
 
-use kithara_fetch::{FetchRequest, Head as FetchHead};
+use bytes::Bytes;
+use kithara_fetch::{Delivery, FetchRequest, Head as FetchHead};
 use kithara_hls_core::session::{Delivered, FetchId, Head};
-use kithara_stream::{UnitBody, UnitWriter};
+use kithara_stream::{ChunkAt, Source, UnitBody, UnitWriter};
 use tokio::sync::mpsc;
 
 use crate::{
     driver::{Failed, Report},
-    part_task::Taken,
+    error::HlsError,
     requests::Requests,
 };
 
 /// Progress is reported this often at most: the speed of bursts is measured by it.
 const REPORT_EVERY: Duration = Duration::from_millis(20);
 
-/// A transfer waits while this much is kept and no part was cut out of it.
+/// A transfer waits while this much is kept and nothing was cut out of it.
 const HOLD: u64 = 4 << 20;
 
 /// Bytes that were asked for ahead, as far as the driver knows them.
 pub(crate) struct Ahead {
     pub(crate) body: UnitBody,
-    /// Bytes of it that parts were cut out of, or will be.
+    /// Bytes of it that were cut out, or will be.
     pub(crate) taken: u64,
     /// Bytes that are left to be cut out; no end is known of `u64::MAX`.
     pub(crate) left: u64,
 }
 
+/// Bytes that are taken from what was asked for ahead.
+#[derive(Clone)]
+pub(crate) struct Taken {
+    pub(crate) body: UnitBody,
+    pub(crate) from: u64,
+    /// How many; `None` for all there are.
+    pub(crate) len: Option<u64>,
+}
+
+/// Where bytes come from.
+pub(crate) enum Origin {
+    Own(Box<Delivery>),
+    Ahead(Taken),
+}
+
 impl Ahead {
-    /// Cuts out the next part.
+    /// Cuts out what comes next.
     pub(crate) fn take(&mut self, count: u64) -> Taken {
         let from = self.taken;
         self.taken = from.saturating_add(count);
@@ -84,5 +101,31 @@ impl AheadTask {
         let time_to_first_byte = head.time_to_first_byte;
         let head = Head { len: None, wire_len: head.len, from_store: false, time_to_first_byte };
         let _ = self.reports.send(Report::Head { fetch: self.fetch, head }).await;
+    }
+}
+
+impl Origin {
+    /// The next bytes, behind `bytes` of them; `None` behind the last one.
+    pub(crate) async fn chunk(&mut self, bytes: u64) -> Result<Option<Bytes>, Failed> {
+        let taken = match self {
+            Self::Own(delivery) => return Ok(delivery.chunk().await?),
+            Self::Ahead(taken) => taken,
+        };
+        let left = taken.len.map_or(u64::MAX, |len| len.saturating_sub(bytes));
+        let at = taken.from + bytes;
+        // What is before it was taken by others, or is appended.
+        taken.body.release(at);
+        if left == 0 {
+            return Ok(None);
+        }
+        let failed = |error: std::io::Error| Failed::from(HlsError::from(error));
+        poll_fn(|cx| taken.body.poll_ready(cx, at..at + 1)).await.map_err(failed)?;
+        match taken.body.chunk_at(at).map_err(failed)? {
+            ChunkAt::Bytes(mut chunk) => {
+                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                Ok(Some(chunk))
+            }
+            ChunkAt::Pending | ChunkAt::End => Ok(None),
+        }
     }
 }

@@ -42,13 +42,13 @@ use url::Url;
 
 use crate::{
     HlsEvent,
-    ahead::{Ahead, AheadTask},
+    ahead::{Ahead, AheadTask, Taken},
     delivery::Slot,
     error::HlsError,
     keep::keep_unit,
     keys::{Asking, FetchedKey, KeyManager, KeyState, fetch_key},
     options::KeyCache,
-    part_task::{PartTask, Taken, close_unit},
+    part_task::{PartTask, close_unit},
     playlists::{Brought, Known, load_playlist},
     requests::Requests,
     segments::{Handed, Item},
@@ -464,7 +464,7 @@ impl Driver {
         let shelf = Arc::clone(&self.parts.shelf);
         match action {
             Action::LoadPlaylist { id, url, again, limit } => self.load_playlist(id, url, again, limit),
-            Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, request),
+            Action::Fetch { fetch, unit, request, ahead } => self.fetch(fetch, unit, request, ahead),
             Action::AskAhead { fetch, media, request, patience } => {
                 self.ask_ahead(fetch, media, &request, patience);
             }
@@ -576,7 +576,8 @@ impl Driver {
         Some(self.keys.wait_for(key))
     }
 
-    fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
+    fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest, ahead: Option<FetchId>) {
+        let ahead = self.take_ahead(ahead, &request);
         let requests = self.named_in(Some(unit.media));
         let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
         self.parts.shelf.put(unit, shelved.body.clone());
@@ -595,6 +596,7 @@ impl Driver {
             slot,
             body,
             container,
+            ahead,
             reports: self.reports.clone(),
         };
         let cancel = self.parts.cancel.child_token();
@@ -621,18 +623,20 @@ impl Driver {
         self.spawn(cancel, task.run(writer).instrument(span));
     }
 
+    /// Cuts out of what was asked for ahead what a request is for: so many bytes as its range has, or all that is left.
+    fn take_ahead(&mut self, ahead: Option<FetchId>, request: &UnitRequest) -> Option<Taken> {
+        let ahead = ahead?;
+        let Some(range) = request.range else {
+            return self.ahead.remove(&ahead).map(|it| Taken { body: it.body, from: it.taken, len: None });
+        };
+        let taken = self.ahead.get_mut(&ahead).map(|it| it.take(range.len));
+        self.ahead.retain(|_, it| it.left > 0);
+        taken
+    }
+
     fn fetch_part(&mut self, fetch: FetchId, unit: UnitKey, part: u32, request: UnitRequest, ahead: Option<FetchId>) {
         let key = self.wait_for_key(&request);
-        let len = request.range.map(|range| range.len);
-        let taken = match (ahead, len) {
-            (None, _) => None,
-            (Some(ahead), None) => self.ahead.remove(&ahead).map(|it| Taken { body: it.body, from: it.taken, len }),
-            (Some(ahead), Some(count)) => {
-                let taken = self.ahead.get_mut(&ahead).map(|it| it.take(count));
-                self.ahead.retain(|_, it| it.left > 0);
-                taken
-            }
-        };
+        let ahead = self.take_ahead(ahead, &request);
         let requests = self.named_in(Some(unit.media));
         let shelved = self.shelved.entry(unit).or_insert_with(|| Shelved::new(&self.parts.shelf));
         self.parts.shelf.put(unit, shelved.body.clone());
@@ -649,7 +653,7 @@ impl Driver {
             slot: Arc::clone(&shelved.slot),
             container: shelved.container.clone(),
             turn: shelved.turn.clone(),
-            ahead: taken,
+            ahead,
             reports: self.reports.clone(),
         };
         let cancel = self.parts.cancel.child_token();

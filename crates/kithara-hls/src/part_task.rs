@@ -1,19 +1,17 @@
 //! The tasks that append parts to a segment that is still being made, and that end it.
 
 use std::{
-    future::poll_fn,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use kithara_demux::Container;
-use kithara_fetch::{Delivery, net::RedactedUrl};
+use kithara_fetch::net::RedactedUrl;
 use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, UnitRequest};
-use kithara_stream::{ChunkAt, Source, UnitBody};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::{
+    ahead::{Origin, Taken},
     decrypt::CbcStream,
     delivery::{Attempt, Bad, Slot},
     driver::{Failed, Report},
@@ -41,20 +39,6 @@ pub(crate) struct PartTask {
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
-/// Bytes that are taken from what was asked for ahead.
-pub(crate) struct Taken {
-    pub(crate) body: UnitBody,
-    pub(crate) from: u64,
-    /// How many; `None` for all there are.
-    pub(crate) len: Option<u64>,
-}
-
-/// Where a part comes from.
-enum Origin {
-    Own(Box<Delivery>),
-    Ahead(Taken),
-}
-
 impl PartTask {
     /// Brings the part, appends it when it is its turn, and reports how that went.
     pub(crate) async fn run(self) {
@@ -66,7 +50,7 @@ impl PartTask {
     async fn append(&self) -> Result<Delivered, Failed> {
         // It is asked for at once, whoever is before it.
         let mut origin = match &self.ahead {
-            Some(taken) => Origin::Ahead(Taken { body: taken.body.clone(), ..*taken }),
+            Some(taken) => Origin::Ahead(taken.clone()),
             None => Origin::Own(Box::new(self.requests.fetcher.fetch(self.requests.part(&self.request)))),
         };
         let key = match &self.key {
@@ -123,32 +107,6 @@ impl PartTask {
     fn bad(&self, bad: Bad) -> Failed {
         let url = RedactedUrl::new(&self.request.url);
         Failed { kind: bad.kind, error: HlsError::BadDelivery { url, reason: bad.reason.into() } }
-    }
-}
-
-impl Origin {
-    /// The next bytes, behind `bytes` of them; `None` behind the last one.
-    async fn chunk(&mut self, bytes: u64) -> Result<Option<Bytes>, Failed> {
-        let taken = match self {
-            Self::Own(delivery) => return Ok(delivery.chunk().await?),
-            Self::Ahead(taken) => taken,
-        };
-        let left = taken.len.map_or(u64::MAX, |len| len.saturating_sub(bytes));
-        let at = taken.from + bytes;
-        // What is before it was taken by others, or is appended.
-        taken.body.release(at);
-        if left == 0 {
-            return Ok(None);
-        }
-        let failed = |error: std::io::Error| Failed::from(HlsError::from(error));
-        poll_fn(|cx| taken.body.poll_ready(cx, at..at + 1)).await.map_err(failed)?;
-        match taken.body.chunk_at(at).map_err(failed)? {
-            ChunkAt::Bytes(mut chunk) => {
-                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                Ok(Some(chunk))
-            }
-            ChunkAt::Pending | ChunkAt::End => Ok(None),
-        }
     }
 }
 

@@ -8,12 +8,13 @@ use std::{
 };
 
 use kithara_demux::Container;
-use kithara_fetch::{Delivery, FetchError, FetchErrorKind, FetchRequest, Priority, net::ErrorKind};
+use kithara_fetch::{FetchError, FetchErrorKind, FetchRequest, Priority, net::ErrorKind};
 use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, Place, UnitKey, UnitRequest, Urgency};
 use kithara_stream::UnitBody;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::{
+    ahead::{Origin, Taken},
     decrypt::{CbcStream, widened},
     delivery::{Attempt, Bad, Slot},
     driver::{Failed, Report},
@@ -46,6 +47,8 @@ pub(crate) struct UnitTask {
     pub(crate) slot: Arc<Mutex<Slot>>,
     pub(crate) body: UnitBody,
     pub(crate) container: watch::Sender<Option<Container>>,
+    /// What it is taken from, if it was asked for ahead.
+    pub(crate) ahead: Option<Taken>,
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
@@ -63,23 +66,29 @@ impl UnitTask {
     }
 
     async fn deliver(&self, slot: &mut Slot) -> Result<Delivered, Failed> {
+        if let Some(taken) = &self.ahead {
+            return self.receive(&mut Origin::Ahead(taken.clone()), slot).await;
+        }
         let mut request = unit_request(&self.requests, &self.request);
         if matches!(self.unit.place, Place::Init(_)) {
             request.max_len = MAX_INIT;
         }
-        let mut delivery = self.requests.fetcher.fetch(request);
-        let result = self.receive(&mut delivery, slot).await;
-        if let Err(Failed { error: HlsError::BadDelivery { .. }, .. }) = &result {
+        let mut origin = Origin::Own(Box::new(self.requests.fetcher.fetch(request)));
+        let result = self.receive(&mut origin, slot).await;
+        if let (Err(Failed { error: HlsError::BadDelivery { .. }, .. }), Origin::Own(delivery)) = (&result, origin) {
             // What was stored of it is no better than what was delivered.
             delivery.reject();
         }
         result
     }
 
-    async fn receive(&self, delivery: &mut Delivery, slot: &mut Slot) -> Result<Delivered, Failed> {
-        let head = delivery.head().await?.clone();
-        let from_store = head.from_cache();
-        self.report_head(&head).await;
+    async fn receive(&self, origin: &mut Origin, slot: &mut Slot) -> Result<Delivered, Failed> {
+        let (mut from_store, mut is_known) = (false, false);
+        if let Origin::Own(delivery) = origin {
+            let head = delivery.head().await?.clone();
+            (from_store, is_known) = (head.from_cache(), head.len.is_some());
+            self.report_head(&head).await;
+        }
         let key = match &self.key {
             Some(key) => Some(wait_for(key.clone()).await?),
             None => None,
@@ -88,7 +97,7 @@ impl UnitTask {
         let mut attempt = Attempt::new(slot, cipher, self.request.is_excerpt);
         let bad = |bad: Bad| bad_delivery(&self.request, bad);
         let (mut bytes, mut last) = (0_u64, None::<Instant>);
-        while let Some(chunk) = delivery.chunk().await? {
+        while let Some(chunk) = origin.chunk(bytes).await? {
             bytes += chunk.len() as u64;
             let known = attempt.container().is_some();
             attempt.push(chunk).map_err(bad)?;
@@ -107,7 +116,7 @@ impl UnitTask {
             self.wait_for_room().await;
         }
         // What the store has was believed before.
-        let listed = self.duration.filter(|_| head.len.is_none() && !from_store);
+        let listed = self.duration.filter(|_| !is_known && !from_store);
         let delivered = attempt.finish(from_store, listed).map_err(bad)?;
         self.container.send_replace(slot.container);
         Ok(delivered)

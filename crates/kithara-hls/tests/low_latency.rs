@@ -107,6 +107,36 @@ async fn read(mut segments: Segments, told: watch::Sender<usize>) -> Vec<u8> {
     all
 }
 
+/// Reads to the first byte of the last of so many laps, and tells how many bytes it has come to. Answers with the initialization
+/// section of each.
+async fn read_laps(mut segments: Segments, told: watch::Sender<usize>, laps: usize) -> Vec<Vec<u8>> {
+    let (mut inits, mut all) = (Vec::<Vec<u8>>::new(), 0);
+    while let Some(segment) = segments.next().await.expect("the stream goes on") {
+        if segment.run_start.is_some() {
+            let init = segment.init.clone().expect("it is fMP4").to_vec();
+            all += init.len();
+            inits.push(init);
+        }
+        let mut at = 0;
+        loop {
+            poll_fn(|cx| segment.body.poll_ready(cx, at..at + 1)).await.expect("the body goes on");
+            match segment.body.chunk_at(at).expect("the body goes on") {
+                ChunkAt::Bytes(bytes) => {
+                    at += bytes.len() as u64;
+                    all += bytes.len();
+                    let _ = told.send(all);
+                }
+                ChunkAt::Pending => {}
+                ChunkAt::End => break,
+            }
+            if inits.len() == laps {
+                return inits;
+            }
+        }
+    }
+    inits
+}
+
 /// From the beginning: what is read is then all of it.
 fn from_beginning() -> HlsOptions {
     let start = kithara_hls::hls_core::session::LiveStart::Beginning;
@@ -142,6 +172,40 @@ async fn hints_that_are_replanned_cost_nothing_but_a_request() {
     let stage = Stage::new(|packager| packager.replanned(2, 3).replanned(3, 0), |site| site);
     let bytes = stage.play(from_beginning()).await;
     assert!(bytes == stage.packager.content(SOUND), "{} bytes", bytes.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_initialization_section_that_is_hinted_at_is_there_before_its_segment_and_asked_for_once() {
+    for by_range in [false, true] {
+        let change = |packager: Packager| if by_range { packager.by_range() } else { packager };
+        let stage = Stage::new(|packager| change(packager.looped().renewed()), |site| site);
+        let session =
+            Hls::session(&stage.origin.url("/live/sound/index.m3u8"), from_beginning().into()).expect("a URL");
+        let segments = session.segments(Track::Main).await.expect("it opens");
+        let (told, mut heard) = watch::channel(0);
+        let reader = tokio::spawn(read_laps(segments, told, 2));
+        for part in stage.coming() {
+            wait(&mut heard, part.bytes.start, &session).await;
+            stage.advance_to(part.at);
+        }
+        // All of the lap is published and nothing of the next: its section was asked for while it was not there.
+        let lap = stage.packager.content(SOUND).len();
+        wait(&mut heard, lap, &session).await;
+        assert_eq!(stage.requests().get("init1.mp4"), Some(&1), "it is hinted at: {:?}", stage.requests());
+        let begun = stage.packager.length(SOUND);
+        for part in stage.packager.schedule(SOUND) {
+            let media = begun + part.start + Duration::from_micros(1);
+            stage.advance_to(stage.packager.published_at(SOUND, media).expect("laps go on"));
+            if part.msn > 0 {
+                break;
+            }
+        }
+        let inits = tokio::time::timeout(PATIENCE, reader).await.expect("it ends").expect("nothing panics");
+        session.close().await;
+        let init = stage.packager.content(SOUND)[..inits[0].len()].to_vec();
+        assert!(inits.len() == 2 && inits.iter().all(|it| *it == init), "{inits:?}");
+        assert_eq!(stage.requests().get("init1.mp4"), Some(&1), "{:?}", stage.requests());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

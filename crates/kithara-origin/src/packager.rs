@@ -40,7 +40,7 @@ use crate::request::Request;
 /// is there, and any other part that does not exist yet is 404 (sections 6.2.2 and 6.2.6); a reload is held, refused with 400 when it is
 /// too far ahead and answered with 503 after three target durations (section 6.2.5.2).
 ///
-/// Names are `init.mp4`, `seg12.m4s` and `seg12.3.m4s` (part 3 of the segment with media sequence number 12) beside each playlist, so
+/// Names are `init.mp4` (of lap 0, see [`Packager::renewed`]), `seg12.m4s` and `seg12.3.m4s` (part 3 of the segment with media sequence number 12) beside each playlist, so
 /// each playlist needs a folder of its own. Segments are cut anew: their samples are those of the recording, their fragments are the
 /// parts. Rules play their faults on these resources as on any others.
 ///
@@ -65,6 +65,8 @@ pub struct Packager {
     window: usize,
     start: usize,
     is_looped: bool,
+    /// Each lap has an initialization section of its own.
+    renews_init: bool,
     delivery: Delivery,
     can_block: bool,
     can_skip: bool,
@@ -133,6 +135,7 @@ impl Packager {
             window: 20,
             start: 3,
             is_looped: false,
+            renews_init: false,
             delivery: Delivery { by_range: false, is_trickled: false },
             can_block: true,
             can_skip: true,
@@ -181,6 +184,14 @@ impl Packager {
     #[must_use]
     pub fn looped(mut self) -> Self {
         self.is_looped = true;
+        self
+    }
+
+    /// Gives each lap an initialization section of its own, `init1.mp4` in lap 1 and so on. It is hinted at while the segment before it
+    /// is recorded, and a request for one that is hinted is held until that segment is whole.
+    #[must_use]
+    pub fn renewed(mut self) -> Self {
+        self.renews_init = true;
         self
     }
 
@@ -296,7 +307,7 @@ impl Packager {
     /// Everything that can be told in words, as text that can be compared.
     #[cfg(test)]
     pub(crate) fn shape(&self) -> String {
-        let flags = (self.is_looped, self.can_block, self.can_skip);
+        let flags = (self.is_looped, self.renews_init, self.can_block, self.can_skip);
         let places = (&self.stale, &self.gaps, &self.replanned);
         format!(
             "{:?} {} {} {flags:?} {:?} {:?} {places:?}",

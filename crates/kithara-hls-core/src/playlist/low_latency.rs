@@ -36,7 +36,7 @@ pub struct PreloadHint {
 }
 
 /// TYPE of EXT-X-PRELOAD-HINT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PreloadKind {
     /// A partial segment.
     Part,

@@ -42,6 +42,9 @@ pub enum Action {
         unit: UnitKey,
         /// From where and how.
         request: UnitRequest,
+        /// What it is taken from, if it was asked for ahead: an initialization section that was hinted at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ahead: Option<FetchId>,
     },
     /// Find out how long a unit is (for its readers), without fetching it whole.
     Size {
@@ -69,8 +72,8 @@ pub enum Action {
         /// Its resource.
         url: Url,
     },
-    /// Ask for a resource before it is announced (EXT-X-PRELOAD-HINT) and keep what comes for [`FetchPart`](Self::FetchPart).
-    /// The server holds its answer until the resource is made, and between the parts of one that grows. Answered like a
+    /// Ask for a resource before it is announced (EXT-X-PRELOAD-HINT) and keep what comes for [`FetchPart`](Self::FetchPart)
+    /// or, of an initialization section, [`Fetch`](Self::Fetch). The server holds its answer until the resource is made, and between the parts of one that grows. Answered like a
     /// fetch, by its head, its progress and its end.
     AskAhead {
         /// The fetch: its number stands in every answer.
@@ -322,7 +325,10 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LoadPlaylist { id, url, .. } => write!(f, "load {id} {}", shown_path(url)),
-            Self::Fetch { fetch, unit, request } => write!(f, "fetch {fetch} {unit} {request}"),
+            Self::Fetch { fetch, unit, request, ahead } => {
+                write!(f, "fetch {fetch} {unit} {request}")?;
+                ahead.map_or(Ok(()), |ahead| write!(f, " from {ahead}"))
+            }
             Self::Size { fetch, unit, request } => write!(f, "size {fetch} {unit} {request}"),
             Self::Keep { fetch, unit, request } => write!(f, "keep {fetch} {unit} {request}"),
             Self::Forget { unit, url } => write!(f, "forget {unit} {}", url.path()),

@@ -97,9 +97,10 @@ impl Session {
         let Some(fetch) = self.units.fetches.remove(&id) else { return self.hinted_fetched(id, &result) };
         let wire_len = result.as_ref().ok().map(|delivered| delivered.wire_len);
         self.adaptation.ended(self.now.at, id, wire_len);
+        let was_ahead = self.uncut(id, result.is_ok());
         match result {
             result if fetch.purpose == Purpose::Part => self.part_fetched(fetch.unit, id, result),
-            Ok(delivered) => self.delivered(&fetch, delivered),
+            Ok(delivered) => self.delivered(&fetch, delivered, !was_ahead),
             Err(cause) if fetch.purpose == Purpose::Close => self.close_failed(fetch.unit, cause),
             Err(cause) => {
                 self.doubt_key(&fetch, &cause);
@@ -116,7 +117,8 @@ impl Session {
         }
     }
 
-    fn delivered(&mut self, fetch: &Fetch, delivered: Delivered) {
+    /// A unit is there; `through_store` unless it was asked for ahead.
+    fn delivered(&mut self, fetch: &Fetch, delivered: Delivered, through_store: bool) {
         let unit = fetch.unit;
         let began = match self.units.state(unit) {
             Some(UnitState::Assembling(assembly)) => assembly.began,
@@ -129,7 +131,7 @@ impl Session {
             return self.give_up(unit, FetchFailure::new(FailureKind::Changed));
         }
         media.layout.learn(unit, delivered.len);
-        if fetch.purpose == Purpose::Deliver {
+        if fetch.purpose == Purpose::Deliver && through_store {
             self.note_stored(unit, delivered.wire_len);
         }
         self.units.set(unit, UnitState::Ready { len: delivered.len });

@@ -1,6 +1,6 @@
 //! Following streams that grow: where to begin, what their playlists' changes mean, and what the clock may do.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use url::Url;
 
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     directives::{self, Directives, Skip},
     fallback::told_to_wait,
-    playlist::{MediaPlaylist, PlaylistType, Start},
+    playlist::{MediaPlaylist, PlaylistType, PreloadKind, Start},
     reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience},
     time::{Now, Tick, WallTime},
     timeline::{Alignment, Merge, Timeline, align},
@@ -41,8 +41,8 @@ pub(super) struct Following {
     unfit: u32,
     /// What is missing of a first copy that came out of a cache.
     pub(super) tune_in: Option<TuneIn>,
-    /// What was asked for ahead last and could not be had.
-    pub(super) refused: Option<(Url, u64)>,
+    /// What was asked for ahead last, of each kind, and could not be had.
+    pub(super) refused: BTreeMap<PreloadKind, (Url, u64)>,
     /// Whether a storm of discontinuities was told that is not over.
     storm: bool,
 }

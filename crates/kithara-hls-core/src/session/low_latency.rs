@@ -1,10 +1,11 @@
 //! Following a stream part by part: the parts of the segment that is being made, resources asked for ahead of their
-//! announcement, and the end of the segment.
+//! announcement (parts and initialization sections), and the end of the segment.
 //!
 //! ```text
 //!   playlist lists     what is done
 //!   PRELOAD-HINT       AskAhead: the server holds its answer until the part is made; the bytes are kept
 //!   PART               FetchPart: appended to the segment's bytes, cut out of what was asked for ahead where that fits
+//!   MAP                Fetch: the initialization section, cut out likewise
 //!   the segment        Close, once its parts are there; Fetch, where parts are missing that are not listed any more
 //! ```
 
@@ -193,23 +194,36 @@ impl Session {
         if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
             assembly.ordered(idx, fetch, self.now.at);
         }
-        let ahead = self.cut_out(unit, fetch, &url, range);
-        if ahead.is_none() {
-            self.adaptation.started(self.now.at, fetch);
-        }
         let request = UnitRequest { url, range, encryption, attempt, urgency, is_excerpt: false };
+        let ahead = self.take_ahead(PreloadKind::Part, unit, fetch, &request);
         self.act(Action::FetchPart { fetch, unit, part: number, request, ahead });
     }
 
-    /// Finds what was asked for ahead and turns out to be this part.
-    fn cut_out(&mut self, unit: UnitKey, fetch: FetchId, url: &url::Url, range: Option<ByteRange>) -> Option<FetchId> {
-        let start = range.map_or(0, |range| range.start);
+    /// Begins to measure a fetch, unless what was asked for ahead turns out to be what it is for: then answers with that,
+    /// which is measured already.
+    pub(super) fn take_ahead(
+        &mut self,
+        kind: PreloadKind,
+        unit: UnitKey,
+        fetch: FetchId,
+        request: &UnitRequest,
+    ) -> Option<FetchId> {
+        let ahead = self.cut_out(kind, unit, fetch, request);
+        if ahead.is_none() {
+            self.adaptation.started(self.now.at, fetch);
+        }
+        ahead
+    }
+
+    fn cut_out(&mut self, kind: PreloadKind, unit: UnitKey, fetch: FetchId, request: &UnitRequest) -> Option<FetchId> {
+        let start = request.range.map_or(0, |range| range.start);
         let fits = |hinted: &Hinted| {
-            hinted.media == unit.media && hinted.is_free() && hinted.url == *url && hinted.start == start
+            let is_it = hinted.media == unit.media && hinted.kind == kind && hinted.is_free();
+            is_it && hinted.url == request.url && hinted.start == start
         };
         let (ahead, hinted) = self.units.hinted.iter_mut().find(|(_, hinted)| fits(hinted))?;
-        hinted.part = Some((unit, fetch));
-        match range {
+        hinted.cut = Some((unit, fetch));
+        match request.range {
             Some(range) if hinted.open_ended => hinted.start = range.end(),
             _ => hinted.spent = true,
         }
@@ -219,7 +233,6 @@ impl Session {
 
     /// A part came, or could not be had.
     pub(super) fn part_fetched(&mut self, unit: UnitKey, fetch: FetchId, result: Result<Delivered, FetchFailure>) {
-        self.uncut(fetch, result.is_ok());
         let now = self.tick();
         let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
         let source = timeline.and_then(|timeline| Source::of(timeline, unit));
@@ -241,12 +254,14 @@ impl Session {
         }
     }
 
-    /// A part that was cut out of a resource asked for ahead ended.
-    fn uncut(&mut self, part: FetchId, whole: bool) {
-        let of_part = |hinted: &Hinted| hinted.part.is_some_and(|(_, fetch)| fetch == part);
-        let Some((ahead, hinted)) = self.units.hinted.iter_mut().find(|(_, hinted)| of_part(hinted)) else { return };
+    /// A fetch ended: what it was cut out of, if anything, is free again or used up. Answers whether there was such a thing.
+    pub(super) fn uncut(&mut self, ended: FetchId, whole: bool) -> bool {
+        let of_it = |hinted: &Hinted| hinted.cut.is_some_and(|(_, fetch)| fetch == ended);
+        let Some((ahead, hinted)) = self.units.hinted.iter_mut().find(|(_, hinted)| of_it(hinted)) else {
+            return false;
+        };
         let ahead = *ahead;
-        hinted.part = None;
+        hinted.cut = None;
         self.adaptation.caught_up(self.now.at, ahead);
         if hinted.spent || !whole {
             self.units.hinted.remove(&ahead);
@@ -255,6 +270,7 @@ impl Session {
                 self.act(Action::Cancel { fetch: ahead });
             }
         }
+        true
     }
 
     fn renew_part(&mut self, unit: UnitKey, fetch: FetchId) {
@@ -302,23 +318,31 @@ impl Session {
             self.adaptation.ended(self.now.at, fetch, None);
             self.act(Action::Cancel { fetch });
         }
-        for id in self.read_medias() {
-            let Some((hinted, request, patience)) = self.hint_to_ask(id) else { continue };
+        let kinds = [PreloadKind::Init, PreloadKind::Part];
+        for (id, kind) in self.read_medias().into_iter().flat_map(|id| kinds.map(|kind| (id, kind))) {
+            let Some((hinted, request, patience)) = self.hint_to_ask(id, kind) else { continue };
             let fetch = self.units.ask_ahead(hinted);
             self.adaptation.asked_ahead(fetch);
             self.act(Action::AskAhead { fetch, media: id, request, patience });
         }
     }
 
-    /// Whether a part that was asked for ahead is still hinted at, or was announced and not ordered yet.
+    /// Whether what was asked for ahead is still hinted at, or was announced and not ordered yet.
     fn is_still_hinted(&self, hinted: &Hinted) -> bool {
-        if hinted.part.is_some() {
+        if hinted.cut.is_some() {
             return true;
         }
-        let timeline = self.medias.get(&hinted.media).and_then(|media| media.timeline.as_ref());
-        let Some(timeline) = timeline.filter(|_| self.follows_parts(hinted.media).is_some()) else { return false };
-        if hint_of(timeline).is_some_and(|hint| hint.byte_start == hinted.start && hint.uri.url() == hinted.url) {
+        let Some(media) = self.medias.get(&hinted.media) else { return false };
+        let follows = self.follows_parts(hinted.media).is_some();
+        let Some(timeline) = media.timeline.as_ref().filter(|_| follows) else { return false };
+        let hint = hint_of(timeline, hinted.kind);
+        if hint.is_some_and(|hint| hint.byte_start == hinted.start && hint.uri.url() == hinted.url) {
             return true;
+        }
+        if hinted.kind == PreloadKind::Init {
+            let announced = media.init_at(&hinted.url, hinted.start);
+            return announced
+                .is_some_and(|init| matches!(self.units.state(init), None | Some(UnitState::Resting { .. })));
         }
         let is_it = |part: &Part| {
             let start = part.byte_range.map_or(0, |range| range.start);
@@ -336,17 +360,21 @@ impl Session {
         })
     }
 
-    fn hint_to_ask(&self, id: MediaId) -> Option<(Hinted, UnitRequest, Duration)> {
+    fn hint_to_ask(&self, id: MediaId, kind: PreloadKind) -> Option<(Hinted, UnitRequest, Duration)> {
         self.follows_parts(id)?;
         let media = self.medias.get(&id)?;
         let timeline = media.timeline.as_ref()?;
-        let hint = hint_of(timeline)?;
-        let is_asked = self.units.hinted.values().any(|hinted| hinted.media == id && !hinted.spent);
-        if is_asked || !self.has_ordered_all(id, timeline) {
-            return None;
-        }
+        let hint = hint_of(timeline, kind)?;
+        let is_it = |hinted: &Hinted| hinted.media == id && hinted.kind == kind && !hinted.spent;
         let url = hint.uri.url();
-        if media.following.refused.as_ref().is_some_and(|(it, start)| *it == url && *start == hint.byte_start) {
+        let is_due = match kind {
+            PreloadKind::Part => self.has_ordered_all(id, timeline),
+            // One that is announced is fetched like any other; one to come may be encrypted where segments are.
+            PreloadKind::Init => is_clear(timeline) && media.init_at(&url, hint.byte_start).is_none(),
+        };
+        let refused = media.following.refused.get(&kind);
+        let is_refused = refused.is_some_and(|(it, start)| *it == url && *start == hint.byte_start);
+        if !is_due || is_refused || self.units.hinted.values().any(is_it) {
             return None;
         }
         let range = match hint.byte_len {
@@ -358,7 +386,7 @@ impl Session {
         };
         let open_ended = hint.byte_len.is_none();
         let hinted =
-            Hinted { media: id, url: url.clone(), start: hint.byte_start, open_ended, part: None, spent: false };
+            Hinted { media: id, kind, url: url.clone(), start: hint.byte_start, open_ended, cut: None, spent: false };
         let urgency = Urgency::Playback;
         let request = UnitRequest { url, range, encryption: None, attempt: 1, urgency, is_excerpt: false };
         Some((hinted, request, timeline.snapshot().target_duration.saturating_mul(3)))
@@ -379,8 +407,7 @@ impl Session {
             }
             None => {
                 // What begins a segment may begin a key, too, and its parts may not be readable by themselves.
-                let last = timeline.snapshot().segments.last();
-                if last.is_some_and(|last| protection(last.keys) != Protection::Clear) {
+                if !is_clear(timeline) {
                     return false;
                 }
                 end
@@ -395,18 +422,18 @@ impl Session {
     /// What a resource that was asked for ahead brought, or that it could not be had.
     pub(super) fn hinted_fetched(&mut self, fetch: FetchId, result: &Result<Delivered, FetchFailure>) {
         let Some(hinted) = self.units.hinted.get(&fetch) else { return };
-        let (media, url, start) = (hinted.media, hinted.url.clone(), hinted.start);
+        let (media, kind, url, start) = (hinted.media, hinted.kind, hinted.url.clone(), hinted.start);
         match result {
             // It is kept until it is announced.
             Ok(delivered) => self.adaptation.progress(self.now.at, fetch, delivered.wire_len),
             // What was cut out of it says so itself.
-            Err(_) if hinted.part.is_some() => {}
+            Err(_) if hinted.cut.is_some() => {}
             Err(_) => {
                 self.units.hinted.remove(&fetch);
                 self.adaptation.ended(self.now.at, fetch, None);
                 if let Some(media) = self.medias.get_mut(&media) {
                     // Once it is announced it is fetched like any other.
-                    media.following.refused = Some((url, start));
+                    media.following.refused.insert(kind, (url, start));
                 }
             }
         }
@@ -416,9 +443,9 @@ impl Session {
     pub(super) fn hinted_moved(&mut self, fetch: FetchId, bytes: u64) {
         let now = self.tick();
         let Some(hinted) = self.units.hinted.get(&fetch) else { return };
-        let part = hinted.part;
+        let cut = hinted.cut;
         self.adaptation.progress(now, fetch, bytes);
-        if let Some((unit, part)) = part
+        if let Some((unit, part)) = cut
             && let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit)
         {
             assembly.moved(part, now);
@@ -488,8 +515,13 @@ fn known_parts(unit: UnitKey, assembly: &Assembly) -> usize {
     usize::try_from(unit.first_part()).unwrap_or(usize::MAX).saturating_add(assembly.known())
 }
 
-/// The part that comes next, by what the playlist says: the first hint of its kind counts.
-fn hint_of(timeline: &Timeline) -> Option<&PreloadHint> {
+/// What comes next of a kind, by what the playlist says: the first hint of it counts.
+fn hint_of(timeline: &Timeline, kind: PreloadKind) -> Option<&PreloadHint> {
     let hints = &timeline.snapshot().preload_hints;
-    hints.iter().find(|hint| hint.kind == PreloadKind::Part).filter(|_| timeline.snapshot().is_live())
+    hints.iter().find(|hint| hint.kind == kind).filter(|_| timeline.snapshot().is_live())
+}
+
+/// Whether the newest segment is not encrypted.
+fn is_clear(timeline: &Timeline) -> bool {
+    timeline.snapshot().segments.last().is_none_or(|last| protection(last.keys) == Protection::Clear)
 }

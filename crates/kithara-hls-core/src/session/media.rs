@@ -197,6 +197,14 @@ impl Media {
         Some(UnitKey::init(self.id, *name))
     }
 
+    /// The name of the initialization section that begins at this byte of this resource.
+    pub(super) fn init_at(&self, url: &Url, start: u64) -> Option<UnitKey> {
+        let is_it =
+            |init: &InitSection| init.byte_range.map_or(0, |range| range.start) == start && init.uri.url() == *url;
+        let (name, _) = self.inits.iter().rev().find(|(_, init)| is_it(init))?;
+        Some(UnitKey::init(self.id, *name))
+    }
+
     /// An initialization section by its name.
     pub(super) fn init(&self, init: u32) -> Option<&Arc<InitSection>> {
         self.inits.get(&init)

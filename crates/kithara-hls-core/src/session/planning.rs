@@ -16,7 +16,7 @@ use crate::{
     BitRate,
     abr::AbrReason,
     key::{Encryption, Protection, initialization_vector, protection},
-    playlist::{ByteRange, Key, MediaSequence, Uri, VariantId},
+    playlist::{ByteRange, Key, MediaSequence, PreloadKind, Uri, VariantId},
 };
 
 /// A fetch that nobody waits for any more may finish when this little is missing, and it comes this soon: breaking it
@@ -541,8 +541,9 @@ impl Session {
         let fetch = self.units.begin(unit, purpose, prepared.key, self.now.at);
         match purpose {
             Purpose::Deliver => {
-                self.adaptation.started(self.now.at, fetch);
-                self.act(Action::Fetch { fetch, unit, request });
+                // Of whole units only initialization sections are hinted at.
+                let ahead = self.take_ahead(PreloadKind::Init, unit, fetch, &request);
+                self.act(Action::Fetch { fetch, unit, request, ahead });
             }
             Purpose::Size => self.act(Action::Size { fetch, unit, request }),
             Purpose::Keep => self.act(Action::Keep { fetch, unit, request }),

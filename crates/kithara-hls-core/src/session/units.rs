@@ -9,7 +9,10 @@ use super::{
     keys::KeyUse,
     parts::Assembly,
 };
-use crate::{playlist::MediaSequence, time::Tick};
+use crate::{
+    playlist::{MediaSequence, PreloadKind},
+    time::Tick,
+};
 
 /// Where a unit stands. A unit that is not in the table is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,14 +78,15 @@ pub(super) enum Purpose {
 #[derive(Clone, Debug)]
 pub(super) struct Hinted {
     pub(super) media: MediaId,
+    pub(super) kind: PreloadKind,
     pub(super) url: Url,
-    /// Where the next part will begin that is cut out of it.
+    /// Where the next part will begin that is cut out of it, or the initialization section.
     pub(super) start: u64,
     /// Whether it may bring several parts, one behind the other.
     pub(super) open_ended: bool,
-    /// The part of it that is under way.
-    pub(super) part: Option<(UnitKey, FetchId)>,
-    /// Whether no further part can be cut out of it.
+    /// What is cut out of it and under way.
+    pub(super) cut: Option<(UnitKey, FetchId)>,
+    /// Whether nothing further can be cut out of it.
     pub(super) spent: bool,
 }
 
@@ -106,9 +110,9 @@ impl Fetch {
 }
 
 impl Hinted {
-    /// Whether a part can be cut out of it now.
+    /// Whether something can be cut out of it now.
     pub(super) fn is_free(&self) -> bool {
-        self.part.is_none() && !self.spent
+        self.cut.is_none() && !self.spent
     }
 }
 
@@ -209,7 +213,7 @@ impl Units {
         let torn: Vec<FetchId> = self
             .hinted
             .iter()
-            .filter(|(_, hinted)| hinted.part.is_some_and(|(it, fetch)| it == unit && of_it.contains(&fetch)))
+            .filter(|(_, hinted)| hinted.cut.is_some_and(|(it, fetch)| it == unit && of_it.contains(&fetch)))
             .map(|(id, _)| *id)
             .collect();
         torn.iter().for_each(|id| {

@@ -17,12 +17,13 @@ pub(super) enum Purpose {
     Ahead,
 }
 
-/// A part that is cut out of what was asked for ahead: of so many bytes, or of all that is left.
+/// What is cut out of what was asked for ahead: so many bytes, or all that is left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     pub(super) fetch: FetchId,
     pub(super) unit: UnitKey,
-    pub(super) part: u32,
+    /// The part it is; `None` where it is the unit as a whole.
+    pub(super) part: Option<u32>,
     pub(super) len: Option<u64>,
 }
 

@@ -383,7 +383,14 @@ impl Simulation {
         if len.is_none() {
             self.streams.remove(&ahead);
         }
-        self.part_arrived(fetch, unit, part, bytes, media);
+        match part {
+            Some(part) => self.part_arrived(fetch, unit, part, bytes, media),
+            None => {
+                self.complete(unit, None);
+                let delivered = Delivered { len: bytes, wire_len: bytes, from_store: false };
+                self.feed(Input::Fetched { fetch, result: Ok(delivered) });
+            }
+        }
     }
 
     fn part_arrived(&mut self, fetch: FetchId, unit: UnitKey, part: u32, bytes: u64, media: Duration) {
@@ -393,16 +400,21 @@ impl Simulation {
         self.feed(Input::Fetched { fetch, result: Ok(delivered) });
     }
 
-    fn fetch_part(&mut self, fetch: FetchId, unit: UnitKey, part: u32, request: &UnitRequest, ahead: Option<FetchId>) {
+    /// Waits for what was asked for ahead.
+    fn take(&mut self, ahead: FetchId, fetch: FetchId, unit: UnitKey, part: Option<u32>, request: &UnitRequest) {
         let len = request.range.map(|range| range.len);
+        match self.streams.get_mut(&ahead) {
+            Some(stream) => stream.cut = Some(Cut { fetch, unit, part, len }),
+            // It has failed, and word of that is on its way.
+            None => self.fault(fetch, FailureKind::Unreachable, None, Duration::ZERO),
+        }
+        // What follows is told in turn.
+        self.at(self.now, Input::Progress { fetch: ahead, bytes: 0 });
+    }
+
+    fn fetch_part(&mut self, fetch: FetchId, unit: UnitKey, part: u32, request: &UnitRequest, ahead: Option<FetchId>) {
         if let Some(ahead) = ahead {
-            match self.streams.get_mut(&ahead) {
-                Some(stream) => stream.cut = Some(Cut { fetch, unit, part, len }),
-                // It has failed, and word of that is on its way.
-                None => self.fault(fetch, FailureKind::Unreachable, None, Duration::ZERO),
-            }
-            // What follows is told in turn.
-            return self.at(self.now, Input::Progress { fetch: ahead, bytes: 0 });
+            return self.take(ahead, fetch, unit, Some(part), request);
         }
         match self.world.ask(&request.url, request.range, self.now) {
             Outcome::Media(flows) => self.begin_stream(fetch, Purpose::Part(unit, part), flows),
@@ -475,7 +487,8 @@ impl Simulation {
                 self.queue.retain(|_, input| !matches!(input, Input::Playlist { id: other, .. } if *other == id));
                 self.at(at, Input::Playlist { id, result });
             }
-            Action::Fetch { fetch, unit, request } => self.fetch(fetch, unit, &request),
+            Action::Fetch { fetch, unit, request, ahead: None } => self.fetch(fetch, unit, &request),
+            Action::Fetch { fetch, unit, request, ahead: Some(ahead) } => self.take(ahead, fetch, unit, None, &request),
             Action::Keep { fetch, unit, request } => self.keep(fetch, unit, &request),
             Action::Forget { url, .. } => {
                 if let Some(stored) = &mut self.stored {

@@ -48,6 +48,8 @@ pub(crate) struct LowLatency {
     pub(crate) reports: &'static [&'static str],
     /// Every so many parts of a segment decode on their own.
     pub(crate) independent: u64,
+    /// Every so many segments begin with another initialization section, which is hinted at, after a discontinuity.
+    pub(crate) inits: Option<u64>,
     /// Tags in front of the first segment.
     pub(crate) header: &'static str,
     /// Each segment has a date range.
@@ -76,6 +78,7 @@ impl Default for LowLatency {
             cuts: None,
             mishints: None,
             independent: 3,
+            inits: None,
             reports: &[],
             header: "",
             ranges: false,
@@ -173,8 +176,10 @@ impl LowLatency {
         let mut text = format!(
             "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-PART-INF:PART-TARGET={part:.3}\n\
              #EXT-X-SERVER-CONTROL:{blocks}CAN-SKIP-UNTIL={:.1},PART-HOLD-BACK={hold_back:.3}\n\
-             #EXT-X-MEDIA-SEQUENCE:{oldest}\n#EXT-X-MAP:URI=\"m/init\"\n{}",
+             #EXT-X-MEDIA-SEQUENCE:{oldest}\n#EXT-X-DISCONTINUITY-SEQUENCE:{}\n#EXT-X-MAP:URI=\"m/{}\"\n{}",
             target * 6.0,
+            self.passed(oldest),
+            self.init_of(oldest),
             self.header,
         );
         let from = if skips { oldest + (open - oldest).saturating_sub(3) } else { oldest };
@@ -195,6 +200,10 @@ impl LowLatency {
             let parts = if msn == open { listed } else { self.len(msn) };
             if parts == 0 {
                 break;
+            }
+            if msn > from.max(oldest) && self.begins_run(msn) {
+                writeln!(text, "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"m/{}\"", self.init_of(msn))
+                    .expect("a string takes it");
             }
             writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{date}").expect("a string takes it");
             if msn + 2 >= open {
@@ -220,8 +229,26 @@ impl LowLatency {
                 Parts::Ranges => format!("m/seg{open}\",BYTERANGE-START={}", listed * self.bytes()),
             };
             writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}").expect("a string takes it");
+            let next = if listed == 0 { open } else { open + 1 };
+            if self.begins_run(next) {
+                let init = self.init_of(next);
+                writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"m/{init}\"").expect("a string takes it");
+            }
         }
         text
+    }
+
+    /// Discontinuities before segment `msn`.
+    fn passed(&self, msn: u64) -> u64 {
+        self.inits.map_or(0, |every| msn / every)
+    }
+
+    fn begins_run(&self, msn: u64) -> bool {
+        self.inits.is_some_and(|every| msn.is_multiple_of(every))
+    }
+
+    fn init_of(&self, msn: u64) -> String {
+        self.inits.map_or("init".into(), |every| format!("init{}", msn / every))
     }
 
     fn part_tag(&self, msn: u64, index: u64) -> String {
@@ -243,6 +270,11 @@ impl LowLatency {
     /// Parts at a URL, each sent when it is made. The part that is made next is waited for, and the segment it belongs to.
     fn media(&self, url: &Url, range: Option<ByteRange>, now: Tick) -> Option<Vec<Flow>> {
         let name = url.path().rsplit('/').next()?;
+        if let Some((run, every)) = name.strip_prefix("init").and_then(|run| run.parse::<u64>().ok()).zip(self.inits) {
+            // It is there when the first part of its first segment is begun.
+            let ready = self.made_at((self.parts_before(run * every)).saturating_sub(1)).max(now);
+            return Some(vec![Flow { ready, bytes: 800, media: Duration::ZERO }]);
+        }
         if name == "init" {
             return Some(vec![Flow { ready: now, bytes: 800, media: Duration::ZERO }]);
         }

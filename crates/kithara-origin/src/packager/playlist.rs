@@ -182,11 +182,16 @@ impl Packager {
         if self.is_discontinuous(rendition, msn) {
             put(text, format_args!("#EXT-X-DISCONTINUITY"));
         }
-        if is_first && rendition.reel.init.is_some() {
+        let renews = self.renewed_by(rendition, msn).is_some();
+        if (is_first || renews) && rendition.reel.init.is_some() {
+            if renews && !is_first && self.encryption.is_some() {
+                put(text, format_args!("#EXT-X-KEY:METHOD=NONE"));
+            }
             // Before the key: the section is clear.
-            put(text, format_args!("#EXT-X-MAP:URI=\"init.mp4\""));
+            let init = self.init_name(rendition.timeline.in_lap(msn).0);
+            put(text, format_args!("#EXT-X-MAP:URI=\"{init}\""));
         }
-        if let Some(encryption) = self.encryption.as_ref().filter(|_| is_first) {
+        if let Some(encryption) = self.encryption.as_ref().filter(|_| is_first || renews) {
             put(text, format_args!("#EXT-X-KEY:METHOD=AES-128,URI=\"{}\"", encryption.uri));
         }
         let date = begun.checked_add(rendition.timeline.start(msn)).unwrap_or(begun);
@@ -231,6 +236,16 @@ impl Packager {
             String::new()
         };
         put(text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{name}\"{start}"));
+        let next = if edge.part == 0 { edge.msn } else { edge.msn + 1 };
+        if let Some(lap) = self.renewed_by(rendition, next) {
+            put(text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"{}\"", self.init_name(lap)));
+        }
+    }
+
+    /// The lap that the segment begins, if that has an initialization section of its own.
+    pub(super) fn renewed_by(&self, rendition: &Rendition, msn: u64) -> Option<u64> {
+        let (lap, index) = rendition.timeline.in_lap(msn);
+        (self.renews_init && rendition.reel.init.is_some() && lap > 0 && index == 0).then_some(lap)
     }
 
     fn put_reports(&self, text: &mut String, rendition: &Rendition, recorded: Duration) {
@@ -406,6 +421,18 @@ mod tests {
         assert_eq!(discontinuities.len(), 2, "before segments 2 and 4: {lines:?}");
         let lines = shown(&packager, 6500, false);
         assert_eq!(lines[5..7], ["MEDIA-SEQUENCE:3", "DISCONTINUITY-SEQUENCE:1"]);
+    }
+
+    #[test]
+    fn laps_that_are_renewed_have_sections_of_their_own_which_are_hinted_at() {
+        let packager = packager(2).looped().window(3).renewed();
+        let hint = "PRELOAD-HINT:TYPE=MAP,URI=\"init1.mp4\"".to_owned();
+        assert!(!shown(&packager, 1000, false).contains(&hint), "it does not come next");
+        assert_eq!(shown(&packager, 1500, false).last(), Some(&hint));
+        assert_eq!(shown(&packager, 2000, false).last(), Some(&hint));
+        let lines = shown(&packager, 2500, false);
+        let maps: Vec<&String> = lines.iter().filter(|line| line.starts_with("MAP")).collect();
+        assert_eq!(maps, ["MAP:URI=\"init.mp4\"", "MAP:URI=\"init1.mp4\""], "{lines:?}");
     }
 
     #[test]

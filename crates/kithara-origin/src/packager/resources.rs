@@ -26,7 +26,8 @@ const BLOCK: usize = 16;
 /// What a name beside a playlist stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
-    Init,
+    /// The initialization section of this lap.
+    Init(u64),
     Segment(u64),
     Part(Place),
     /// What was hinted in place of a part.
@@ -55,13 +56,26 @@ impl Packager {
         };
         let edge = self.edge(rendition, self.recorded(request.now.saturating_sub(begun.at)));
         match named {
-            Named::Init => rendition.reel.init.clone().map_or_else(|| Response::new(404), Response::ok),
+            Named::Init(lap) => self.init_answer(rendition, begun, edge, lap),
             Named::Segment(msn) => self.segment_answer(rendition, request, begun, edge, msn),
             Named::Part(place) => self.part_answer(rendition, request, begun, edge, place),
             Named::Planned(place) if place == edge && self.replanned.contains(&place) => {
                 Response::later(self.due(rendition, begun, place))
             }
             Named::Planned(_) => Response::new(404),
+        }
+    }
+
+    fn init_answer(&self, rendition: &Rendition, begun: Begun, edge: Place, lap: u64) -> Response {
+        let first = lap.saturating_mul(rendition.timeline.segments());
+        let is_named = lap == 0 || self.renewed_by(rendition, first).is_some() && edge.msn.saturating_add(1) >= first;
+        match &rendition.reel.init {
+            Some(init) if is_named && edge.msn >= first => Response::ok(init.clone()),
+            Some(_) if is_named => {
+                let start = rendition.timeline.start(first);
+                Response::later(begun.at.saturating_add(self.published(start)))
+            }
+            _ => Response::new(404),
         }
     }
 
@@ -219,6 +233,10 @@ impl Packager {
         }
     }
 
+    pub(super) fn init_name(&self, lap: u64) -> String {
+        if lap == 0 || !self.renews_init { "init.mp4".to_owned() } else { format!("init{lap}.mp4") }
+    }
+
     pub(super) fn segment_name(&self, rendition: &Rendition, msn: u64) -> String {
         format!("seg{msn}.{}", rendition.reel.extension)
     }
@@ -237,8 +255,8 @@ impl Packager {
 
 impl Named {
     fn parse(name: &str, extension: &str) -> Option<Self> {
-        if name == "init.mp4" {
-            return Some(Self::Init);
+        if let Some(lap) = name.strip_prefix("init").and_then(|name| name.strip_suffix(".mp4")) {
+            return if lap.is_empty() { Some(Self::Init(0)) } else { lap.parse().ok().map(Self::Init) };
         }
         let stem = name.strip_suffix(extension)?.strip_suffix('.')?;
         let place = |numbers: &str| {
