@@ -94,6 +94,42 @@ fn without_journals_the_folders_tell() {
 }
 
 #[test]
+fn a_store_that_is_made_has_nothing_to_put_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = AssetStore::open(dir.path(), DiskOptions { free_space: 0, ..DiskOptions::default() }).unwrap();
+    let journals = || files(&dir.path().join("v1/journals"));
+    let begun = journals();
+    write(&store, "a", 1, 1000);
+    drop(store);
+    assert_eq!(journals(), begun, "the journal it began with is the one it ends with");
+    assert!(!dir.path().join("v1/lock").exists(), "it had nothing to evict or to compact");
+    let store = open(dir.path());
+    assert_eq!(whole(&store, "a", 0..2), [1]);
+}
+
+#[test]
+fn two_stores_that_are_made_at_once_know_of_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = std::sync::Barrier::new(2);
+    let make = &|number| {
+        start.wait();
+        let store = open(dir.path());
+        write(&store, "a", number, 1000);
+        store
+    };
+    let stores = std::thread::scope(|scope| {
+        let makers = [0, 1].map(|number| scope.spawn(move || make(number)));
+        makers.map(|maker| maker.join().unwrap())
+    });
+    for store in &stores {
+        store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
+        assert_eq!((store.usage().resources, whole(store, "a", 0..2)), (2, vec![0, 1]));
+    }
+    drop(stores);
+    assert_eq!(open(dir.path()).usage().resources, 2);
+}
+
+#[test]
 fn one_process_after_another_uses_one_journal() {
     let dir = tempfile::tempdir().unwrap();
     for number in 0..5 {
