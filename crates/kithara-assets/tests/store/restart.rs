@@ -94,6 +94,29 @@ fn without_journals_the_folders_tell() {
 }
 
 #[test]
+fn what_was_committed_and_not_recorded_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = open(dir.path());
+        write(&store, "a", 0, 10_000);
+        for range in [0..1000, 1000..3000, 5000..9000] {
+            crate::ground::try_write(&store.streaming(&key("a", 1)), 1, range, None).unwrap();
+        }
+    }
+    // As a process leaves it that dies between files and records: what was begun of one, and no farewell.
+    let journal = files(&dir.path().join("v1/journals")).remove(0);
+    let file = std::fs::OpenOptions::new().write(true).open(journal).unwrap();
+    file.set_len(kithara_assets::format::Record::LEN as u64 + 50).unwrap();
+    let store = open(dir.path());
+    let part = store.streaming(&key("a", 1));
+    assert_eq!(whole(&store, "a", 0..1), [0]);
+    assert!(part.contains(0..3000) && part.contains(5000..9000), "who asks for it finds it");
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
+    assert_eq!(part.spans(), [0..3000, 5000..9000], "and after the walk everybody knows of it");
+    assert_eq!(check_present(&store, "a", 1), 7000);
+}
+
+#[test]
 fn a_store_that_is_made_has_nothing_to_put_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let store = AssetStore::open(dir.path(), DiskOptions { free_space: 0, ..DiskOptions::default() }).unwrap();
