@@ -66,10 +66,11 @@ impl Disk {
             return Err(AssetsError::new(AssetsErrorKind::Denied, OPENING));
         }
         let root = Arc::new(Root::new(layout, options));
-        if let Err(error) = made {
+        let is_new = made.unwrap_or_else(|error| {
             root.health.failed(&AssetsError::io(OPENING, error), Instant::now(), &root.shared.observers);
-        }
-        let restored = restore(&root);
+            false
+        });
+        let restored = if is_new { Restored::made(&root.layout) } else { restore(&root) };
         let writer = Writer::new(Arc::clone(&root), restored);
         let thread = std::thread::Builder::new().name("kithara-assets".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| AssetsError::io(OPENING, error))?;

@@ -207,7 +207,7 @@ impl Seat {
     /// Counts the transfer where its end is waited for.
     pub(crate) fn count(&self, request: &FetchRequest) {
         if let Some(transfers) = &request.transfers {
-            self.flight.count(self.reader, transfers.token());
+            self.flight.count(self.reader, transfers.count());
         }
     }
 

@@ -100,12 +100,14 @@ impl Fetcher {
     /// Waits until the transfers counted by `transfers` have ended, and the store has what they brought. Deliveries should be dropped
     /// before: a transfer that is still read goes on.
     pub async fn settled(&self, transfers: &Transfers) {
-        transfers.ended().await;
+        // In this order, for a flush has the store begin at once with what it would let wait for more.
+        transfers.delivered().await;
         if let Some(store) = self.store()
             && let Err(error) = store.flush().await
         {
             tracing::debug!(%error, "not all is stored");
         }
+        transfers.ended().await;
     }
 
     /// A new gate through which a playback tells downloads to stand still.

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use kithara_net::Origin;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tokio_util::sync::CancellationToken;
 
 use crate::plan::wanted_end;
 use crate::request::Credentials;
 use crate::schedule::TransferId;
 use crate::scheduler::{Scheduler, Turn};
+use crate::transfers::Counted;
 use crate::{FetchError, Head, Priority};
 
 /// Bytes a newcomer may wait for before the transfer reaches its first one; beyond, a request of its own is faster.
@@ -58,7 +59,7 @@ struct State {
     /// Whether its task is over, with all it had to do behind the last byte.
     ended: bool,
     /// Held for those who wait for its end and read no more.
-    counted: Vec<TaskTrackerToken>,
+    counted: Vec<Counted>,
 }
 
 struct Chunk {
@@ -71,7 +72,7 @@ struct Reader {
     end: u64,
     class: Priority,
     /// Held for who waits for the end of the transfer.
-    counted: Option<TaskTrackerToken>,
+    counted: Option<Counted>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,13 +182,16 @@ impl Flight {
         self.lock().class
     }
 
-    /// Ends the transfer; the first end stands.
+    /// Ends the transfer, which has given the store all it had for it; the first end stands.
     pub(crate) fn land(&self, outcome: Result<(), FetchError>) {
         let mut state = self.lock();
         state.turn = None;
         state.outcome.get_or_insert(outcome);
+        let delivered: Vec<_> = state.all_counted().filter_map(Counted::delivered).collect();
         drop(state);
         self.news.notify_waiters();
+        // Who waits is woken here, outside the lock.
+        drop(delivered);
     }
 
     /// Its task is over: nobody waits for it any more.
@@ -242,14 +246,17 @@ impl Flight {
         false
     }
 
-    /// Holds `token` for a reader: to the end of the transfer, or until the reader leaves others alone with it.
-    pub(crate) fn count(&self, id: ReaderId, token: TaskTrackerToken) {
+    /// Holds `counted` for a reader: to the end of the transfer, or until the reader leaves others alone with it.
+    pub(crate) fn count(&self, id: ReaderId, mut counted: Counted) {
         let mut state = self.lock();
+        let delivered = if state.outcome.is_some() { counted.delivered() } else { None };
         if !state.ended
             && let Some(reader) = state.readers.get_mut(&id)
         {
-            reader.counted = Some(token);
+            reader.counted = Some(counted);
         }
+        drop(state);
+        drop(delivered);
     }
 
     pub(crate) fn set_class(&self, id: ReaderId, class: Priority) {
@@ -339,6 +346,11 @@ impl State {
         wanted_end(Some(range), self.head.as_ref().and_then(|head| head.total_len))
     }
 
+    /// What is held for those who wait for the end.
+    fn all_counted(&mut self) -> impl Iterator<Item = &mut Counted> {
+        self.readers.values_mut().filter_map(|reader| reader.counted.as_mut()).chain(&mut self.counted)
+    }
+
     /// How far the fastest reader is, within what has come.
     fn fastest(&self) -> u64 {
         self.readers.values().map(|reader| reader.position).max().unwrap_or(self.base).min(self.received)
@@ -417,7 +429,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::FetchErrorKind;
+    use crate::{FetchErrorKind, Transfers};
 
     const WINDOW: u64 = 100;
 
@@ -546,6 +558,29 @@ mod tests {
         flight.land(Ok(()));
         assert!(!flight.leave(one) && !flight.cancel.is_cancelled());
         assert!(join(&flight, 0..9).is_some(), "it can be joined until the store has it");
+    }
+
+    #[test]
+    fn what_has_delivered_keeps_nobody_waiting_but_who_waits_for_its_end() {
+        let flight = Flight::new(0..9, WINDOW, &Arc::new(Scheduler::new(1)), &Arc::new(Retained::new(1_000)));
+        let transfers = Transfers::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut delivered, mut ended) = (pin!(transfers.delivered()), pin!(transfers.ended()));
+        let readers = [join(&flight, 0..9).unwrap(), join(&flight, 0..9).unwrap()];
+        flight.count(readers[0], transfers.count());
+        flight.count(readers[1], transfers.count());
+        push(&flight, 9);
+        // Both have what they wanted, and wait for the end.
+        assert_eq!(readers.map(|reader| flight.leave(reader)), [false, false]);
+        flight.count(join(&flight, 0..9).unwrap(), transfers.count());
+        assert!(delivered.as_mut().poll(&mut cx).is_pending());
+        flight.land(Ok(()));
+        assert!(delivered.as_mut().poll(&mut cx).is_ready(), "the store has been given everything");
+        flight.count(join(&flight, 0..9).unwrap(), transfers.count());
+        assert!(pin!(transfers.delivered()).poll(&mut cx).is_ready(), "nothing more will be given to it");
+        assert!(ended.as_mut().poll(&mut cx).is_pending(), "the task has not seen that it is stored");
+        flight.end();
+        assert!(ended.as_mut().poll(&mut cx).is_ready());
     }
 
     #[test]

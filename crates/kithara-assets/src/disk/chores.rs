@@ -10,9 +10,10 @@ use crate::disk::recover::Restored;
 use crate::disk::room::Room;
 use crate::disk::walk::Walk;
 use crate::maintain::{GcOptions, GcReport};
+use crate::options::DiskOptions;
 
 /// Chores to be done, one small step at a time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Chores {
     left: VecDeque<Chore>,
 }
@@ -36,18 +37,23 @@ const STEP_FILES: usize = 64;
 
 impl Chores {
     /// What a store has to do when it was opened.
-    pub(crate) fn after_start(restored: &Restored) -> Self {
-        let mut left = VecDeque::from([Chore::Sweep]);
+    pub(crate) fn after_start(restored: &Restored, options: &DiskOptions) -> Self {
+        let mut chores = Self::default();
+        if restored.is_new {
+            return chores;
+        }
+        chores.left.push_back(Chore::Sweep);
         if restored.doubtful || restored.unread {
-            left.push_back(Chore::Walk(None));
+            chores.left.push_back(Chore::Walk(None));
         }
         if restored.merge || restored.unread {
-            left.push_back(Chore::Compact);
+            chores.left.push_back(Chore::Compact);
         }
-        Self { left }
+        chores.limits(options.quota, options.max_age);
+        chores
     }
 
-    pub(crate) fn limits(&mut self, quota: u64, unused_for: Option<Duration>) {
+    fn limits(&mut self, quota: u64, unused_for: Option<Duration>) {
         self.left.extend(unused_for.map(|unused_for| Chore::Expire { unused_for }));
         self.left.push_back(Chore::Trim { quota });
     }
@@ -157,4 +163,50 @@ fn sweep(ledger: &Ledger) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::disk::layout::Layout;
+    use crate::disk::publisher::Publisher;
+    use crate::disk::restore;
+    use crate::disk::root::Root;
+    use crate::key::{AssetId, Partition, ResourceKey};
+
+    /// A store in `dir` that was there before, as it is when it was opened.
+    fn reopened(dir: &Path) -> Publisher {
+        let layout = Layout::new(dir, 7);
+        assert!(!layout.create().unwrap());
+        let root = Arc::new(Root::new(layout, DiskOptions::default()));
+        let restored = restore(&root);
+        Publisher::new(root, restored)
+    }
+
+    #[test]
+    fn whatever_was_left_behind_without_a_journal_is_found_at_the_start() {
+        let key = ResourceKey::named(AssetId::named(&Partition::default(), "a"), "b");
+        let leftovers: [fn(&Layout, &ResourceKey) -> std::path::PathBuf; 4] = [
+            |layout, _| layout.temporary(),
+            |layout, _| layout.run_lock(),
+            |layout, _| layout.new_journal(5),
+            |layout, key| layout.span(key, 0),
+        ];
+        for (number, leftover) in leftovers.into_iter().enumerate() {
+            let dir = tempfile::tempdir().unwrap();
+            let dead = Layout::new(dir.path(), 6);
+            assert!(dead.create().unwrap());
+            let leftover = leftover(&dead, &key);
+            std::fs::create_dir_all(leftover.parent().unwrap()).unwrap();
+            std::fs::write(&leftover, b"cut").unwrap();
+            let mut store = reopened(dir.path());
+            while store.has_chores() {
+                store.do_chore();
+            }
+            assert!(!leftover.exists(), "leftover {number}");
+        }
+    }
 }

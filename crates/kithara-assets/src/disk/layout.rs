@@ -29,12 +29,19 @@ impl Layout {
         Self { root: dir.join("v1"), run, temporary: AtomicU64::new(0) }
     }
 
-    /// Makes the folders that are not there.
-    pub(crate) fn create(&self) -> io::Result<()> {
+    /// Makes the folders that are not there. True where the store itself was not: nothing is in it but what others put
+    /// there from now on, of which their journals tell.
+    pub(crate) fn create(&self) -> io::Result<bool> {
+        self.root.parent().map_or(Ok(()), create_dir)?;
+        let is_new = match private_dir().create(&self.root) {
+            Ok(()) => true,
+            Err(_) if self.root.is_dir() => false,
+            Err(error) => return Err(error),
+        };
         for folder in [ASSETS, JOURNALS, LEASES, PINS, LABELS, TEMPORARY] {
             create_dir(&self.root.join(folder))?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -127,12 +134,17 @@ pub(crate) fn parse_hex(text: &str) -> Option<u64> {
     if plain { u64::from_str_radix(text, 16).ok() } else { None }
 }
 
-/// Makes a folder that only its owner may enter, for it may hold keys and private content.
+/// Makes a folder, if it is not there, with those it lies in.
 pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
+    private_dir().recursive(true).create(path)
+}
+
+/// Options for a folder that only its owner may enter, for it may hold keys and private content.
+fn private_dir() -> DirBuilder {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(path)
+    builder
 }
 
 /// Options for a file that only its owner may read.

@@ -44,8 +44,7 @@ pub(crate) struct Publication<'a> {
 
 impl Publisher {
     pub(crate) fn new(root: Arc<Root>, restored: Restored) -> Self {
-        let mut chores = Chores::after_start(&restored);
-        chores.limits(root.options.quota, root.options.max_age);
+        let chores = Chores::after_start(&restored, &root.options);
         Self { ledger: Ledger::new(root, restored), room: Room::default(), chores }
     }
 

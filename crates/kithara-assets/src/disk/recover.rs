@@ -24,12 +24,26 @@ pub(crate) struct Restored {
     pub(crate) doubtful: bool,
     /// No journal could be read at all, so the index is empty.
     pub(crate) unread: bool,
+    /// The store was made just now, so that nothing can be left in it.
+    pub(crate) is_new: bool,
 }
 
 impl Restored {
+    /// The store was made just now.
+    pub(crate) fn made(layout: &Layout) -> Self {
+        Self {
+            journal: Journal::begin(layout).ok(),
+            others: Others::default(),
+            merge: false,
+            doubtful: false,
+            unread: false,
+            is_new: true,
+        }
+    }
+
     /// No journal can be read or written.
     pub(crate) fn nothing() -> Self {
-        Self { journal: None, others: Others::default(), merge: false, doubtful: true, unread: true }
+        Self { journal: None, others: Others::default(), merge: false, doubtful: true, unread: true, is_new: false }
     }
 }
 
@@ -67,6 +81,7 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
         merge: !unusable.is_empty(),
         doubtful: !unusable.is_empty() || found.iter().any(is_doubtful),
         unread,
+        is_new: false,
     };
     found.sort_by_key(|found| found.records);
     for journal in found.into_iter().rev() {

@@ -85,16 +85,16 @@ impl Room {
     fn ensure_free(&mut self, ledger: &mut Ledger, bytes: u64) -> Result<(), AssetsError> {
         if bytes > self.allowance {
             let wanted = bytes.saturating_add(ledger.root.options.free_space);
-            let missing = wanted.saturating_sub(free(ledger)?);
-            if missing > 0 {
-                self.evict(ledger, Until::Freed(missing), usize::MAX);
+            let mut left = free(ledger)?;
+            if left < wanted {
+                self.evict(ledger, Until::Freed(wanted - left), usize::MAX);
+                left = free(ledger)?;
             }
-            let free = free(ledger)?;
-            if free < wanted {
+            if left < wanted {
                 self.allowance = 0;
                 return Err(AssetsError::new(AssetsErrorKind::Full, ROOM));
             }
-            self.allowance = bytes + (free - wanted).min(MAX_ALLOWANCE);
+            self.allowance = bytes + (left - wanted).min(MAX_ALLOWANCE);
         }
         self.allowance -= bytes;
         Ok(())

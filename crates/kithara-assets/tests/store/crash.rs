@@ -33,8 +33,9 @@ fn the_process_that_is_killed() {
         let number = dice.below(40);
         match dice.below(10) {
             0 => {
+                // Said before it is done: from here on it may be gone.
+                say(format!("invalidating {number}"));
                 store.streaming(&key("whole", number)).invalidate();
-                say(format!("invalidated {number}"));
             }
             1 => {
                 // The number grows, so that whoever reads later can tell an old playlist.
@@ -76,7 +77,7 @@ fn read_count(store: &AssetStore) -> u64 {
     count
 }
 
-/// What the victim said that it did.
+/// What the victim said that it did, and was not about to undo.
 #[derive(Default)]
 struct Said {
     committed: std::collections::BTreeSet<u64>,
@@ -87,7 +88,7 @@ impl Said {
     fn hear(&mut self, line: &str) {
         match line.split_once(' ') {
             Some(("committed", number)) => drop(self.committed.insert(number.parse().unwrap())),
-            Some(("invalidated", number)) => drop(self.committed.remove(&number.parse().unwrap())),
+            Some(("invalidating", number)) => drop(self.committed.remove(&number.parse().unwrap())),
             Some(("counted", count)) => self.count = count.parse().unwrap(),
             _ => {}
         }
@@ -113,27 +114,24 @@ fn what_was_committed_survives_and_nothing_is_wrong() {
         child.kill().unwrap();
         child.wait().unwrap();
         lines.for_each(|line| said.hear(&line.unwrap_or_default()));
-        check_after_crash(dir.path(), &mut said, seed);
+        // Else the next process is the first that finds what this one left, and may die before it has put it in order.
+        if dice.below(3) > 0 {
+            check_after_crash(dir.path(), &said, seed);
+        }
     }
 }
 
-fn check_after_crash(dir: &Path, said: &mut Said, seed: u64) {
+fn check_after_crash(dir: &Path, said: &Said, seed: u64) {
     let store = open(dir);
     assert!(read_count(&store) >= said.count, "crash {seed}: the playlist that was written is there");
     for number in 0..40 {
         let present = check_present(&store, "whole", number);
         let len = len_of(number);
         assert!(present == 0 || present == len || present.is_multiple_of(BLOCK), "crash {seed}: {present} of {number}");
-        if said.committed.contains(&number) {
-            // Its invalidation may have been carried out and not told.
-            assert!(present == len || present == 0, "crash {seed}: {present} of {number}");
-        }
+        let is_missing = said.committed.contains(&number) && present != len;
+        assert!(!is_missing, "crash {seed}: {number} was committed, and {present} bytes of it are there");
         check_present(&store, "pieces", number);
     }
-    let missing = said.committed.iter().filter(|number| check_present(&store, "whole", **number) == 0).count();
-    assert!(missing <= 1, "crash {seed}: {missing} resources are missing");
-    // What was being invalidated when the process died counts as gone.
-    said.committed.retain(|number| check_present(&store, "whole", *number) > 0);
     store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
     assert_eq!(files(&dir.join("v1/tmp")).len(), 1, "crash {seed}: drafts of the dead are swept");
     let on_disk: u64 = crate::ground::span_files(dir).iter().map(|file| file.metadata().unwrap().len()).sum();

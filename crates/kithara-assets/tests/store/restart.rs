@@ -94,6 +94,65 @@ fn without_journals_the_folders_tell() {
 }
 
 #[test]
+fn what_was_committed_and_not_recorded_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = open(dir.path());
+        write(&store, "a", 0, 10_000);
+        for range in [0..1000, 1000..3000, 5000..9000] {
+            crate::ground::try_write(&store.streaming(&key("a", 1)), 1, range, None).unwrap();
+        }
+    }
+    // As a process leaves it that dies between files and records: what was begun of one, and no farewell.
+    let journal = files(&dir.path().join("v1/journals")).remove(0);
+    let file = std::fs::OpenOptions::new().write(true).open(journal).unwrap();
+    file.set_len(kithara_assets::format::Record::LEN as u64 + 50).unwrap();
+    let store = open(dir.path());
+    let part = store.streaming(&key("a", 1));
+    assert_eq!(whole(&store, "a", 0..1), [0]);
+    assert!(part.contains(0..3000) && part.contains(5000..9000), "who asks for it finds it");
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
+    assert_eq!(part.spans(), [0..3000, 5000..9000], "and after the walk everybody knows of it");
+    assert_eq!(check_present(&store, "a", 1), 7000);
+}
+
+#[test]
+fn a_store_that_is_made_has_nothing_to_put_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = AssetStore::open(dir.path(), DiskOptions { free_space: 0, ..DiskOptions::default() }).unwrap();
+    let journals = || files(&dir.path().join("v1/journals"));
+    let begun = journals();
+    write(&store, "a", 1, 1000);
+    drop(store);
+    assert_eq!(journals(), begun, "the journal it began with is the one it ends with");
+    assert!(!dir.path().join("v1/lock").exists(), "it had nothing to evict or to compact");
+    let store = open(dir.path());
+    assert_eq!(whole(&store, "a", 0..2), [1]);
+}
+
+#[test]
+fn two_stores_that_are_made_at_once_know_of_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = std::sync::Barrier::new(2);
+    let make = &|number| {
+        start.wait();
+        let store = open(dir.path());
+        write(&store, "a", number, 1000);
+        store
+    };
+    let stores = std::thread::scope(|scope| {
+        let makers = [0, 1].map(|number| scope.spawn(move || make(number)));
+        makers.map(|maker| maker.join().unwrap())
+    });
+    for store in &stores {
+        store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
+        assert_eq!((store.usage().resources, whole(store, "a", 0..2)), (2, vec![0, 1]));
+    }
+    drop(stores);
+    assert_eq!(open(dir.path()).usage().resources, 2);
+}
+
+#[test]
 fn one_process_after_another_uses_one_journal() {
     let dir = tempfile::tempdir().unwrap();
     for number in 0..5 {

@@ -1,8 +1,11 @@
 //! Who asks for what is already coming attaches.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 
 use bytes::Bytes;
+use kithara_assets::Meta;
+use kithara_assets::event::StoreEvent;
 use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Transfers};
 use kithara_net::ErrorKind;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
@@ -227,4 +230,34 @@ async fn the_end_of_a_transfer_is_waited_for_unless_others_read_it() {
     assert_eq!(second.collect(10).await.unwrap(), DIGITS);
     waits.await.unwrap();
     assert!(begun.elapsed() >= ms(800), "all of it came first");
+}
+
+/// The store lets the end of a span wait for more of them; who closes must not.
+#[tokio::test]
+async fn who_waits_for_the_end_waits_for_nothing_that_the_store_is_given_later() {
+    let [_, disk] = both_stores();
+    let world = World::serving(DIGITS, Some(&disk.store));
+    let [before, after] = ["before", "after"].map(key_of);
+    let (go_on, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    // It is called on the thread that writes, which stands still meanwhile.
+    let _holds = disk.store.observe_all(move |event| match event {
+        StoreEvent::Committed { key, .. } if [before, after].contains(key) => drop(held.lock().unwrap().recv()),
+        _ => {}
+    });
+    drop(disk.store.atomic(&before).write(b"before", &Meta::default()));
+    let transfers = Transfers::default();
+    let delivery = world.fetcher.fetch(FetchRequest { transfers: Some(transfers.clone()), ..request() });
+    assert_eq!(delivery.collect(10).await.unwrap(), DIGITS);
+    let fetcher = world.fetcher.clone();
+    let settled = tokio::spawn(async move { fetcher.settled(&transfers).await });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    drop(disk.store.atomic(&after).write(b"after", &Meta::default()));
+    go_on.send(()).unwrap();
+    let limit = std::time::Duration::from_secs(20);
+    tokio::time::timeout(limit, settled).await.expect("it waits for what came after").unwrap();
+    assert!(resource(&disk.store).contains(0..10));
+    drop(go_on);
 }

@@ -120,7 +120,10 @@ async fn what_was_committed_is_not_fetched_again_and_nothing_is_wrong() {
         }
         stored.extend(said);
         killed_within += u64::from(stored.len() < COUNT as usize);
-        check(dir.path(), &stored, crash);
+        // Else the next process is the first that finds what this one left.
+        if below(&mut dice, 2) > 0 {
+            check(dir.path(), &stored, crash);
+        }
         if stored.len() as u64 == COUNT {
             (dir, stored) = (tempfile::tempdir().unwrap(), std::collections::BTreeSet::new());
         }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step of a test is a failed test")]
 
+#[cfg(target_os = "linux")]
+mod connecting;
 mod contract;
 mod loopback;
 mod resume;
