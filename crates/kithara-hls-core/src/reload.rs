@@ -134,8 +134,9 @@ pub fn next_load_by_parts(
         Loaded::Changed => part_target.max(MIN_INTERVAL),
         // It did not block, or could not for longer.
         Loaded::Unchanged => (part_target / 2).max(MIN_INTERVAL),
+        // What plays is a second from its end: the second failure is not waited after longer than the first.
         Loaded::Failed(times) => {
-            let doubled = MIN_INTERVAL.saturating_mul(1 << times.saturating_sub(1).min(8));
+            let doubled = MIN_INTERVAL.saturating_mul(1 << times.saturating_sub(2).min(8));
             doubled.min(playlist.target_duration).max(MIN_INTERVAL)
         }
     };
@@ -145,13 +146,23 @@ pub fn next_load_by_parts(
 /// Loads that are answered when something is new are never closer together than this.
 const LEAST_BLOCKING: Duration = Duration::from_millis(100);
 
-/// How long a load may take that is to be answered when the next part is there, after so many that took too long: a part,
-/// and half of one, or 300 ms, for the way.
+/// How long something that is there may be on its way in a stream that is read by parts: half a part target, at least 300 ms,
+/// and twice the time in which answers usually begin.
 #[must_use]
-pub fn part_patience(playlist: &MediaPlaylist, part_target: Duration, failures: u32) -> Duration {
-    let once = part_target.saturating_add((part_target / 2).max(Duration::from_millis(300)));
+pub fn part_way(part_target: Duration, round_trip: Duration) -> Duration {
+    (part_target / 2).max(Duration::from_millis(300)).max(round_trip.saturating_mul(2))
+}
+
+/// How long a load may take that is to be answered when the next part is there, after so many that took too long: a part,
+/// and the [way](part_way). The first of them may have been lost; then the part is there by now, and the second load waits
+/// for the way only. After two it is the server that is slow.
+#[must_use]
+pub fn part_patience(playlist: &MediaPlaylist, part_target: Duration, way: Duration, failures: u32) -> Duration {
     let longest = playlist.target_duration.saturating_mul(3).max(Duration::from_secs(3));
-    once.saturating_mul(1 + failures.min(16)).min(longest)
+    match failures {
+        1 => way,
+        more => part_target.saturating_add(way).saturating_mul(more.clamp(1, 16)).min(longest),
+    }
 }
 
 /// How a playlist that should have changed counts.
@@ -283,14 +294,20 @@ mod tests {
         check_parts("blocks", 1_000, Loaded::Unchanged, 500);
         check_parts("blocks", 333, Loaded::Unchanged, 250);
         check_parts("blocks", 333, Loaded::Failed(1), 250);
-        check_parts("blocks", 333, Loaded::Failed(3), 1_000);
+        check_parts("blocks", 333, Loaded::Failed(2), 250);
+        check_parts("blocks", 333, Loaded::Failed(4), 1_000);
         check_parts("blocks", 333, Loaded::Failed(u32::MAX), 4_000);
     }
 
     #[test]
-    fn a_load_that_blocks_is_given_a_part_and_the_way_and_more_each_time() {
-        let wait = |part, failures| part_patience(&playlist(&["4"]), Duration::from_millis(part), failures).as_millis();
-        assert_eq!([wait(333, 0), wait(333, 1), wait(1_000, 0), wait(1_000, 99)], [633, 1_266, 1_500, 12_000]);
+    fn a_load_that_blocks_is_given_a_part_and_the_way_then_the_way_and_then_more_each_time() {
+        let wait = |part, failures| {
+            let part = Duration::from_millis(part);
+            part_patience(&playlist(&["4"]), part, part_way(part, Duration::ZERO), failures).as_millis()
+        };
+        assert_eq!([wait(333, 0), wait(333, 1), wait(333, 2), wait(333, 3)], [633, 300, 1_266, 1_899]);
+        assert_eq!([wait(1_000, 0), wait(1_000, 1), wait(1_000, 99)], [1_500, 500, 12_000]);
+        assert_eq!(part_way(Duration::from_millis(333), Duration::from_millis(600)), Duration::from_millis(1_200));
     }
 
     #[test]

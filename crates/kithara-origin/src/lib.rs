@@ -67,7 +67,7 @@ pub use link::Link;
 pub use live::Live;
 pub use log::Logged;
 pub use origin::{Connections, Origin};
-pub use packager::{Packager, Published, Recording};
+pub use packager::{Packager, Published, Recording, Told};
 pub use request::Request;
 pub use response::Response;
 pub use rule::Rule;

@@ -9,6 +9,7 @@ mod playlist;
 mod recording;
 mod resources;
 mod timeline;
+mod told;
 mod transport;
 
 use std::{
@@ -22,6 +23,7 @@ use std::{
 use bytes::Bytes;
 
 pub use recording::Recording;
+pub use told::Told;
 
 use self::{
     recording::Reel,

@@ -261,6 +261,11 @@ impl Adaptation {
         self.estimator.estimate().map(|estimate: Estimate| estimate.throughput)
     }
 
+    /// The time in which answers usually begin; zero while that is not known.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.estimator.estimate().map_or(Duration::ZERO, |estimate| estimate.round_trip)
+    }
+
     fn rung(&self, id: VariantId) -> Option<Rung> {
         self.variants.iter().position(|variant| *variant == id).map(Rung)
     }

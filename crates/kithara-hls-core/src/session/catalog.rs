@@ -88,8 +88,8 @@ impl Session {
         };
         // What could not be used is not taken from the store a second time.
         let again = self.primary.loaded || self.primary.failures > 0;
-        let part_target = self.follows_parts(ONLY);
-        let limit = self.medias.get(&ONLY).and_then(|media| super::live::load_limit(media, part_target));
+        let (part_target, round_trip) = (self.follows_parts(ONLY), self.adaptation.round_trip());
+        let limit = self.medias.get(&ONLY).and_then(|media| super::live::load_limit(media, part_target, round_trip));
         self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url, again, limit });
     }
 
@@ -107,6 +107,7 @@ impl Session {
             return self.load_primary();
         }
         let (part_target, is_paced) = (self.follows_parts(id), self.is_paced_otherwise(id));
+        let round_trip = self.adaptation.round_trip();
         let Some(media) = self.medias.get_mut(&id).filter(|media| !media.load.is_busy()) else { return };
         if let Some(due) = too_soon(media.began, now).filter(|_| !is_paced) {
             media.load = Load::Idle { due: Some(due) };
@@ -116,7 +117,7 @@ impl Session {
         media.load = Load::Loading { started: now };
         media.asked.get_or_insert(now);
         let again = media.timeline.is_some() || media.load_failures > 0;
-        let (url, limit) = (media.url.clone(), super::live::load_limit(media, part_target));
+        let (url, limit) = (media.url.clone(), super::live::load_limit(media, part_target, round_trip));
         let url = self.directed(id, &url);
         self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again, limit });
     }

@@ -16,7 +16,7 @@ use crate::{
     directives::{self, Directives, Skip},
     fallback::told_to_wait,
     playlist::{MediaPlaylist, PlaylistType, PreloadKind, Start},
-    reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience},
+    reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience, part_way},
     time::{Now, Tick, WallTime},
     timeline::{Alignment, Merge, Timeline, align},
 };
@@ -146,11 +146,11 @@ const JUMP: Duration = Duration::from_secs(2);
 /// A session that is woken later than this has slept.
 const SLEPT: Duration = Duration::from_secs(10);
 
-/// How long a reload may take before it is given up and begun anew.
-pub(super) fn load_limit(media: &Media, part_target: Option<Duration>) -> Option<Duration> {
+/// How long a reload may take before it is given up and begun anew, where answers usually begin within `round_trip`.
+pub(super) fn load_limit(media: &Media, part_target: Option<Duration>, round_trip: Duration) -> Option<Duration> {
     let snapshot = media.timeline.as_ref()?.snapshot();
     if let Some(part_target) = part_target.filter(|_| snapshot.is_live()) {
-        return Some(part_patience(snapshot, part_target, media.load_failures));
+        return Some(part_patience(snapshot, part_target, part_way(part_target, round_trip), media.load_failures));
     }
     snapshot.is_live().then(|| snapshot.target_duration.saturating_mul(3).max(Duration::from_secs(3)))
 }

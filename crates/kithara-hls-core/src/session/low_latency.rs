@@ -25,11 +25,9 @@ use super::{
 use crate::{
     key::{Protection, protection},
     playlist::{ByteRange, Key, MediaSequence, Part, PreloadHint, PreloadKind, SharedList},
+    reload::part_way,
     timeline::Timeline,
 };
-
-/// The least time a part may be silent before it is fetched anew.
-const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the playlist says of a segment that is read by parts.
 struct Source {
@@ -40,26 +38,24 @@ struct Source {
     keys: SharedList<Key>,
     /// The number the playlist gives it.
     msn: MediaSequence,
-    patience: Duration,
 }
 
 impl Source {
     fn of(timeline: &Timeline, unit: UnitKey) -> Option<Self> {
         let (msn, from) = (unit.msn()?, usize::try_from(unit.first_part()).ok()?);
-        let patience = timeline.snapshot().part_target.unwrap_or_default().max(LEAST_PATIENCE);
         if let Some(open) = timeline.open_segment().filter(|open| open.msn == msn) {
             let (parts, keys) = (open.listed.parts.clone(), open.listed.keys.clone());
             // What is listed behind the last segment of a stream that has ended is all there will be of it.
             let closed = !timeline.snapshot().is_live();
-            return Some(Self { parts, from, closed, keys, msn: open.listed.msn, patience });
+            return Some(Self { parts, from, closed, keys, msn: open.listed.msn });
         }
         let segment = timeline.segment(msn)?;
         let (parts, keys) = (segment.parts.clone(), segment.keys.clone());
-        Some(Self { parts, from, closed: true, keys, msn: segment.msn, patience })
+        Some(Self { parts, from, closed: true, keys, msn: segment.msn })
     }
 
-    fn listed(&self) -> Listed<'_> {
-        Listed { parts: self.read(), closed: self.closed, patience: self.patience }
+    fn listed(&self, patience: Duration) -> Listed<'_> {
+        Listed { parts: self.read(), closed: self.closed, patience }
     }
 
     /// The parts that are read.
@@ -116,9 +112,10 @@ impl Session {
         let Some(source) = timeline.and_then(|timeline| Source::of(timeline, unit)) else {
             return self.unlisted(unit);
         };
+        let patience = self.patience(unit.media);
         loop {
             let Some(UnitState::Assembling(assembly)) = self.units.state(unit) else { return };
-            match assembly.next(self.now.at, source.listed()) {
+            match assembly.next(self.now.at, source.listed(patience)) {
                 None => return,
                 Some(Step::Fetch(part)) => self.fetch_part(unit, part, &source, urgency),
                 Some(Step::Renew(fetch)) => self.renew_part(unit, fetch),
@@ -140,11 +137,9 @@ impl Session {
         if !self.is_beyond_the_end(unit) {
             return self.unit_failed(unit, FetchFailure::new(FailureKind::BehindLiveWindow));
         }
-        let timeline = self.medias.get(&unit.media).and_then(|media| media.timeline.as_ref());
-        let patience = timeline.and_then(|timeline| timeline.snapshot().part_target).unwrap_or_default();
-        let now = self.now.at;
+        let (now, patience) = (self.now.at, self.patience(unit.media));
         let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) else { return };
-        if assembly.is_closing() || assembly.is_coming(now, patience.max(LEAST_PATIENCE)) {
+        if assembly.is_closing() || assembly.is_coming(now, patience) {
             return;
         }
         let arrived = assembly.arrived();
@@ -452,13 +447,18 @@ impl Session {
         }
     }
 
+    /// How long a part that is announced may be silent before it is fetched anew.
+    fn patience(&self, media: MediaId) -> Duration {
+        let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
+        let part_target = timeline.and_then(|timeline| timeline.snapshot().part_target);
+        part_way(part_target.unwrap_or_default(), self.adaptation.round_trip())
+    }
+
     /// When a part is to be fetched again, or has been silent for too long.
     pub(super) fn next_part_wake(&self) -> Option<crate::time::Tick> {
         let due = |(key, unit): (UnitKey, &super::units::Unit)| {
             let UnitState::Assembling(assembly) = &unit.state else { return None };
-            let timeline = self.medias.get(&key.media)?.timeline.as_ref()?;
-            let patience = timeline.snapshot().part_target.unwrap_or_default().max(LEAST_PATIENCE);
-            assembly.next_wake(patience).map(|at| at.max(self.now.at))
+            assembly.next_wake(self.patience(key.media)).map(|at| at.max(self.now.at))
         };
         self.units.iter().filter_map(due).min()
     }

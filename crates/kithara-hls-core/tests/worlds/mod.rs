@@ -3,6 +3,7 @@
 
 pub(crate) mod live;
 pub(crate) mod low_latency;
+pub(crate) mod packager;
 
 use std::time::Duration;
 
