@@ -49,7 +49,7 @@ use crate::{
     keys::{Asking, FetchedKey, KeyManager, KeyState, fetch_key},
     options::KeyCache,
     part_task::{PartTask, close_unit},
-    playlists::{Brought, Known, load_playlist},
+    playlists::{Brought, Known, load_playlist, stored_playlist},
     requests::Requests,
     segments::{Handed, Item},
     shelf::Shelf,
@@ -80,14 +80,43 @@ impl From<FetchError> for Failed {
 
 /// What tasks tell the driver.
 pub(crate) enum Report {
-    Playlist { id: PlaylistId, load: u64, result: Result<Brought, HlsError> },
-    Head { fetch: FetchId, head: Head },
-    Progress { fetch: FetchId, bytes: u64 },
-    Fetched { fetch: FetchId, result: Result<Delivered, Failed> },
-    Sized { fetch: FetchId, result: Result<u64, Failed> },
-    Kept { fetch: FetchId, result: Result<u64, Failed> },
-    Key { key: KeyId, result: Result<FetchedKey, HlsError> },
-    Resolved { result: Result<Located, HlsError> },
+    Playlist {
+        id: PlaylistId,
+        load: u64,
+        result: Result<Brought, HlsError>,
+    },
+    /// A playlist that came from the store could not be confirmed.
+    Unconfirmed {
+        id: PlaylistId,
+        error: HlsError,
+    },
+    Head {
+        fetch: FetchId,
+        head: Head,
+    },
+    Progress {
+        fetch: FetchId,
+        bytes: u64,
+    },
+    Fetched {
+        fetch: FetchId,
+        result: Result<Delivered, Failed>,
+    },
+    Sized {
+        fetch: FetchId,
+        result: Result<u64, Failed>,
+    },
+    Kept {
+        fetch: FetchId,
+        result: Result<u64, Failed>,
+    },
+    Key {
+        key: KeyId,
+        result: Result<FetchedKey, HlsError>,
+    },
+    Resolved {
+        result: Result<Located, HlsError>,
+    },
 }
 
 /// What handles tell the driver.
@@ -348,6 +377,7 @@ impl Driver {
                 let result = result.map(|brought| brought.playlist);
                 Input::Playlist { id, result: result.map_err(|error| self.failure(error.into())) }
             }
+            Report::Unconfirmed { id, error } => Input::Unconfirmed { id, cause: self.failure(error.into()) },
             Report::Head { fetch, head } => Input::Head { fetch, head },
             Report::Progress { fetch, bytes } => Input::Progress { fetch, bytes },
             Report::Fetched { fetch, result } => {
@@ -528,11 +558,24 @@ impl Driver {
         }
         let span = tracing::debug_span!("playlist", %id, url = %RedactedUrl::new(&url));
         let task = async move {
-            let result = match loaded {
-                Some(playlist) => Ok(playlist),
-                None => load_playlist(requests, id, url, again, limit, known).await,
+            if let Some(playlist) = loaded {
+                let _ = reports.send(Report::Playlist { id, load, result: Ok(playlist) }).await;
+                return;
+            }
+            let is_first = !again && limit.is_none() && id != PlaylistId::Steering;
+            let stored = if is_first { stored_playlist(&requests, &url).await } else { None };
+            let mut begun = None;
+            if let Some(stored) = stored {
+                begun = Some(stored.playlist.text.clone());
+                let _ = reports.send(Report::Playlist { id, load, result: Ok(stored) }).await;
+            }
+            let result = load_playlist(requests, id, url, again, limit, known).await;
+            let report = match (begun, result) {
+                (Some(begun), Ok(brought)) if begun == brought.playlist.text => return,
+                (Some(_), Err(error)) => Report::Unconfirmed { id, error },
+                (_, result) => Report::Playlist { id, load, result },
             };
-            let _ = reports.send(Report::Playlist { id, load, result }).await;
+            let _ = reports.send(report).await;
         };
         self.spawn(cancel, task.instrument(span));
     }

@@ -39,6 +39,10 @@ pub struct HlsOptions {
     pub request: RequestOptions,
     /// How resources are named in the store.
     pub cache: CacheOptions,
+    /// Whether the origin has to confirm a stored playlist before playback begins. Default: no, what was stored of a stream that
+    /// has ended is played at once, and its origin is asked meanwhile; it has the last word. Playlists of live streams, and
+    /// those whose URLs were signed, are never played from the store.
+    pub confirm_first: bool,
     /// How keys are fetched, made and kept.
     pub key: KeyOptions,
 }

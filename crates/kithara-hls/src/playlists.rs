@@ -31,6 +31,38 @@ pub(crate) struct Brought {
     pub(crate) provenance: Provenance,
 }
 
+/// The stored copy of a playlist that playback may begin with before the origin has confirmed it: one of a stream that has ended,
+/// or of several of which one is stored that has. What is stored without its signatures cannot be confirmed, and is none.
+pub(crate) async fn stored_playlist(requests: &Requests, url: &Url) -> Option<Brought> {
+    let brought = stored(requests, url).await?;
+    let text = &brought.playlist.text;
+    if !text.contains("#EXT-X-STREAM-INF") {
+        return text.contains("#EXT-X-ENDLIST").then_some(brought);
+    }
+    let named = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for uri in named.take(MOST_NAMED) {
+        let Ok(uri) = brought.playlist.url.join(uri) else { continue };
+        if stored(requests, &uri).await.is_some_and(|it| it.playlist.text.contains("#EXT-X-ENDLIST")) {
+            return Some(brought);
+        }
+    }
+    None
+}
+
+async fn stored(requests: &Requests, url: &Url) -> Option<Brought> {
+    let whole = requests.fetcher.fetch_whole(requests.stored_playlist(url)?).await.ok()?;
+    let validators = &whole.head.validators;
+    if validators.etag.is_none() && validators.last_modified.is_none() {
+        return None;
+    }
+    let text = String::from_utf8(whole.bytes?.to_vec()).ok()?;
+    let playlist = PlaylistText { url: whole.head.url.clone(), text, from_store: true, age: None };
+    Some(Brought { playlist, provenance: whole.head.provenance })
+}
+
+/// Variants that are looked for in the store.
+const MOST_NAMED: usize = 16;
+
 /// Loads a playlist: from the store where that is still fresh and of no live stream, from the origin when it was loaded before, unless that
 /// still has what we have.
 pub(crate) async fn load_playlist(

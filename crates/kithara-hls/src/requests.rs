@@ -153,6 +153,15 @@ impl Requests {
         WholeRequest { gzip: true, store_as: Some(store_as), ..WholeRequest::from(request) }
     }
 
+    /// The stored copy of a playlist, however old; none where playback waits for the origin.
+    pub(crate) fn stored_playlist(&self, url: &Url) -> Option<WholeRequest> {
+        if self.options.confirm_first || self.cache == CacheUse::Bypass {
+            return None;
+        }
+        let WholeRequest { request, .. } = self.playlist(url, false, None);
+        Some(WholeRequest::from(FetchRequest { cache: CacheUse::OfflineOnly, ..request }))
+    }
+
     /// What a steering server says: never from the store, and nothing to wait long for.
     pub(crate) fn steering(&self, url: &Url) -> WholeRequest {
         let request = self.base(url, self.options.request.query.as_deref());

@@ -10,7 +10,7 @@ use std::{
 };
 
 use kithara_hls::{
-    Hls, HlsOptions, HlsParams, KeyCache, SealingKey,
+    Hls, HlsEvent, HlsOptions, HlsParams, KeyCache, SealingKey,
     fetch::{
         FetchOptions, FetchRequest, Fetcher, Priority,
         assets::{AssetStore, DiskOptions, MemoryOptions, UrlIdentity},
@@ -412,4 +412,104 @@ async fn a_live_playlist_is_never_taken_from_the_store_however_fresh_it_is_calle
         source.session().close().await;
     }
     assert!(listed[0] < listed[1], "the second session sees what there is now: {listed:?}");
+}
+
+/// Whatever is asked of a playlist is not answered.
+fn holding() -> Rule {
+    Rule::on("*.m3u8").then(Fault::Latency(std::time::Duration::from_secs(3600)))
+}
+
+fn over(dir: &Path, options: HlsOptions) -> HlsParams {
+    HlsParams { store: Some(store(dir)), ..HlsParams::from(options) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_is_played_before_its_origin_has_confirmed_the_playlists() {
+    for path in ["/ts_aac/index.m3u8", "/multi/main.m3u8"] {
+        let (origin, dir) = (serve(several()), tempfile::tempdir().expect("a folder"));
+        let source = open(&origin.url(path), over(dir.path(), quick())).await;
+        assert_exact(&read_all(&source).await, &truth("ts_aac"), path);
+        source.session().close().await;
+        origin.clear_log();
+        origin.add_rule(holding());
+        let source = open(&origin.url(path), over(dir.path(), quick())).await;
+        assert_exact(&read_all(&source).await, &truth("ts_aac"), path);
+        support::in_time(origin.until(|origin| !origin.requests_of(path).is_empty())).await;
+        source.session().close().await;
+        assert!(origin.log().iter().all(|request| request.path.ends_with(".m3u8")), "{:?}", origin.log());
+    }
+}
+
+/// One stream, alone and as the only variant of several.
+fn several() -> kithara_origin::Site {
+    let named = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=100000,CODECS=\"mp4a.40.2\"\n../ts_aac/index.m3u8\n";
+    fixtures().bytes("/multi/main.m3u8", named)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_origin_says_meanwhile_has_the_last_word() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let old = String::from_utf8(file("ts_aac/index.m3u8")).expect("text");
+    let moved = old.lines().map(|line| if line.starts_with('#') { line.to_owned() } else { format!("moved/{line}") });
+    let moved = moved.collect::<Vec<_>>().join("\n") + "\n";
+    let list = || Rule::on("/ts_aac/index.m3u8");
+    let site = fixtures().dir("/ts_aac/moved", fixtures_dir().join("ts_aac"));
+    let origin = serve(site.rule(list().skip(1).then(Response::ok(moved))));
+    let url = playlist(&origin, "ts_aac");
+    let source = open(&url, over(dir.path(), quick())).await;
+    let whole = truth("ts_aac");
+    let first = read_range(&source, 0..1_000).await;
+    assert_eq!(first.0, whole[..1_000], "the beginning is stored");
+    source.session().close().await;
+    let mut options = quick();
+    // Nothing is asked for before it is needed.
+    options.playback.buffer_bytes = 1;
+    let source = open(&url, over(dir.path(), options)).await;
+    let loaded =
+        |origin: &Origin| origin.requests_of("/ts_aac/index.m3u8").iter().filter(|it| it.ended.is_some()).count();
+    support::in_time(origin.until(move |origin| loaded(origin) >= 2)).await;
+    let before = origin.log().len();
+    assert_exact(&read_all(&source).await, &whole, "the stream");
+    source.session().close().await;
+    let later: Vec<String> = origin.log().into_iter().skip(before).map(|request| request.path).collect();
+    assert!(later.iter().filter(|path| path.contains("/moved/")).count() >= 3, "{later:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_origin_that_is_gone_is_told_and_what_is_stored_is_played() {
+    let (origin, dir) = (serve(fixtures()), tempfile::tempdir().expect("a folder"));
+    let url = playlist(&origin, "ts_aac");
+    let source = open(&url, over(dir.path(), quick())).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aac"), "the stream");
+    source.session().close().await;
+    origin.shutdown();
+    let source = open(&url, over(dir.path(), quick())).await;
+    let mut events = source.session().events();
+    assert_exact(&read_all(&source).await, &truth("ts_aac"), "the stream");
+    let told = async {
+        while source.session().stats().errors == 0 {
+            if let HlsEvent::Error { recoverable, .. } = events.recv().await.expect("the session lives") {
+                assert!(recoverable);
+            }
+        }
+    };
+    support::in_time(told).await;
+    source.session().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn playlists_that_were_signed_or_are_to_be_confirmed_first_wait_for_their_origin() {
+    for (origin, options) in [(signed(), quick()), (serve(fixtures()), HlsOptions { confirm_first: true, ..quick() })] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let url = playlist(&origin, "ts_aes");
+        play(&url, quick(), dir.path()).await;
+        origin.clear_log();
+        origin.add_rule(holding());
+        let session = Hls::session(&url, over(dir.path(), options)).expect("a URL");
+        let asks = |origin: &Origin| origin.log().iter().any(|request| request.is_held || request.ended.is_none());
+        support::in_time(origin.until(asks)).await;
+        assert!(session.status().window.is_none(), "nobody has confirmed it");
+        session.close().await;
+        assert!(origin.log().iter().all(|request| request.path.ends_with(".m3u8")), "{:?}", origin.log());
+    }
 }

@@ -27,6 +27,13 @@ pub enum Input {
         /// Its text, or why there is none.
         result: Result<PlaylistText, FetchFailure>,
     },
+    /// The origin does not confirm a playlist that came from the store and is played.
+    Unconfirmed {
+        /// Which one.
+        id: PlaylistId,
+        /// Why not.
+        cause: FetchFailure,
+    },
     /// The head of a response to a unit's fetch arrived.
     Head {
         /// The fetch.

@@ -161,6 +161,10 @@ impl Session {
             Input::Head { fetch, head } => self.handle_head(fetch, head),
             Input::Progress { fetch, bytes } => self.handle_progress(fetch, bytes),
             Input::Fetched { fetch, result } => self.handle_fetched(fetch, result),
+            Input::Unconfirmed { id, cause } => {
+                let error = Failure { subject: Subject::Playlist(id), cause };
+                self.tell(HlsEvent::Error { error, recoverable: true });
+            }
             Input::Sized { fetch, result } => self.handle_sized(fetch, result),
             Input::Key { key, result, cached } => self.handle_key(key, result, cached),
             Input::MediaTime { unit, dsn, start, time } => self.handle_media_time(unit.media, dsn, start, time),
