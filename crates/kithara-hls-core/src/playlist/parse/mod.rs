@@ -320,6 +320,10 @@ impl<'a> Parser<'a> {
             "EXT-X-SKIP" => media.skip(scope, at, list)?,
             _ => return Ok(false),
         }
+        if media.header.merged {
+            // What follows stands behind segments, where it is no tag of the whole playlist.
+            self.kind.get_or_insert(Kind::Media);
+        }
         self.media_tag.get_or_insert(at.line());
         Ok(true)
     }
