@@ -45,7 +45,7 @@ proptest! {
 
 /// Equal but for parts, which a server takes away when they are no longer near the edge and a client may keep, and for
 /// what is wrong with the text.
-fn same(mut found: MediaPlaylist, mut wanted: MediaPlaylist) {
+pub fn same(mut found: MediaPlaylist, mut wanted: MediaPlaylist) {
     assert_eq!(found.segments.len(), wanted.segments.len());
     for (mut found, wanted) in found.segments.iter().zip(wanted.segments.iter()) {
         found.parts = wanted.parts;
