@@ -134,6 +134,7 @@ fn what_an_update_leaves_of_a_block_is_shared_with_the_playlists_after_it() {
 fn what_a_window_left_needs_no_version() {
     let mut stream = Stream { version: 3, ..plain(300) };
     stream.segments[5].byte_range = true;
+    stream.segments[9].byte_range = true;
     let previous = media(&stream.full(0..300));
     assert_eq!(previous.violations.len(), 2, "{:?}", previous.violations);
     let text = stream.full(6..300);
@@ -143,6 +144,16 @@ fn what_a_window_left_needs_no_version() {
     stream.version = 4;
     let (previous, text) = (media(&stream.full(0..300)), stream.full(6..300));
     assert_eq!(shared(&again(&text, &previous), &previous), 255 - 6);
+}
+
+#[test]
+fn what_a_window_left_does_not_count_for_how_long_a_playlist_may_play() {
+    let text = |long: usize, window| {
+        let text = plain(300).full(window);
+        text.replace(&format!("4.000,\n{long}.m4s"), &format!("9000000000,\n{long}.m4s"))
+    };
+    let (before, after) = (text(5, 0..299), text(299, 6..300));
+    same(&again(&after, &media(&before)), &media(&after));
 }
 
 #[test]

@@ -324,7 +324,7 @@ impl<'a> Parser<'a> {
             _ => return Ok(false),
         }
         if media.header.merged {
-            // What follows stands behind segments, where it is no tag of the whole playlist.
+            // What follows stands behind segments.
             self.kind.get_or_insert(Kind::Media);
         }
         self.media_tag.get_or_insert(at.line());
