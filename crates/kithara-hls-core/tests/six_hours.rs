@@ -5,6 +5,7 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 use allocation_counter::measure;
 use kithara_hls_core::{
     BitRate,
+    playlist::{MediaPlaylist, ParseOptions, Playlist, parse},
     session::{SessionOptions, Track},
     sim::{Answer, Bandwidth, Simulation, World},
     time::{Tick, WallTime},
@@ -117,4 +118,37 @@ fn a_low_latency_stream_with_sound_and_ranges_takes_no_more_after_hours_than_aft
         }
     };
     check(HOURS, || make().telling_positions(), forget);
+}
+
+/// A window of many blocks that slides by one segment at each reload.
+fn reload(first: u64, previous: Option<&MediaPlaylist>) -> MediaPlaylist {
+    let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+    for n in first..first + 500 {
+        writeln!(text, "#EXTINF:4,\nseg{n}").expect("a string takes it");
+    }
+    let options = ParseOptions { previous, ..ParseOptions::default() };
+    match parse(text.as_bytes(), &url(), &options) {
+        Ok(Playlist::Media(playlist)) => playlist,
+        other => unreachable!("a media playlist: {other:?}"),
+    }
+}
+
+#[test]
+fn snapshots_of_a_sliding_window_keep_nothing_of_what_left_but_in_one_block() {
+    let mut snapshot = None;
+    let mut slide = |reloads: u64| {
+        let bytes = measure(|| {
+            for _ in 0..reloads {
+                let first = snapshot.as_ref().map_or(FIRST, |it: &MediaPlaylist| it.media_sequence.0 + 1);
+                snapshot = Some(reload(first, snapshot.as_ref()));
+            }
+        });
+        bytes.bytes_current
+    };
+    // The same number of segments is left of the first block both times.
+    let early = slide(1 + 4 * 128);
+    let more = slide(16 * 128);
+    assert!(early > 10_000 && more.abs() < early / 20, "{early} bytes at first, and {more} more later");
+    let of_one_block = slide(100);
+    assert!(of_one_block < early / 3, "{of_one_block} of {early} bytes");
 }

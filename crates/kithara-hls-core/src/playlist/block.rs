@@ -114,13 +114,17 @@ impl Block {
         MediaSequence(self.first.0.saturating_add(place as u64))
     }
 
-    /// How long all of it plays.
-    pub(super) fn duration(&self) -> Duration {
-        self.duration
-    }
-
     pub(super) fn source(&self) -> &Arc<Source> {
         &self.source
+    }
+
+    /// Where the text goes on behind the line of the segment at `place`: the offset, and the number of the line. `None` when
+    /// the URI does not stand in the text.
+    pub(super) fn behind(&self, place: usize, terminator: u8) -> Option<(usize, u32)> {
+        let record = self.records.get(place).filter(|_| at(&self.uris, place).is_none())?;
+        let end = record.uri.end() as usize;
+        let line_end = memchr::memchr(terminator, self.source.text.as_bytes().get(end..)?)?;
+        Some((end + line_end + 1, record.line + 1))
     }
 
     pub(super) fn parsed(&self) -> Option<&Parsed> {
@@ -133,6 +137,22 @@ impl Block {
             return self.duration;
         }
         Duration::from_nanos(self.records[range].iter().map(|record| record.nanos).sum())
+    }
+
+    /// The parts of the segments from `place` on.
+    pub(super) fn parts_from(&self, place: usize) -> impl Iterator<Item = &SharedList<Part>> {
+        let before = self.parts.partition_point(|(other, _)| *other < place);
+        self.parts[before..].iter().map(|(_, parts)| parts)
+    }
+
+    /// Whether a segment from `place` on has a date.
+    pub(super) fn is_dated_from(&self, place: usize) -> bool {
+        let mut extras = self.records[place..].iter().filter_map(|record| self.extra(record));
+        extras.any(|extra| extra.program_date_time.is_some())
+    }
+
+    fn extra(&self, record: &Record) -> Option<&Extra> {
+        self.extras.get(record.extra?.get() as usize - 1)
     }
 
     /// The first segment of `range` at whose end `time` has not passed, `time` counting from the start of the range.
@@ -149,7 +169,7 @@ impl Block {
     pub(super) fn segment(&self, place: usize) -> Segment<'_> {
         let record = &self.records[place];
         let state = &self.states[usize::from(record.state)];
-        let extra = record.extra.and_then(|extra| self.extras.get(extra.get() as usize - 1));
+        let extra = self.extra(record);
         Segment {
             msn: self.msn(place),
             dsn: state.dsn,

@@ -44,8 +44,9 @@ impl Run {
         self.range.clone().map(|place| self.block.segment(place))
     }
 
-    fn is_whole(&self) -> bool {
-        self.range.len() == self.block.len()
+    /// Whether the list has the last segment of the block.
+    fn has_end(&self) -> bool {
+        self.range.end == self.block.len()
     }
 }
 
@@ -151,14 +152,13 @@ impl Segments {
         list
     }
 
-    /// The blocks from the one whose first segment is numbered `msn`, as far as all of them is in the list.
-    pub(super) fn blocks_from(&self, msn: MediaSequence) -> impl Iterator<Item = &Arc<Block>> {
+    /// The blocks from the segment numbered `msn` on, as far as the list has all segments of them behind that one, and the
+    /// place of the first of these in each.
+    pub(super) fn blocks_from(&self, msn: MediaSequence) -> impl Iterator<Item = (&Arc<Block>, usize)> {
         let index = self.index_of(msn);
-        let at = index.map_or(self.runs.len(), |index| self.runs.partition_point(|run| run.index < index));
-        let runs = self.runs[at..].iter().take_while(|run| run.is_whole());
-        // It may lie within a block.
-        let begins = self.runs.get(at).is_some_and(|run| Some(run.index) == index);
-        runs.take(if begins { usize::MAX } else { 0 }).map(|run| &run.block)
+        let at = index.map_or(self.runs.len(), |index| self.runs.partition_point(|run| run.index <= index) - 1);
+        let runs = self.runs[at..].iter().take_while(|run| run.has_end());
+        runs.map(move |run| (&run.block, run.range.start + index.unwrap_or(0).saturating_sub(run.index)))
     }
 
     /// Adds `base` to the discontinuity sequence numbers before the segment numbered `end`.
@@ -212,9 +212,9 @@ impl Builder {
         self.list.extend_by(self.block.finish(source, parsed));
     }
 
-    /// Adds a block of another list.
-    pub(super) fn share(&mut self, block: &Arc<Block>) {
-        self.list.push(block.clone(), 0..block.len());
+    /// Adds the segments of a block of another list from `place` on.
+    pub(super) fn share(&mut self, block: &Arc<Block>, place: usize) {
+        self.list.push(block.clone(), place..block.len());
     }
 
     /// Takes over the segments of `other` whose numbers are in `range`, all of which it must have. Full blocks are

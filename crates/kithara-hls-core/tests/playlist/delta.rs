@@ -22,7 +22,7 @@ proptest! {
         let previous = media(&stream.full(start..end));
         let window = start + slide..end + growth;
         // The server must not leave out what was not there before.
-        let skipped = (window.len() - listed).min(end - window.start);
+        let skipped = window.len().saturating_sub(listed).clamp(1, end - window.start);
         let merged = again(&stream.delta(window.clone(), skipped), &previous);
         let full = media(&stream.full(window));
         prop_assert_eq!(&merged.delta, &None);
@@ -45,7 +45,7 @@ proptest! {
 
 /// Equal but for parts, which a server takes away when they are no longer near the edge and a client may keep, and for
 /// what is wrong with the text.
-fn same(mut found: MediaPlaylist, mut wanted: MediaPlaylist) {
+pub fn same(mut found: MediaPlaylist, mut wanted: MediaPlaylist) {
     assert_eq!(found.segments.len(), wanted.segments.len());
     for (mut found, wanted) in found.segments.iter().zip(wanted.segments.iter()) {
         found.parts = wanted.parts;
@@ -96,6 +96,13 @@ fn date_ranges_are_kept_only_if_the_server_leaves_them_out_too() {
     assert_eq!(ids(&update(10, 2, "")), [""; 0]);
     assert_eq!(ids(&update(10, 2, ",RECENTLY-REMOVED-DATERANGES=\"\"")), ["a", "b"]);
     assert_eq!(ids(&update(10, 2, ",RECENTLY-REMOVED-DATERANGES=\"x\ta\"")), ["b"]);
+}
+
+#[test]
+fn an_unknown_tag_behind_what_is_left_out_stands_between_segments() {
+    let text = update(10, 2, "").replace("#EXTINF", "#EXT-X-CUE-OUT:30\n#EXTINF");
+    let before: Vec<_> = again(&text, &media(FULL)).unknown.iter().map(|tag| tag.before).collect();
+    assert_eq!(before, [Some(MediaSequence(12))]);
 }
 
 #[test]

@@ -20,6 +20,10 @@ pub struct Features {
     pub byte_range: bool,
     pub implied_offset: bool,
     pub date_range: bool,
+    /// Whether its date range says of the duration something else than others of the same ID.
+    pub other_duration: bool,
+    /// Whether a line of it breaks a rule.
+    pub broken: bool,
     pub unknown: bool,
     pub absolute: bool,
     pub parts: u8,
@@ -28,9 +32,10 @@ pub struct Features {
 pub fn features() -> impl Strategy<Value = Features> {
     let rare = || prop::bool::weighted(0.1);
     let switches = (rare(), rare(), rare(), rare(), rare(), rare(), rare(), rare(), rare());
+    let faults = (any::<bool>(), prop::bool::weighted(0.05));
     let values = (1..9000u32, prop::option::weighted(0.05, 0..3u8), prop::option::weighted(0.05, 0..3u8));
-    (values, prop::option::weighted(0.05, 1..900u16), switches, 0..3u8).prop_map(
-        |(values, bitrate, switches, parts)| {
+    (values, prop::option::weighted(0.05, 1..900u16), switches, faults, 0..3u8).prop_map(
+        |(values, bitrate, switches, (other_duration, broken), parts)| {
             let (millis, key, map) = values;
             let (discontinuity, date, gap, title, byte_range, implied_offset, date_range, unknown, absolute) = switches;
             Features {
@@ -45,6 +50,8 @@ pub fn features() -> impl Strategy<Value = Features> {
                 byte_range: byte_range || implied_offset,
                 implied_offset,
                 date_range,
+                other_duration,
+                broken,
                 unknown,
                 absolute,
                 parts,
@@ -57,12 +64,18 @@ pub fn features() -> impl Strategy<Value = Features> {
 #[derive(Clone, Debug)]
 pub struct Stream {
     pub first: u64,
+    /// EXT-X-VERSION, which may be too low.
+    pub version: u8,
     pub segments: Vec<Features>,
 }
 
 pub fn stream(len: Range<usize>) -> impl Strategy<Value = Stream> {
     let segments = prop::collection::vec(features(), len);
-    (0..1000u64, segments).prop_map(|(first, segments)| Stream { first, segments })
+    (0..1000u64, prop::sample::select(vec![1, 4, 9]), segments).prop_map(|(first, version, segments)| Stream {
+        first,
+        version,
+        segments,
+    })
 }
 
 /// Segments behind the last of a window that parts are listed of.
@@ -80,8 +93,8 @@ impl Stream {
     }
 
     fn text(&self, window: Range<usize>, skipped: Option<usize>) -> String {
-        let mut text =
-            String::from("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:9\n#EXT-X-PART-INF:PART-TARGET=1\n");
+        let mut text = format!("#EXTM3U\n#EXT-X-VERSION:{}\n#EXT-X-TARGETDURATION:9\n", self.version);
+        writeln!(text, "#EXT-X-PART-INF:PART-TARGET=1").unwrap();
         let discontinuities = self.segments[..window.start].iter().filter(|it| it.discontinuity).count();
         let msn = self.first + window.start as u64;
         writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{msn}\n#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}").unwrap();
@@ -148,6 +161,9 @@ impl Stream {
                 writeln!(text, "#EXT-X-PART:DURATION=0.5,URI=\"{at}.{part}.m4s\"").unwrap();
             }
         }
+        if it.broken {
+            writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:about {at}").unwrap();
+        }
         if it.gap {
             writeln!(text, "#EXT-X-GAP").unwrap();
         }
@@ -177,7 +193,8 @@ impl Stream {
         // Neighbours speak of one range, and some ranges break a rule: their violations have a line.
         let (id, start) =
             (at / 2, if (at / 2).is_multiple_of(3) { "" } else { ",START-DATE=\"2026-01-01T00:00:00Z\"" });
-        writeln!(text, "#EXT-X-DATERANGE:ID=\"{id}\"{start},DURATION=1,X-{at}={at}").unwrap();
+        let duration = 1 + u8::from(self.segments[at].other_duration);
+        writeln!(text, "#EXT-X-DATERANGE:ID=\"{id}\"{start},DURATION={duration},X-{at}={at}").unwrap();
     }
 }
 

@@ -88,7 +88,7 @@ impl Parser<'_> {
             discontinuity_sequence: header.discontinuity_sequence,
             playlist_type: header.playlist_type,
             ended: header.ended,
-            iframes_only: header.iframes_only,
+            iframes_only: self.media.segment.carry.iframes_only,
             independent_segments: self.independent_segments,
             start: self.start,
             segments,

@@ -35,7 +35,6 @@ pub(super) struct Header {
     pub(super) late_discontinuity_sequence: MediaSequence,
     pub(super) playlist_type: Option<PlaylistType>,
     pub(super) ended: bool,
-    pub(super) iframes_only: bool,
     pub(super) part_target: Option<Duration>,
     pub(super) part_inf: Option<Line>,
     pub(super) server_control: Option<(Line, ServerControl)>,
@@ -159,7 +158,7 @@ impl MediaParser<'_> {
         match target {
             Some(target) => {
                 self.header.part_target = scope.seconds(at, target.value);
-                self.segment.part_target = self.header.part_target;
+                self.segment.carry.part_target = self.header.part_target;
             }
             None => scope.violation(at, Rule::MissingPartTarget),
         }

@@ -87,6 +87,8 @@ struct Parser<'a> {
     kind: Option<Kind>,
     /// Whether `#EXTM3U` was read.
     begun: bool,
+    /// What lines end with.
+    terminator: u8,
     /// The line that is being read.
     line: u32,
     version: Option<u64>,
@@ -115,6 +117,7 @@ impl<'a> Parser<'a> {
             base: Arc::new(plain_base),
             kind: None,
             begun: false,
+            terminator: b'\n',
             line: 1,
             version: None,
             independent_segments: false,
@@ -135,7 +138,7 @@ impl<'a> Parser<'a> {
 
     fn read(&mut self, text: &[u8]) -> Result<(), ParseErrorKind> {
         // Texts of old Macs end their lines with a carriage return alone.
-        let terminator = if memchr::memchr(b'\n', text).is_some() { b'\n' } else { b'\r' };
+        self.terminator = if memchr::memchr(b'\n', text).is_some() { b'\n' } else { b'\r' };
         let marked = text.strip_prefix(b"\xef\xbb\xbf");
         if marked.is_some() {
             self.scope.violation_at(Line(1), Rule::ByteOrderMark);
@@ -149,10 +152,10 @@ impl<'a> Parser<'a> {
             let extent = match self.take_over(rest, line)? {
                 Some(extent) => extent,
                 None => {
-                    let extent = lexer::cut(rest, terminator, uris, &mut spans);
+                    let extent = lexer::cut(rest, self.terminator, uris, &mut spans);
                     let piece = self.decoded(&rest[..extent.len], line);
                     if matches!(piece, Cow::Owned(_)) {
-                        lexer::cut(piece.as_bytes(), terminator, usize::MAX, &mut spans);
+                        lexer::cut(piece.as_bytes(), self.terminator, usize::MAX, &mut spans);
                     }
                     self.media.segments.expect(extent.uris);
                     self.read_piece(&piece, line, &spans)?;
@@ -171,7 +174,7 @@ impl<'a> Parser<'a> {
         match std::str::from_utf8(piece) {
             Ok(text) => Cow::Borrowed(text),
             Err(error) => {
-                let before = memchr::memchr_iter(b'\n', &piece[..error.valid_up_to()]).count();
+                let before = memchr::memchr_iter(self.terminator, &piece[..error.valid_up_to()]).count();
                 self.scope.violation_at(Line(line + before as u32), Rule::InvalidUtf8);
                 String::from_utf8_lossy(piece)
             }
@@ -289,7 +292,7 @@ impl<'a> Parser<'a> {
             "EXT-X-BITRATE" => segment.bitrate(scope, at, list),
             "EXT-X-KEY" => segment.key(scope, at, list)?,
             "EXT-X-MAP" => {
-                scope.needs(at, if self.media.header.iframes_only { 5 } else { 6 });
+                scope.needs(at, if segment.carry.iframes_only { 5 } else { 6 });
                 segment.map(scope, at, list)?;
             }
             "EXT-X-PART" => segment.part(scope, at, list)?,
@@ -311,7 +314,7 @@ impl<'a> Parser<'a> {
             "EXT-X-ENDLIST" => raise(&mut media.header.ended, "EXT-X-ENDLIST")?,
             "EXT-X-I-FRAMES-ONLY" => {
                 scope.needs(at, 4);
-                raise(&mut media.header.iframes_only, "EXT-X-I-FRAMES-ONLY")?;
+                raise(&mut media.segment.carry.iframes_only, "EXT-X-I-FRAMES-ONLY")?;
             }
             "EXT-X-PART-INF" => media.part_inf(scope, at, list)?,
             "EXT-X-SERVER-CONTROL" => media.server_control(scope, at, list)?,
@@ -319,6 +322,10 @@ impl<'a> Parser<'a> {
             "EXT-X-RENDITION-REPORT" => media.rendition_report(scope, at, list)?,
             "EXT-X-SKIP" => media.skip(scope, at, list)?,
             _ => return Ok(false),
+        }
+        if media.header.merged {
+            // What follows stands behind segments.
+            self.kind.get_or_insert(Kind::Media);
         }
         self.media_tag.get_or_insert(at.line());
         Ok(true)

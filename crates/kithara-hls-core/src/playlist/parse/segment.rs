@@ -11,7 +11,7 @@ use super::super::segments::Builder;
 use super::super::text::Span;
 use super::super::{
     ByteRange, DiscontinuitySequence, IncompleteSegment, InitSection, KeyMethod, Line, MediaSequence, ParseErrorKind,
-    Part, Rule, Segments, SharedList,
+    Part, Rule, Segment, Segments, SharedList,
 };
 use super::attributes::Attributes;
 use super::decimal::Decimal;
@@ -30,6 +30,25 @@ pub(in super::super) struct Carry {
     pub(in super::super) range_end: Option<u64>,
     /// How long a segment plays that does not tell: the target duration.
     pub(in super::super) usual_duration: Duration,
+    /// PART-TARGET.
+    pub(in super::super) part_target: Option<Duration>,
+    /// EXT-X-I-FRAMES-ONLY.
+    pub(in super::super) iframes_only: bool,
+}
+
+impl Carry {
+    /// The same behind the segment `last`.
+    pub(super) fn behind(&self, last: &Segment<'_>) -> Self {
+        Self {
+            msn: last.msn.next(),
+            state: State { dsn: last.dsn, keys: last.keys.clone(), init: last.init.cloned() },
+            kbps: last.kbps,
+            range_end: last.byte_range.map(ByteRange::end),
+            usual_duration: self.usual_duration,
+            part_target: self.part_target,
+            iframes_only: self.iframes_only,
+        }
+    }
 }
 
 /// Tags read since the last segment that wait for the next one.
@@ -55,8 +74,6 @@ pub(super) struct SegmentParser {
     /// The first EXT-X-PART, and whether there was an EXT-X-PROGRAM-DATE-TIME.
     pub(super) first_part: Option<Line>,
     pub(super) dated: bool,
-    /// PART-TARGET.
-    pub(super) part_target: Option<Duration>,
 }
 
 impl SegmentParser {
@@ -247,7 +264,7 @@ impl SegmentParser {
         self.count_parts(scope, 1)?;
         let line = at.line();
         self.first_part.get_or_insert(line);
-        if self.part_target.is_some_and(|target| duration > target) {
+        if self.carry.part_target.is_some_and(|target| duration > target) {
             scope.violation(at, Rule::LongerThanPartTarget);
         }
         self.pending.parts.push(Part { uri, duration, byte_range, independent, gap, line });
@@ -303,13 +320,7 @@ impl SegmentParser {
     pub(super) fn continue_from(&mut self, segments: &Segments, end: MediaSequence) {
         let before = segments.index_of(MediaSequence(end.0.saturating_sub(1)));
         let Some(last) = before.and_then(|index| segments.get(index)).filter(|last| last.msn < end) else { return };
-        self.carry = Carry {
-            msn: end,
-            state: State { dsn: last.dsn, keys: last.keys.clone(), init: last.init.cloned() },
-            kbps: last.kbps,
-            range_end: last.byte_range.map(ByteRange::end),
-            usual_duration: self.carry.usual_duration,
-        };
+        self.carry = self.carry.behind(&last);
     }
 
     /// The segment whose URI is not there yet, when something of it is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::block::Block;
 use super::super::segments::BLOCK_LEN;
 use super::super::text::Source;
-use super::super::{DateRange, Line, ParseErrorKind, UnknownTag, Violation};
+use super::super::{DateRange, Line, ParseErrorKind, Rule, UnknownTag, Violation};
 use super::lexer::Extent;
 use super::segment::Carry;
 use super::{Kind, Parser};
@@ -15,7 +15,7 @@ use super::{Kind, Parser};
 const PIECES_AT_ONCE: usize = 16;
 
 /// What a piece of text said that spoke of nothing but segments, and ended with a line end. Where the same text follows under the same
-/// circumstances, it says the same.
+/// circumstances, it says the same; and so does what is left of it when the window has left its first segments.
 pub(in super::super) struct Parsed {
     /// Its first line, and how many it has.
     line: u32,
@@ -24,11 +24,10 @@ pub(in super::super) struct Parsed {
     exit: Carry,
     date_ranges: Vec<Arc<DateRange>>,
     unknown: Vec<UnknownTag>,
+    /// But contradictions among date ranges, which are a matter of the tags before, too.
     violations: Vec<Violation>,
     /// The highest EXT-X-VERSION it needs, and where.
     needs: (u64, u32),
-    parts: usize,
-    first_part: Option<Line>,
     dated: bool,
 }
 
@@ -38,9 +37,55 @@ pub(super) struct Mark {
     entry: Option<Carry>,
     unknown: usize,
     violations: usize,
-    parts: usize,
     /// Whether there was a date before, in place of which the piece tells whether it has one.
     dated: bool,
+}
+
+/// A piece of the snapshot before, or the end of one.
+struct Piece<'a> {
+    block: &'a Arc<Block>,
+    parsed: &'a Parsed,
+    /// The first segment that is left of it.
+    place: usize,
+    /// The text of that and what follows, and its first line.
+    text: &'a [u8],
+    line: u32,
+}
+
+impl<'a> Piece<'a> {
+    /// The segments of `block` from `place` on, if their text can be told from the text before.
+    fn new(block: &'a Arc<Block>, place: usize, terminator: u8) -> Option<Self> {
+        let parsed = block.parsed()?;
+        let (before, line) = match place.checked_sub(1) {
+            Some(last) => block.behind(last, terminator)?,
+            None => (0, parsed.line),
+        };
+        // Lines may have ended otherwise then.
+        let text = block.source().text.as_bytes().get(before..).filter(|text| text.last() == Some(&terminator))?;
+        Some(Self { block, parsed, place, text, line })
+    }
+
+    fn lines(&self) -> u32 {
+        self.parsed.lines - (self.line - self.parsed.line)
+    }
+
+    fn len(&self) -> usize {
+        self.block.len() - self.place
+    }
+
+    /// Whether it was read under the circumstances `carry`.
+    fn follows(&self, carry: &Carry) -> bool {
+        match self.place.checked_sub(1) {
+            Some(last) => self.parsed.entry.behind(&self.block.segment(last)) == *carry,
+            None => self.parsed.entry == *carry,
+        }
+    }
+
+    /// The highest EXT-X-VERSION it needs, and where; `None` when a line that was left needs as much as any.
+    fn needs(&self) -> Option<(u64, u32)> {
+        let (version, line) = self.parsed.needs;
+        (self.place == 0 || line >= self.line).then_some((version, line.max(self.line)))
+    }
 }
 
 impl<'a> Parser<'a> {
@@ -54,15 +99,15 @@ impl<'a> Parser<'a> {
     /// they reach.
     pub(super) fn take_over(&mut self, rest: &[u8], line: u32) -> Result<Option<Extent>, ParseErrorKind> {
         let mut extent = Extent { len: 0, lines: 0, uris: 0 };
-        for (block, parsed) in self.next_pieces() {
-            let text = block.source().text.as_bytes();
-            if !rest[extent.len..].starts_with(text) {
+        for piece in self.next_pieces() {
+            if !rest[extent.len..].starts_with(piece.text) {
                 break;
             }
-            self.repeat(block, parsed, line + extent.lines)?;
-            extent.len += text.len();
-            extent.lines += parsed.lines;
-            extent.uris += block.len();
+            self.repeat(&piece, line + extent.lines)?;
+            extent.len += piece.text.len();
+            extent.lines += piece.lines();
+            extent.uris += piece.len();
+            self.line = line + extent.lines - 1;
         }
         Ok((extent.len > 0).then_some(extent))
     }
@@ -77,7 +122,6 @@ impl<'a> Parser<'a> {
             entry: self.is_between_segments().then(|| self.media.segment.carry.clone()),
             unknown: self.media.unknown.len(),
             violations: self.scope.violations.len(),
-            parts: self.media.segment.parts,
             dated: std::mem::take(&mut self.media.segment.dated),
         }
     }
@@ -88,7 +132,9 @@ impl<'a> Parser<'a> {
         // What variables stand for may differ from one playlist to the next.
         let alone = !self.speaks_of_all && !self.scope.expands() && !self.scope.is_full();
         // The piece at the end grows with the next reload, so it is not worth remembering.
-        let full = self.is_between_segments() && self.piece_len() == BLOCK_LEN && source.text.ends_with(['\n', '\r']);
+        let ends = source.text.as_bytes().last() == Some(&self.terminator);
+        let full = self.is_between_segments() && self.piece_len() == BLOCK_LEN && ends;
+        let violations = self.scope.violations[mark.violations..].iter();
         let parsed = mark.entry.filter(|_| alone && full).map(|entry| Parsed {
             line: mark.line,
             lines: self.line + 1 - mark.line,
@@ -96,10 +142,8 @@ impl<'a> Parser<'a> {
             exit: self.media.segment.carry.clone(),
             date_ranges: std::mem::take(&mut self.media.date_range_tags),
             unknown: self.media.unknown[mark.unknown..].to_vec(),
-            violations: self.scope.violations[mark.violations..].to_vec(),
+            violations: violations.filter(|it| it.rule != Rule::DateRangeContradiction).cloned().collect(),
             needs,
-            parts: self.media.segment.parts - mark.parts,
-            first_part: self.media.segment.first_part,
             dated: self.media.segment.dated,
         });
         self.media.segment.dated |= mark.dated;
@@ -110,40 +154,64 @@ impl<'a> Parser<'a> {
         self.kind == Some(Kind::Media) && self.media.segment.is_idle()
     }
 
-    /// The pieces of the snapshot before that come next, if their text does.
-    fn next_pieces(&self) -> Vec<(&'a Arc<Block>, &'a Parsed)> {
+    /// The pieces of the snapshot before that come next, if their text does. The window may have left a part of the first.
+    fn next_pieces(&self) -> Vec<Piece<'a>> {
         let mut carry = &self.media.segment.carry;
         let previous = self.media.previous.filter(|_| self.is_between_segments());
         let blocks = previous.into_iter().flat_map(|previous| previous.segments.blocks_from(carry.msn));
-        let continuing = blocks.take(PIECES_AT_ONCE).map_while(|block| {
-            let parsed = block.parsed().filter(|parsed| parsed.entry == *carry)?;
-            carry = &parsed.exit;
-            (*block.source().base == *self.base).then_some((block, parsed))
+        let continuing = blocks.take(PIECES_AT_ONCE).map_while(|(block, place)| {
+            let piece = Piece::new(block, place, self.terminator)?;
+            let is_next = piece.follows(carry) && *block.source().base == *self.base && self.knows_needs(&piece);
+            carry = &piece.parsed.exit;
+            is_next.then_some(piece)
         });
         continuing.collect()
     }
 
-    fn repeat(&mut self, block: &Arc<Block>, parsed: &Parsed, line: u32) -> Result<(), ParseErrorKind> {
-        let moved = |old: u32| line + (old - parsed.line);
-        self.scope.needs_at(parsed.needs.0, moved(parsed.needs.1.max(parsed.line)));
-        for _ in 0..parsed.date_ranges.len() + parsed.unknown.len() {
+    /// Whether it is known which EXT-X-VERSION the piece needs, or other lines need as much, or the playlist has as much.
+    fn knows_needs(&self, piece: &Piece<'_>) -> bool {
+        let most = piece.parsed.needs.0;
+        piece.needs().is_some() || most <= self.scope.needed_version().0 || self.version.is_some_and(|has| most <= has)
+    }
+
+    fn repeat(&mut self, piece: &Piece<'_>, line: u32) -> Result<(), ParseErrorKind> {
+        let Piece { block, parsed, place, .. } = *piece;
+        let moved = |old: Line| Line(line + (old.0 - piece.line));
+        let is_left = |old: Line| old.0 >= piece.line;
+        if let Some((version, old)) = piece.needs() {
+            self.scope.needs_at(version, moved(Line(old)).0);
+        }
+        let mut ranges = parsed.date_ranges.iter().filter(|range| is_left(range.line)).peekable();
+        for violation in parsed.violations.iter().filter(|violation| is_left(violation.line)) {
+            while let Some(range) = ranges.next_if(|range| range.line.0 < violation.line.0) {
+                self.repeat_range(range, moved(range.line))?;
+            }
+            self.scope.note(Violation { line: moved(violation.line), ..violation.clone() });
+        }
+        for range in ranges {
+            self.repeat_range(range, moved(range.line))?;
+        }
+        for tag in parsed.unknown.iter().filter(|tag| is_left(tag.line)) {
             self.scope.count_metadata()?;
+            self.media.unknown.push(UnknownTag { line: moved(tag.line), ..tag.clone() });
         }
-        for violation in &parsed.violations {
-            self.scope.note(Violation { line: Line(moved(violation.line.0)), ..violation.clone() });
-        }
-        for range in &parsed.date_ranges {
-            self.media.date_ranges.add(range, Line(moved(range.line.0)));
-        }
-        let unknown = parsed.unknown.iter().cloned();
-        self.media.unknown.extend(unknown.map(|tag| UnknownTag { line: Line(moved(tag.line.0)), ..tag }));
         let segment = &mut self.media.segment;
-        segment.first_part = segment.first_part.or(parsed.first_part);
-        segment.dated |= parsed.dated;
-        segment.count_parts(&self.scope, parsed.parts)?;
-        segment.count(&self.scope, block.len(), block.duration())?;
+        segment.dated |= parsed.dated && (place == 0 || block.is_dated_from(place));
+        for parts in block.parts_from(place) {
+            segment.first_part = segment.first_part.or(parts.first().map(|part| moved(part.line)));
+            segment.count_parts(&self.scope, parts.len())?;
+        }
+        segment.count(&self.scope, piece.len(), block.duration_of(place..block.len()))?;
         segment.carry = parsed.exit.clone();
-        self.media.segments.share(block);
+        self.media.segments.share(block, place);
+        Ok(())
+    }
+
+    fn repeat_range(&mut self, range: &Arc<DateRange>, line: Line) -> Result<(), ParseErrorKind> {
+        self.scope.count_metadata()?;
+        if !self.media.date_ranges.add(range, line) {
+            self.scope.violation_at(line, Rule::DateRangeContradiction);
+        }
         Ok(())
     }
 }
