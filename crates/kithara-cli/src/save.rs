@@ -186,8 +186,6 @@ fn options(args: &SaveArgs) -> Result<HlsOptions, Failure> {
         },
         abr: AbrOptions { strategy, initial_throughput: Some(FAST), ..options.abr },
         live: args.live_start.options(),
-        // What is saved is what the origin has now.
-        confirm_first: true,
         ..options
     })
 }

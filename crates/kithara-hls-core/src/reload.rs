@@ -147,10 +147,12 @@ pub fn next_load_by_parts(
 const LEAST_BLOCKING: Duration = Duration::from_millis(100);
 
 /// How long something that is there may be on its way in a stream that is read by parts: half a part target, at least 300 ms,
-/// and twice the time in which answers usually begin.
+/// and as long as a new connection and an answer take by the time in which answers usually begin; two part targets or a second
+/// at most.
 #[must_use]
 pub fn part_way(part_target: Duration, round_trip: Duration) -> Duration {
-    (part_target / 2).max(Duration::from_millis(300)).max(round_trip.saturating_mul(2))
+    let most = part_target.saturating_mul(2).max(Duration::from_secs(1));
+    (part_target / 2).max(Duration::from_millis(300)).max(round_trip.saturating_mul(4)).min(most)
 }
 
 /// How long a load may take that is to be answered when the next part is there, after so many that took too long: a part,
@@ -307,7 +309,8 @@ mod tests {
         };
         assert_eq!([wait(333, 0), wait(333, 1), wait(333, 2), wait(333, 3)], [633, 300, 1_266, 1_899]);
         assert_eq!([wait(1_000, 0), wait(1_000, 1), wait(1_000, 99)], [1_500, 500, 12_000]);
-        assert_eq!(part_way(Duration::from_millis(333), Duration::from_millis(600)), Duration::from_millis(1_200));
+        assert_eq!(part_way(Duration::from_millis(333), Duration::from_millis(200)), Duration::from_millis(800));
+        assert_eq!(part_way(Duration::from_millis(333), Duration::from_secs(9)), Duration::from_secs(1));
     }
 
     #[test]

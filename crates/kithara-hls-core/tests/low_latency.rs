@@ -6,10 +6,10 @@ use kithara_hls_core::{
     BitRate,
     playlist::VariantId,
     session::{
-        Command, Demand, Input, LiveOptions, MediaId, PlaybackOptions, PlaylistId, PlaylistText, ReaderId, Session,
-        SessionOptions, Track, VariantChoice, View,
+        Command, Demand, FailureKind, Input, LiveOptions, MediaId, PlaybackOptions, PlaylistId, PlaylistText, ReaderId,
+        Session, SessionOptions, Track, VariantChoice, View,
     },
-    sim::{Bandwidth, Chance, Simulation, World},
+    sim::{Bandwidth, Chance, Fault, Simulation, World},
     time::{Now, Tick},
 };
 
@@ -38,19 +38,19 @@ fn simulation(stream: LowLatency, chance: Option<Chance>) -> Simulation {
 fn check(stream: LowLatency, chance: Option<Chance>) -> Simulation {
     let mut simulation = simulation(stream, chance);
     simulation.run(secs(600));
-    assert_kept_up(&simulation, 0, stream.part, |at| stream.edge(at, Tick::ZERO));
+    assert_kept_up(&simulation, stream.part, |at| stream.edge(at, Tick::ZERO));
     simulation
 }
 
-/// Ten minutes were played without a stall, but so many at the beginning, and within the server's PART-HOLD-BACK and one part of where the stream was.
+/// Ten minutes were played without a stall, and within the server's PART-HOLD-BACK and one part of where the stream was.
 #[track_caller]
-fn assert_kept_up(simulation: &Simulation, begun: u32, part: Duration, edge: impl Fn(Tick) -> Duration) {
+fn assert_kept_up(simulation: &Simulation, part: Duration, edge: impl Fn(Tick) -> Duration) {
     let report = simulation.player().report();
     let transcript = || {
         let lines = &simulation.transcript().lines;
         lines.iter().take(400).cloned().collect::<Vec<_>>().join("\n")
     };
-    assert_eq!(report.stalls, begun, "{:?}\n{}", report.stalled, transcript());
+    assert_eq!((report.stalls, report.stalled), (0, Duration::ZERO), "{}", transcript());
     let limit = part * 4;
     for (at, heard) in &report.heard {
         let latency = edge(*at).saturating_sub(*heard);
@@ -70,12 +70,8 @@ fn check_packaged(change: impl Fn(Packager) -> Packager, chance: Option<Chance>)
     let world = chance.into_iter().fold(packaged.world(world), World::with_chance);
     let url = url().join("/live/main.m3u8").expect("a URL");
     let mut simulation = Simulation::new(world, &url, SessionOptions::default()).telling_positions();
-    // The player begins with whatever comes first, be it a tenth of a second.
-    simulation.run(secs(2));
-    let begun = simulation.player().report().stalls;
-    assert!(begun <= 1, "{begun} stalls at the beginning\n{}", simulation.transcript());
     simulation.run(secs(600));
-    assert_kept_up(&simulation, begun, packaged.longest_part(), |at| packaged.edge(at));
+    assert_kept_up(&simulation, packaged.longest_part(), |at| packaged.edge(at));
 }
 
 #[test]
@@ -84,7 +80,8 @@ fn ten_minutes_of_real_parts_with_one_percent_of_faults_do_not_stall() {
     check_packaged(Packager::by_range, None);
     for seed in 1..=6 {
         for silence in [0, 50] {
-            let chance = Some(Chance { per_mille: 10, silence, seed });
+            // The player begins with whatever comes first, be it a tenth of a second.
+            let chance = Some(Chance { per_mille: 10, silence, seed, from: secs(2) });
             check_packaged(|packager| packager, chance);
             check_packaged(Packager::by_range, chance);
             check_packaged(|packager| packager.renewed().window(12), chance);
@@ -104,7 +101,7 @@ fn ten_minutes_are_played_within_part_hold_back_and_a_part() {
 fn check_with_faults(stream: LowLatency, silence: u32) {
     for resources in [Parts::Own, Parts::Ranges] {
         for seed in 1..=4 {
-            check(LowLatency { resources, ..stream }, Some(Chance { per_mille: 10, silence, seed }));
+            check(LowLatency { resources, ..stream }, Some(Chance { per_mille: 10, silence, seed, from: Tick::ZERO }));
         }
     }
 }
@@ -186,6 +183,38 @@ fn an_initialization_section_that_is_hinted_at_is_asked_for_ahead_and_once() {
     }
     let heard = simulation.player().report().heard.len();
     assert!(heard > 140, "{heard} parts\n{transcript}");
+}
+
+#[test]
+fn a_hinted_initialization_section_that_is_silent_or_refused_is_asked_for_like_any_other() {
+    // Before it is announced, while it is waited for, and never.
+    for after in (3_000..5_000).step_by(100).chain([3_600_000]) {
+        let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+        let (world, _) = LowLatency { inits: Some(4), ..LowLatency::default() }.world(world, "/main.m3u8");
+        let (kind, after) = (FailureKind::Unreachable, Duration::from_millis(after));
+        let world =
+            world.with_fault(Fault { path: "/m/init5".into(), from: 0, times: 1, kind, status: Some(503), after });
+        let mut simulation = Simulation::new(world, &url(), SessionOptions::default()).telling_positions();
+        simulation.run(secs(60));
+        let (asked, report) = (simulation.world().requests_for("/m/init5"), simulation.player().report());
+        assert_eq!((asked, report.stalls), (2, 0), "after {after:?}\n{}", simulation.transcript());
+        assert!(report.heard.len() > 140, "{}", simulation.transcript());
+    }
+}
+
+#[test]
+fn an_initialization_section_of_another_length_than_was_hinted_at_is_not_taken_from_the_hint() {
+    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+    let hint = "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"m/init5\",BYTERANGE-LENGTH=600\n";
+    let stream = LowLatency { inits: Some(4), header: hint, ..LowLatency::default() };
+    let (world, _) = stream.world(world, "/main.m3u8");
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default()).telling_positions();
+    simulation.run(secs(40));
+    let transcript = simulation.transcript().to_string();
+    assert!(transcript.contains("/m/init5 [600@0]"), "it is asked for ahead as it is hinted at: {transcript}");
+    let fetched = transcript.lines().find(|line| line.contains(" fetch ") && line.contains("/m/init5"));
+    assert!(fetched.is_some_and(|line| !line.contains(" from ")), "{transcript}");
+    assert_eq!(simulation.player().report().stalls, 0, "{transcript}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ use crate::{
     keys::{Asking, FetchedKey, KeyManager, KeyState, fetch_key},
     options::KeyCache,
     part_task::{PartTask, close_unit},
-    playlists::{Brought, Known, load_playlist, stored_playlist},
+    playlists::{Brought, Known, confirm, load_playlist, stored_playlist},
     requests::Requests,
     segments::{Handed, Item},
     shelf::Shelf,
@@ -85,10 +85,11 @@ pub(crate) enum Report {
         load: u64,
         result: Result<Brought, HlsError>,
     },
-    /// A playlist that came from the store could not be confirmed.
-    Unconfirmed {
+    /// What the origin says of a playlist that came from the store and is played: the same, or why it is not confirmed.
+    Confirmed {
         id: PlaylistId,
-        error: HlsError,
+        load: u64,
+        result: Result<Provenance, Failed>,
     },
     Head {
         fetch: FetchId,
@@ -198,6 +199,8 @@ pub(crate) struct Driver {
     known: HashMap<PlaylistId, Known>,
     /// What each playlist is as the namer of URLs.
     namers: HashMap<PlaylistId, Provenance>,
+    /// The primary playlist came from the store.
+    is_stored: bool,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
     /// Full errors by the number the session knows them by; the oldest go first.
@@ -243,6 +246,7 @@ impl Driver {
             playlists: HashMap::new(),
             known: HashMap::new(),
             namers: HashMap::new(),
+            is_stored: false,
             reports,
             inbox,
             errors: BTreeMap::new(),
@@ -373,11 +377,17 @@ impl Driver {
             Report::Playlist { id, result, .. } => {
                 if let Ok(brought) = &result {
                     self.namers.insert(id, brought.provenance);
+                    self.is_stored |= id == PlaylistId::Primary && brought.playlist.from_store;
                 }
                 let result = result.map(|brought| brought.playlist);
                 Input::Playlist { id, result: result.map_err(|error| self.failure(error.into())) }
             }
-            Report::Unconfirmed { id, error } => Input::Unconfirmed { id, cause: self.failure(error.into()) },
+            Report::Confirmed { id, load, .. } if self.loads.get(&id).is_none_or(|(last, _)| *last != load) => return,
+            Report::Confirmed { id, result: Ok(provenance), .. } => {
+                self.namers.insert(id, provenance);
+                return;
+            }
+            Report::Confirmed { id, result: Err(failed), .. } => Input::Unconfirmed { id, cause: self.failure(failed) },
             Report::Head { fetch, head } => Input::Head { fetch, head },
             Report::Progress { fetch, bytes } => Input::Progress { fetch, bytes },
             Report::Fetched { fetch, result } => {
@@ -557,25 +567,23 @@ impl Driver {
             before.cancel();
         }
         let span = tracing::debug_span!("playlist", %id, url = %RedactedUrl::new(&url));
+        // What streams are named is as old as the playlist that names them.
+        let stored_first = !again && (id == PlaylistId::Primary || (self.is_stored && id != PlaylistId::Steering));
         let task = async move {
             if let Some(playlist) = loaded {
                 let _ = reports.send(Report::Playlist { id, load, result: Ok(playlist) }).await;
                 return;
             }
-            let is_first = !again && limit.is_none() && id != PlaylistId::Steering;
-            let stored = if is_first { stored_playlist(&requests, &url).await } else { None };
-            let mut begun = None;
-            if let Some(stored) = stored {
-                begun = Some(stored.playlist.text.clone());
-                let _ = reports.send(Report::Playlist { id, load, result: Ok(stored) }).await;
-            }
-            let result = load_playlist(requests, id, url, again, limit, known).await;
-            let report = match (begun, result) {
-                (Some(begun), Ok(brought)) if begun == brought.playlist.text => return,
-                (Some(_), Err(error)) => Report::Unconfirmed { id, error },
-                (_, result) => Report::Playlist { id, load, result },
+            let stored = if stored_first { stored_playlist(&requests, &url).await } else { None };
+            let Some(stored) = stored else {
+                let result = load_playlist(requests, id, url, again, limit, known).await;
+                let _ = reports.send(Report::Playlist { id, load, result }).await;
+                return;
             };
-            let _ = reports.send(report).await;
+            let begun = stored.playlist.text.clone();
+            let _ = reports.send(Report::Playlist { id, load, result: Ok(stored) }).await;
+            let result = confirm(begun, requests, id, url, known).await;
+            let _ = reports.send(Report::Confirmed { id, load, result }).await;
         };
         self.spawn(cancel, task.instrument(span));
     }

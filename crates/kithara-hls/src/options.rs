@@ -39,10 +39,14 @@ pub struct HlsOptions {
     pub request: RequestOptions,
     /// How resources are named in the store.
     pub cache: CacheOptions,
-    /// Whether the origin has to confirm a stored playlist before playback begins. Default: no, what was stored of a stream that
-    /// has ended is played at once, and its origin is asked meanwhile; it has the last word. Playlists of live streams, and
-    /// those whose URLs were signed, are never played from the store.
-    pub confirm_first: bool,
+    /// Whether a stored playlist of a stream that has ended is played at once, and its origin asked meanwhile (as RFC 5861 has
+    /// it of what is stale): no round trip before the first sound, and what is stored plays without a network. What the origin
+    /// says then is stored for the next time; that it is something else, or that it refuses, is told as an error that can be
+    /// recovered from ([`FailureKind::Changed`](kithara_hls_core::session::FailureKind::Changed) for the former). Right for streams
+    /// that never change, where whoever has the store may hear what is in it. Playlists that grow, those that named signed
+    /// URLs, and those without validators are not played so. Default: no, the origin is asked first unless it calls the stored
+    /// copy fresh.
+    pub stored_first: bool,
     /// How keys are fetched, made and kept.
     pub key: KeyOptions,
 }

@@ -7,12 +7,12 @@ use std::{
 
 use kithara_fetch::{
     Provider,
-    net::{Validators, address::Provenance},
+    net::{RedactedUrl, Validators, address::Provenance},
 };
-use kithara_hls_core::session::{PlaylistId, PlaylistText};
+use kithara_hls_core::session::{FailureKind, PlaylistId, PlaylistText};
 use url::Url;
 
-use crate::{error::HlsError, requests::Requests};
+use crate::{driver::Failed, error::HlsError, requests::Requests};
 
 /// What was loaded last. The task that loads a playlist reads and writes it; there is one at a time for each.
 pub(crate) type Known = Arc<Mutex<Option<Loaded>>>;
@@ -58,6 +58,23 @@ async fn stored(requests: &Requests, url: &Url) -> Option<Brought> {
     let text = String::from_utf8(whole.bytes?.to_vec()).ok()?;
     let playlist = PlaylistText { url: whole.head.url.clone(), text, from_store: true, age: None };
     Some(Brought { playlist, provenance: whole.head.provenance })
+}
+
+/// Asks the origin of a playlist that `begun` with. Anything else than that is stored for the next time.
+pub(crate) async fn confirm(
+    begun: String,
+    requests: Requests,
+    id: PlaylistId,
+    asked: Url,
+    known: Known,
+) -> Result<Provenance, Failed> {
+    let url = RedactedUrl::new(&asked);
+    let brought = load_playlist(requests, id, asked, false, None, known).await?;
+    if brought.playlist.text == begun {
+        return Ok(brought.provenance);
+    }
+    let reason = "what was stored is not what is there now".into();
+    Err(Failed { kind: FailureKind::Changed, error: HlsError::BadDelivery { url, reason } })
 }
 
 /// Variants that are looked for in the store.

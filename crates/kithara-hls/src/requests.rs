@@ -153,9 +153,9 @@ impl Requests {
         WholeRequest { gzip: true, store_as: Some(store_as), ..WholeRequest::from(request) }
     }
 
-    /// The stored copy of a playlist, however old; none where playback waits for the origin.
+    /// The stored copy of a playlist, however old; none where the origin is asked first.
     pub(crate) fn stored_playlist(&self, url: &Url) -> Option<WholeRequest> {
-        if self.options.confirm_first || self.cache == CacheUse::Bypass {
+        if !self.options.stored_first || self.cache == CacheUse::Bypass {
             return None;
         }
         let WholeRequest { request, .. } = self.playlist(url, false, None);

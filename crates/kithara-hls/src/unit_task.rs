@@ -101,7 +101,10 @@ impl UnitTask {
             bytes += chunk.len() as u64;
             let known = attempt.container().is_some();
             attempt.push(chunk).map_err(bad)?;
-            if bytes > MAX_TEXT && matches!(attempt.container(), Some(Container::WebVtt | Container::Ttml)) {
+            let is_init = matches!(self.unit.place, Place::Init(_));
+            if is_init && bytes > MAX_INIT
+                || bytes > MAX_TEXT && matches!(attempt.container(), Some(Container::WebVtt | Container::Ttml))
+            {
                 return Err(FetchError::from(FetchErrorKind::Net(ErrorKind::TooLarge)).into());
             }
             if !known {
@@ -114,6 +117,10 @@ impl UnitTask {
                 let _ = self.reports.send(Report::Progress { fetch: self.fetch, bytes }).await;
             }
             self.wait_for_room().await;
+        }
+        let wanted = self.request.range.filter(|_| self.ahead.is_some()).map_or(bytes, |range| range.len);
+        if bytes < wanted {
+            return Err(bad(Bad::new(FailureKind::Incomplete, "what was asked for ahead ends early")));
         }
         // What the store has was believed before.
         let listed = self.duration.filter(|_| !is_known && !from_store);

@@ -31,14 +31,10 @@ pub(crate) struct Restored {
 impl Restored {
     /// The store was made just now.
     pub(crate) fn made(layout: &Layout) -> Self {
-        Self {
-            journal: Journal::begin(layout).ok(),
-            others: Others::default(),
-            merge: false,
-            doubtful: false,
-            unread: false,
-            is_new: true,
-        }
+        let journal = Journal::begin(layout).ok();
+        // Where none can be begun, chores try again.
+        let is_new = journal.is_some();
+        Self { journal, others: Others::default(), merge: false, doubtful: false, unread: false, is_new }
     }
 
     /// No journal can be read or written.

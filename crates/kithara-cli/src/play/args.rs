@@ -74,6 +74,10 @@ pub(crate) struct PlayArgs {
     #[arg(long, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
 
+    /// Play a stream from the cache at once if it is there and has ended, and ask its server meanwhile: also when that is gone
+    #[arg(long, conflicts_with = "no_cache")]
+    pub(crate) stored_first: bool,
+
     #[command(flatten)]
     pub(crate) session: SessionArgs,
 

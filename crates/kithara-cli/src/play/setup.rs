@@ -90,6 +90,7 @@ fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {
         playback: PlaybackOptions { variant, audio, ..options.playback },
         abr: AbrOptions { strategy, initial_throughput, ..options.abr },
         live: args.live_start.options(),
+        stored_first: args.stored_first,
         ..options
     })
 }

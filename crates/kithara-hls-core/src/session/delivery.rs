@@ -101,6 +101,7 @@ impl Session {
         match result {
             result if fetch.purpose == Purpose::Part => self.part_fetched(fetch.unit, id, result),
             Ok(delivered) => self.delivered(&fetch, delivered, !was_ahead),
+            Err(_) if was_ahead => self.ask_afresh(fetch.unit),
             Err(cause) if fetch.purpose == Purpose::Close => self.close_failed(fetch.unit, cause),
             Err(cause) => {
                 self.doubt_key(&fetch, &cause);

@@ -26,6 +26,7 @@ use crate::{
     key::{Protection, protection},
     playlist::{ByteRange, Key, MediaSequence, Part, PreloadHint, PreloadKind, SharedList},
     reload::part_way,
+    time::Tick,
     timeline::Timeline,
 };
 
@@ -214,12 +215,13 @@ impl Session {
         let start = request.range.map_or(0, |range| range.start);
         let fits = |hinted: &Hinted| {
             let is_it = hinted.media == unit.media && hinted.kind == kind && hinted.is_free();
-            is_it && hinted.url == request.url && hinted.start == start
+            let is_all = hinted.len.is_none_or(|len| request.range.is_some_and(|range| range.len == len));
+            is_it && is_all && hinted.url == request.url && hinted.start == start
         };
         let (ahead, hinted) = self.units.hinted.iter_mut().find(|(_, hinted)| fits(hinted))?;
         hinted.cut = Some((unit, fetch));
         match request.range {
-            Some(range) if hinted.open_ended => hinted.start = range.end(),
+            Some(range) if hinted.len.is_none() => hinted.start = range.end(),
             _ => hinted.spent = true,
         }
         self.adaptation.announced(self.now.at, *ahead);
@@ -365,7 +367,10 @@ impl Session {
         let is_due = match kind {
             PreloadKind::Part => self.has_ordered_all(id, timeline),
             // One that is announced is fetched like any other; one to come may be encrypted where segments are.
-            PreloadKind::Init => is_clear(timeline) && media.init_at(&url, hint.byte_start).is_none(),
+            PreloadKind::Init => {
+                let known = media.init_at(&url, hint.byte_start);
+                is_clear(timeline) && known.is_none_or(|init| self.units.state(init).is_none())
+            }
         };
         let refused = media.following.refused.get(&kind);
         let is_refused = refused.is_some_and(|(it, start)| *it == url && *start == hint.byte_start);
@@ -379,9 +384,8 @@ impl Session {
             }
             None => None,
         };
-        let open_ended = hint.byte_len.is_none();
-        let hinted =
-            Hinted { media: id, kind, url: url.clone(), start: hint.byte_start, open_ended, cut: None, spent: false };
+        let (start, len) = (hint.byte_start, hint.byte_len);
+        let hinted = Hinted { media: id, kind, url: url.clone(), start, len, cut: None, spent: false };
         let urgency = Urgency::Playback;
         let request = UnitRequest { url, range, encryption: None, attempt: 1, urgency, is_excerpt: false };
         Some((hinted, request, timeline.snapshot().target_duration.saturating_mul(3)))
@@ -447,6 +451,35 @@ impl Session {
         }
     }
 
+    /// Asks like for any other for an initialization section that was asked for ahead, is announced, and does not come.
+    pub(super) fn renew_inits(&mut self) {
+        let silent: Vec<(UnitKey, FetchId)> =
+            self.silent_inits().filter(|(due, _)| *due <= self.now.at).map(|(_, it)| it).collect();
+        for (unit, fetch) in silent {
+            self.units.fetches.remove(&fetch);
+            self.uncut(fetch, false);
+            self.adaptation.ended(self.now.at, fetch, None);
+            self.act(Action::Cancel { fetch });
+            self.ask_afresh(unit);
+        }
+    }
+
+    /// What a unit was taken from, which was asked for ahead, is no good: that says nothing of the unit.
+    pub(super) fn ask_afresh(&mut self, unit: UnitKey) {
+        let until = self.tick();
+        self.units.set(unit, UnitState::Resting { until });
+    }
+
+    /// Initialization sections of which nothing has come since they were taken from what was asked for ahead, and when that
+    /// is too long.
+    fn silent_inits(&self) -> impl Iterator<Item = (Tick, (UnitKey, FetchId))> {
+        let taken = self.units.hinted.values().filter(|hinted| hinted.kind == PreloadKind::Init);
+        taken.filter_map(|hinted| hinted.cut).filter_map(|(unit, fetch)| {
+            let taken = self.units.fetches.get(&fetch).filter(|taken| taken.bytes == 0)?;
+            Some((taken.started + self.patience(unit.media), (unit, fetch)))
+        })
+    }
+
     /// How long a part that is announced may be silent before it is fetched anew.
     fn patience(&self, media: MediaId) -> Duration {
         let timeline = self.medias.get(&media).and_then(|media| media.timeline.as_ref());
@@ -455,12 +488,13 @@ impl Session {
     }
 
     /// When a part is to be fetched again, or has been silent for too long.
-    pub(super) fn next_part_wake(&self) -> Option<crate::time::Tick> {
+    pub(super) fn next_part_wake(&self) -> Option<Tick> {
         let due = |(key, unit): (UnitKey, &super::units::Unit)| {
             let UnitState::Assembling(assembly) = &unit.state else { return None };
             assembly.next_wake(self.patience(key.media)).map(|at| at.max(self.now.at))
         };
-        self.units.iter().filter_map(due).min()
+        let inits = self.silent_inits().map(|(due, _)| due.max(self.now.at));
+        self.units.iter().filter_map(due).chain(inits).min()
     }
 
     /// Readers learn when segments end that were planned while they were being made.

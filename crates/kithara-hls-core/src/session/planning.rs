@@ -481,6 +481,7 @@ impl Session {
     }
 
     fn start_fetches(&mut self, wanted: &[Wanted]) {
+        self.renew_inits();
         let now = self.tick();
         let limit = self.parallel(wanted);
         for wanted in wanted {

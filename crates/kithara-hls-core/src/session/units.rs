@@ -82,8 +82,8 @@ pub(super) struct Hinted {
     pub(super) url: Url,
     /// Where the next part will begin that is cut out of it, or the initialization section.
     pub(super) start: u64,
-    /// Whether it may bring several parts, one behind the other.
-    pub(super) open_ended: bool,
+    /// How long it is; `None` where it may bring several parts, one behind the other, and ends with them.
+    pub(super) len: Option<u64>,
     /// What is cut out of it and under way.
     pub(super) cut: Option<(UnitKey, FetchId)>,
     /// Whether nothing further can be cut out of it.

@@ -1,9 +1,12 @@
 //! A player that plays in real time what an adaptive reader hands it.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use crate::{
-    session::{Demand, Entry, UnitKey},
+    session::{Demand, Entry, Place, UnitKey},
     time::Tick,
 };
 
@@ -12,6 +15,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Player {
     asked: bool,
+    /// Initialization sections that came.
+    inits: BTreeSet<UnitKey>,
     /// Entered, and what is there of it.
     waiting: VecDeque<(Entry, There)>,
     playing: Option<Playing>,
@@ -202,6 +207,9 @@ impl Player {
 
     /// More of a unit is there.
     pub(super) fn arrived(&mut self, unit: UnitKey, there: There, now: Tick) {
+        if matches!(unit.place, Place::Init(_)) {
+            self.inits.insert(unit);
+        }
         self.waiting.iter_mut().filter(|(entry, _)| entry.unit == unit).for_each(|(_, it)| *it = there);
         let pace = self.pace();
         if let Some(playing) = self.playing.as_mut().filter(|playing| playing.entry.unit == unit) {
@@ -307,6 +315,9 @@ impl Player {
 
     fn begin(&mut self, now: Tick) {
         let Some((entry, there)) = self.waiting.front() else { return };
+        if entry.init.is_some_and(|init| !self.inits.contains(&init)) {
+            return;
+        }
         let floor = entry.run_start.as_ref().map_or(self.floor, |start| start.discard_until);
         let is_whole = matches!(there, There::Whole(_));
         if !is_whole && there.until(entry) <= entry.start.max(floor) {

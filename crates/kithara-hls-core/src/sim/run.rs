@@ -541,7 +541,10 @@ impl Simulation {
             Action::Enter { reader, entry } => {
                 let ready = self.ready.get(&entry.unit).map(|media| There::Whole(*media));
                 let there = ready.unwrap_or_else(|| self.parts.of(entry.unit));
+                let init = entry.init.filter(|init| self.ready.contains_key(init));
+                let now = self.now;
                 if let Some((_, player)) = self.players.get_mut(&reader) {
+                    init.into_iter().for_each(|init| player.arrived(init, There::Whole(None), now));
                     player.enter(entry, there);
                 }
             }

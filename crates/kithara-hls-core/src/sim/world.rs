@@ -93,6 +93,8 @@ pub struct Chance {
     pub silence: u32,
     /// Where chance begins.
     pub seed: u64,
+    /// When things begin to go wrong.
+    pub from: Tick,
 }
 
 /// When the network of a driver tries again, about.
@@ -243,8 +245,8 @@ impl World {
         world.with_text(path, &text)
     }
 
-    fn by_chance(&mut self) -> Option<Mishap> {
-        let chance = self.chance.as_mut()?;
+    fn by_chance(&mut self, now: Tick) -> Option<Mishap> {
+        let chance = self.chance.as_mut().filter(|chance| now >= chance.from)?;
         let mut draw = |below: u64| {
             // SplitMix64.
             chance.seed = chance.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -270,7 +272,7 @@ impl World {
     pub(super) fn ask_again(&mut self, url: &Url, range: Option<ByteRange>, now: Tick) -> (Outcome, Duration) {
         let mut late = Duration::ZERO;
         loop {
-            match self.by_chance() {
+            match self.by_chance(now) {
                 Some(Mishap::Refusal(FailureKind::Unreachable, _) | Mishap::Truncation) if late < TRIED_AGAIN * 8 => {
                     late += TRIED_AGAIN;
                 }
@@ -287,7 +289,7 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, url: &Url, range: Option<ByteRange>, now: Tick) -> Outcome {
-        match self.by_chance() {
+        match self.by_chance(now) {
             None => self.answer(url, range, now),
             Some(Mishap::Silence) => Outcome::Silence,
             Some(Mishap::Refusal(kind, status)) => Outcome::Fault { kind, status: Some(status), after: self.latency },
