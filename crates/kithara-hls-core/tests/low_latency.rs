@@ -60,16 +60,24 @@ fn assert_kept_up(simulation: &Simulation, part: Duration, edge: impl Fn(Tick) -
     assert!(report.heard.len() as u128 >= parts, "{} parts\n{}", report.heard.len(), transcript());
 }
 
-/// Ten minutes of the packager of the origin, which cuts real media into parts, with this chance of faults.
-#[track_caller]
-fn check_packaged(change: impl Fn(Packager) -> Packager, chance: Option<Chance>) {
+/// The packager of the origin, which cuts real media into parts.
+fn packaged(change: impl Fn(Packager) -> Packager) -> Packaged {
     let sound = Recording::open(fixtures_dir().join("fmp4_aac/index.m3u8")).expect("the fixture is committed");
     let packager = Packager::new(Duration::from_millis(400)).start(12).rendition("live/main.m3u8", &sound);
-    let packaged = Packaged::new(change(packager), "live/main.m3u8");
-    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
-    let world = chance.into_iter().fold(packaged.world(world), World::with_chance);
+    Packaged::new(change(packager), "live/main.m3u8")
+}
+
+fn follow(world: World) -> Simulation {
     let url = url().join("/live/main.m3u8").expect("a URL");
-    let mut simulation = Simulation::new(world, &url, SessionOptions::default()).telling_positions();
+    Simulation::new(world, &url, SessionOptions::default()).telling_positions()
+}
+
+/// Ten minutes of the packager of the origin, with this chance of faults.
+#[track_caller]
+fn check_packaged(change: impl Fn(Packager) -> Packager, chance: Option<Chance>) {
+    let packaged = packaged(change);
+    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+    let mut simulation = follow(chance.into_iter().fold(packaged.world(world), World::with_chance));
     simulation.run(secs(600));
     assert_kept_up(&simulation, packaged.longest_part(), |at| packaged.edge(at));
 }
@@ -199,6 +207,34 @@ fn a_hinted_initialization_section_that_is_silent_or_refused_is_asked_for_like_a
         let (asked, report) = (simulation.world().requests_for("/m/init5"), simulation.player().report());
         assert_eq!((asked, report.stalls), (2, 0), "after {after:?}\n{}", simulation.transcript());
         assert!(report.heard.len() > 140, "{}", simulation.transcript());
+    }
+}
+
+#[test]
+fn a_stream_with_a_new_initialization_section_each_second_is_followed_part_by_part() {
+    let stream = LowLatency { inits: Some(1), parts: 3, window: 12, ..LowLatency::default() };
+    let (simulation, transcript, _) = minute(stream);
+    let fetches: Vec<&str> =
+        transcript.lines().filter(|line| line.contains(" fetch ") && line.contains("/m/init")).collect();
+    let taken = fetches.iter().filter(|line| line.contains(" from f")).count();
+    assert!(fetches.len() > 45 && taken + 2 >= fetches.len(), "{taken} of {}\n{transcript}", fetches.len());
+    assert!(simulation.player().report().heard.len() > 140, "{transcript}");
+}
+
+#[test]
+fn a_new_initialization_section_that_is_missing_for_a_moment_does_not_end_a_live_stream() {
+    for (kind, status) in [(FailureKind::Unreachable, 503), (FailureKind::NotFound, 404), (FailureKind::NotMedia, 200)]
+    {
+        let packaged = packaged(|packager| packager.renewed().window(12));
+        let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+        let (path, after) = ("/live/init4.mp4".to_owned(), Duration::from_millis(20));
+        let fault = Fault { path, from: 0, times: 4, kind, status: Some(status), after };
+        let mut simulation = follow(packaged.world(world).with_fault(fault));
+        simulation.run(secs(60));
+        let (report, transcript) = (simulation.player().report(), simulation.transcript());
+        assert!(report.heard.len() > 150, "{kind:?}: {} parts\n{transcript}", report.heard.len());
+        let asked = simulation.world().requests_for("/live/init4.mp4");
+        assert_eq!(asked, 5, "{kind:?}\n{transcript}");
     }
 }
 

@@ -80,44 +80,15 @@ impl From<FetchError> for Failed {
 
 /// What tasks tell the driver.
 pub(crate) enum Report {
-    Playlist {
-        id: PlaylistId,
-        load: u64,
-        result: Result<Brought, HlsError>,
-    },
-    /// What the origin says of a playlist that came from the store and is played: the same, or why it is not confirmed.
-    Confirmed {
-        id: PlaylistId,
-        load: u64,
-        result: Result<Provenance, Failed>,
-    },
-    Head {
-        fetch: FetchId,
-        head: Head,
-    },
-    Progress {
-        fetch: FetchId,
-        bytes: u64,
-    },
-    Fetched {
-        fetch: FetchId,
-        result: Result<Delivered, Failed>,
-    },
-    Sized {
-        fetch: FetchId,
-        result: Result<u64, Failed>,
-    },
-    Kept {
-        fetch: FetchId,
-        result: Result<u64, Failed>,
-    },
-    Key {
-        key: KeyId,
-        result: Result<FetchedKey, HlsError>,
-    },
-    Resolved {
-        result: Result<Located, HlsError>,
-    },
+    Playlist { id: PlaylistId, load: u64, result: Result<Brought, HlsError> },
+    Confirmed { id: PlaylistId, load: u64, result: Result<Provenance, Failed> },
+    Head { fetch: FetchId, head: Head },
+    Progress { fetch: FetchId, bytes: u64 },
+    Fetched { fetch: FetchId, result: Result<Delivered, Failed> },
+    Sized { fetch: FetchId, result: Result<u64, Failed> },
+    Kept { fetch: FetchId, result: Result<u64, Failed> },
+    Key { key: KeyId, result: Result<FetchedKey, HlsError> },
+    Resolved { result: Result<Located, HlsError> },
 }
 
 /// What handles tell the driver.

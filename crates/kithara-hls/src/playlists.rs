@@ -36,13 +36,13 @@ pub(crate) struct Brought {
 pub(crate) async fn stored_playlist(requests: &Requests, url: &Url) -> Option<Brought> {
     let brought = stored(requests, url).await?;
     let text = &brought.playlist.text;
-    if !text.contains("#EXT-X-STREAM-INF") {
-        return text.contains("#EXT-X-ENDLIST").then_some(brought);
+    if !has(text, "#EXT-X-STREAM-INF") {
+        return has(text, "#EXT-X-ENDLIST").then_some(brought);
     }
     let named = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     for uri in named.take(MOST_NAMED) {
         let Ok(uri) = brought.playlist.url.join(uri) else { continue };
-        if stored(requests, &uri).await.is_some_and(|it| it.playlist.text.contains("#EXT-X-ENDLIST")) {
+        if stored(requests, &uri).await.is_some_and(|it| has(&it.playlist.text, "#EXT-X-ENDLIST")) {
             return Some(brought);
         }
     }
@@ -132,6 +132,10 @@ fn may_be_unchanged(text: &str) -> bool {
 
 /// Whether a text is one of a live stream.
 fn grows(text: &str) -> bool {
-    let has = |tag: &str| text.lines().any(|line| line.starts_with(tag));
-    has("#EXT-X-TARGETDURATION") && !has("#EXT-X-ENDLIST") && !has("#EXT-X-PLAYLIST-TYPE:VOD")
+    has(text, "#EXT-X-TARGETDURATION") && !has(text, "#EXT-X-ENDLIST") && !has(text, "#EXT-X-PLAYLIST-TYPE:VOD")
+}
+
+/// Whether a line of a text begins so.
+fn has(text: &str, tag: &str) -> bool {
+    text.lines().any(|line| line.starts_with(tag))
 }

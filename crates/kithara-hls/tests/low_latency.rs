@@ -5,8 +5,9 @@ mod support;
 
 use std::{collections::BTreeMap, future::poll_fn, time::Duration};
 
+use bytes::Bytes;
 use kithara_hls::{
-    Hls, HlsOptions, Segments,
+    Hls, HlsOptions, MediaSegment, Segments,
     hls_core::session::{LiveOptions, Track},
 };
 use kithara_origin::{
@@ -80,6 +81,21 @@ async fn wait(heard: &mut watch::Receiver<usize>, bytes: usize, session: &kithar
     assert!(there.is_ok_and(|there| there.is_ok()), "{bytes} bytes are waited for: {:?}", session.status());
 }
 
+/// The bytes of a segment from `at` on that are there, waiting for the next ones; none behind its end.
+async fn chunk(segment: &MediaSegment, at: &mut u64) -> Option<Bytes> {
+    loop {
+        poll_fn(|cx| segment.body.poll_ready(cx, *at..*at + 1)).await.expect("the body goes on");
+        match segment.body.chunk_at(*at).expect("the body goes on") {
+            ChunkAt::Bytes(bytes) => {
+                *at += bytes.len() as u64;
+                return Some(bytes);
+            }
+            ChunkAt::Pending => {}
+            ChunkAt::End => return None,
+        }
+    }
+}
+
 /// Reads everything, and tells how many bytes of the recording it has come to.
 async fn read(mut segments: Segments, told: watch::Sender<usize>) -> Vec<u8> {
     let (mut all, mut skipped) = (Vec::new(), None);
@@ -90,17 +106,9 @@ async fn read(mut segments: Segments, told: watch::Sender<usize>) -> Vec<u8> {
             all.extend_from_slice(&init);
         }
         let mut at = 0;
-        loop {
-            poll_fn(|cx| segment.body.poll_ready(cx, at..at + 1)).await.expect("the body goes on");
-            match segment.body.chunk_at(at).expect("the body goes on") {
-                ChunkAt::Bytes(bytes) => {
-                    at += bytes.len() as u64;
-                    all.extend_from_slice(&bytes);
-                    let _ = told.send(all.len());
-                }
-                ChunkAt::Pending => {}
-                ChunkAt::End => break,
-            }
+        while let Some(bytes) = chunk(&segment, &mut at).await {
+            all.extend_from_slice(&bytes);
+            let _ = told.send(all.len());
         }
     }
     assert_eq!(skipped, Some(0), "these tests begin at the first segment");
@@ -118,17 +126,9 @@ async fn read_laps(mut segments: Segments, told: watch::Sender<usize>, laps: usi
             inits.push(init);
         }
         let mut at = 0;
-        loop {
-            poll_fn(|cx| segment.body.poll_ready(cx, at..at + 1)).await.expect("the body goes on");
-            match segment.body.chunk_at(at).expect("the body goes on") {
-                ChunkAt::Bytes(bytes) => {
-                    at += bytes.len() as u64;
-                    all += bytes.len();
-                    let _ = told.send(all);
-                }
-                ChunkAt::Pending => {}
-                ChunkAt::End => break,
-            }
+        while let Some(bytes) = chunk(&segment, &mut at).await {
+            all += bytes.len();
+            let _ = told.send(all);
             if inits.len() == laps {
                 return inits;
             }

@@ -101,7 +101,7 @@ impl Session {
         match result {
             result if fetch.purpose == Purpose::Part => self.part_fetched(fetch.unit, id, result),
             Ok(delivered) => self.delivered(&fetch, delivered, !was_ahead),
-            Err(_) if was_ahead => self.ask_afresh(fetch.unit),
+            Err(cause) if was_ahead => self.ahead_failed(fetch.unit, cause),
             Err(cause) if fetch.purpose == Purpose::Close => self.close_failed(fetch.unit, cause),
             Err(cause) => {
                 self.doubt_key(&fetch, &cause);
@@ -313,6 +313,14 @@ impl Session {
             return self.begin_remedy(unit, cause, Remedy::Refetch);
         }
         let remedy = fallback::remedy(cause.kind, tried, options);
+        if remedy == Remedy::Skip
+            && unit.msn().is_none()
+            && self.is_live(unit.media)
+            && tried.waited < playback.patience
+        {
+            // Nothing of its run can be read without it, and what plays goes on meanwhile.
+            return self.begin_remedy(unit, cause, Remedy::Refetch);
+        }
         let waits = cause.kind == FailureKind::Unreachable && matches!(remedy, Remedy::Fail | Remedy::Skip);
         if waits && !self.is_stood_at(unit) {
             // Readers are elsewhere and have media to play: the network may be back before they come here.

@@ -465,7 +465,13 @@ impl Session {
     }
 
     /// What a unit was taken from, which was asked for ahead, is no good: that says nothing of the unit.
-    pub(super) fn ask_afresh(&mut self, unit: UnitKey) {
+    pub(super) fn ahead_failed(&mut self, unit: UnitKey, cause: FetchFailure) {
+        let error = Failure { subject: Subject::Unit(unit), cause };
+        self.tell(HlsEvent::Recovering { error, remedy: Remedy::Refetch });
+        self.ask_afresh(unit);
+    }
+
+    fn ask_afresh(&mut self, unit: UnitKey) {
         let until = self.tick();
         self.units.set(unit, UnitState::Resting { until });
     }

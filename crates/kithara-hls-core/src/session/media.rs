@@ -257,8 +257,10 @@ impl Media {
         }
         let offset = self.layout.begin();
         if self.inits.len() > INITS {
-            let needed: BTreeSet<u32> =
-                timeline.from(from).filter_map(|(.., it)| self.init_of(&it)).filter_map(name_of).collect();
+            // That of the segment that is being made, too.
+            let open = timeline.snapshot().incomplete.as_ref().and_then(|open| self.init_named(open.init.as_ref()?));
+            let whole = timeline.from(from).filter_map(|(.., it)| self.init_of(&it));
+            let needed: BTreeSet<u32> = whole.chain(open).filter_map(name_of).collect();
             let in_view: BTreeSet<u32> = self.layout.from(0).filter_map(|(_, piece)| name_of(piece.unit)).collect();
             self.inits.retain(|name, _| needed.contains(name) || in_view.contains(name));
         }

@@ -583,12 +583,12 @@ impl Simulation {
     fn fetch(&mut self, fetch: FetchId, unit: UnitKey, request: &UnitRequest) {
         let path = request.url.path().to_owned();
         let stored = self.stored.as_ref().and_then(|stored| stored.get(&path)).copied();
-        let (outcome, late) = match stored {
-            Some(bytes) => (Outcome::Bytes(bytes), Duration::ZERO),
-            None => self.world.ask_again(&request.url, request.range, self.now),
+        let outcome = match stored {
+            Some(bytes) => Outcome::Bytes(bytes),
+            None => self.world.ask(&request.url, request.range, self.now),
         };
         let from_store = stored.is_some();
-        let latency = if from_store { Duration::from_millis(1) } else { self.world.latency + late };
+        let latency = if from_store { Duration::from_millis(1) } else { self.world.latency };
         match outcome {
             outcome @ (Outcome::Bytes(_) | Outcome::Media(_)) => {
                 let bytes = match outcome {
@@ -607,9 +607,11 @@ impl Simulation {
                 self.link.add(fetch, self.now + latency, if from_store { 0 } else { bytes });
                 self.under_way.insert(fetch, Carried { unit, path, bytes, keeps: false, from_store });
             }
-            Outcome::Text(_) | Outcome::Late(..) => self.fault(fetch, FailureKind::NotMedia, None, latency),
-            Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, late + after),
-            Outcome::Silence => self.fault(fetch, FailureKind::Unreachable, None, late + LONGEST_SILENCE),
+            Outcome::Text(_) | Outcome::Late(..) => {
+                self.fault(fetch, FailureKind::NotMedia, None, self.world.latency);
+            }
+            Outcome::Fault { kind, status, after } => self.fault(fetch, kind, status, after),
+            Outcome::Silence => self.fault(fetch, FailureKind::Unreachable, None, LONGEST_SILENCE),
         }
     }
 

@@ -84,7 +84,6 @@ impl Flow {
 }
 
 /// Something that goes wrong with requests by chance: silence, or in equal parts a 503, a 404, and an answer that is cut off.
-/// A driver asks for whole units again by itself after the first and the last of these.
 #[derive(Clone, Copy, Debug)]
 pub struct Chance {
     /// In so many of a thousand requests.
@@ -96,9 +95,6 @@ pub struct Chance {
     /// When things begin to go wrong.
     pub from: Tick,
 }
-
-/// When the network of a driver tries again, about.
-const TRIED_AGAIN: Duration = Duration::from_millis(300);
 
 /// An origin and the link to it.
 #[derive(Clone)]
@@ -265,27 +261,6 @@ impl World {
             1 => Mishap::Refusal(FailureKind::NotFound, 404),
             _ => Mishap::Truncation,
         })
-    }
-
-    /// Asks as the network of a driver does, which tries again by itself where chance has it that the server cannot answer now
-    /// or breaks off. Answers with what comes in the end, and how much later.
-    pub(super) fn ask_again(&mut self, url: &Url, range: Option<ByteRange>, now: Tick) -> (Outcome, Duration) {
-        let mut late = Duration::ZERO;
-        loop {
-            match self.by_chance(now) {
-                Some(Mishap::Refusal(FailureKind::Unreachable, _) | Mishap::Truncation) if late < TRIED_AGAIN * 8 => {
-                    late += TRIED_AGAIN;
-                }
-                Some(Mishap::Truncation) => {
-                    return (Outcome::Fault { kind: FailureKind::Incomplete, status: None, after: self.latency }, late);
-                }
-                Some(Mishap::Silence) => return (Outcome::Silence, late),
-                Some(Mishap::Refusal(kind, status)) => {
-                    return (Outcome::Fault { kind, status: Some(status), after: self.latency }, late);
-                }
-                None => return (self.answer(url, range, now + late), late),
-            }
-        }
     }
 
     pub(super) fn ask(&mut self, url: &Url, range: Option<ByteRange>, now: Tick) -> Outcome {
