@@ -17,6 +17,7 @@ mod queue;
 mod recover;
 mod room;
 mod root;
+mod run;
 mod share;
 mod span_file;
 mod walk;
@@ -39,6 +40,7 @@ use self::job::Job;
 use self::layout::{Layout, private_file, remove_file};
 use self::queue::Refused;
 use self::recover::Restored;
+use self::run::Run;
 use self::writer::Writer;
 use crate::error::{AssetsError, AssetsErrorKind};
 use crate::event::LossReason;
@@ -70,8 +72,9 @@ impl Disk {
             root.health.failed(&AssetsError::io(OPENING, error), Instant::now(), &root.shared.observers);
             false
         });
+        let run = Run::begin(&root.layout);
         let restored = if is_new { Restored::made(&root.layout) } else { restore(&root) };
-        let writer = Writer::new(Arc::clone(&root), restored);
+        let writer = Writer::new(Arc::clone(&root), run, restored);
         let thread = std::thread::Builder::new().name("kithara-assets".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| AssetsError::io(OPENING, error))?;
         // Nobody but this function can have set it before.

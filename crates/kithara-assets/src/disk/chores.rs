@@ -90,7 +90,7 @@ impl Chores {
         if chore.step(ledger, room) {
             self.left.push_front(chore);
         }
-        if ledger.doubtful {
+        if ledger.is_doubtful() {
             self.walk();
         }
     }
@@ -128,7 +128,9 @@ impl Chore {
             }
             Self::Walk(walk) => {
                 let more = walk.get_or_insert_with(|| Walk::begin(&ledger.root)).step(ledger, STEP_FILES);
-                ledger.doubtful &= more;
+                if !more {
+                    ledger.compared();
+                }
                 more
             }
             Self::Expire { unused_for } => {
@@ -175,6 +177,7 @@ mod tests {
     use crate::disk::publisher::Publisher;
     use crate::disk::restore;
     use crate::disk::root::Root;
+    use crate::disk::run::Run;
     use crate::key::{AssetId, Partition, ResourceKey};
 
     /// A store in `dir` that was there before, as it is when it was opened.
@@ -182,8 +185,9 @@ mod tests {
         let layout = Layout::new(dir, 7);
         assert!(!layout.create().unwrap());
         let root = Arc::new(Root::new(layout, DiskOptions::default()));
+        let run = Run::begin(&root.layout);
         let restored = restore(&root);
-        Publisher::new(root, restored)
+        Publisher::new(root, run, restored)
     }
 
     #[test]

@@ -116,8 +116,23 @@ impl Layout {
         (run != self.run).then(|| self.lock_of(run))
     }
 
-    fn lock_of(&self, run: u64) -> PathBuf {
+    /// The run whose lock is the temporary file `name`, if it is another.
+    pub(crate) fn other_run(&self, name: &str) -> Option<u64> {
+        parse_hex(name).filter(|run| *run != self.run)
+    }
+
+    pub(crate) fn lock_of(&self, run: u64) -> PathBuf {
         self.root.join(TEMPORARY).join(format!("{run:016x}"))
+    }
+
+    /// Is there when another run has come.
+    pub(crate) fn mark(&self) -> PathBuf {
+        self.mark_of(self.run)
+    }
+
+    /// Left for another run to find. It is swept like its temporary files.
+    pub(crate) fn mark_of(&self, run: u64) -> PathBuf {
+        self.root.join(TEMPORARY).join(format!("{run:016x}-met"))
     }
 }
 
@@ -187,7 +202,7 @@ mod tests {
     #[test]
     fn temporary_files_tell_their_owner_except_to_their_own_run() {
         let (layout, later) = (Layout::new(Path::new("/x"), 7), Layout::new(Path::new("/x"), 8));
-        for path in [layout.temporary(), layout.run_lock()] {
+        for path in [layout.temporary(), layout.run_lock(), layout.mark()] {
             let name = path.file_name().unwrap().to_str().unwrap();
             assert_eq!((layout.owner(name), later.owner(name)), (None, Some(layout.run_lock())));
         }

@@ -8,6 +8,7 @@ use crate::disk::layout::remove_file;
 use crate::disk::lock::FileLock;
 use crate::disk::recover::{self, Restored};
 use crate::disk::root::Root;
+use crate::disk::run::Run;
 use crate::event::LossReason;
 use crate::format::Record;
 use crate::index::{Index, State};
@@ -23,26 +24,21 @@ pub(crate) struct Ledger {
     /// Records that are still to be appended.
     unwritten: Vec<Record>,
     others: Others,
-    /// Tells other processes that our temporary files are in use.
-    run: Option<FileLock>,
+    run: Run,
     /// Something was not recorded: whoever opens the store next has to look at the disk.
     gap: bool,
     /// What was recorded before may not be what is on the disk, and nobody has looked yet.
-    pub(crate) doubtful: bool,
+    doubtful: bool,
 }
 
 /// A journal with this many records more than twice the spans there are is worth compacting.
 const SURPLUS: u64 = 8192;
 /// Records that are appended together, at most.
 const AT_ONCE: usize = 64;
-/// Attempts to take a lock that nobody else should want.
-const TRIES: usize = 4;
 
 impl Ledger {
-    pub(crate) fn new(root: Arc<Root>, restored: Restored) -> Self {
-        // Whoever sweeps may hold a lock that is new for a moment, and take it away.
-        let run = (0..TRIES).find_map(|_| FileLock::try_take(root.layout.run_lock()).ok().flatten());
-        Self {
+    pub(crate) fn new(root: Arc<Root>, run: Run, restored: Restored) -> Self {
+        let ledger = Self {
             root,
             run,
             gap: restored.journal.is_none(),
@@ -50,7 +46,20 @@ impl Ledger {
             journal: restored.journal,
             unwritten: Vec::new(),
             others: restored.others,
-        }
+        };
+        ledger.judge_index();
+        ledger
+    }
+
+    /// Lets readers know whether the index tells of every file, but for those of other runs.
+    fn judge_index(&self) {
+        self.root.set_index_complete(self.run.is_first && !self.doubtful);
+    }
+
+    /// The files were compared with the index.
+    pub(crate) fn compared(&mut self) {
+        self.doubtful = false;
+        self.judge_index();
     }
 
     /// Names the journal of this process; zero where it has none.
@@ -71,6 +80,10 @@ impl Ledger {
     pub(crate) fn write_out(&mut self) {
         if self.unwritten.is_empty() {
             return;
+        }
+        if self.journal.is_none() {
+            // It could not be written when the store was opened.
+            self.begin_journal();
         }
         let records = std::mem::take(&mut self.unwritten);
         let Some(journal) = &mut self.journal else { return };
@@ -172,13 +185,22 @@ impl Ledger {
             old.remove()?;
         }
         let own = self.id();
-        journal::remove_dead(layout, own, &mut self.others, &mut self.doubtful)
+        let removed = journal::remove_dead(layout, own, &mut self.others, &mut self.doubtful);
+        self.judge_index();
+        removed
+    }
+
+    /// Whether the files are to be compared with the index.
+    pub(crate) const fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// Makes the folders again if somebody took them away, and begins a new journal.
     pub(crate) fn restore_folders(&mut self) -> io::Result<()> {
         self.root.layout.create()?;
-        self.run = FileLock::try_take(self.root.layout.run_lock())?.or(self.run.take());
+        let renewed = self.run.renew(&self.root.layout);
+        self.judge_index();
+        renewed?;
         self.restore_journal();
         Ok(())
     }
@@ -188,8 +210,12 @@ impl Ledger {
         if self.journal.as_ref().is_some_and(Journal::is_in_place) {
             return;
         }
-        let layout = &Arc::clone(&self.root).layout;
-        match Journal::begin(layout) {
+        self.begin_journal();
+    }
+
+    /// Begins a journal that does not tell of everything: it has no farewell, so the next start looks at the files.
+    fn begin_journal(&mut self) {
+        match Journal::begin(&self.root.layout) {
             Ok(journal) => self.journal = Some(journal),
             Err(error) => tracing::debug!(%error, "no journal can be begun"),
         }
@@ -203,9 +229,7 @@ impl Ledger {
             self.record(&[Record::Closed { stamp }]);
         }
         self.write_out();
-        if let Some(Err(error)) = self.run.take().map(FileLock::remove) {
-            tracing::debug!(%error, "the lock of this run stays behind");
-        }
+        self.run.end(&self.root.layout);
     }
 
     /// All known resources, the least recently used first, as their records must be.

@@ -12,6 +12,7 @@ use crate::disk::lock::EvictionLock;
 use crate::disk::recover::Restored;
 use crate::disk::room::Room;
 use crate::disk::root::Root;
+use crate::disk::run::Run;
 use crate::disk::share::{self, Linked};
 use crate::error::{AssetsError, AssetsErrorKind};
 use crate::event::LossReason;
@@ -43,9 +44,9 @@ pub(crate) struct Publication<'a> {
 }
 
 impl Publisher {
-    pub(crate) fn new(root: Arc<Root>, restored: Restored) -> Self {
+    pub(crate) fn new(root: Arc<Root>, run: Run, restored: Restored) -> Self {
         let chores = Chores::after_start(&restored, &root.options);
-        Self { ledger: Ledger::new(root, restored), room: Room::default(), chores }
+        Self { ledger: Ledger::new(root, run, restored), room: Room::default(), chores }
     }
 
     pub(crate) const fn root(&self) -> &Arc<Root> {

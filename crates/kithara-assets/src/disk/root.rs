@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::ThreadId;
 
 use crate::disk::draft::remove_unless_written;
@@ -37,11 +38,17 @@ pub(crate) struct Root {
     pub(crate) writer: OnceLock<ThreadId>,
     /// Names the writers of spans.
     next_draft: AtomicU64,
+    /// The index tells of every file, but for those of other runs, if there are any.
+    index_complete: AtomicBool,
+    /// Is there when another run has come.
+    mark: PathBuf,
 }
 
 impl Root {
     pub(crate) fn new(layout: Layout, options: DiskOptions) -> Self {
         Self {
+            mark: layout.mark(),
+            index_complete: AtomicBool::new(false),
             shared: Shared::new(options.clock.clone()),
             layout,
             queue: Queue::new(options.queue_bytes),
@@ -89,8 +96,22 @@ impl Root {
         Ok(None)
     }
 
-    /// Looks for a span that the index does not know. True when there was one.
+    /// Looks for a span that the index does not know, if there may be one. True when there was.
     pub(crate) fn probe(&self, key: &ResourceKey, start: u64) -> bool {
+        !self.is_index_all() && self.look(key, start)
+    }
+
+    /// True while the index tells of all files there are.
+    fn is_index_all(&self) -> bool {
+        self.index_complete.load(Ordering::Relaxed) && matches!(self.mark.try_exists(), Ok(false))
+    }
+
+    pub(crate) fn set_index_complete(&self, complete: bool) {
+        self.index_complete.store(complete, Ordering::Relaxed);
+    }
+
+    /// Looks for a span that the index does not know. True when there was one.
+    pub(crate) fn look(&self, key: &ResourceKey, start: u64) -> bool {
         if self.shared.resource(key, |resource| resource.state) == Some(State::Removing) {
             return false;
         }

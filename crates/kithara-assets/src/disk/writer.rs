@@ -13,6 +13,7 @@ use crate::disk::publisher::{Publication, Publisher};
 use crate::disk::queue::Taken;
 use crate::disk::recover::Restored;
 use crate::disk::root::Root;
+use crate::disk::run::Run;
 use crate::error::{AssetsError, AssetsErrorKind};
 use crate::format::BLOCK;
 use crate::key::ResourceKey;
@@ -27,8 +28,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(root: Arc<Root>, restored: Restored) -> Self {
-        Self { publisher: Publisher::new(root, restored), drafts: HashMap::new() }
+    pub(crate) fn new(root: Arc<Root>, run: Run, restored: Restored) -> Self {
+        Self { publisher: Publisher::new(root, run, restored), drafts: HashMap::new() }
     }
 
     /// Takes jobs until the store is closed and nothing is left to do.

@@ -37,6 +37,24 @@ fn what_one_commits_the_other_finds() {
 }
 
 #[test]
+fn a_store_looks_for_what_others_put_there_from_the_moment_they_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path());
+    write(&first, "a", 1, 5000);
+    assert_eq!(whole(&first, "a", 1..4), [1], "alone, with nothing else there");
+    let second = open(dir.path());
+    write(&second, "a", 2, 5000);
+    assert_eq!(whole(&first, "a", 1..4), [1, 2]);
+    drop(second);
+    let third = open(dir.path());
+    write(&third, "a", 3, 5000);
+    assert_eq!(whole(&first, "a", 1..4), [1, 2, 3], "and goes on to");
+    drop((first, third));
+    let alone = open(dir.path());
+    assert_eq!(whole(&alone, "a", 1..4), [1, 2, 3], "what was there before is known");
+}
+
+#[test]
 fn a_new_version_reaches_the_other() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (open(dir.path()), open(dir.path()));
