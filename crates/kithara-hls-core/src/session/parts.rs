@@ -217,9 +217,10 @@ impl Assembly {
 }
 
 impl Ordered {
-    /// A part that had to be begun anew is given more time: the link may be slower than was thought.
+    /// A part that had to be begun anew more than once is given more time: the link may be slower than was thought. One loss
+    /// alone says nothing of it.
     fn silent_until(&self, moved: Tick, patience: Duration) -> Tick {
-        moved + patience.saturating_mul(1 + self.failures.min(8))
+        moved + patience.saturating_mul(self.failures.clamp(1, 8))
     }
 }
 
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_silent_is_begun_anew_and_given_more_time() {
+    fn a_part_that_is_silent_is_begun_anew_and_given_more_time_from_the_second_loss_on() {
         let one = parts(1);
         let mut assembly = ordered(1);
         assembly.moved(FetchId(0), ms(100));
@@ -365,8 +366,12 @@ mod tests {
         assembly.renew(FetchId(0), ms(600));
         assert_eq!(assembly.next(ms(600), open(&one)), Some(Step::Fetch(0)));
         assembly.ordered(0, FetchId(1), ms(600));
-        assert_eq!(assembly.next(ms(1_599), open(&one)), None);
-        assert_eq!(assembly.next(ms(1_600), open(&one)), Some(Step::Renew(FetchId(1))));
+        assert_eq!(assembly.next(ms(1_099), open(&one)), None);
+        assert_eq!(assembly.next(ms(1_100), open(&one)), Some(Step::Renew(FetchId(1))));
+        assembly.renew(FetchId(1), ms(1_100));
+        assembly.ordered(0, FetchId(2), ms(1_100));
+        assert_eq!(assembly.next(ms(2_099), open(&one)), None, "twice the time");
+        assert_eq!(assembly.next(ms(2_100), open(&one)), Some(Step::Renew(FetchId(2))));
     }
 
     #[test]
