@@ -155,10 +155,16 @@ impl Session {
 
     /// Brings the next segment that is about to be lost to a reader into the store.
     pub(super) fn keep_ahead(&mut self) {
+        let has = |wanted: fn(Purpose) -> bool| self.units.fetches.values().any(|fetch| wanted(fetch.purpose));
+        let (keeps, busy) = (has(|purpose| purpose == Purpose::Keep), has(|purpose| purpose != Purpose::Size));
+        let may_keep = !busy && !self.time_shift().is_zero();
+        // What readers need is a walk through all their windows.
+        if !keeps && !may_keep {
+            return;
+        }
         let needs = self.needs();
         self.cancel_keeping(&needs);
-        let busy = self.units.fetches.values().any(|fetch| fetch.purpose != Purpose::Size);
-        if busy || self.time_shift().is_zero() {
+        if !may_keep {
             return;
         }
         let now = self.tick();

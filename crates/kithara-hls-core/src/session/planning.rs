@@ -26,6 +26,9 @@ const FINISH: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
 /// The same, in bytes, of a link that was not measured yet.
 const UNMEASURED: u64 = 96 * 1024;
 
+/// More units than most readers look ahead.
+const USUAL_WINDOW: usize = 256;
+
 /// Length questions asked side by side.
 const PARALLEL_SIZES: usize = 8;
 
@@ -367,7 +370,7 @@ impl Session {
 
     /// Units somebody stands at or will come to: first what is waited for, then in playback order.
     fn wanted(&self) -> Vec<Wanted> {
-        let mut wanted = Vec::new();
+        let mut wanted = Vec::with_capacity(USUAL_WINDOW);
         for reader in self.readers.values() {
             match &reader.state {
                 ReaderState::Flat(flat) => self.flat_window(flat, &mut wanted),
@@ -421,9 +424,10 @@ impl Session {
 
     /// Cancels and releases what nobody wants.
     fn let_go(&mut self, wanted: &[Wanted]) {
-        let keep: BTreeSet<UnitKey> = wanted.iter().map(|wanted| wanted.unit).collect();
+        let mut keep: Vec<UnitKey> = wanted.iter().map(|wanted| wanted.unit).collect();
+        keep.sort_unstable();
         let mut gone: Vec<UnitKey> = Vec::new();
-        for (key, unit) in self.units.iter().filter(|(key, _)| !keep.contains(key)) {
+        for (key, unit) in self.units.iter().filter(|(key, _)| keep.binary_search(key).is_err()) {
             match &unit.state {
                 UnitState::Fetching(fetch) => {
                     let left = self.units.fetches.get(fetch).and_then(super::units::Fetch::remaining);
