@@ -70,6 +70,10 @@ impl AssetId {
         Self(bytes)
     }
 
+    pub(crate) fn digits<'a>(&self, digits: &'a mut [u8; 2 * NAME_LEN]) -> &'a str {
+        hex_digits(&self.0, digits)
+    }
+
     pub(crate) const fn to_bytes(self) -> [u8; NAME_LEN] {
         self.0
     }
@@ -82,6 +86,10 @@ pub(crate) struct ResourceName([u8; NAME_LEN]);
 impl ResourceName {
     pub(crate) const fn from_bytes(bytes: [u8; NAME_LEN]) -> Self {
         Self(bytes)
+    }
+
+    pub(crate) fn digits<'a>(&self, digits: &'a mut [u8; 2 * NAME_LEN]) -> &'a str {
+        hex_digits(&self.0, digits)
     }
 
     pub(crate) const fn to_bytes(self) -> [u8; NAME_LEN] {
@@ -195,8 +203,18 @@ fn hash(kind: &str, parts: &[&str]) -> [u8; NAME_LEN] {
     name
 }
 
-fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+fn hex(bytes: &[u8; NAME_LEN], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut digits = [0; 2 * NAME_LEN];
+    f.write_str(hex_digits(bytes, &mut digits))
+}
+
+/// The digits of `bytes`, the more significant of each byte first.
+fn hex_digits<'a>(bytes: &[u8; NAME_LEN], digits: &'a mut [u8; 2 * NAME_LEN]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    std::str::from_utf8(digits).expect("digits are ASCII")
 }
 
 fn unhex(text: &str) -> Option<[u8; NAME_LEN]> {

@@ -165,7 +165,7 @@ impl Medium {
 
     pub(crate) fn sink(&self, key: &ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Sink {
         match self {
-            Self::Memory(memory) => Sink::Memory(Box::new(MemoryWriter::new(memory, key, start, meta, pieces, fate))),
+            Self::Memory(memory) => Sink::Memory(MemoryWriter::new(memory, key, start, meta, pieces, fate)),
             Self::Disk(disk) => Sink::Disk(DiskWriter::new(&disk.root, key, start, meta, pieces, fate)),
         }
     }

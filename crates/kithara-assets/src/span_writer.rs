@@ -47,7 +47,7 @@ pub enum WriteOutcome {
 /// Where the bytes of a writer go.
 #[derive(Debug)]
 pub(crate) enum Sink {
-    Memory(Box<MemoryWriter>),
+    Memory(MemoryWriter),
     Disk(DiskWriter),
 }
 

@@ -21,9 +21,9 @@ use crate::ticket::{Answer, Ticket, ticket};
 #[derive(Debug)]
 pub(crate) enum Job {
     /// The next bytes of a draft; the first ones bring the draft with them.
-    Data { id: u64, begin: Option<Box<Draft>>, bytes: Bytes },
+    Data { id: u64, begin: Option<Draft>, bytes: Bytes },
     /// A draft ends. One that never had bytes comes with its end.
-    End { id: u64, begin: Option<Box<Draft>>, end: End },
+    End { id: u64, begin: Option<Draft>, end: End },
     /// An atomic resource is stored.
     Put { key: ResourceKey, meta: Box<Meta>, bytes: Bytes, answer: Answer<()> },
     /// The files of a resource are removed. Nobody finds it in the index any more.
@@ -59,13 +59,13 @@ pub(crate) struct DiskWriter {
     /// When the writer thread was woken for a piece: it has to know of it before its time is over.
     woken: Option<Instant>,
     /// Until it is sent with the first bytes.
-    begin: Option<Box<Draft>>,
+    begin: Option<Draft>,
 }
 
 impl DiskWriter {
     pub(crate) fn new(root: &Arc<Root>, key: &ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Self {
         let draft = Draft::new(*key, start, meta, pieces, Arc::clone(&fate));
-        Self { root: Arc::clone(root), id: root.draft_id(), fate, pieces, woken: None, begin: Some(Box::new(draft)) }
+        Self { root: Arc::clone(root), id: root.draft_id(), fate, pieces, woken: None, begin: Some(draft) }
     }
 
     /// Hands bytes over, if there is room.

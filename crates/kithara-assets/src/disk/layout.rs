@@ -1,5 +1,7 @@
 //! Where things are in the directory of a store.
 
+use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,7 +64,17 @@ impl Layout {
     }
 
     pub(crate) fn span(&self, key: &ResourceKey, start: u64) -> PathBuf {
-        self.root.join(format!("{ASSETS}/{}/{}.{start:x}", key.asset, key.name))
+        // One allocation, for a store asks for it at every lookup: folders, two names of 32 digits, and a number.
+        let mut path = OsString::with_capacity(self.root.as_os_str().len() + ASSETS.len() + 2 * 32 + 16 + 4);
+        path.push(&self.root);
+        let mut path = PathBuf::from(path);
+        path.push(ASSETS);
+        path.push(key.asset.digits(&mut [0; 32]));
+        path.push(key.name.digits(&mut [0; 32]));
+        let mut path = path.into_os_string();
+        // Into room that is there: this cannot fail.
+        let _ = write!(path, ".{start:x}");
+        path.into()
     }
 
     pub(crate) fn journals(&self) -> PathBuf {

@@ -75,7 +75,7 @@ impl Writer {
         begun.min().and_then(|since| since.checked_add(time))
     }
 
-    fn take_data(&mut self, id: u64, begin: Option<Box<Draft>>, bytes: Bytes) {
+    fn take_data(&mut self, id: u64, begin: Option<Draft>, bytes: Bytes) {
         let root = Arc::clone(self.publisher.root());
         let now = Instant::now();
         let Some(draft) = self.begin(id, begin) else {
@@ -99,9 +99,9 @@ impl Writer {
     }
 
     /// The draft `id`; `None` where it was given up.
-    fn begin(&mut self, id: u64, begin: Option<Box<Draft>>) -> Option<&mut Draft> {
+    fn begin(&mut self, id: u64, begin: Option<Draft>) -> Option<&mut Draft> {
         if let Some(draft) = begin {
-            self.drafts.insert(id, *draft);
+            self.drafts.insert(id, draft);
         }
         if self.drafts.get(&id)?.fate.get() == Some(&AssetsErrorKind::Abandoned) {
             self.give_up(id, AssetsErrorKind::Abandoned);
@@ -136,7 +136,7 @@ impl Writer {
         }
     }
 
-    fn end(&mut self, id: u64, begin: Option<Box<Draft>>, end: End) {
+    fn end(&mut self, id: u64, begin: Option<Draft>, end: End) {
         self.begin(id, begin);
         let draft = self.drafts.remove(&id);
         match (draft, end) {

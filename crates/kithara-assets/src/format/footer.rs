@@ -31,6 +31,7 @@ const MAGIC: [u8; 8] = *b"kitspan\n";
 const VERSION: u32 = 1;
 /// What ends the trailer and is not covered by its own checksum.
 const SEAL_LEN: usize = 4 + MAGIC.len();
+const USUAL_META_LEN: usize = 1 << 10;
 
 impl Footer {
     /// Bytes of the trailer, the last of the file.
@@ -41,7 +42,9 @@ impl Footer {
     /// The bytes to append to the data, or `None` where the meta is too large to be kept.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
-        let meta = serde_json::to_vec(&self.meta).ok().filter(|meta| meta.len() <= Self::MAX_META_LEN)?;
+        // Large enough for most: what grows where another thread frees its memory waits for that thread.
+        let mut meta = Vec::with_capacity(USUAL_META_LEN);
+        serde_json::to_writer(&mut meta, &self.meta).ok().filter(|()| meta.len() <= Self::MAX_META_LEN)?;
         let mut out = Vec::with_capacity(4 * self.checksums.len() + meta.len() + Self::TRAILER_LEN);
         self.checksums.iter().for_each(|sum| out.extend(sum.to_le_bytes()));
         out.extend_from_slice(&meta);
