@@ -134,9 +134,9 @@ pub fn next_load_by_parts(
         Loaded::Changed => part_target.max(MIN_INTERVAL),
         // It did not block, or could not for longer.
         Loaded::Unchanged => (part_target / 2).max(MIN_INTERVAL),
-        // What plays is a second from its end: the second failure is not waited after longer than the first.
+        // What plays is a second from its end: the third failure is not waited after longer than the first.
         Loaded::Failed(times) => {
-            let doubled = MIN_INTERVAL.saturating_mul(1 << times.saturating_sub(2).min(8));
+            let doubled = MIN_INTERVAL.saturating_mul(1 << times.saturating_sub(3).min(8));
             doubled.min(playlist.target_duration).max(MIN_INTERVAL)
         }
     };
@@ -146,24 +146,38 @@ pub fn next_load_by_parts(
 /// Loads that are answered when something is new are never closer together than this.
 const LEAST_BLOCKING: Duration = Duration::from_millis(100);
 
-/// How long something that is there may be on its way in a stream that is read by parts: half a part target, at least 300 ms,
+/// How long something that is there may be on its way in a stream that is read by parts: half a part target, at least 200 ms,
 /// and as long as a new connection and an answer take by the time in which answers usually begin; two part targets or a second
 /// at most.
 #[must_use]
 pub fn part_way(part_target: Duration, round_trip: Duration) -> Duration {
     let most = part_target.saturating_mul(2).max(Duration::from_secs(1));
-    (part_target / 2).max(Duration::from_millis(300)).max(round_trip.saturating_mul(4)).min(most)
+    (part_target / 2).max(Duration::from_millis(200)).max(round_trip.saturating_mul(4)).min(most)
 }
 
-/// How long a load may take that is to be answered when the next part is there, after so many that took too long: a part,
-/// and the [way](part_way). The first of them may have been lost; then the part is there by now, and the second load waits
-/// for the way only. After two it is the server that is slow.
+/// How long the rest of something may be on its way when a part of it has come that the server sends at the same time: half
+/// the [way](part_way), and at least 150 ms.
 #[must_use]
-pub fn part_patience(playlist: &MediaPlaylist, part_target: Duration, way: Duration, failures: u32) -> Duration {
+pub fn rest_of_way(way: Duration) -> Duration {
+    (way / 2).max(Duration::from_millis(150))
+}
+
+/// How long a load may take that is to be answered when the next part is there, so long after the last one came, and after so
+/// many loads that took too long: what is left of a part target, and the [way](part_way). The first of them may have been
+/// lost; then the part is there by now, and the second load waits for the way only. After two it is the server that is slow.
+#[must_use]
+pub fn part_patience(
+    playlist: &MediaPlaylist,
+    part_target: Duration,
+    way: Duration,
+    since: Duration,
+    failures: u32,
+) -> Duration {
     let longest = playlist.target_duration.saturating_mul(3).max(Duration::from_secs(3));
     match failures {
+        0 => part_target.saturating_sub(since).saturating_add(way),
         1 => way,
-        more => part_target.saturating_add(way).saturating_mul(more.clamp(1, 16)).min(longest),
+        more => part_target.saturating_add(way).saturating_mul(more.min(16)).min(longest),
     }
 }
 
@@ -297,18 +311,22 @@ mod tests {
         check_parts("blocks", 333, Loaded::Unchanged, 250);
         check_parts("blocks", 333, Loaded::Failed(1), 250);
         check_parts("blocks", 333, Loaded::Failed(2), 250);
-        check_parts("blocks", 333, Loaded::Failed(4), 1_000);
+        check_parts("blocks", 333, Loaded::Failed(3), 250);
+        check_parts("blocks", 333, Loaded::Failed(5), 1_000);
         check_parts("blocks", 333, Loaded::Failed(u32::MAX), 4_000);
     }
 
     #[test]
     fn a_load_that_blocks_is_given_a_part_and_the_way_then_the_way_and_then_more_each_time() {
-        let wait = |part, failures| {
-            let part = Duration::from_millis(part);
-            part_patience(&playlist(&["4"]), part, part_way(part, Duration::ZERO), failures).as_millis()
+        let wait_after = |since, part, failures| {
+            let (since, part) = (Duration::from_millis(since), Duration::from_millis(part));
+            part_patience(&playlist(&["4"]), part, part_way(part, Duration::ZERO), since, failures).as_millis()
         };
-        assert_eq!([wait(333, 0), wait(333, 1), wait(333, 2), wait(333, 3)], [633, 300, 1_266, 1_899]);
+        let wait = |part, failures| wait_after(0, part, failures);
+        assert_eq!([wait(333, 0), wait(333, 1), wait(333, 2), wait(333, 3)], [533, 200, 1_066, 1_599]);
         assert_eq!([wait(1_000, 0), wait(1_000, 1), wait(1_000, 99)], [1_500, 500, 12_000]);
+        // The part is due by what came last, not by when it was asked for.
+        assert_eq!([wait_after(133, 333, 0), wait_after(9_000, 333, 0), wait_after(133, 333, 1)], [400, 200, 200]);
         assert_eq!(part_way(Duration::from_millis(333), Duration::from_millis(200)), Duration::from_millis(800));
         assert_eq!(part_way(Duration::from_millis(333), Duration::from_secs(9)), Duration::from_secs(1));
     }

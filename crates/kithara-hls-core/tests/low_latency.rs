@@ -439,3 +439,35 @@ fn a_link_that_becomes_slow_is_noticed_although_parts_are_waited_for() {
     let estimate = simulation.session().status().throughput.expect("it was measured");
     assert!(estimate < BitRate::from_kbps(3_000), "{estimate}\n{transcript}");
 }
+
+/// The longest time between two loads of a stream of parts of a second, of which one load is lost, in milliseconds.
+fn longest_between_loads(stream: LowLatency) -> u64 {
+    let world = World::new().with_bandwidth(Bandwidth::constant(BitRate::from_kbps(50_000)));
+    let (world, _) = LowLatency { part: Duration::from_secs(1), parts: 4, ..stream }.world(world, "/main.m3u8");
+    let lost = Fault {
+        path: "/main.m3u8".into(),
+        from: 20,
+        times: 1,
+        kind: FailureKind::Unreachable,
+        status: None,
+        after: Duration::from_secs(3_600),
+    };
+    let mut simulation = Simulation::new(world.with_fault(lost), &url(), SessionOptions::default());
+    simulation.run(secs(60));
+    let transcript = simulation.transcript();
+    let time = |line: &str| (line.split_whitespace().next()?.parse::<f64>().ok()).map(|secs| (secs * 1e3) as u64);
+    let loads: Vec<u64> =
+        transcript.lines.iter().filter(|line| line.contains(" load ")).filter_map(|it| time(it)).collect();
+    assert!(loads.len() > 50, "{transcript}");
+    assert_eq!(simulation.player().report().stalls, 0, "{transcript}");
+    loads.windows(2).map(|two| two[1] - two[0]).max().unwrap_or_default()
+}
+
+#[test]
+fn a_load_that_is_lost_is_begun_anew_soon_after_the_part_that_it_was_to_announce_came() {
+    // A part, the way of it, and half the way of the announcement; all the way where nothing tells that the part is there.
+    let with_hints = longest_between_loads(LowLatency::default());
+    assert!((1_250..1_300).contains(&with_hints), "{with_hints}");
+    let without = longest_between_loads(LowLatency { hints: false, ..LowLatency::default() });
+    assert!((1_500..1_550).contains(&without), "{without}");
+}

@@ -89,7 +89,8 @@ impl Session {
         // What could not be used is not taken from the store a second time.
         let again = self.primary.loaded || self.primary.failures > 0;
         let (part_target, round_trip) = (self.follows_parts(ONLY), self.adaptation.round_trip());
-        let limit = self.medias.get(&ONLY).and_then(|media| super::live::load_limit(media, part_target, round_trip));
+        let limit =
+            self.medias.get(&ONLY).and_then(|media| super::live::load_limit(media, part_target, round_trip, now));
         self.act(Action::LoadPlaylist { id: PlaylistId::Primary, url, again, limit });
     }
 
@@ -117,9 +118,20 @@ impl Session {
         media.load = Load::Loading { started: now };
         media.asked.get_or_insert(now);
         let again = media.timeline.is_some() || media.load_failures > 0;
-        let (url, limit) = (media.url.clone(), super::live::load_limit(media, part_target, round_trip));
+        let (url, limit) = (media.url.clone(), super::live::load_limit(media, part_target, round_trip, now));
         let url = self.directed(id, &url);
         self.act(Action::LoadPlaylist { id: PlaylistId::Media(id), url, again, limit });
+    }
+
+    /// Loads the playlist of `media`; a load that is under way is given up for this one.
+    pub(super) fn load_media_anew(&mut self, id: MediaId) {
+        if let Some(media) = self.medias.get_mut(&id) {
+            media.load = Load::Idle { due: None };
+        }
+        if self.primary.is_media && id == ONLY {
+            self.primary.load = Load::Idle { due: None };
+        }
+        self.load_media(id);
     }
 
     /// Whether something else paces the loads of a playlist: a server that holds its answer until there is something new, or
@@ -472,6 +484,7 @@ impl Session {
             self.load_primary();
         }
         self.steer();
+        self.ask_overdue();
         for id in self.followed_medias() {
             if self.medias.get(&id).is_some_and(|media| due(&media.load)) {
                 self.load_media(id);

@@ -16,7 +16,7 @@ use crate::{
     directives::{self, Directives, Skip},
     fallback::told_to_wait,
     playlist::{MediaPlaylist, PlaylistType, PreloadKind, Start},
-    reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience, part_way},
+    reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience, part_way, rest_of_way},
     time::{Now, Tick, WallTime},
     timeline::{Alignment, Merge, Timeline, align},
 };
@@ -45,12 +45,26 @@ pub(super) struct Following {
     pub(super) refused: BTreeMap<PreloadKind, (Url, u64)>,
     /// Whether a storm of discontinuities was told that is not over.
     storm: bool,
+    /// How much later than a part that was asked for ahead its announcement comes, smoothed.
+    lag: Duration,
+    /// Whether the load under way took the place of one whose answer was overdue.
+    pub(super) overdue: bool,
 }
 
 /// Segments that are looked at for storms of discontinuities.
 const STORM: usize = 8;
 
 impl Following {
+    /// A part that was asked for ahead is announced, so long after all of it was there.
+    pub(super) fn announced(&mut self, lag: Duration) {
+        self.lag = (self.lag.saturating_mul(7).saturating_add(lag)) / 8;
+    }
+
+    /// How long the announcement of what is there may take: the [rest of the way](rest_of_way), or twice what is usual.
+    pub(super) fn announcement(&self, way: Duration) -> Duration {
+        rest_of_way(way).max(self.lag.saturating_mul(2))
+    }
+
     /// When to load a playlist again that brought `merge`; `None` is the first.
     pub(super) fn next_load(
         &mut self,
@@ -109,7 +123,7 @@ impl Following {
     ) -> Option<Tick> {
         let (snapshot, age) = (timeline.snapshot(), text.age.unwrap_or_default());
         self.copy = Some((started, age));
-        (self.plain, self.unfit) = (false, 0);
+        (self.plain, self.unfit, self.overdue) = (false, 0, false);
         let is_old = snapshot.server_control.can_block_reload && age >= snapshot.target_duration;
         if self.tune_in.is_some() {
             return due.map(|_| started);
@@ -147,10 +161,19 @@ const JUMP: Duration = Duration::from_secs(2);
 const SLEPT: Duration = Duration::from_secs(10);
 
 /// How long a reload may take before it is given up and begun anew, where answers usually begin within `round_trip`.
-pub(super) fn load_limit(media: &Media, part_target: Option<Duration>, round_trip: Duration) -> Option<Duration> {
-    let snapshot = media.timeline.as_ref()?.snapshot();
+pub(super) fn load_limit(
+    media: &Media,
+    part_target: Option<Duration>,
+    round_trip: Duration,
+    now: Tick,
+) -> Option<Duration> {
+    let timeline = media.timeline.as_ref()?;
+    let snapshot = timeline.snapshot();
     if let Some(part_target) = part_target.filter(|_| snapshot.is_live()) {
-        return Some(part_patience(snapshot, part_target, part_way(part_target, round_trip), media.load_failures));
+        // One that took the place of another is a second one.
+        let failures = media.load_failures.max(u32::from(media.following.overdue));
+        let (way, since) = (part_way(part_target, round_trip), now.since(timeline.changed()));
+        return Some(part_patience(snapshot, part_target, way, since, failures));
     }
     snapshot.is_live().then(|| snapshot.target_duration.saturating_mul(3).max(Duration::from_secs(3)))
 }

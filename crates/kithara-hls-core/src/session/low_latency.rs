@@ -25,7 +25,7 @@ use super::{
 use crate::{
     key::{Protection, protection},
     playlist::{ByteRange, Key, MediaSequence, Part, PreloadHint, PreloadKind, SharedList},
-    reload::part_way,
+    reload::{MIN_INTERVAL, part_way},
     time::Tick,
     timeline::Timeline,
 };
@@ -187,11 +187,11 @@ impl Session {
         let attempt = self.units.get(unit).map_or(1, |unit| unit.trouble.attempts + 1);
         let (url, range) = (part.uri.url(), part.byte_range);
         let fetch = self.units.begin(unit, Purpose::Part, key, self.now.at);
-        if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
-            assembly.ordered(idx, fetch, self.now.at);
-        }
         let request = UnitRequest { url, range, encryption, attempt, urgency, is_excerpt: false };
         let ahead = self.take_ahead(PreloadKind::Part, unit, fetch, &request);
+        if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
+            assembly.ordered(idx, fetch, ahead.is_some(), self.now.at);
+        }
         self.act(Action::FetchPart { fetch, unit, part: number, request, ahead });
     }
 
@@ -220,6 +220,11 @@ impl Session {
         };
         let (ahead, hinted) = self.units.hinted.iter_mut().find(|(_, hinted)| fits(hinted))?;
         hinted.cut = Some((unit, fetch));
+        if kind == PreloadKind::Part
+            && let Some(media) = self.medias.get_mut(&unit.media)
+        {
+            media.following.announced(hinted.whole.map_or(Duration::ZERO, |whole| self.now.at.since(whole)));
+        }
         match request.range {
             Some(range) if hinted.len.is_none() => hinted.start = range.end(),
             _ => hinted.spent = true,
@@ -385,7 +390,7 @@ impl Session {
             None => None,
         };
         let (start, len) = (hint.byte_start, hint.byte_len);
-        let hinted = Hinted { media: id, kind, url: url.clone(), start, len, cut: None, spent: false };
+        let hinted = Hinted { media: id, kind, url: url.clone(), start, len, cut: None, spent: false, whole: None };
         let urgency = Urgency::Playback;
         let request = UnitRequest { url, range, encryption: None, attempt: 1, urgency, is_excerpt: false };
         Some((hinted, request, timeline.snapshot().target_duration.saturating_mul(3)))
@@ -424,7 +429,13 @@ impl Session {
         let (media, kind, url, start) = (hinted.media, hinted.kind, hinted.url.clone(), hinted.start);
         match result {
             // It is kept until it is announced.
-            Ok(delivered) => self.adaptation.progress(self.now.at, fetch, delivered.wire_len),
+            Ok(delivered) => {
+                let now = self.now.at;
+                self.adaptation.progress(now, fetch, delivered.wire_len);
+                if let Some(hinted) = self.units.hinted.get_mut(&fetch) {
+                    hinted.whole = Some(now);
+                }
+            }
             // What was cut out of it says so itself.
             Err(_) if hinted.cut.is_some() => {}
             Err(_) => {
@@ -499,8 +510,38 @@ impl Session {
             let UnitState::Assembling(assembly) = &unit.state else { return None };
             assembly.next_wake(self.patience(key.media)).map(|at| at.max(self.now.at))
         };
-        let inits = self.silent_inits().map(|(due, _)| due.max(self.now.at));
-        self.units.iter().filter_map(due).chain(inits).min()
+        let inits = self.silent_inits().map(|(due, _)| due);
+        let overdue = self.read_medias().into_iter().filter_map(|id| self.overdue(id));
+        let others = inits.chain(overdue).map(|due| due.max(self.now.at));
+        self.units.iter().filter_map(due).chain(others).min()
+    }
+
+    /// When the answer to a load counts as lost because the part that it is to announce is there: its server knows of it.
+    fn overdue(&self, id: MediaId) -> Option<Tick> {
+        let part_target = self.follows_parts(id)?;
+        let media = self.medias.get(&id)?;
+        let Load::Loading { started } = media.load else { return None };
+        if media.following.overdue {
+            return None;
+        }
+        let parts =
+            self.units.hinted.values().filter(|it| it.media == id && it.kind == PreloadKind::Part && it.is_free());
+        let whole = parts.filter_map(|hinted| hinted.whole).max()?;
+        let way = part_way(part_target, self.adaptation.round_trip());
+        Some((whole.max(started) + media.following.announcement(way)).max(started + MIN_INTERVAL))
+    }
+
+    /// Asks anew for playlists whose answer is overdue.
+    pub(super) fn ask_overdue(&mut self) {
+        for id in self.read_medias() {
+            if self.overdue(id).is_none_or(|due| due > self.now.at) {
+                continue;
+            }
+            if let Some(media) = self.medias.get_mut(&id) {
+                media.following.overdue = true;
+            }
+            self.load_media_anew(id);
+        }
     }
 
     /// Readers learn when segments end that were planned while they were being made.

@@ -9,6 +9,7 @@ use super::ids::FetchId;
 use crate::{
     key::{Protection, protection},
     playlist::{ByteRange, Key, Part},
+    reload::rest_of_way,
     time::Tick,
 };
 
@@ -41,6 +42,8 @@ pub(super) struct Assembly {
 struct Ordered {
     state: PartState,
     failures: u32,
+    /// Whether it was asked for before it was announced.
+    ahead: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,12 +132,12 @@ impl Assembly {
         self.ordered.iter().enumerate().filter_map(due).min()
     }
 
-    /// Part `part` was ordered.
-    pub(super) fn ordered(&mut self, part: usize, fetch: FetchId, now: Tick) {
+    /// Part `part` was ordered: of what was asked for `ahead` of its announcement, or now.
+    pub(super) fn ordered(&mut self, part: usize, fetch: FetchId, ahead: bool, now: Tick) {
         let state = PartState::UnderWay { fetch, moved: now };
         match part.checked_sub(self.there).and_then(|idx| self.ordered.get_mut(idx)) {
-            Some(known) => known.state = state,
-            None => self.ordered.push_back(Ordered { state, failures: 0 }),
+            Some(known) => (known.state, known.ahead) = (state, ahead),
+            None => self.ordered.push_back(Ordered { state, failures: 0, ahead }),
         }
     }
 
@@ -218,9 +221,9 @@ impl Assembly {
 
 impl Ordered {
     /// A part that had to be begun anew more than once is given more time: the link may be slower than was thought. One loss
-    /// alone says nothing of it.
+    /// alone says nothing of it. One that was asked for ahead comes with its announcement, which is here.
     fn silent_until(&self, moved: Tick, patience: Duration) -> Tick {
-        moved + patience.saturating_mul(self.failures.clamp(1, 8))
+        moved + if self.ahead { rest_of_way(patience) } else { patience.saturating_mul(self.failures.clamp(1, 8)) }
     }
 }
 
@@ -287,7 +290,7 @@ mod tests {
     /// An assembly with these parts ordered at time zero, as fetches 0, 1, ...
     fn ordered(count: usize) -> Assembly {
         let mut assembly = Assembly::new(ms(0));
-        (0..count).for_each(|part| assembly.ordered(part, FetchId(part as u64), ms(0)));
+        (0..count).for_each(|part| assembly.ordered(part, FetchId(part as u64), false, ms(0)));
         assembly
     }
 
@@ -349,7 +352,7 @@ mod tests {
         assert_eq!(assembly.next(ms(149), open(&two)), None);
         assert_eq!(assembly.next_wake(PATIENCE), Some(ms(150)));
         assert_eq!(assembly.next(ms(150), open(&two)), Some(Step::Fetch(0)));
-        assembly.ordered(0, FetchId(7), ms(150));
+        assembly.ordered(0, FetchId(7), false, ms(150));
         assert_eq!(assembly.failed(FetchId(7), ms(200), Duration::ZERO), 2);
         assert_eq!(assembly.next(ms(399), open(&two)), None);
         assert_eq!(assembly.next(ms(400), open(&two)), Some(Step::Fetch(0)));
@@ -365,13 +368,26 @@ mod tests {
         assert_eq!(assembly.next(ms(600), open(&one)), Some(Step::Renew(FetchId(0))));
         assembly.renew(FetchId(0), ms(600));
         assert_eq!(assembly.next(ms(600), open(&one)), Some(Step::Fetch(0)));
-        assembly.ordered(0, FetchId(1), ms(600));
+        assembly.ordered(0, FetchId(1), false, ms(600));
         assert_eq!(assembly.next(ms(1_099), open(&one)), None);
         assert_eq!(assembly.next(ms(1_100), open(&one)), Some(Step::Renew(FetchId(1))));
         assembly.renew(FetchId(1), ms(1_100));
-        assembly.ordered(0, FetchId(2), ms(1_100));
+        assembly.ordered(0, FetchId(2), false, ms(1_100));
         assert_eq!(assembly.next(ms(2_099), open(&one)), None, "twice the time");
         assert_eq!(assembly.next(ms(2_100), open(&one)), Some(Step::Renew(FetchId(2))));
+    }
+
+    #[test]
+    fn a_part_that_was_asked_for_ahead_is_given_half_the_time() {
+        let one = parts(1);
+        let mut assembly = Assembly::new(ms(0));
+        assembly.ordered(0, FetchId(0), true, ms(0));
+        assert_eq!(assembly.next(ms(249), open(&one)), None);
+        assert_eq!(assembly.next(ms(250), open(&one)), Some(Step::Renew(FetchId(0))));
+        assembly.renew(FetchId(0), ms(250));
+        assembly.ordered(0, FetchId(1), false, ms(250));
+        assert_eq!(assembly.next(ms(749), open(&one)), None, "and all of it when it is asked for like any other");
+        assert_eq!(assembly.next(ms(750), open(&one)), Some(Step::Renew(FetchId(1))));
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub(super) struct Hinted {
     pub(super) cut: Option<(UnitKey, FetchId)>,
     /// Whether nothing further can be cut out of it.
     pub(super) spent: bool,
+    /// When all of it was there.
+    pub(super) whole: Option<Tick>,
 }
 
 /// A fetch under way.
