@@ -73,6 +73,8 @@ impl Disk {
             false
         });
         let run = Run::begin(&root.layout);
+        // Others may have come since it was made.
+        let is_new = is_new && journal::list(&root.layout).is_ok_and(|journals| journals.is_empty());
         let restored = if is_new { Restored::made(&root.layout) } else { restore(&root) };
         let writer = Writer::new(Arc::clone(&root), run, restored);
         let thread = std::thread::Builder::new().name("kithara-assets".into()).spawn(move || writer.run());

@@ -137,14 +137,14 @@ impl Layout {
         self.root.join(TEMPORARY).join(format!("{run:016x}"))
     }
 
-    /// Is there when another run has come.
-    pub(crate) fn mark(&self) -> PathBuf {
-        self.mark_of(self.run)
+    /// Is there while the run is the only one.
+    pub(crate) fn alone(&self) -> PathBuf {
+        self.alone_of(self.run)
     }
 
-    /// Left for another run to find. It is swept like its temporary files.
-    pub(crate) fn mark_of(&self, run: u64) -> PathBuf {
-        self.root.join(TEMPORARY).join(format!("{run:016x}-met"))
+    /// That of another. It is swept like its temporary files.
+    pub(crate) fn alone_of(&self, run: u64) -> PathBuf {
+        self.root.join(TEMPORARY).join(format!("{run:016x}-alone"))
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn temporary_files_tell_their_owner_except_to_their_own_run() {
         let (layout, later) = (Layout::new(Path::new("/x"), 7), Layout::new(Path::new("/x"), 8));
-        for path in [layout.temporary(), layout.run_lock(), layout.mark()] {
+        for path in [layout.temporary(), layout.run_lock(), layout.alone()] {
             let name = path.file_name().unwrap().to_str().unwrap();
             assert_eq!((layout.owner(name), later.owner(name)), (None, Some(layout.run_lock())));
         }

@@ -29,6 +29,8 @@ pub(crate) struct Ledger {
     gap: bool,
     /// What was recorded before may not be what is on the disk, and nobody has looked yet.
     doubtful: bool,
+    /// When the store was opened, somebody else wrote a journal.
+    met: bool,
 }
 
 /// A journal with this many records more than twice the spans there are is worth compacting.
@@ -43,6 +45,7 @@ impl Ledger {
             run,
             gap: restored.journal.is_none(),
             doubtful: restored.doubtful || restored.unread,
+            met: restored.met,
             journal: restored.journal,
             unwritten: Vec::new(),
             others: restored.others,
@@ -53,7 +56,7 @@ impl Ledger {
 
     /// Lets readers know whether the index tells of every file, but for those of other runs.
     fn judge_index(&self) {
-        self.root.set_index_complete(self.run.is_first && !self.doubtful);
+        self.root.set_index_complete(!self.doubtful && !self.met);
     }
 
     /// The files were compared with the index.
@@ -82,8 +85,9 @@ impl Ledger {
             return;
         }
         if self.journal.is_none() {
-            // It could not be written when the store was opened.
+            // It could not be written when the store was opened, and others could not be told of this run.
             self.begin_journal();
+            self.renew_run();
         }
         let records = std::mem::take(&mut self.unwritten);
         let Some(journal) = &mut self.journal else { return };
@@ -198,9 +202,7 @@ impl Ledger {
     /// Makes the folders again if somebody took them away, and begins a new journal.
     pub(crate) fn restore_folders(&mut self) -> io::Result<()> {
         self.root.layout.create()?;
-        let renewed = self.run.renew(&self.root.layout);
-        self.judge_index();
-        renewed?;
+        self.renew_run();
         self.restore_journal();
         Ok(())
     }
@@ -211,6 +213,12 @@ impl Ledger {
             return;
         }
         self.begin_journal();
+    }
+
+    fn renew_run(&mut self) {
+        if let Err(error) = self.run.renew(&self.root.layout) {
+            tracing::debug!(%error, "other processes that use the cache cannot be told of this one");
+        }
     }
 
     /// Begins a journal that does not tell of everything: it has no farewell, so the next start looks at the files.
@@ -224,11 +232,13 @@ impl Ledger {
 
     /// The last record of a run that missed nothing.
     pub(crate) fn close(&mut self) {
-        if !self.gap && !self.doubtful {
+        if !self.gap && !self.doubtful && !self.root.has_missed() {
             let stamp = self.root.shared.next_stamp();
             self.record(&[Record::Closed { stamp }]);
         }
         self.write_out();
+        // In this order: who does not meet this run any more can read all that it had to say.
+        self.journal = None;
         self.run.end(&self.root.layout);
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Restored {
     pub(crate) unread: bool,
     /// The store was made just now, so that nothing can be left in it.
     pub(crate) is_new: bool,
+    /// Somebody else writes a journal, or nobody can know.
+    pub(crate) met: bool,
 }
 
 impl Restored {
@@ -34,12 +36,13 @@ impl Restored {
         let journal = Journal::begin(layout).ok();
         // Where none can be begun, chores try again.
         let is_new = journal.is_some();
-        Self { journal, others: Others::default(), merge: false, doubtful: false, unread: false, is_new }
+        Self { journal, others: Others::default(), merge: false, doubtful: false, unread: false, is_new, met: false }
     }
 
     /// No journal can be read or written.
     pub(crate) fn nothing() -> Self {
-        Self { journal: None, others: Others::default(), merge: false, doubtful: true, unread: true, is_new: false }
+        let (doubtful, unread) = (true, true);
+        Self { journal: None, others: Others::default(), merge: false, doubtful, unread, is_new: false, met: true }
     }
 }
 
@@ -78,6 +81,7 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
         doubtful: !unusable.is_empty() || found.iter().any(is_doubtful),
         unread,
         is_new: false,
+        met: found.iter().any(|found| found.lock.is_none()) || unusable.iter().any(|it| !it.is_dead),
     };
     found.sort_by_key(|found| found.records);
     for journal in found.into_iter().rev() {

@@ -40,14 +40,17 @@ pub(crate) struct Root {
     next_draft: AtomicU64,
     /// The index tells of every file, but for those of other runs, if there are any.
     index_complete: AtomicBool,
-    /// Is there when another run has come.
-    mark: PathBuf,
+    /// A file was there and could not be looked at, so the index may lack it.
+    missed: AtomicBool,
+    /// Is there while this run is the only one.
+    alone: PathBuf,
 }
 
 impl Root {
     pub(crate) fn new(layout: Layout, options: DiskOptions) -> Self {
         Self {
-            mark: layout.mark(),
+            alone: layout.alone(),
+            missed: AtomicBool::new(false),
             index_complete: AtomicBool::new(false),
             shared: Shared::new(options.clock.clone()),
             layout,
@@ -103,7 +106,19 @@ impl Root {
 
     /// True while the index tells of all files there are.
     fn is_index_all(&self) -> bool {
-        self.index_complete.load(Ordering::Relaxed) && matches!(self.mark.try_exists(), Ok(false))
+        self.index_complete.load(Ordering::Relaxed) && !self.has_missed() && self.alone.exists()
+    }
+
+    /// Whether there was a file that could not be looked at.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    /// A file or folder of the store could not be looked at.
+    pub(crate) fn could_not_look(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound && !self.missed.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, "something in the cache cannot be read, and is looked for when it is wanted");
+        }
     }
 
     pub(crate) fn set_index_complete(&self, complete: bool) {
@@ -121,7 +136,10 @@ impl Root {
                 self.drop_broken(key, start);
                 false
             }
-            Err(ReadFault::Io(_)) => false,
+            Err(ReadFault::Io(error)) => {
+                self.could_not_look(&error);
+                false
+            }
         }
     }
 
@@ -139,8 +157,10 @@ impl Root {
             whole.map(|file| (offer_of(key, file), index.admit(key, &offer_of(key, file)))).collect::<Vec<_>>()
         });
         for (start, file) in &files {
-            if matches!(file, Err(ReadFault::Corrupt)) {
-                self.drop_broken(key, *start);
+            match file {
+                Ok(_) => {}
+                Err(ReadFault::Corrupt) => self.drop_broken(key, *start),
+                Err(ReadFault::Io(error)) => self.could_not_look(error),
             }
         }
         for (offer, admission) in admissions {

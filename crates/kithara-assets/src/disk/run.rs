@@ -1,7 +1,8 @@
 //! Which runs have a store open: that they live, and that they know of each other.
 //!
-//! A run locks a file of its own while it lasts. Whoever comes later finds that file and leaves a mark for its run, so that
-//! a run without a mark is the only one, and need not look on the disk for what others may have put there.
+//! A run locks a file of its own while it lasts. One that meets no other leaves a sign that it is alone, and whoever comes
+//! later takes the sign away: where it is, nobody else writes, and there is no need to look on the disk for what others may
+//! have put there. Whatever happens to the folder, a sign that is gone is on the safe side.
 
 use std::io;
 
@@ -13,8 +14,6 @@ use crate::disk::lock::FileLock;
 pub(crate) struct Run {
     /// `None` where it cannot be told to others.
     lock: Option<FileLock>,
-    /// It met no other run, and will be told of those that come.
-    pub(crate) is_first: bool,
 }
 
 /// Attempts to take a lock that nobody else should want.
@@ -24,50 +23,64 @@ impl Run {
     /// Tells other runs of this one. It must be done before their journals are read: a run that is not met has said there
     /// all that it had to say.
     pub(crate) fn begin(layout: &Layout) -> Self {
-        // Whoever sweeps may hold a lock that is new for a moment, and take it away.
-        let lock = (0..TRIES).find_map(|_| FileLock::try_take(layout.run_lock()).ok().flatten());
-        let met = meet(layout).unwrap_or_else(|error| {
-            tracing::debug!(%error, "other processes that use the cache cannot be told of this one");
-            true
-        });
-        Self { is_first: lock.is_some() && !met, lock }
+        let mut run = Self { lock: None };
+        match run.tell(layout) {
+            Ok(Met::Nobody) => {
+                // Where it cannot be left, the run does as if it were not alone.
+                let _ = private_file().write(true).create(true).truncate(false).open(layout.alone());
+            }
+            Ok(Met::Others) => {}
+            Err(error) => tracing::debug!(%error, "other processes that use the cache cannot be told of this one"),
+        }
+        run
     }
 
-    /// Makes the lock again where somebody took its folder away, and with it all marks.
+    /// Tells other runs of this one where that was not possible before, or somebody took its lock away.
     pub(crate) fn renew(&mut self, layout: &Layout) -> io::Result<()> {
-        self.is_first = false;
-        self.lock = FileLock::try_take(layout.run_lock())?.or(self.lock.take());
-        Ok(())
+        self.tell(layout).map(|_| ())
+    }
+
+    fn tell(&mut self, layout: &Layout) -> io::Result<Met> {
+        // Whoever sweeps may hold a lock that is new for a moment, and take it away.
+        let taken = (0..TRIES).find_map(|_| FileLock::try_take(layout.run_lock()).ok().flatten());
+        self.lock = taken.or(self.lock.take());
+        let met = meet(layout)?;
+        if self.lock.is_some() { Ok(met) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     /// The run is over.
     pub(crate) fn end(&mut self, layout: &Layout) {
-        let removed = self.lock.take().map_or(Ok(()), FileLock::remove).and_then(|()| remove_file(&layout.mark()));
+        let removed = remove_file(&layout.alone()).and(self.lock.take().map_or(Ok(()), FileLock::remove));
         if let Err(error) = removed {
             tracing::debug!(%error, "the lock of this run stays behind");
         }
     }
 }
 
-/// Leaves a mark for every other run that lives. True where there is one.
-fn meet(layout: &Layout) -> io::Result<bool> {
-    let mut met = false;
+enum Met {
+    Nobody,
+    Others,
+}
+
+/// Takes the sign of being alone from every other run that lives.
+fn meet(layout: &Layout) -> io::Result<Met> {
+    let (mut met, mut failed) = (Met::Nobody, Ok(()));
     for entry in std::fs::read_dir(layout.temporaries())? {
         let name = entry?.file_name();
         let Some(other) = name.to_str().and_then(|name| layout.other_run(name)) else { continue };
         match FileLock::try_take_existing(layout.lock_of(other)) {
             // It is dead, and what it left is swept. Or it is so young that it has no lock yet: then it takes another, and
             // meets this one.
-            Ok(Some(lock)) => lock.remove()?,
+            Ok(Some(lock)) => drop(lock),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // It lives, or nobody can know.
             Ok(None) | Err(_) => {
-                met = true;
-                private_file().write(true).create(true).truncate(false).open(layout.mark_of(other))?;
+                met = Met::Others;
+                failed = remove_file(&layout.alone_of(other)).and(failed);
             }
         }
     }
-    Ok(met)
+    failed.map(|()| met)
 }
 
 #[cfg(test)]
@@ -83,19 +96,20 @@ mod tests {
     }
 
     #[test]
-    fn of_two_runs_at_least_the_first_is_told_of_the_other() {
+    fn who_meets_nobody_is_alone_until_another_comes() {
         let dir = tempfile::tempdir().unwrap();
         let [one, two, three] = layouts(dir.path());
         let mut first = Run::begin(&one);
-        assert!(first.is_first);
-        assert!(!one.mark().exists(), "it is alone");
+        assert!(one.alone().exists());
         let mut second = Run::begin(&two);
-        assert!(!second.is_first);
-        assert!(one.mark().exists(), "it is told");
+        assert!(!one.alone().exists() && !two.alone().exists());
         first.end(&one);
         second.end(&two);
-        assert_eq!(std::fs::read_dir(one.temporaries()).unwrap().count(), 0, "nothing stays");
-        assert!(Run::begin(&three).is_first);
+        assert!(cfg!(not(unix)) || std::fs::read_dir(one.temporaries()).unwrap().count() == 0, "nothing stays");
+        let mut third = Run::begin(&three);
+        assert!(three.alone().exists());
+        third.end(&three);
+        assert!(!three.alone().exists());
     }
 
     #[test]
@@ -103,19 +117,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [dead, living, _] = layouts(dir.path());
         std::fs::write(dead.run_lock(), b"").unwrap();
-        assert!(Run::begin(&living).is_first);
+        let _run = Run::begin(&living);
+        assert!(living.alone().exists());
     }
 
     #[test]
-    fn a_run_that_lost_its_lock_or_cannot_take_one_is_never_the_first() {
+    fn who_could_not_be_told_of_is_told_of_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let [hidden, other, _] = layouts(dir.path());
+        // A folder where the lock should be: works against root, too.
+        std::fs::create_dir(hidden.run_lock()).unwrap();
+        let mut run = Run::begin(&hidden);
+        std::fs::remove_dir(hidden.run_lock()).unwrap();
+        let _other = Run::begin(&other);
+        assert!(!hidden.alone().exists() && other.alone().exists());
+        run.renew(&hidden).unwrap();
+        assert!(hidden.run_lock().exists() && !other.alone().exists());
+    }
+
+    #[test]
+    fn nobody_is_alone_where_the_folder_was_taken_away() {
         let dir = tempfile::tempdir().unwrap();
         let [one, two, _] = layouts(dir.path());
         let mut run = Run::begin(&one);
-        std::fs::remove_dir_all(one.temporaries()).unwrap();
-        assert!(!Run::begin(&two).is_first, "nobody can be told");
+        std::fs::remove_dir_all(one.root()).unwrap();
         one.create().unwrap();
+        let _other = Run::begin(&two);
+        assert!(!one.alone().exists(), "who came meanwhile could not know of it");
         run.renew(&one).unwrap();
-        assert!(!run.is_first, "who came meanwhile could leave no mark");
-        assert!(one.run_lock().exists());
+        assert!(one.run_lock().exists() && !one.alone().exists() && !two.alone().exists());
     }
 }

@@ -36,7 +36,7 @@ impl Walk {
         let mut assets: HashSet<AssetId> = root.shared.read(|index| index.assets().map(|(id, _)| *id).collect());
         match list_assets(root) {
             Ok(present) => assets.extend(present),
-            Err(error) => tracing::debug!(%error, "the assets cannot be listed"),
+            Err(error) => root.could_not_look(&error),
         }
         Self { assets: assets.into_iter().collect(), current: None }
     }
@@ -48,14 +48,17 @@ impl Walk {
             // A folder that is gone has no files: all its entries are wrong.
             match std::fs::read_dir(ledger.root.layout.asset(asset)) {
                 Ok(files) => self.current = Some(Visit { asset, files, seen: HashSet::new() }),
-                Err(_) => forget_missing(ledger, asset, &HashSet::new()),
+                Err(error) => {
+                    ledger.root.could_not_look(&error);
+                    forget_missing(ledger, asset, &HashSet::new());
+                }
             }
             return true;
         };
         for _ in 0..files {
             match visit.files.next() {
                 Some(Ok(entry)) => visit.compare(&ledger.root, &entry),
-                Some(Err(_)) => {}
+                Some(Err(error)) => ledger.root.could_not_look(&error),
                 None => {
                     forget_missing(ledger, visit.asset, &visit.seen);
                     self.current = None;

@@ -183,7 +183,7 @@ fn a_span_larger_than_half_the_quota_is_refused_and_nothing_else_suffers() {
     assert_eq!((whole(&store, "a", 0..1), store.degraded()), (vec![0], None));
     assert_eq!(log.count(|_| true), 0);
     assert_eq!(span_files(dir.path()).len(), 1);
-    assert_eq!(crate::ground::files(&dir.path().join("v1/tmp")).len(), 1, "the lock of this run and no draft");
+    assert_eq!(crate::ground::files(&dir.path().join("v1/tmp")).len(), 2, "what tells of this run, and no draft");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_full_disk_degrades_and_recovers() {
     write(&store, "a", 7, 800_000);
     assert_eq!((store.degraded(), log.count(|event| *event == StoreEvent::Recovered)), (None, 1));
     assert_eq!(whole(&store, "a", 0..8), [0, 7]);
-    assert_eq!(crate::ground::files(&disk.path().join("v1/tmp")).len(), 1, "the lock of this run and no draft");
+    assert_eq!(crate::ground::files(&disk.path().join("v1/tmp")).len(), 2, "what tells of this run, and no draft");
 }
 
 #[test]
