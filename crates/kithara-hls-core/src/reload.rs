@@ -162,8 +162,8 @@ pub fn rest_of_way(way: Duration) -> Duration {
     (way / 2).max(Duration::from_millis(150))
 }
 
-/// How long a load may take that is to be answered when the next part is there, so long after the last one came, and after so
-/// many loads that took too long: what is left of a part target, and the [way](part_way). The first of them may have been
+/// How long a load may take that is to be answered when the next part is there, so long `since` it was known not to be there,
+/// and after so many loads that took too long: what is left of a part target, and the [way](part_way). The first of them may have been
 /// lost; then the part is there by now, and the second load waits for the way only. After two it is the server that is slow.
 #[must_use]
 pub fn part_patience(
@@ -175,7 +175,8 @@ pub fn part_patience(
 ) -> Duration {
     let longest = playlist.target_duration.saturating_mul(3).max(Duration::from_secs(3));
     match failures {
-        0 => part_target.saturating_sub(since).saturating_add(way),
+        // A part that should be there is late, which says nothing of this load.
+        0 => part_target.checked_sub(since).unwrap_or(part_target).saturating_add(way),
         1 => way,
         more => part_target.saturating_add(way).saturating_mul(more.min(16)).min(longest),
     }
@@ -326,7 +327,8 @@ mod tests {
         assert_eq!([wait(333, 0), wait(333, 1), wait(333, 2), wait(333, 3)], [533, 200, 1_066, 1_599]);
         assert_eq!([wait(1_000, 0), wait(1_000, 1), wait(1_000, 99)], [1_500, 500, 12_000]);
         // The part is due by what came last, not by when it was asked for.
-        assert_eq!([wait_after(133, 333, 0), wait_after(9_000, 333, 0), wait_after(133, 333, 1)], [400, 200, 200]);
+        assert_eq!([wait_after(133, 333, 0), wait_after(333, 333, 0), wait_after(133, 333, 1)], [400, 200, 200]);
+        assert_eq!(wait_after(334, 333, 0), 533, "a part that is late may take as long as any");
         assert_eq!(part_way(Duration::from_millis(333), Duration::from_millis(200)), Duration::from_millis(800));
         assert_eq!(part_way(Duration::from_millis(333), Duration::from_secs(9)), Duration::from_secs(1));
     }

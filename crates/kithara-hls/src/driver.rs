@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -145,6 +146,14 @@ pub(crate) struct Parts {
     pub(crate) cancel: CancellationToken,
 }
 
+/// The last load of a playlist.
+struct PlaylistLoad {
+    number: u64,
+    cancel: CancellationToken,
+    /// Ends when its task does; nothing is sent.
+    gone: oneshot::Receiver<Infallible>,
+}
+
 /// The task.
 pub(crate) struct Driver {
     // Dropped first: whatever the rest lets go of finds the reason on the shelf.
@@ -162,7 +171,7 @@ pub(crate) struct Driver {
     seeks: HashMap<ReaderId, u64>,
     late: Vec<Late>,
     /// Loads of playlists under way, or the last ones, and how many there were.
-    loads: HashMap<PlaylistId, (u64, CancellationToken)>,
+    loads: HashMap<PlaylistId, PlaylistLoad>,
     next_load: u64,
     /// Where playlists were last loaded from, for errors.
     playlists: HashMap<PlaylistId, RedactedUrl>,
@@ -344,7 +353,7 @@ impl Driver {
     fn handle_report(&mut self, report: Report) {
         let input = match report {
             // A load that was given up may have said something before it ended.
-            Report::Playlist { id, load, .. } if self.loads.get(&id).is_none_or(|(last, _)| *last != load) => return,
+            Report::Playlist { id, load, .. } if self.loads.get(&id).is_none_or(|last| last.number != load) => return,
             Report::Playlist { id, result, .. } => {
                 if let Ok(brought) = &result {
                     self.namers.insert(id, brought.provenance);
@@ -353,7 +362,7 @@ impl Driver {
                 let result = result.map(|brought| brought.playlist);
                 Input::Playlist { id, result: result.map_err(|error| self.failure(error.into())) }
             }
-            Report::Confirmed { id, load, .. } if self.loads.get(&id).is_none_or(|(last, _)| *last != load) => return,
+            Report::Confirmed { id, load, .. } if self.loads.get(&id).is_none_or(|last| last.number != load) => return,
             Report::Confirmed { id, result: Ok(provenance), .. } => {
                 self.namers.insert(id, provenance);
                 return;
@@ -534,13 +543,20 @@ impl Driver {
         let loaded = self.parts.playlist.take_if(|_| id == PlaylistId::Primary && !again);
         self.next_load += 1;
         let (load, cancel) = (self.next_load, self.parts.cancel.child_token());
-        if let Some((_, before)) = self.loads.insert(id, (load, cancel.clone())) {
-            before.cancel();
+        let (task_is_there, gone) = oneshot::channel::<Infallible>();
+        let before = self.loads.insert(id, PlaylistLoad { number: load, cancel: cancel.clone(), gone });
+        if let Some(before) = &before {
+            before.cancel.cancel();
         }
         let span = tracing::debug_span!("playlist", %id, url = %RedactedUrl::new(&url));
         // What streams are named is as old as the playlist that names them.
         let stored_first = !again && (id == PlaylistId::Primary || (self.is_stored && id != PlaylistId::Steering));
         let task = async move {
+            let _task_is_there = task_is_there;
+            if let Some(before) = before {
+                // It would be joined, lost as it may be.
+                let _ = before.gone.await;
+            }
             if let Some(playlist) = loaded {
                 let _ = reports.send(Report::Playlist { id, load, result: Ok(playlist) }).await;
                 return;

@@ -155,16 +155,16 @@ impl Session {
 
     /// Brings the next segment that is about to be lost to a reader into the store.
     pub(super) fn keep_ahead(&mut self) {
-        let has = |wanted: fn(Purpose) -> bool| self.units.fetches.values().any(|fetch| wanted(fetch.purpose));
-        let (keeps, busy) = (has(|purpose| purpose == Purpose::Keep), has(|purpose| purpose != Purpose::Size));
-        let may_keep = !busy && !self.time_shift().is_zero();
+        let is_under_way =
+            |it: &Self, is: fn(Purpose) -> bool| it.units.fetches.values().any(|fetch| is(fetch.purpose));
+        let may_keep = |it: &Self| !is_under_way(it, |purpose| purpose != Purpose::Size) && !it.time_shift().is_zero();
         // What readers need is a walk through all their windows.
-        if !keeps && !may_keep {
+        if !may_keep(self) && !is_under_way(self, |purpose| purpose == Purpose::Keep) {
             return;
         }
         let needs = self.needs();
         self.cancel_keeping(&needs);
-        if !may_keep {
+        if !may_keep(self) {
             return;
         }
         let now = self.tick();

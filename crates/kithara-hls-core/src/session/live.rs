@@ -47,7 +47,7 @@ pub(super) struct Following {
     storm: bool,
     /// How much later than a part that was asked for ahead its announcement comes, smoothed.
     lag: Duration,
-    /// Whether the load under way took the place of one whose answer was overdue.
+    /// Whether a load took the place of one whose answer was overdue, and nothing was answered since.
     pub(super) overdue: bool,
 }
 
@@ -172,7 +172,9 @@ pub(super) fn load_limit(
     if let Some(part_target) = part_target.filter(|_| snapshot.is_live()) {
         // One that took the place of another is a second one.
         let failures = media.load_failures.max(u32::from(media.following.overdue));
-        let (way, since) = (part_way(part_target, round_trip), now.since(timeline.changed()));
+        // What was answered without news was answered before the part was there.
+        let answered = media.following.copy.map_or(Tick::ZERO, |(asked, _)| asked);
+        let (way, since) = (part_way(part_target, round_trip), now.since(timeline.changed().max(answered)));
         return Some(part_patience(snapshot, part_target, way, since, failures));
     }
     snapshot.is_live().then(|| snapshot.target_duration.saturating_mul(3).max(Duration::from_secs(3)))

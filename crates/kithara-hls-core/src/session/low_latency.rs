@@ -220,11 +220,6 @@ impl Session {
         };
         let (ahead, hinted) = self.units.hinted.iter_mut().find(|(_, hinted)| fits(hinted))?;
         hinted.cut = Some((unit, fetch));
-        if kind == PreloadKind::Part
-            && let Some(media) = self.medias.get_mut(&unit.media)
-        {
-            media.following.announced(hinted.whole.map_or(Duration::ZERO, |whole| self.now.at.since(whole)));
-        }
         match request.range {
             Some(range) if hinted.len.is_none() => hinted.start = range.end(),
             _ => hinted.spent = true,
@@ -313,6 +308,7 @@ impl Session {
 
     /// Asks for what the playlists hint at, and drops what turned out to be something else.
     pub(super) fn ask_ahead(&mut self) {
+        self.note_announcements();
         let useless: Vec<FetchId> =
             self.units.hinted.iter().filter(|(_, it)| !self.is_still_hinted(it)).map(|(fetch, _)| *fetch).collect();
         for fetch in useless {
@@ -329,6 +325,20 @@ impl Session {
         }
     }
 
+    /// Learns how long after a part that was asked for ahead the playlist comes that hints at it no more.
+    fn note_announcements(&mut self) {
+        for hinted in self.units.hinted.values_mut().filter(|it| it.kind == PreloadKind::Part && !it.passed) {
+            let Some(media) = self.medias.get_mut(&hinted.media) else { continue };
+            let Some(timeline) = &media.timeline else { continue };
+            if hint_of(timeline, hinted.kind).is_some_and(|hint| hinted.is_of(hint)) {
+                continue;
+            }
+            hinted.passed = true;
+            let lag = hinted.whole.map_or(Duration::ZERO, |whole| self.now.at.since(whole));
+            media.following.announced(lag);
+        }
+    }
+
     /// Whether what was asked for ahead is still hinted at, or was announced and not ordered yet.
     fn is_still_hinted(&self, hinted: &Hinted) -> bool {
         if hinted.cut.is_some() {
@@ -337,8 +347,7 @@ impl Session {
         let Some(media) = self.medias.get(&hinted.media) else { return false };
         let follows = self.follows_parts(hinted.media).is_some();
         let Some(timeline) = media.timeline.as_ref().filter(|_| follows) else { return false };
-        let hint = hint_of(timeline, hinted.kind);
-        if hint.is_some_and(|hint| hint.byte_start == hinted.start && hint.uri.url() == hinted.url) {
+        if hint_of(timeline, hinted.kind).is_some_and(|hint| hinted.is_of(hint)) {
             return true;
         }
         if hinted.kind == PreloadKind::Init {
@@ -390,7 +399,17 @@ impl Session {
             None => None,
         };
         let (start, len) = (hint.byte_start, hint.byte_len);
-        let hinted = Hinted { media: id, kind, url: url.clone(), start, len, cut: None, spent: false, whole: None };
+        let hinted = Hinted {
+            media: id,
+            kind,
+            url: url.clone(),
+            start,
+            len,
+            cut: None,
+            spent: false,
+            whole: None,
+            passed: false,
+        };
         let urgency = Urgency::Playback;
         let request = UnitRequest { url, range, encryption: None, attempt: 1, urgency, is_excerpt: false };
         Some((hinted, request, timeline.snapshot().target_duration.saturating_mul(3)))
@@ -516,7 +535,7 @@ impl Session {
         self.units.iter().filter_map(due).chain(others).min()
     }
 
-    /// When the answer to a load counts as lost because the part that it is to announce is there: its server knows of it.
+    /// When the answer to a load counts as lost because the part that is hinted at is there, which it is to announce.
     fn overdue(&self, id: MediaId) -> Option<Tick> {
         let part_target = self.follows_parts(id)?;
         let media = self.medias.get(&id)?;
@@ -524,8 +543,8 @@ impl Session {
         if media.following.overdue {
             return None;
         }
-        let parts =
-            self.units.hinted.values().filter(|it| it.media == id && it.kind == PreloadKind::Part && it.is_free());
+        let hint = hint_of(media.timeline.as_ref()?, PreloadKind::Part)?;
+        let parts = self.units.hinted.values().filter(|it| it.media == id && it.is_of(hint));
         let whole = parts.filter_map(|hinted| hinted.whole).max()?;
         let way = part_way(part_target, self.adaptation.round_trip());
         Some((whole.max(started) + media.following.announcement(way)).max(started + MIN_INTERVAL))

@@ -10,7 +10,7 @@ use super::{
     parts::Assembly,
 };
 use crate::{
-    playlist::{MediaSequence, PreloadKind},
+    playlist::{MediaSequence, PreloadHint, PreloadKind},
     time::Tick,
 };
 
@@ -90,6 +90,8 @@ pub(super) struct Hinted {
     pub(super) spent: bool,
     /// When all of it was there.
     pub(super) whole: Option<Tick>,
+    /// Whether a playlist has come since that does not hint at it any more, for it announces it or something else.
+    pub(super) passed: bool,
 }
 
 /// A fetch under way.
@@ -112,6 +114,11 @@ impl Fetch {
 }
 
 impl Hinted {
+    /// Whether `hint` is the hint at it.
+    pub(super) fn is_of(&self, hint: &PreloadHint) -> bool {
+        hint.kind == self.kind && hint.byte_start == self.start && hint.uri.url() == self.url
+    }
+
     /// Whether something can be cut out of it now.
     pub(super) fn is_free(&self) -> bool {
         self.cut.is_none() && !self.spent
