@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kithara_assets::event::{LossReason, StoreEvent};
 use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators};
 
-use crate::ground::{Dice, Log, asset, check_present, key, open, options, pattern, try_write, whole, write};
+use crate::ground::{
+    Dice, Log, asset, check_present, key, open, options, pattern, span_files, try_write, whole, write,
+};
 
 fn tight(dir: &Path, quota: u64) -> AssetStore {
     AssetStore::open(dir, DiskOptions { quota, ..options() }).unwrap()
@@ -52,6 +54,23 @@ fn a_store_looks_for_what_others_put_there_from_the_moment_they_come() {
     drop((first, third));
     let alone = open(dir.path());
     assert_eq!(whole(&alone, "a", 1..4), [1, 2, 3], "what was there before is known");
+}
+
+#[test]
+fn a_file_that_could_not_be_looked_at_is_looked_for_later() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(&open(dir.path()), "a", 1, 5000);
+    write(&open(other.path()), "a", 2, 5000);
+    let source = span_files(other.path()).remove(0);
+    let path = dir.path().join(source.strip_prefix(other.path()).unwrap());
+    // What cannot be read, and works against root, too.
+    std::fs::create_dir(&path).unwrap();
+    std::fs::remove_dir_all(dir.path().join("v1/journals")).unwrap();
+    let store = open(dir.path());
+    assert_eq!(whole(&store, "a", 1..4), [1]);
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::copy(&source, &path).unwrap();
+    assert_eq!(whole(&store, "a", 1..4), [1, 2]);
 }
 
 #[test]
