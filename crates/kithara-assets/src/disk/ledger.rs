@@ -29,7 +29,7 @@ pub(crate) struct Ledger {
     gap: bool,
     /// What was recorded before may not be what is on the disk, and nobody has looked yet.
     doubtful: bool,
-    /// When the store was opened, somebody else wrote a journal.
+    /// When the store was opened, others had it open, or nobody can know.
     met: bool,
 }
 
@@ -42,10 +42,10 @@ impl Ledger {
     pub(crate) fn new(root: Arc<Root>, run: Run, restored: Restored) -> Self {
         let ledger = Self {
             root,
+            met: restored.met || run.met,
             run,
             gap: restored.journal.is_none(),
             doubtful: restored.doubtful || restored.unread,
-            met: restored.met,
             journal: restored.journal,
             unwritten: Vec::new(),
             others: restored.others,

@@ -14,6 +14,8 @@ use crate::disk::lock::FileLock;
 pub(crate) struct Run {
     /// `None` where it cannot be told to others.
     lock: Option<FileLock>,
+    /// There were others when it began, or nobody can know.
+    pub(crate) met: bool,
 }
 
 /// Attempts to take a lock that nobody else should want.
@@ -23,29 +25,35 @@ impl Run {
     /// Tells other runs of this one. It must be done before their journals are read: a run that is not met has said there
     /// all that it had to say.
     pub(crate) fn begin(layout: &Layout) -> Self {
-        let mut run = Self { lock: None };
-        match run.tell(layout) {
-            Ok(Met::Nobody) => {
-                // Where it cannot be left, the run does as if it were not alone.
-                let _ = private_file().write(true).create(true).truncate(false).open(layout.alone());
+        let mut run = Self { lock: None, met: true };
+        let told = run.take_lock(layout).and_then(|()| {
+            // Before it looks for others: of two that begin at once, one takes the sign of the other, or both meet.
+            private_file().write(true).create(true).truncate(false).open(layout.alone())?;
+            meet(layout)
+        });
+        match told {
+            Ok(Met::Nobody) => run.met = false,
+            told => {
+                let removed = remove_file(&layout.alone());
+                if let Err(error) = told.map(|_| ()).and(removed) {
+                    tracing::debug!(%error, "other processes that use the cache cannot be told of this one");
+                }
             }
-            Ok(Met::Others) => {}
-            Err(error) => tracing::debug!(%error, "other processes that use the cache cannot be told of this one"),
         }
         run
     }
 
     /// Tells other runs of this one where that was not possible before, or somebody took its lock away.
     pub(crate) fn renew(&mut self, layout: &Layout) -> io::Result<()> {
-        self.tell(layout).map(|_| ())
+        let (locked, met) = (self.take_lock(layout), meet(layout));
+        locked.and(met.map(|_| ()))
     }
 
-    fn tell(&mut self, layout: &Layout) -> io::Result<Met> {
+    fn take_lock(&mut self, layout: &Layout) -> io::Result<()> {
         // Whoever sweeps may hold a lock that is new for a moment, and take it away.
         let taken = (0..TRIES).find_map(|_| FileLock::try_take(layout.run_lock()).ok().flatten());
         self.lock = taken.or(self.lock.take());
-        let met = meet(layout)?;
-        if self.lock.is_some() { Ok(met) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        if self.lock.is_some() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     /// The run is over.
@@ -100,9 +108,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [one, two, three] = layouts(dir.path());
         let mut first = Run::begin(&one);
-        assert!(one.alone().exists());
+        assert!(one.alone().exists() && !first.met);
         let mut second = Run::begin(&two);
-        assert!(!one.alone().exists() && !two.alone().exists());
+        assert!(!one.alone().exists() && !two.alone().exists() && second.met);
         first.end(&one);
         second.end(&two);
         assert!(cfg!(not(unix)) || std::fs::read_dir(one.temporaries()).unwrap().count() == 0, "nothing stays");
@@ -110,6 +118,27 @@ mod tests {
         assert!(three.alone().exists());
         third.end(&three);
         assert!(!three.alone().exists());
+    }
+
+    #[test]
+    fn of_two_that_begin_at_once_none_takes_itself_for_the_only_one() {
+        let dir = tempfile::tempdir().unwrap();
+        layouts(dir.path());
+        for number in 0..200 {
+            let layouts = [2 * number + 10, 2 * number + 11].map(|run| Layout::new(dir.path(), run));
+            let start = std::sync::Barrier::new(2);
+            let begin = |layout| {
+                start.wait();
+                Run::begin(layout)
+            };
+            let mut runs = std::thread::scope(|scope| {
+                let both = layouts.each_ref().map(|layout| scope.spawn(|| begin(layout)));
+                both.map(|run| run.join().unwrap())
+            });
+            let alone = |at: usize| !runs[at].met && layouts[at].alone().exists();
+            assert!(!alone(0) && !alone(1), "{number}");
+            runs.iter_mut().zip(&layouts).for_each(|(run, layout)| run.end(layout));
+        }
     }
 
     #[test]
