@@ -64,6 +64,8 @@ impl From<FetchError> for FileError {
     fn from(error: FetchError) -> Self {
         match (error.kind(), error.url()) {
             (FetchErrorKind::Changed, Some(url)) => Self::Changed { url: url.clone() },
+            // Its transfer may go before the task that drives it does.
+            (FetchErrorKind::NoRuntime, _) => Self::Driver("the runtime the file was opened on is gone".into()),
             _ => Self::Fetch(error),
         }
     }
