@@ -38,6 +38,36 @@ fn a_vod_plays_from_the_first_to_the_last_segment() {
     check_exact(ladder(World::new()), SessionOptions::default());
 }
 
+/// The variants that were played, segment by segment.
+fn variants(report: &PlayerReport) -> Vec<u64> {
+    report
+        .units
+        .iter()
+        .filter_map(|unit| match unit.media {
+            MediaId::Variant(VariantId(id)) => Some(u64::from(id)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn what_was_measured_with_the_first_segment_chooses_those_after_it() {
+    // One more comes from the first variant while the playlist of the better one is on its way.
+    let (report, transcript) = play(ladder(World::new()), SessionOptions::default());
+    let want: Vec<u64> = [0, 0].into_iter().chain([2; 13]).collect();
+    assert_eq!(variants(&report), want, "{transcript}");
+}
+
+#[test]
+fn while_the_playlist_of_a_better_variant_cannot_be_had_playback_goes_on_with_what_there_is() {
+    let playlist = fault("high/index", 0, 8, FailureKind::Unreachable, None);
+    let link = Bandwidth::constant(BitRate(400_000));
+    let world = ladder(World::new()).with_fault(playlist).with_bandwidth(link);
+    let (report, transcript) = play(world, SessionOptions::default());
+    assert!(report.ended && report.stalls == 0, "{transcript}");
+    assert_eq!(report.played, FOUR * 15, "{transcript}");
+}
+
 #[test]
 fn an_expired_segment_url_is_found_again_in_the_reloaded_playlist() {
     let world = ladder(World::new()).with_fault(fault("seg5", 0, 1, FailureKind::Gone, Some(410)));

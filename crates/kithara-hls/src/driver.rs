@@ -745,14 +745,15 @@ impl Driver {
     }
 
     fn enter(&mut self, reader: ReaderId, entry: Entry) {
+        // Held first and looked at then: others let go of their bytes meanwhile.
+        let init = entry.init.map(|init| self.handle_on(init).0);
+        let (body, container) = self.handle_on(entry.unit);
         if let Some(unit) = [Some(entry.unit), entry.init].into_iter().flatten().find(|unit| self.has_gaps(*unit)) {
             let _held = self.shelved.get(&unit).map(|shelved| shelved.body.reader());
             let seek = self.seeks_of(reader);
             self.late.push(Late { reader, seek, entry, _held });
             return;
         }
-        let init = entry.init.map(|init| self.handle_on(init).0);
-        let (body, container) = self.handle_on(entry.unit);
         let is_awaited = self.parts.session.is_awaited(entry.unit);
         if let Some(shelved) = self.shelved.get_mut(&entry.unit) {
             if is_awaited {

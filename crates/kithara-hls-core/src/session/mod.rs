@@ -21,6 +21,7 @@ mod catalog;
 mod chance;
 mod delivery;
 mod event;
+mod extending;
 mod failover;
 mod failure;
 mod ids;

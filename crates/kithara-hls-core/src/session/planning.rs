@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Action, FailureKind, FetchFailure, HlsEvent, KeyRequest, LiveEvent, MediaId, Place, ReaderId, Session, Track,
-    UnitKey, UnitRequest, Urgency, WaitReason,
+    Action, FailureKind, FetchFailure, HlsEvent, KeyRequest, MediaId, Place, ReaderId, Session, Track, UnitKey,
+    UnitRequest, Urgency,
     adaptation::Situation,
     keys::KeyUse,
     media::Media,
-    readers::{Flat, Gap, Next, ReaderState},
+    readers::{Adaptive, Flat, Gap, ReaderState},
     stats::is_there,
     units::{Purpose, UnitState},
 };
@@ -33,7 +33,7 @@ const USUAL_WINDOW: usize = 256;
 const PARALLEL_SIZES: usize = 8;
 
 /// Where the time of a segment is found that is declared not to be there.
-enum Filled {
+pub(super) enum Filled {
     /// In another variant, which is planned from now on.
     Elsewhere,
     /// Perhaps in one whose playlist is on its way.
@@ -90,73 +90,9 @@ impl Session {
         self.keep_ahead();
     }
 
-    /// Plans further units for adaptive readers, and hands out what they ask for.
-    fn extend_plans(&mut self) {
-        let readers: Vec<ReaderId> = self.readers.keys().copied().collect();
-        for id in readers {
-            self.extend_plan(id);
-            self.serve(id);
-        }
-    }
-
-    fn extend_plan(&mut self, id: ReaderId) {
-        loop {
-            self.adapt(id);
-            let Some(reader) = self.readers.get(&id) else { return };
-            let by_parts = reader.media().is_some_and(|media| self.plays_parts(media));
-            let Some(reader) = self.readers.get_mut(&id) else { return };
-            let track = reader.track;
-            let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
-            let Some(media) = adaptive.media.and_then(|media| self.medias.get(&media)) else { return };
-            let ahead = adaptive.ahead(adaptive.planned_until());
-            let bytes = media.likely_bytes(ahead);
-            let full = ahead >= self.options.playback.buffer_goal || bytes >= self.options.playback.buffer_bytes;
-            if (full || adaptive.single) && !(adaptive.planned.is_empty() && adaptive.asks) {
-                return;
-            }
-            let media_id = media.id;
-            match adaptive.plan(track, media, by_parts) {
-                Next::Unit(entry, missed) => {
-                    let (unit, start, duration) = (entry.unit, entry.start, entry.duration);
-                    adaptive.planned.push_back(*entry);
-                    if !missed.is_zero() {
-                        self.events
-                            .push_back(HlsEvent::Live { event: LiveEvent::Rejoined { track, at: start, missed } });
-                    }
-                    if self.units.state(unit) == Some(&UnitState::Missing) {
-                        // It was given up before, and readers were told.
-                        adaptive.skip(unit);
-                        let segment_index = unit.msn().map_or(0, |msn| media.index_of(msn));
-                        let variant = media_id;
-                        self.tell(HlsEvent::SegmentSkipped { track, variant, segment_index, start, duration });
-                    }
-                }
-                Next::Gap(gap) => {
-                    let target = adaptive.switching_to;
-                    if target.is_some_and(|target| !self.comes_later(id, target)) {
-                        return;
-                    }
-                    match self.fill_gap(id, media_id, gap.start) {
-                        Filled::Elsewhere => {}
-                        Filled::Asked => return,
-                        Filled::Nowhere => self.pass_gap(id, media_id, gap),
-                    }
-                }
-                Next::Playlist => {
-                    let waits = adaptive.asks && adaptive.planned.is_empty();
-                    if waits && !std::mem::replace(&mut adaptive.told_waiting, true) {
-                        self.tell_waiting(WaitReason::LiveEdge, self.now.at);
-                    }
-                    return;
-                }
-                Next::End => return,
-            }
-        }
-    }
-
     /// Looks for a time that `media` declares not to be there in other variants (RFC 8216bis section 6.3.3), where variants are chosen
     /// by adaptation. A variant is gone over to when it is known to have that time.
-    fn fill_gap(&mut self, id: ReaderId, media: MediaId, at: Duration) -> Filled {
+    pub(super) fn fill_gap(&mut self, id: ReaderId, media: MediaId, at: Duration) -> Filled {
         let MediaId::Variant(here) = media else { return Filled::Nowhere };
         if !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
             return Filled::Nowhere;
@@ -238,7 +174,7 @@ impl Session {
     }
 
     /// Leaves out a segment that is declared not to be there.
-    fn pass_gap(&mut self, id: ReaderId, media: MediaId, gap: Gap) {
+    pub(super) fn pass_gap(&mut self, id: ReaderId, media: MediaId, gap: Gap) {
         let Some(reader) = self.readers.get_mut(&id) else { return };
         let track = reader.track;
         if let ReaderState::Adaptive(adaptive) = &mut reader.state {
@@ -249,28 +185,8 @@ impl Session {
         self.tell(HlsEvent::SegmentSkipped { track, variant: media, segment_index, start, duration });
     }
 
-    /// Asks adaptation before a unit is planned.
-    fn adapt(&mut self, id: ReaderId) {
-        let Some(reader) = self.readers.get(&id).filter(|reader| reader.track == Track::Main) else { return };
-        let ReaderState::Adaptive(adaptive) = &reader.state else { return };
-        let (Some(MediaId::Variant(current)), None) = (adaptive.media, adaptive.switching_to) else { return };
-        // What follows a segment that is being made begins where that will end.
-        if adaptive.held || adaptive.is_open() || !matches!(self.options.playback.variant, super::VariantChoice::Auto) {
-            return;
-        }
-        if self.is_before_window(MediaId::Variant(current), adaptive.planned_until()) {
-            // Others do not have that time any more.
-            return;
-        }
-        let situation = self.situation(id, current);
-        if let Some((target, reason)) = self.adaptation.decide(self.now.at, situation) {
-            self.switch_to(target, reason);
-            self.attach_switch(id);
-        }
-    }
-
-    fn attach_switch(&mut self, id: ReaderId) {
-        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get(&id).map(|reader| &reader.state) else { return };
+    pub(super) fn attach_switch(&mut self, id: ReaderId) {
+        let Some(adaptive) = self.adaptive(id) else { return };
         let Some(target) = adaptive.switching_to.filter(|target| !self.comes_later(id, *target)) else { return };
         if self.medias.get(&target).is_some_and(|media| media.timeline.is_some()) {
             self.attach_adaptive(id, target);
@@ -281,9 +197,7 @@ impl Session {
 
     /// Media of complete units ahead of a reader.
     pub(super) fn buffered(&self, id: ReaderId) -> Duration {
-        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get(&id).map(|reader| &reader.state) else {
-            return Duration::ZERO;
-        };
+        let Some(adaptive) = self.adaptive(id) else { return Duration::ZERO };
         let ready = |unit| matches!(self.units.state(unit), Some(UnitState::Ready { .. }) | None);
         let entered = adaptive.entered.iter().take_while(|entry| ready(entry.unit));
         let whole = entered.last().map(|entry| entry.start.saturating_add(entry.duration));
@@ -319,11 +233,8 @@ impl Session {
         Situation { current, buffered: self.buffered(id), segment, segments_left: left }
     }
 
-    fn planned_until(&self, id: ReaderId) -> Duration {
-        match self.readers.get(&id).map(|reader| &reader.state) {
-            Some(ReaderState::Adaptive(adaptive)) => adaptive.planned_until(),
-            _ => Duration::ZERO,
-        }
+    pub(super) fn planned_until(&self, id: ReaderId) -> Duration {
+        self.adaptive(id).map_or(Duration::ZERO, Adaptive::planned_until)
     }
 
     /// Takes a planned unit, and what is planned after it, from another stream.
@@ -335,7 +246,7 @@ impl Session {
     }
 
     /// Gives an adaptive reader the unit it asks for.
-    fn serve(&mut self, id: ReaderId) {
+    pub(super) fn serve(&mut self, id: ReaderId) {
         let Some(reader) = self.readers.get_mut(&id) else { return };
         let track = reader.track;
         let ReaderState::Adaptive(adaptive) = &mut reader.state else { return };
@@ -487,7 +398,7 @@ impl Session {
     fn start_fetches(&mut self, wanted: &[Wanted]) {
         self.renew_inits();
         let now = self.tick();
-        let limit = self.parallel(wanted);
+        let limit = self.parallel(&wanted.iter().map(|wanted| wanted.unit.media).collect());
         for wanted in wanted {
             if matches!(self.units.state(wanted.unit), Some(UnitState::Assembling(_))) {
                 self.assemble(wanted.unit, wanted.urgency);
@@ -515,7 +426,7 @@ impl Session {
     }
 
     /// Whether the key of a unit was asked for and could not be had.
-    fn lacks_key(&self, unit: UnitKey) -> bool {
+    pub(super) fn lacks_key(&self, unit: UnitKey) -> bool {
         let resource = self.medias.get(&unit.media).and_then(|media| Resource::of(media, unit));
         resource.is_some_and(|resource| match protection(&resource.keys) {
             Protection::Aes128(key) => self.keys.has_failed(key),
@@ -525,8 +436,7 @@ impl Session {
 
     /// How many units to fetch side by side: a link that is hardly faster than the media is not shared, so that the
     /// unit needed first comes first.
-    fn parallel(&self, wanted: &[Wanted]) -> usize {
-        let medias: BTreeSet<MediaId> = wanted.iter().map(|wanted| wanted.unit.media).collect();
+    pub(super) fn parallel(&self, medias: &BTreeSet<MediaId>) -> usize {
         let rates = medias.iter().filter_map(|id| self.medias.get(id)).map(|media| media.rate().0);
         let rate = BitRate(rates.fold(0, u64::saturating_add));
         parallel_fetches(self.adaptation.estimate(), rate, self.options.playback.parallel_fetches) + medias.len()

@@ -611,6 +611,14 @@ impl Adaptive {
         matches!(self.find(media.id, timeline), Found::End)
     }
 
+    /// The unit that is planned next of `media`, if that is a whole segment.
+    pub(super) fn next_unit(&self, media: &Media) -> Option<UnitKey> {
+        match self.find(media.id, media.timeline.as_ref()?) {
+            Found::Segment(msn) => Some(UnitKey::segment(media.id, msn)),
+            Found::NotYet | Found::End => None,
+        }
+    }
+
     /// The segment planning goes on with.
     fn find(&self, media: MediaId, timeline: &Timeline) -> Found {
         match (self.restart, self.tail) {

@@ -189,12 +189,18 @@ impl Session {
         self.act(Action::Attach { reader: id, media });
     }
 
+    /// A reader of units.
+    pub(super) fn adaptive(&self, id: ReaderId) -> Option<&Adaptive> {
+        match &self.readers.get(&id)?.state {
+            ReaderState::Adaptive(adaptive) => Some(adaptive),
+            ReaderState::Flat(_) => None,
+        }
+    }
+
     /// Whether a reader goes on with what it has for now: it is so far behind that the other stream does not have its time
     /// any more, and its own is still to be had.
     pub(super) fn comes_later(&self, id: ReaderId, other: MediaId) -> bool {
-        let Some(ReaderState::Adaptive(adaptive)) = self.readers.get(&id).map(|reader| &reader.state) else {
-            return false;
-        };
+        let Some(adaptive) = self.adaptive(id) else { return false };
         let Some((own, next)) = adaptive.goes_on_from().filter(|(own, _)| *own != other) else { return false };
         let timeline = self.medias.get(&own).and_then(|media| media.timeline.as_ref());
         let has_next = timeline.is_some_and(|timeline| timeline.segment(next).is_some());

@@ -236,6 +236,11 @@ impl Units {
         self.fetches.values().filter(|fetch| fetch.purpose == Purpose::Deliver).count()
     }
 
+    /// Whether a delivery of this stream is under way.
+    pub(super) fn is_delivering(&self, media: MediaId) -> bool {
+        self.fetches.values().any(|fetch| fetch.purpose == Purpose::Deliver && fetch.unit.media == media)
+    }
+
     /// Length questions under way.
     pub(super) fn sizing(&self) -> usize {
         self.fetches.values().filter(|fetch| fetch.purpose == Purpose::Size).count()
