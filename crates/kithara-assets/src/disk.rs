@@ -85,7 +85,7 @@ impl Disk {
     }
 
     pub(crate) fn put(&self, key: &ResourceKey, bytes: &[u8], meta: Meta) -> Ticket<()> {
-        if let Some(reason) = self.root.health.obstacle(Instant::now()) {
+        if let Some(reason) = self.root.health.obstacle(Instant::now) {
             return Ticket::ready(Err(AssetsError::new(reason, PUTTING)));
         }
         let (answer, waiting) = ticket();

@@ -45,7 +45,7 @@ pub(crate) struct Piece {
     /// Over the last, unfinished block.
     block: Hasher,
     block_len: usize,
-    /// When the first byte came.
+    /// When the first byte came, where that was told.
     pub(crate) since: Option<Instant>,
 }
 
@@ -116,12 +116,12 @@ impl Piece {
         self.len - self.pending_len as u64
     }
 
-    /// Takes the next bytes. `now` is the time for [`Piece::since`].
-    pub(crate) fn push(&mut self, bytes: Bytes, now: Instant) {
+    /// Takes the next bytes. `now` is the time for [`Piece::since`], where that is wanted.
+    pub(crate) fn push(&mut self, bytes: Bytes, now: Option<Instant>) {
         if bytes.is_empty() {
             return;
         }
-        self.since.get_or_insert(now);
+        self.since = self.since.or(now);
         self.sum(&bytes);
         self.len += bytes.len() as u64;
         self.pending_len += bytes.len();
@@ -353,13 +353,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t");
         let mut piece = Piece::new(0);
-        piece.push(Bytes::from_static(b"abc"), Instant::now());
+        piece.push(Bytes::from_static(b"abc"), None);
         piece.seal(&mut || path.clone(), b"footer").unwrap();
         drop(piece);
         assert!(!path.exists());
 
         let mut piece = Piece::new(0);
-        piece.push(Bytes::from_static(b"abc"), Instant::now());
+        piece.push(Bytes::from_static(b"abc"), None);
         assert_eq!(piece.seal(&mut || path.clone(), b"footer").unwrap(), 9);
         piece.publish(&dir.path().join("final")).unwrap();
         drop(piece);
@@ -372,7 +372,7 @@ mod tests {
         let (path, other) = (dir.path().join("final"), dir.path().join("t"));
         let piece = |bytes: &'static [u8]| {
             let mut piece = Piece::new(0);
-            piece.push(Bytes::from_static(bytes), Instant::now());
+            piece.push(Bytes::from_static(bytes), None);
             piece
         };
         assert_eq!(piece(b"abc").create(&path, b"footer").unwrap(), Some(9));
@@ -430,7 +430,7 @@ mod tests {
             for (at, (len, flush)) in chunks.into_iter().enumerate() {
                 let chunk = vec![at as u8; len];
                 want.extend_from_slice(&chunk);
-                piece.push(Bytes::from(chunk), Instant::now());
+                piece.push(Bytes::from(chunk), None);
                 if flush {
                     piece.flush(&mut || path.clone()).unwrap();
                     prop_assert_eq!(piece.pending_len(), 0);

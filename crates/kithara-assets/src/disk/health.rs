@@ -30,13 +30,14 @@ impl Health {
         Self { retry_after, is_down: AtomicBool::new(false), down: Mutex::new(None) }
     }
 
-    /// Why nobody should try to write now; `None` while it works, and when it is time to try again.
-    pub(crate) fn obstacle(&self, now: Instant) -> Option<AssetsErrorKind> {
+    /// Why nobody should try to write now; `None` while it works, and when it is time to try again. `now` is asked for only
+    /// while it does not work.
+    pub(crate) fn obstacle(&self, now: impl FnOnce() -> Instant) -> Option<AssetsErrorKind> {
         if !self.is_down.load(Ordering::Relaxed) {
             return None;
         }
         let down = (*self.lock())?;
-        let waits = !down.retry_now && now.saturating_duration_since(down.since) < self.retry_after;
+        let waits = !down.retry_now && now().saturating_duration_since(down.since) < self.retry_after;
         waits.then_some(down.reason)
     }
 
@@ -101,14 +102,14 @@ mod tests {
         let error = AssetsError::new(AssetsErrorKind::Full, "writing");
 
         health.worked(&observers);
-        assert_eq!(health.obstacle(start), None);
+        assert_eq!(health.obstacle(|| start), None);
         health.failed(&error, start, &observers);
-        assert_eq!(health.obstacle(after(29)), Some(AssetsErrorKind::Full));
-        assert_eq!(health.obstacle(after(30)), None);
+        assert_eq!(health.obstacle(|| after(29)), Some(AssetsErrorKind::Full));
+        assert_eq!(health.obstacle(|| after(30)), None);
         health.failed(&error, after(30), &observers);
-        assert_eq!(health.obstacle(after(59)), Some(AssetsErrorKind::Full));
+        assert_eq!(health.obstacle(|| after(59)), Some(AssetsErrorKind::Full));
         health.worked(&observers);
-        assert_eq!(health.obstacle(after(59)), None);
+        assert_eq!(health.obstacle(|| after(59)), None);
         let told = [StoreEvent::Degraded { reason: AssetsErrorKind::Full }, StoreEvent::Recovered];
         assert_eq!(*seen.lock().unwrap(), told);
     }

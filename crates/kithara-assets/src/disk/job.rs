@@ -120,15 +120,21 @@ impl DiskWriter {
     }
 
     fn check(&self) -> Result<(), AssetsErrorKind> {
-        self.root.health.obstacle(Instant::now()).map_or(Ok(()), Err)
+        self.root.health.obstacle(Instant::now).map_or(Ok(()), Err)
+    }
+
+    /// Whether the writer thread is to be woken for a piece, and notes that it is.
+    fn is_to_wake(&mut self, now: Instant) -> bool {
+        let pause = self.root.options.piece_time / 4;
+        let wakes = self.woken.is_none_or(|woken| now.saturating_duration_since(woken) >= pause);
+        if wakes {
+            self.woken = Some(now);
+        }
+        wakes
     }
 
     fn data(&mut self, bytes: Bytes) -> (usize, bool, Job) {
-        let (now, pause) = (Instant::now(), self.root.options.piece_time / 4);
-        let urgent = self.pieces && self.woken.is_none_or(|woken| now.saturating_duration_since(woken) >= pause);
-        if urgent {
-            self.woken = Some(now);
-        }
+        let urgent = self.pieces && self.is_to_wake(Instant::now());
         let cost = Piece::cost_of(bytes.len());
         (cost, urgent, Job::Data { id: self.id, begin: self.begin.take(), bytes })
     }

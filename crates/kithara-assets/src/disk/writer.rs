@@ -77,14 +77,15 @@ impl Writer {
 
     fn take_data(&mut self, id: u64, begin: Option<Draft>, bytes: Bytes) {
         let root = Arc::clone(self.publisher.root());
-        let now = Instant::now();
         let Some(draft) = self.begin(id, begin) else {
             root.queue.release(Piece::cost_of(bytes.len()));
             return;
         };
+        // Only what becomes present piece by piece does so by the clock.
+        let now = draft.pieces.then(Instant::now);
         draft.piece_mut().push(bytes, now);
         let piece = draft.piece();
-        let due = draft.pieces && (piece.len() >= root.options.piece_bytes.max(1) || is_due(&root, piece, now));
+        let due = now.is_some_and(|now| piece.len() >= root.options.piece_bytes.max(1) || is_due(&root, piece, now));
         if due {
             self.commit_piece(id);
         } else if piece.pending_len() >= BLOCK || self.holds_much() {
@@ -188,6 +189,9 @@ impl Writer {
     }
 
     fn commit_due_pieces(&mut self) {
+        if !self.drafts.values().any(|draft| draft.pieces) {
+            return;
+        }
         let now = Instant::now();
         let is_due = |draft: &Draft| draft.pieces && is_due(self.publisher.root(), draft.piece(), now);
         let due: Vec<u64> = self.drafts.iter().filter(|(_, draft)| is_due(draft)).map(|(id, _)| *id).collect();
@@ -199,7 +203,7 @@ impl Writer {
     fn put(&mut self, key: &ResourceKey, meta: &Meta, bytes: Bytes) -> Result<(), AssetsError> {
         let total = Some(bytes.len() as u64);
         let mut piece = Piece::new(0);
-        piece.push(bytes, Instant::now());
+        piece.push(bytes, None);
         self.publisher.publish(Publication { key, meta, fate: None, total, rule: Rule::Replace }, piece).map(|_| ())
     }
 }
