@@ -234,6 +234,23 @@ fn a_seek_leaves_what_is_obsolete() {
 }
 
 #[test]
+fn a_seek_back_keeps_what_is_there_behind_the_hole_it_makes() {
+    // 2.5 times the media: two fetches side by side, and the seek makes a hole of more segments than that.
+    let link = Bandwidth::constant(BitRate(320_000));
+    let world = World::new().with_vod("/main.m3u8", 30, Duration::from_secs(2), BitRate(128_000)).with_bandwidth(link);
+    let mut simulation = Simulation::new(world, &url(), SessionOptions::default());
+    simulation.seek_at(Tick::from_millis(25_000), Duration::from_secs(9));
+    simulation.run(Tick::from_millis(600_000));
+    let transcript = simulation.transcript().to_string();
+    assert!(simulation.player().report().ended, "{transcript}");
+    // It had entered 13 by then; of the rest, what is within 30 s of 9 is kept.
+    for number in 14..19 {
+        assert_eq!(simulation.world().requests_for(&format!("/seg{number}")), 1, "{number}: {transcript}");
+    }
+    assert_eq!(simulation.world().requests_for("/seg5"), 2, "{transcript}");
+}
+
+#[test]
 fn an_hour_of_playback_is_simulated_and_replays_to_the_same() {
     let world = World::new().with_vod("/main.m3u8", 900, FOUR, BitRate(128_000));
     let now = Tick::ZERO.into();

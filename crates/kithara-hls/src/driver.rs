@@ -122,8 +122,8 @@ struct Late {
     reader: ReaderId,
     seek: u64,
     entry: Entry,
-    /// So that its transfer does not wait for one of the others.
-    _held: Option<UnitBody>,
+    /// So that their transfers do not wait for one of the others, and nobody else lets go of more.
+    _held: (Option<UnitBody>, UnitBody),
 }
 
 /// What a driver is made of; all ends of its channels exist before it does.
@@ -748,10 +748,9 @@ impl Driver {
         // Held first and looked at then: others let go of their bytes meanwhile.
         let init = entry.init.map(|init| self.handle_on(init).0);
         let (body, container) = self.handle_on(entry.unit);
-        if let Some(unit) = [Some(entry.unit), entry.init].into_iter().flatten().find(|unit| self.has_gaps(*unit)) {
-            let _held = self.shelved.get(&unit).map(|shelved| shelved.body.reader());
+        if [Some(entry.unit), entry.init].into_iter().flatten().any(|unit| self.has_gaps(unit)) {
             let seek = self.seeks_of(reader);
-            self.late.push(Late { reader, seek, entry, _held });
+            self.late.push(Late { reader, seek, entry, _held: (init, body) });
             return;
         }
         let is_awaited = self.parts.session.is_awaited(entry.unit);

@@ -78,7 +78,10 @@ impl Session {
         let Some((reader, abandoned)) = readers.find_map(|(id, reader)| Some((*id, abandoned(reader)?))) else {
             return;
         };
-        let situation = self.situation(reader, current);
+        let mut situation = self.situation(reader, current);
+        // It has until playback comes to it: those before it are on their way as well.
+        let due = self.adaptive(reader).and_then(|it| Some(it.ahead(self.readers.get(&reader)?.place_of(unit)?.0)));
+        situation.buffered = situation.buffered.max(due.unwrap_or_default());
         let Some(lower) = self.adaptation.abandon(self.now.at, id, situation, abandoned) else { return };
         // What it brought is measured now, so that the choice after this one knows of it.
         self.units.fetches.remove(&id);

@@ -1,27 +1,41 @@
 //! How far ahead of their readers units are planned, and from which variant.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     HlsEvent, LiveEvent, MediaId, ReaderId, Session, Track, UnitKey, VariantChoice, WaitReason,
+    media::Media,
     planning::Filled,
     readers::{Adaptive, Next, ReaderState},
     units::UnitState,
 };
+use crate::playlist::MediaSequence;
+
+/// Why a unit is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Its reader asks for it.
+    Asked,
+    /// Its fetch can begin.
+    Place,
+    /// It needs none, or fills a hole in what there is.
+    Held,
+}
 
 impl Session {
     /// Plans further units for adaptive readers, and hands out what they ask for.
     ///
     /// Planned is as much as fetches can begin now: which variant is next is decided when there is a place for its fetch, by
-    /// what was measured until then. Whoever has least planned comes first.
+    /// what was measured until then. Whoever has least planned comes first; of equals a rendition, which is the smaller one.
     pub(super) fn extend_plans(&mut self) {
         let mut open: Vec<ReaderId> = self.readers.keys().copied().collect();
         loop {
-            let free = self.places();
             // Asked anew each time: what one plans another may share.
-            let next = open.iter().copied().filter(|id| self.wants_more(*id, free));
-            let Some(id) = next.min_by_key(|id| self.planned_ahead(*id)) else { break };
-            if !self.plan_next(id, free) {
+            let next = open.iter().filter_map(|id| Some((*id, self.wants_more(*id)?)));
+            let is_variant = |id| matches!(self.adaptive(id).and_then(|it| it.media), Some(MediaId::Variant(_)));
+            let next = next.min_by_key(|(id, _)| (self.planned_ahead(*id), is_variant(*id)));
+            let Some((id, why)) = next else { break };
+            if !self.plan_next(id, why) {
                 open.retain(|other| *other != id);
             }
         }
@@ -29,55 +43,79 @@ impl Session {
         readers.into_iter().for_each(|id| self.serve(id));
     }
 
-    /// Whether a unit is to be planned for an adaptive reader, if so many more fetches can begin.
-    fn wants_more(&self, id: ReaderId, free: usize) -> bool {
-        let Some(adaptive) = self.adaptive(id) else { return false };
-        let Some(media) = adaptive.media.and_then(|media| self.medias.get(&media)) else { return false };
+    /// Why a unit is to be planned for an adaptive reader now, if it is.
+    fn wants_more(&self, id: ReaderId) -> Option<Why> {
+        let adaptive = self.adaptive(id)?;
+        let media = adaptive.media.and_then(|media| self.medias.get(&media))?;
         if adaptive.planned.is_empty() && adaptive.asks {
-            return true;
-        }
-        // What another reader has brought or will bring costs no fetch, and must not be let go of meanwhile.
-        let is_shared = |unit| {
-            self.units.state(unit).is_some() || self.readers.values().any(|other| other.place_of(unit).is_some())
-        };
-        let is_there = || adaptive.next_unit(media).is_some_and(is_shared);
-        if adaptive.single || (free == 0 && !is_there()) {
-            return false;
-        }
-        // While another stream is on its way, the one that is left goes on unit by unit.
-        if adaptive.switching_to.is_some() && (self.waiting(adaptive) > 0 || self.units.is_delivering(media.id)) {
-            return false;
+            return Some(Why::Asked);
         }
         let ahead = adaptive.ahead(adaptive.planned_until());
         let playback = &self.options.playback;
-        ahead < playback.buffer_goal && media.likely_bytes(ahead) < playback.buffer_bytes
+        let is_full = ahead >= playback.buffer_goal || media.likely_bytes(ahead) >= playback.buffer_bytes;
+        if adaptive.single || is_full {
+            return None;
+        }
+        let (places, waiting) = (self.places(), self.waiting());
+        // What comes later than this one would does not take its place.
+        let first: BTreeSet<UnitKey> = waiting.iter().filter(|it| it.0 < ahead).map(|it| it.1).collect();
+        // While another stream is on its way, the one that is left goes on unit by unit.
+        let is_left = adaptive.switching_to.is_some_and(|target| !self.comes_later(id, target));
+        let busy = |unit| matches!(self.units.state(unit), None | Some(UnitState::Fetching(_)));
+        let own = || adaptive.entered.iter().chain(&adaptive.planned).any(|entry| busy(entry.unit));
+        if first.len() < places && !(is_left && own()) {
+            return Some(Why::Place);
+        }
+        self.costs_nothing(adaptive, media).then_some(Why::Held)
+    }
+
+    /// Whether what is planned next is there, under way, or planned for another reader, who would let go of it; or something
+    /// behind it is.
+    fn costs_nothing(&self, adaptive: &Adaptive, media: &Media) -> bool {
+        let Some((msn, timeline)) = adaptive.next_segment(media).zip(media.timeline.as_ref()) else { return false };
+        let unit = UnitKey::segment(media.id, msn);
+        let until = adaptive.position.saturating_add(self.options.playback.buffer_goal);
+        let is_ahead = |it: MediaSequence| it >= msn && timeline.start_of(it).is_some_and(|start| start < until);
+        self.readers.values().any(|other| other.place_of(unit).is_some())
+            || self.units.of_media(media.id).filter_map(UnitKey::msn).any(is_ahead)
     }
 
     fn planned_ahead(&self, id: ReaderId) -> Duration {
         self.adaptive(id).map_or(Duration::ZERO, |adaptive| adaptive.ahead(adaptive.planned_until()))
     }
 
-    /// Fetches that can begin now, beside those of units that are planned.
+    /// Fetches that can begin now.
     fn places(&self) -> usize {
         let medias = self.readers.values().filter_map(super::Reader::media).collect();
-        let waiting: usize = self.readers.keys().filter_map(|id| self.adaptive(*id)).map(|it| self.waiting(it)).sum();
-        self.parallel(&medias).saturating_sub(self.units.delivering() + waiting)
+        self.parallel(&medias).saturating_sub(self.units.delivering())
     }
 
-    /// Fetches that wait for their place, of units at the end of a plan.
-    fn waiting(&self, adaptive: &Adaptive) -> usize {
-        let waits = |unit: UnitKey| self.units.state(unit).is_none();
-        let last = adaptive.planned.iter().rev().take_while(|entry| waits(entry.unit));
-        // Those whose key cannot be had are in nobody's way.
-        let last = last.filter(|entry| !self.lacks_key(entry.unit));
-        last.map(|entry| 1 + usize::from(entry.init.is_some_and(waits))).sum()
+    /// Planned units that wait for a place among the fetches, and how far ahead of their readers they are. Those whose key
+    /// cannot be had are in nobody's way.
+    fn waiting(&self) -> Vec<(Duration, UnitKey)> {
+        let now = self.tick();
+        let waits = |unit: &UnitKey| match self.units.state(*unit) {
+            None => !(self.keys.have_failed() && self.lacks_key(*unit)),
+            Some(UnitState::Resting { until }) => *until <= now,
+            Some(_) => false,
+        };
+        let planned = self.readers.keys().filter_map(|id| self.adaptive(*id)).flat_map(|adaptive| {
+            let units = adaptive
+                .planned
+                .iter()
+                .flat_map(|entry| entry.init.into_iter().chain([entry.unit]).map(|it| (entry.start, it)));
+            units.map(|(start, unit)| (start.saturating_sub(adaptive.position), unit))
+        });
+        planned.filter(|(_, unit)| waits(unit)).collect()
     }
 
     /// Plans one unit for an adaptive reader. False where that has to wait.
-    fn plan_next(&mut self, id: ReaderId, free: usize) -> bool {
-        self.adapt(id);
-        if !self.wants_more(id, free) {
-            return false;
+    fn plan_next(&mut self, id: ReaderId, why: Why) -> bool {
+        if why != Why::Held {
+            self.adapt(id);
+            if self.wants_more(id).is_none() {
+                return false;
+            }
         }
         let Some(reader) = self.readers.get(&id) else { return false };
         let by_parts = reader.media().is_some_and(|media| self.plays_parts(media));

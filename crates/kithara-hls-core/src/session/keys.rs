@@ -103,6 +103,11 @@ impl Keys {
         self.known.len()
     }
 
+    /// Whether there is a key that could not be had.
+    pub(super) fn have_failed(&self) -> bool {
+        self.known.values().any(|known| known.state == KeyState::Failed)
+    }
+
     /// Whether the key was asked for and could not be had, and is not being asked for again.
     pub(super) fn has_failed(&self, key: &Key) -> bool {
         let url = key.uri.as_ref().map(crate::playlist::Uri::url);

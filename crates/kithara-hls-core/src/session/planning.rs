@@ -81,8 +81,12 @@ impl Session {
         if self.over.is_some() {
             return;
         }
-        let wanted = self.wanted();
-        self.let_go(&wanted);
+        let mut wanted = self.wanted();
+        if self.let_go(&wanted) {
+            // There are places again.
+            self.extend_plans();
+            wanted = self.wanted();
+        }
         self.announce(&wanted);
         self.start_fetches(&wanted);
         self.ask_ahead();
@@ -333,8 +337,8 @@ impl Session {
         }
     }
 
-    /// Cancels and releases what nobody wants.
-    fn let_go(&mut self, wanted: &[Wanted]) {
+    /// Cancels and releases what nobody wants. True where a fetch was broken off.
+    fn let_go(&mut self, wanted: &[Wanted]) -> bool {
         let mut keep: Vec<UnitKey> = wanted.iter().map(|wanted| wanted.unit).collect();
         keep.sort_unstable();
         let mut gone: Vec<UnitKey> = Vec::new();
@@ -356,12 +360,15 @@ impl Session {
                 | UnitState::AwaitingUrl => gone.push(key),
             }
         }
+        let is_fetched = |unit: &UnitKey| matches!(self.units.state(*unit), Some(UnitState::Fetching(_)));
+        let breaks_off = gone.iter().any(is_fetched);
         for unit in gone {
             self.stop_unit(unit);
             self.units.remove(unit);
             self.act(Action::Release { unit });
         }
         self.forget_finished();
+        breaks_off
     }
 
     /// An entered unit that is complete lives on with its reader, not here.

@@ -611,11 +611,13 @@ impl Adaptive {
         matches!(self.find(media.id, timeline), Found::End)
     }
 
-    /// The unit that is planned next of `media`, if that is a whole segment.
-    pub(super) fn next_unit(&self, media: &Media) -> Option<UnitKey> {
-        match self.find(media.id, media.timeline.as_ref()?) {
-            Found::Segment(msn) => Some(UnitKey::segment(media.id, msn)),
-            Found::NotYet | Found::End => None,
+    /// The segment of `media` that is planned next, if it is listed.
+    pub(super) fn next_segment(&self, media: &Media) -> Option<MediaSequence> {
+        let timeline = media.timeline.as_ref()?;
+        match self.find(media.id, timeline) {
+            Found::Segment(msn) => Some(msn),
+            Found::NotYet => self.find_open(media.id, timeline).map(|open| open.msn),
+            Found::End => None,
         }
     }
 

@@ -151,6 +151,15 @@ impl Units {
         of_it.max_by_key(|(_, unit)| rank(unit)).map(|(key, unit)| (*key, &unit.state))
     }
 
+    /// The units of a stream that are there or on their way.
+    pub(super) fn of_media(&self, media: MediaId) -> impl Iterator<Item = UnitKey> {
+        let comes = |unit: &Unit| {
+            matches!(unit.state, UnitState::Ready { .. } | UnitState::Fetching(_) | UnitState::Assembling(_))
+        };
+        let of_it = self.table.iter().filter(move |(key, unit)| key.media == media && comes(unit));
+        of_it.map(|(key, _)| *key)
+    }
+
     pub(super) fn state_mut(&mut self, unit: UnitKey) -> Option<&mut UnitState> {
         self.table.get_mut(&unit).map(|unit| &mut unit.state)
     }
@@ -234,11 +243,6 @@ impl Units {
     /// Deliveries under way.
     pub(super) fn delivering(&self) -> usize {
         self.fetches.values().filter(|fetch| fetch.purpose == Purpose::Deliver).count()
-    }
-
-    /// Whether a delivery of this stream is under way.
-    pub(super) fn is_delivering(&self, media: MediaId) -> bool {
-        self.fetches.values().any(|fetch| fetch.purpose == Purpose::Deliver && fetch.unit.media == media)
     }
 
     /// Length questions under way.
