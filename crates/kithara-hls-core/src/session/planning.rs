@@ -85,6 +85,9 @@ impl Session {
         if self.let_go(&wanted) {
             // There are places again.
             self.extend_plans();
+            if self.over.is_some() {
+                return;
+            }
             wanted = self.wanted();
         }
         self.announce(&wanted);
