@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kithara_assets::{AssetId, AssetStore, Partition, UrlIdentity};
+use kithara_assets::{AssetId, AssetStore, Partition, UnixMillis, UrlIdentity};
 use kithara_net::Client;
 use tokio::runtime::Handle;
 use url::Url;
@@ -114,6 +114,12 @@ impl Fetcher {
     #[must_use = "dropping a gate takes its word back"]
     pub fn playback_gate(&self) -> PlaybackGate {
         self.shared.scheduler.gate()
+    }
+
+    /// The wall time it is for this fetcher, by which stored bytes are old or not.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.shared.options.clock.now()
     }
 
     /// Opens a connection to the origin of `url` ahead of the fetch that will use it; see [`Client::preconnect`].

@@ -91,7 +91,7 @@ pub use fetcher::Fetcher;
 pub use head::{Head, Provider};
 pub use in_use::{ClientOf, StoreOf};
 pub use options::{FetchOptions, StorePace};
-pub use request::{CacheUse, FetchRequest, Priority, Seal, WholeRequest};
+pub use request::{Belief, CacheUse, FetchRequest, Priority, Seal, WholeRequest};
 pub use resolver::{Ask, AskReason, Located, Resolution, UrlResolver, resolve_in_time};
 pub use runtime::runtime;
 pub use scheduler::PlaybackGate;

@@ -6,7 +6,7 @@ use kithara_assets::Meta;
 use kithara_assets::UnixMillis;
 use kithara_net::RequestRange;
 
-use crate::CacheUse;
+use crate::{Belief, CacheUse};
 
 /// What to do at a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,16 @@ pub(crate) fn request_range(hole: &Range<u64>) -> Option<RequestRange> {
         (0, u64::MAX) => None,
         (start, u64::MAX) => Some(RequestRange::From(start)),
         (start, end) => Some(RequestRange::Bounded(start..end)),
+    }
+}
+
+/// Whether stored bytes may be used although nobody was asked.
+pub(crate) fn is_believed(belief: Belief, cache: CacheUse, stored: &Meta, now: UnixMillis) -> bool {
+    match belief {
+        Belief::All => true,
+        _ if cache == CacheUse::OfflineOnly => true,
+        Belief::SinceOrFresh(since) => stored.stored_at >= since || stored.is_fresh(now),
+        Belief::Since(since) => stored.stored_at >= since,
     }
 }
 
@@ -152,6 +162,29 @@ mod tests {
         let mut meta = Meta::default().with_base_url(&"http://a.example/".parse().unwrap());
         (meta.validators, meta.stored_at, meta.fresh_until) = (validators, UnixMillis(100), fresh_until);
         meta
+    }
+
+    #[test]
+    fn what_is_older_than_a_live_stream_is_believed_while_it_is_fresh() {
+        use Belief::{All, Since, SinceOrFresh};
+        // It was stored at 100. (belief, until when it is fresh, now, whether it is used)
+        let table = [
+            (All, None, 200, true),
+            (SinceOrFresh(UnixMillis(100)), None, 200, true),
+            (SinceOrFresh(UnixMillis(101)), None, 200, false),
+            (SinceOrFresh(UnixMillis(101)), Some(250), 200, true),
+            (SinceOrFresh(UnixMillis(101)), Some(250), 251, false),
+            // The clock went back.
+            (SinceOrFresh(UnixMillis(101)), Some(250), 50, false),
+            (Since(UnixMillis(100)), None, 200, true),
+            (Since(UnixMillis(101)), Some(250), 200, false),
+        ];
+        for (belief, fresh_until, now, want) in table {
+            let stored = stored(None, fresh_until);
+            let found = is_believed(belief, CacheUse::ReadWrite, &stored, UnixMillis(now));
+            assert_eq!(found, want, "{belief:?}, fresh until {fresh_until:?}, at {now}");
+            assert!(is_believed(belief, CacheUse::OfflineOnly, &stored, UnixMillis(now)), "there is nothing else");
+        }
     }
 
     #[track_caller]

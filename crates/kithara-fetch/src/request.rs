@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use kithara_assets::ResourceKey;
+use kithara_assets::{ResourceKey, UnixMillis};
 use kithara_net::address::Provenance;
 use kithara_net::retry::Patience;
 use kithara_net::{Attempt, Authorizer, Origin, RedactedUrl, Request, Validators};
@@ -60,6 +60,21 @@ impl CacheUse {
     }
 }
 
+/// Which stored bytes are used without asking the origin. The others are used once it has confirmed them, and fetched again where it
+/// cannot, for want of validators. Without meaning for whole resources ([`Fetcher::fetch_whole`](crate::Fetcher::fetch_whole)), which are
+/// confirmed once they are not fresh any more, and for [`CacheUse::OfflineOnly`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Belief {
+    /// All, however old: what stands behind the name does not change. So it is with media.
+    #[default]
+    All,
+    /// Those that were stored at this moment or later, and older ones while the origin calls them fresh. For names that a later
+    /// resource may be given, as those of a live stream are to the next one's.
+    SinceOrFresh(UnixMillis),
+    /// Those that were stored at this moment or later: then something else was given the name, whatever the origin said before.
+    Since(UnixMillis),
+}
+
 type Observer = Arc<dyn Fn(&Attempt) + Send + Sync>;
 type StoreAs = Arc<dyn Fn(&Bytes) -> Bytes + Send + Sync>;
 type StoreIf = Arc<dyn Fn(&Bytes) -> bool + Send + Sync>;
@@ -91,6 +106,8 @@ pub struct FetchRequest {
     pub class: Priority,
     /// What the store may do for it. Default: [`CacheUse::ReadWrite`].
     pub cache: CacheUse,
+    /// Which stored bytes are used without a question. Default: [`Belief::All`].
+    pub belief: Belief,
     /// Stored bytes become readable for others piece by piece rather than at the end: for large files that are read here and
     /// there. Default: no.
     pub piecewise: bool,
@@ -129,6 +146,7 @@ impl FetchRequest {
             max_len: Request::DEFAULT_MAX_LEN,
             class: Priority::default(),
             cache: CacheUse::default(),
+            belief: Belief::default(),
             piecewise: false,
             deadline: None,
             patience: None,

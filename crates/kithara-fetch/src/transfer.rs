@@ -12,7 +12,7 @@ use crate::fetcher::Shared;
 use crate::flight::Flight;
 use crate::head::{meta_of, validators_of};
 use crate::locate::locate;
-use crate::plan::{Step, first_hole, next_step, request_range, wanted_end};
+use crate::plan::{Step, first_hole, is_believed, next_step, request_range, wanted_end};
 use crate::scheduler::Turn;
 use crate::{CacheUse, FetchError, FetchErrorKind, FetchRequest, Head, Priority, Provider, StorePace};
 
@@ -29,6 +29,10 @@ pub(crate) struct Transfer {
     store: Option<StreamingResource>,
     /// Whether the store is asked for bytes. It is not any more once it proved to be old or unreadable.
     reads: bool,
+    /// What is stored may be another resource's that had the name before.
+    doubts: Option<Doubt>,
+    /// What is stored gives way to what comes, unless both are known to be one version.
+    replaces: bool,
     /// The version that bytes must be of: that of a delivery that began on another transfer.
     expected: Option<Version>,
     position: u64,
@@ -47,6 +51,24 @@ pub(crate) struct Version {
 
 /// What the store knows of a resource: what stands beside its bytes, and its length.
 type Stored = (Meta, Option<u64>);
+
+/// How what is stored comes to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// The origin is still to be asked.
+    Open,
+    /// It said that it is right.
+    Settled,
+}
+
+/// What a request asks the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    /// The bytes, of the version that is stored where that is known.
+    Fill,
+    /// Whether what is stored is right, and the bytes where it is not.
+    Confirm,
+}
 
 /// An answered request for a hole.
 struct Exchange {
@@ -70,6 +92,8 @@ impl Transfer {
             shared: Arc::clone(shared),
             flight: Arc::clone(flight),
             reads: request.cache.reads(),
+            doubts: None,
+            replaces: request.cache == CacheUse::WriteOnly,
             store,
             expected,
             position: range.start,
@@ -130,7 +154,11 @@ impl Transfer {
         let mut version = self.known_version(stored.as_ref())?;
         self.end = wanted_end(Some(&wanted(&self.request)), version.total_len);
         let mut ahead = match first_hole(self.position, self.end, &holes) {
-            Some(hole) => self.open(hole, &mut version).await?,
+            Some(hole) => self.open(hole, Ask::Fill, &mut version).await?,
+            None if self.doubts == Some(Doubt::Open) => {
+                let all = self.position..wanted(&self.request).end;
+                self.open(all, Ask::Confirm, &mut version).await?
+            }
             None => None,
         };
         self.publish(stored.as_ref(), ahead.as_ref(), &version)?;
@@ -144,7 +172,7 @@ impl Transfer {
                     None => return Ok(()),
                 },
                 Step::Hole(hole) => {
-                    if let Some(exchange) = self.open(hole, &mut version).await? {
+                    if let Some(exchange) = self.open(hole, Ask::Fill, &mut version).await? {
                         self.stream(exchange).await?;
                     }
                 }
@@ -155,14 +183,28 @@ impl Transfer {
     }
 
     /// What the store knows of the resource, and what is absent from here on.
-    fn stored(&self) -> (Option<Stored>, Vec<Range<u64>>) {
+    fn stored(&mut self) -> (Option<Stored>, Vec<Range<u64>>) {
         let range = self.position..wanted(&self.request).end;
         let Some(store) = self.store.as_ref().filter(|_| self.reads) else {
             return (None, iter::once(range).collect());
         };
-        let Present { meta, total_len, holes } = store.present(range);
+        let Present { meta, total_len, holes } = store.present(range.clone());
         // An empty resource has no span that could hold a meta.
         let known = (meta.is_some() || total_len.is_some()).then(|| (meta.unwrap_or_default(), total_len));
+        let now = self.shared.options.clock.now();
+        match &known {
+            Some((meta, _))
+                if self.doubts.is_none() && !is_believed(self.request.belief, self.request.cache, meta, now) =>
+            {
+                self.doubts = Some(Doubt::Open);
+                if validators_of(meta).is_empty() {
+                    // Nobody can say whether it is right.
+                    (self.reads, self.replaces) = (false, true);
+                    return (None, iter::once(range).collect());
+                }
+            }
+            _ => {}
+        }
         (known, holes)
     }
 
@@ -192,6 +234,9 @@ impl Transfer {
                 Head::of_store(&meta, &self.request.url, version.total_len)
             }
         };
+        if self.doubts == Some(Doubt::Settled) && ahead.is_none() {
+            head.provider = Provider::Confirmed;
+        }
         head.total_len = head.total_len.or(version.total_len);
         if ahead.is_some_and(|Exchange { hole, .. }| hole.start > self.position || hole.end < self.end) {
             head.provider = Provider::Both;
@@ -204,8 +249,14 @@ impl Transfer {
         Ok(())
     }
 
-    /// Asks the network for a hole. `None`: the resource ends where the hole begins.
-    async fn open(&mut self, hole: Range<u64>, version: &mut Version) -> Result<Option<Exchange>, FetchError> {
+    /// Asks the network for a hole, or for what may have taken the place of what is stored. `None`: the resource ends where the hole
+    /// begins, or what is stored is right.
+    async fn open(
+        &mut self,
+        hole: Range<u64>,
+        ask: Ask,
+        version: &mut Version,
+    ) -> Result<Option<Exchange>, FetchError> {
         if self.request.cache == CacheUse::OfflineOnly {
             return Err(FetchError::offline_miss(None));
         }
@@ -220,16 +271,34 @@ impl Transfer {
                 range => range,
             };
             wire = wire.range(range);
-            if !version.validators.is_empty() {
+            if !version.validators.is_empty() && ask == Ask::Fill {
                 wire = wire.provided_matches(version.validators.clone());
             }
+        }
+        if ask == Ask::Confirm {
+            wire = wire.unless_matches(version.validators.clone());
         }
         if self.request.may_block.is_none() {
             self.take_turn(origin).await;
         }
         match self.shared.client.fetch(wire).await {
+            Ok(Response { head, .. }) if head.not_modified => {
+                self.doubts = Some(Doubt::Settled);
+                Ok(None)
+            }
             Ok(Response { head, body }) => {
-                *version = version.clone().joined_by(&Version::of(&head))?;
+                if ask == Ask::Confirm {
+                    (self.reads, self.replaces) = (false, true);
+                    self.end = hole.end;
+                    *version = self.expected.clone().unwrap_or_default();
+                }
+                let answered = Version::of(&head);
+                if self.doubts == Some(Doubt::Open) && self.reads && answered.validators.is_empty() {
+                    return Err(FetchError::new(FetchErrorKind::Changed));
+                }
+                *version = version.clone().joined_by(&answered)?;
+                self.doubts = self.doubts.map(|_| Doubt::Settled);
+                self.make_way(&answered);
                 self.end = wanted_end(Some(&(begun..self.end)), version.total_len);
                 Ok(Some(Exchange { hole, head, body }))
             }
@@ -239,6 +308,18 @@ impl Transfer {
                 Ok(None)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is stored goes before bytes of another version are. It stays where both say that they are the same.
+    fn make_way(&mut self, version: &Version) {
+        let Some(store) = self.store.as_ref().filter(|_| self.replaces && self.request.cache.writes()) else { return };
+        self.replaces = false;
+        let Present { meta, total_len, .. } = store.present(0..0);
+        let Some(meta) = meta else { return };
+        let stored = Version { validators: validators_of(&meta), total_len };
+        if stored.validators.is_empty() || version.validators.is_empty() || stored.joined_by(version).is_err() {
+            store.invalidate();
         }
     }
 

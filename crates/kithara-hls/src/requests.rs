@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderMap;
 use kithara_fetch::{
-    CacheUse, FetchRequest, Fetcher, Located, Priority, Seal, Transfers, WholeRequest, asked,
-    assets::{AssetId, Lease, ResourceKey},
+    Belief, CacheUse, FetchRequest, Fetcher, Located, Priority, Seal, Transfers, WholeRequest, asked,
+    assets::{AssetId, Lease, ResourceKey, UnixMillis},
     net::{Origin, RedactedUrl, address::Provenance},
 };
 use kithara_hls_core::{
@@ -41,6 +41,8 @@ pub(crate) struct Requests {
     cache: CacheUse,
     named_by: Provenance,
     transfers: Transfers,
+    /// When the session began.
+    began: UnixMillis,
 }
 
 /// Origins that the application may name before the first of them is forgotten.
@@ -53,7 +55,8 @@ impl Requests {
         let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
         let located = Vec::new();
         let (named_by, transfers) = (Provenance::App, Transfers::default());
-        Ok(Self { fetcher, options, asset, opened, located, cache, named_by, transfers })
+        let began = fetcher.now();
+        Ok(Self { fetcher, options, asset, opened, located, cache, named_by, transfers, began })
     }
 
     /// Keeps what is stored of this stream while it plays, and names it for lists. On disk that opens a file.
@@ -109,17 +112,26 @@ impl Requests {
     }
 
     /// A unit of media.
-    pub(crate) fn unit(&self, url: &Url, class: Priority) -> FetchRequest {
-        let request = self.base(url, self.options.request.query.as_deref());
-        FetchRequest { class, patience: Some(self.options.request.patience), ..request }
+    pub(crate) fn unit(&self, unit: &UnitRequest) -> FetchRequest {
+        let request = self.base(&unit.url, self.options.request.query.as_deref());
+        let patience = Some(self.options.request.patience);
+        FetchRequest { class: class_of(unit), patience, belief: self.belief(unit.growing_since), ..request }
+    }
+
+    /// What is stored of a stream that grows `since` then may be of an earlier one; since the session began, or for certain since
+    /// its encoder began anew.
+    fn belief(&self, since: Option<Duration>) -> Belief {
+        let at = |since: Duration| self.began.0.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        match since {
+            None => Belief::All,
+            Some(Duration::ZERO) => Belief::SinceOrFresh(self.began),
+            Some(since) => Belief::Since(UnixMillis(at(since))),
+        }
     }
 
     /// A part of a segment that is still being made: the store is for whole segments.
     pub(crate) fn part(&self, part: &UnitRequest) -> FetchRequest {
-        let class = match part.urgency {
-            Urgency::Demand => Priority::Demand,
-            Urgency::Playback => Priority::Playback,
-        };
+        let class = class_of(part);
         let request = self.base(&part.url, self.options.request.query.as_deref());
         let range = part.range.map(|range| range.start..if range.end() == OPEN_END { u64::MAX } else { range.end() });
         // One that is begun anew must not join the one that was too slow.
@@ -243,5 +255,12 @@ impl Requests {
         let headers = self.headers();
         let (cache, named_by, transfers) = (self.cache, self.named_by, Some(self.transfers.clone()));
         FetchRequest { key: Some(key), headers, cache, named_by, transfers, ..FetchRequest::new(asked) }
+    }
+}
+
+const fn class_of(unit: &UnitRequest) -> Priority {
+    match unit.urgency {
+        Urgency::Demand => Priority::Demand,
+        Urgency::Playback => Priority::Playback,
     }
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use kithara_demux::Container;
-use kithara_fetch::{FetchError, FetchErrorKind, FetchRequest, Priority, net::ErrorKind};
-use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, Place, UnitKey, UnitRequest, Urgency};
+use kithara_fetch::{FetchError, FetchErrorKind, FetchRequest, net::ErrorKind};
+use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, Place, UnitKey, UnitRequest};
 use kithara_stream::UnitBody;
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -155,15 +155,11 @@ pub(crate) fn bad_delivery(unit: &UnitRequest, bad: Bad) -> Failed {
 
 /// How a unit is asked for.
 pub(crate) fn unit_request(requests: &Requests, unit: &UnitRequest) -> FetchRequest {
-    let class = match unit.urgency {
-        Urgency::Demand => Priority::Demand,
-        Urgency::Playback => Priority::Playback,
-    };
     let range = match encrypted_excerpt(unit) {
         Some(range) => Some(widened(&range)),
         None => unit.range.map(|range| range.start..range.end()),
     };
-    FetchRequest { range, ..requests.unit(&unit.url, class) }
+    FetchRequest { range, ..requests.unit(unit) }
 }
 
 /// What decrypts a unit that is [asked for](unit_request), if it is encrypted.

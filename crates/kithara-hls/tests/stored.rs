@@ -6,7 +6,10 @@ use std::{
     io::{self, Write},
     ops::Range,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use kithara_hls::{
@@ -513,5 +516,94 @@ async fn playlists_that_were_signed_or_are_to_be_confirmed_first_wait_for_their_
         // It gives up in a second or two, and was not opened by what is stored.
         assert!(support::in_time(opened).await.expect("nothing panics").is_err(), "nobody has confirmed it");
         assert!(origin.log().iter().all(|request| request.path.ends_with(".m3u8")), "{:?}", origin.log());
+    }
+}
+
+/// Bytes of one of the runs of an encoder that gives its segments the same names in each.
+fn made(run: usize, segment: usize) -> Vec<u8> {
+    file(&format!("ts_aac/seg{}.ts", if run == 0 { segment } else { segment + 1 }))
+}
+
+/// Three segments, from this media sequence number on.
+fn three(from: usize, ended: bool) -> String {
+    let end = if ended { "#EXT-X-ENDLIST\n" } else { "" };
+    let head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n";
+    let segments: String = (0..3).map(|number| format!("#EXTINF:1.002667,\nseg{number}.ts\n")).collect();
+    format!("{head}#EXT-X-MEDIA-SEQUENCE:{from}\n{segments}{end}")
+}
+
+/// What an origin says of its segments.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Says {
+    Nothing,
+    Version,
+    Lasting,
+}
+
+/// A stream that still grows when it is opened. Of the playlists that are asked for, counted from 0, `list` gives the text, and
+/// `run` the run of its encoder that segments are of from then on.
+fn encoder(
+    says: Says,
+    list: impl Fn(usize) -> String + Send + Sync + 'static,
+    run: impl Fn(usize) -> usize + Send + Sync + 'static,
+) -> Origin {
+    let lists = AtomicUsize::new(0);
+    let site = fixtures().routes("/live/", move |request| {
+        if request.path.ends_with(".m3u8") {
+            return Response::ok(list(lists.fetch_add(1, Ordering::SeqCst)));
+        }
+        let number = (0..3).find(|number| request.path.ends_with(&format!("seg{number}.ts"))).expect("a segment");
+        let answer = Response::ok(made(run(lists.load(Ordering::SeqCst) - 1), number));
+        if says == Says::Lasting { answer.with_header("Cache-Control", "max-age=3600") } else { answer }
+    });
+    let nameless =
+        Rule::on("/live/*").then(Fault::NoHeader("ETag".into())).then(Fault::NoHeader("Last-Modified".into()));
+    serve(if says == Says::Version { site } else { site.rule(nameless) })
+}
+
+fn segments_asked(origin: &Origin) -> Vec<u16> {
+    let log = origin.log();
+    log.iter().filter(|request| request.path.ends_with(".ts")).map(|request| request.status).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_live_stream_left_under_the_same_names_is_not_played_again() {
+    // (what the origin says, the run that the second session hears, statuses of what it asks for)
+    let table = [
+        (Says::Nothing, 1, vec![200; 3]),
+        (Says::Version, 1, vec![200; 3]),
+        (Says::Nothing, 0, vec![200; 3]),
+        (Says::Version, 0, vec![304; 3]),
+        (Says::Lasting, 0, vec![]),
+    ];
+    for (says, second, statuses) in table {
+        let dir = tempfile::tempdir().expect("a folder");
+        // Of one that ends, the second session would play the stored copy.
+        let list = |asked| three(0, asked == 1 || asked > 3);
+        let origin = encoder(says, list, move |asked| if asked > 1 { second } else { 0 });
+        let url = playlist(&origin, "live");
+        for run in [0, second] {
+            let before = segments_asked(&origin).len();
+            let source = open(&url, over(dir.path(), quick())).await;
+            let want: Vec<u8> = (0..3).flat_map(|segment| made(run, segment)).collect();
+            assert_exact(&read_all(&source).await, &want, &format!("run {run}, {says:?}"));
+            source.session().close().await;
+            let asked = segments_asked(&origin).split_off(before);
+            let want = if before == 0 { vec![200; 3] } else { statuses.clone() };
+            assert_eq!(asked, want, "run {run}, {says:?}: {:#?}", origin.log());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encoder_that_starts_anew_with_the_same_names_is_heard_and_not_its_former_run() {
+    for says in [Says::Nothing, Says::Version, Says::Lasting] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let list = |asked: usize| if asked == 0 { three(100, false) } else { three(0, asked > 1) };
+        let origin = encoder(says, list, |asked| asked.min(1));
+        let source = open(&playlist(&origin, "live"), over(dir.path(), quick())).await;
+        let want: Vec<u8> = (0..2).flat_map(|run| (0..3).flat_map(move |segment| made(run, segment))).collect();
+        assert_exact(&read_all(&source).await, &want, &format!("{says:?}: {:#?}", origin.log()));
+        source.session().close().await;
     }
 }

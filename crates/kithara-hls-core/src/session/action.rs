@@ -234,6 +234,11 @@ pub struct UnitRequest {
     /// range (RFC 8216 section 4.3.3.6). It is whole when the range is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_excerpt: bool,
+    /// Since when its stream is what it is, on the clock of the session, where it was not complete when it was first loaded: from
+    /// the start, or since its encoder was started anew. Whoever makes streams gives the names of one to the next, so what was
+    /// stored before may be another's. `None` where the stream was complete: what stands behind its names does not change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growing_since: Option<Duration>,
 }
 
 /// Who waits for a unit.

@@ -49,6 +49,8 @@ pub(super) struct Following {
     lag: Duration,
     /// Whether a load took the place of one whose answer was overdue, and nothing was answered since.
     pub(super) overdue: bool,
+    /// See [`UnitRequest`](super::UnitRequest).
+    pub(super) growing_since: Option<Tick>,
 }
 
 /// Segments that are looked at for storms of discontinuities.
@@ -281,6 +283,7 @@ impl Session {
             Merge::Behind => self.tell_live(LiveEvent::PlaylistBehind { media: id }),
             Merge::Jumped { missed } => self.tell_live(LiveEvent::WindowJumped { media: id, missed }),
             Merge::Restarted => {
+                media.following.growing_since = Some(now);
                 self.cut_open(id);
                 self.tell_live(LiveEvent::EncoderRestarted { media: id, at: start });
             }
@@ -342,6 +345,7 @@ impl Session {
         let timeline = timeline.keeping(self.time_shift());
         let Some(media) = self.medias.get_mut(&id) else { return };
         media.following.guessed = matches!(alignment, Alignment::Guessed(_));
+        media.following.growing_since = playlist.is_live().then_some(Tick::ZERO);
         media.take_first(timeline);
     }
 
