@@ -62,6 +62,7 @@ pub const CASES: &[Case] = &[
         "a progressive resource becomes present piece by piece",
         resources::a_progressive_resource_becomes_present_piece_by_piece,
     ),
+    ("what is kept of a resource has its announced length", resources::what_is_kept_has_the_announced_length),
     ("versions and lengths are not mixed", resources::versions_and_lengths_are_not_mixed),
     ("a whole resource takes the place of parts", resources::a_whole_resource_takes_the_place_of_parts),
     ("nothing survives an invalidation", resources::nothing_survives_an_invalidation),

@@ -194,6 +194,9 @@ impl Index {
 
     /// What [`Index::admit`] would do.
     pub(crate) fn judge(&self, key: &ResourceKey, offer: &Offer) -> Judgement {
+        if offer.total.is_some_and(|total| total < offer.span.end()) {
+            return Judgement::Conflict;
+        }
         self.get(key).map_or(Judgement::Join, |resource| resource.judge(offer))
     }
 

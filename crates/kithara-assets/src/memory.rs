@@ -59,6 +59,8 @@ pub(crate) struct MemoryWriter {
     /// What it has of [`Memory::uncommitted`].
     counted: u64,
     pieces: bool,
+    /// Length of the whole resource, as it was announced.
+    expected: Option<u64>,
     fate: Fate,
 }
 
@@ -272,8 +274,13 @@ impl MemoryWriter {
             buffer: Vec::new(),
             counted: 0,
             pieces,
+            expected: None,
             fate,
         }
+    }
+
+    pub(crate) fn expect_total(&mut self, total: u64) {
+        self.expected = Some(total);
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), AssetsErrorKind> {
@@ -292,6 +299,7 @@ impl MemoryWriter {
     }
 
     pub(crate) fn commit(mut self, total: Option<u64>) -> Result<(), AssetsError> {
+        let total = total.or(self.expected);
         let refused = |kind| Err(AssetsError::new(kind, COMMITTING));
         if !self.buffer.is_empty() || (self.start, total) == (0, Some(0)) {
             return self.flush(total);
@@ -316,6 +324,7 @@ impl MemoryWriter {
     }
 
     fn flush(&mut self, total: Option<u64>) -> Result<(), AssetsError> {
+        let total = total.or(self.expected);
         let bytes = Bytes::from(std::mem::take(&mut self.buffer).into_boxed_slice());
         self.give_back();
         let start = self.start;

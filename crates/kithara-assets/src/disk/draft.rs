@@ -27,6 +27,8 @@ pub(crate) struct Draft {
     pub(crate) meta: Meta,
     /// It becomes present piece by piece.
     pub(crate) pieces: bool,
+    /// Length of the whole resource, as it was announced.
+    pub(crate) expected: Option<u64>,
     pub(crate) fate: Fate,
     piece: Piece,
 }
@@ -59,7 +61,7 @@ struct Unpublished {
 
 impl Draft {
     pub(crate) fn new(key: ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Self {
-        Self { key, start, meta, pieces, fate, piece: Piece::new(start) }
+        Self { key, start, meta, pieces, expected: None, fate, piece: Piece::new(start) }
     }
 
     pub(crate) const fn piece(&self) -> &Piece {
