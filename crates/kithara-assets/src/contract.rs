@@ -66,6 +66,7 @@ pub const CASES: &[Case] = &[
     ("versions and lengths are not mixed", resources::versions_and_lengths_are_not_mixed),
     ("a whole resource takes the place of parts", resources::a_whole_resource_takes_the_place_of_parts),
     ("nothing survives an invalidation", resources::nothing_survives_an_invalidation),
+    ("a reader is handed one version", resources::a_reader_is_handed_one_version),
     ("who waits for a range is woken", resources::who_waits_for_a_range_is_woken),
     ("a handle writes where it is told", resources::a_handle_writes_where_it_is_told),
     ("the least recently used goes first", stores::the_least_recently_used_goes_first),

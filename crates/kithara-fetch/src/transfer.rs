@@ -160,7 +160,7 @@ impl Transfer {
         let Some(store) = self.store.as_ref().filter(|_| self.reads) else {
             return (None, iter::once(range).collect());
         };
-        let Present { meta, total_len, holes } = store.present(range);
+        let Present { meta, total_len, holes, .. } = store.present(range);
         // An empty resource has no span that could hold a meta.
         let known = (meta.is_some() || total_len.is_some()).then(|| (meta.unwrap_or_default(), total_len));
         (known, holes)

@@ -238,6 +238,45 @@ pub(super) fn nothing_survives_an_invalidation(make: Make<'_>) {
     assert_reads(&reader, 10, 0..30_000);
 }
 
+pub(super) fn a_reader_is_handed_one_version(make: Make<'_>) {
+    let store = roomy(make);
+    let resource = store.streaming(&key("a", "without validators"));
+    assert_eq!((resource.version(), resource.present(0..10).version), (None, None));
+    commit(&resource, 9, 0..40_000, Some(80_000));
+    let present = resource.present(0..80_000);
+    assert_eq!((present.version, present.holes), (resource.version(), vec![40_000..80_000]));
+    let first = present.version.expect("something is present");
+    let read = |version, offset, max| {
+        resource.read_span_of(version, offset, max).map(|bytes| bytes.map(Vec::from)).map_err(|error| error.kind())
+    };
+    assert_eq!(read(&first, 5, 10), Ok(Some(pattern(9, 5..15))));
+    assert_eq!(read(&first, 40_000, 10), Ok(None), "a hole");
+    commit(&resource, 9, 40_000..80_000, Some(80_000));
+    assert_eq!(read(&first, 40_000, 10), Ok(Some(pattern(9, 40_000..40_010))), "what joins is of the same version");
+    resource.invalidate();
+    assert_eq!(read(&first, 5, 10), Ok(None), "nothing is there");
+    commit(&resource, 10, 0..80_000, Some(80_000));
+    for max in [0, 10] {
+        assert_eq!(read(&first, 5, max), Err(AssetsErrorKind::Changed));
+    }
+    let second = resource.version().expect("something is present");
+    assert_eq!(read(&second, 5, 10), Ok(Some(pattern(10, 5..15))));
+
+    let resource = store.streaming(&key("a", "with validators"));
+    let part = |etag, seed, range, total| try_commit(&resource, &version(etag), seed, range, total);
+    assert_eq!(part("\"1\"", 11, 0..10, Some(30)), Ok(0..10));
+    let first = resource.version().expect("something is present");
+    resource.invalidate();
+    assert_eq!(part("\"1\"", 11, 0..20, Some(30)), Ok(0..20));
+    let read = |offset| {
+        let read = resource.read_span_of(&first, offset, 5);
+        read.map(|bytes| bytes.map(Vec::from)).map_err(|error| error.kind())
+    };
+    assert_eq!(read(10), Ok(Some(pattern(11, 10..15))), "validators say that it is the same");
+    assert_eq!(part("\"2\"", 12, 0..30, Some(30)), Ok(0..30));
+    assert_eq!(read(15), Err(AssetsErrorKind::Changed));
+}
+
 pub(super) fn who_waits_for_a_range_is_woken(make: Make<'_>) {
     let store = roomy(make);
     let resource = store.streaming(&key("a", "segment"));

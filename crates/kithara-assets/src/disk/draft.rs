@@ -10,6 +10,7 @@ use crc32fast::Hasher;
 
 use crate::disk::layout::{private_file, remove_file};
 use crate::disk::lock::{Locked, has_name, is_at};
+use crate::disk::share;
 use crate::fate::Fate;
 use crate::format::{BLOCK, Footer};
 use crate::key::ResourceKey;
@@ -135,11 +136,10 @@ impl Piece {
         self.write_out(path, &[])
     }
 
-    /// A number that equal contents share. Different contents hardly do.
+    /// See [`share::fingerprint`].
     pub(crate) fn fingerprint(&mut self) -> u64 {
         self.end_block();
-        let sums: Vec<u8> = self.checksums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-        (u64::from(crc32fast::hash(&sums)) << 32 | (self.len & 0xffff_ffff)).max(1)
+        share::fingerprint(&self.checksums, self.len)
     }
 
     /// Makes the file of a piece that is in memory as a whole: under its name at once, for data and footer are one write,

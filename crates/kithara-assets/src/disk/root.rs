@@ -88,15 +88,27 @@ impl Root {
             Ok(file) => file,
             Err(fault) => return self.fault(key, listed, fault).map(|()| None),
         };
-        let agrees = |mark: u64| mark == 0 || file.mark() == 0 || mark == file.mark();
-        let known = self.shared.resource(key, |resource| resource.mark).is_some_and(agrees);
-        if known && file.footer().len == listed.len {
-            return Ok(Some(file));
+        let said = offer_of(key, &file);
+        let holds = |resource: &Resource| {
+            resource.lists(&listed).then(|| resource.is_held_by(&listed, &said, file.fingerprint()))
+        };
+        match self.shared.resource(key, holds).flatten() {
+            Some(true) => return Ok(Some(file)),
+            Some(false) => self.correct(key, listed, &said),
+            // It is not what the index says by now.
+            None => {}
         }
-        // Another process put something else there.
-        self.forget(key, listed, LossReason::Replaced);
-        self.admit(key, &file);
         Ok(None)
+    }
+
+    /// Another process put something else where `listed` should be.
+    fn correct(&self, key: &ResourceKey, listed: Span, said: &Offer) {
+        let Some(admission) = self.shared.write(|index| index.correct(key, &listed, said)) else { return };
+        self.shared.lost(key, &[listed], LossReason::Replaced);
+        if said.span.range() != listed.range() {
+            self.note_gone(key, listed.start);
+        }
+        self.settle(key, said, admission);
     }
 
     /// Looks for a span that the index does not know, if there may be one. True when there was.
@@ -223,11 +235,15 @@ impl Root {
 
     /// Takes a span out of the index, tells those who watch, and has it written into the journal.
     fn forget(&self, key: &ResourceKey, span: Span, reason: LossReason) {
-        if self.shared.write(|index| index.remove_span(key, span.start)).is_some() {
+        if self.shared.write(|index| index.remove_listed(key, &span)).is_some() {
             self.shared.lost(key, &[span], reason);
-            let stamp = self.shared.next_stamp();
-            self.queue.push_note(Job::Note(Record::Gone { key: *key, start: span.start, stamp }));
+            self.note_gone(key, span.start);
         }
+    }
+
+    fn note_gone(&self, key: &ResourceKey, start: u64) {
+        let stamp = self.shared.next_stamp();
+        self.queue.push_note(Job::Note(Record::Gone { key: *key, start, stamp }));
     }
 
     /// Removes a file that nobody will read any more.
@@ -249,8 +265,25 @@ impl Root {
 
     fn admit(&self, key: &ResourceKey, file: &SpanFile) -> bool {
         let offer = offer_of(key, file);
-        let admission = self.shared.write(|index| index.admit(key, &offer));
+        let is_doubtful = offer.mark == 0 && !self.is_in_place(key);
+        let admission = self.shared.write(|index| {
+            if is_doubtful {
+                index.begin_version(key);
+            }
+            index.admit(key, &offer)
+        });
         self.settle(key, &offer, admission)
+    }
+
+    /// Whether what the index lists of a resource is where it should be, as far as one file tells: who invalidates a
+    /// resource removes all its files, and who evicts begins with the first.
+    fn is_in_place(&self, key: &ResourceKey) -> bool {
+        let last = self.shared.resource(key, |resource| resource.spans.as_slice().last().copied()).flatten();
+        let Some(last) = last else { return true };
+        let Ok(file) = SpanFile::open(&self.layout.span(key, last.start), key, last.start) else { return false };
+        let said = offer_of(key, &file);
+        let holds = |resource: &Resource| resource.is_held_by(&last, &said, file.fingerprint());
+        self.shared.resource(key, holds).unwrap_or(true)
     }
 
     /// Does what follows from entering a file that was found into the index. True where it is new there.
@@ -277,11 +310,10 @@ fn offer_of(key: &ResourceKey, file: &SpanFile) -> Offer {
     let footer = file.footer();
     debug_assert!(footer.is_whole() || footer.key == *key, "only whole resources are linked");
     Offer {
-        span: Span { start: footer.start, len: footer.len, stored: file.stored() },
+        span: Span { start: footer.start, len: footer.len, stored: file.stored(), committed: footer.stamp },
         total: footer.total,
         mark: file.mark(),
         fingerprint: 0,
-        committed: footer.stamp,
         stamp: footer.stamp,
         rule: Rule::Restore,
     }

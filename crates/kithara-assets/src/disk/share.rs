@@ -29,6 +29,13 @@ pub(crate) fn is_worth_it(offer: &Offer) -> bool {
     offer.is_whole() && offer.span.len >= MIN_LEN
 }
 
+/// A number that equal contents share, by the checksums of their blocks. Different contents hardly do.
+pub(crate) fn fingerprint(checksums: &[u32], len: u64) -> u64 {
+    let mut sum = crc32fast::Hasher::new();
+    checksums.iter().for_each(|block| sum.update(&block.to_le_bytes()));
+    (u64::from(sum.finalize()) << 32 | (len & 0xffff_ffff)).max(1)
+}
+
 /// Gives the name `path` to the file of equal content, if there is one. Equal means byte by byte.
 pub(crate) fn link(root: &Root, offer: &Offer, piece: &Piece, path: &Path) -> Linked {
     let Some(other) = root.shared.read(|index| index.same_content(offer.fingerprint)) else { return Linked::First };

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use crate::disk::share;
 use crate::format::{BLOCK, Corrupt, Footer};
 use crate::key::ResourceKey;
 use crate::medium::ReadFault;
@@ -67,6 +68,11 @@ impl SpanFile {
 
     pub(crate) fn meta(&self) -> &Meta {
         &self.footer.meta
+    }
+
+    /// A number that files of equal content share.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        share::fingerprint(&self.footer.checksums, self.footer.len)
     }
 
     /// What tells the version of these bytes from others; zero where nothing does.
