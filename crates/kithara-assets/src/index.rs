@@ -106,13 +106,17 @@ impl Resource {
         self.spans.beginning_at(span.start) == Some(span)
     }
 
-    /// Whether a file that is where `listed` should be holds it, by what the file says of itself. Equal content is as
-    /// good: files with the same fingerprint are links of each other, or were made of the same bytes.
-    pub(crate) fn is_held_by(&self, listed: &Span, said: &Offer, fingerprint: u64) -> bool {
+    /// Whether a file that is where `listed` should be holds it, by what the file says of itself: it is of the same commit,
+    /// or has the same `content`. The stamp of a link is that of another resource's commit, and says nothing.
+    pub(crate) fn is_held_by(&self, listed: &Span, said: &Offer, content: u64, is_link: bool) -> bool {
         let same_mark = self.mark == 0 || said.mark == 0 || self.mark == said.mark;
-        let same_commit = said.span.committed == listed.committed;
-        let same_content = self.fingerprint != 0 && self.fingerprint == fingerprint;
-        same_mark && said.span.len == listed.len && (same_commit || same_content)
+        let same_commit = !is_link && said.span.committed == listed.committed;
+        same_mark && said.span.len == listed.len && (same_commit || self.has_content(content))
+    }
+
+    /// Whether this is the fingerprint of its content, as far as that is known.
+    pub(crate) const fn has_content(&self, fingerprint: u64) -> bool {
+        self.fingerprint != 0 && self.fingerprint == fingerprint
     }
 
     fn agrees_with(&self, offer: &Offer) -> bool {

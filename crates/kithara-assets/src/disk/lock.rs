@@ -1,7 +1,7 @@
 //! Locks between processes. The kernel takes them away from a process that dies.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -172,12 +172,22 @@ fn lock_shared(path: &Path) -> io::Result<Locked> {
 /// True if `path` still names this open file.
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let inode = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), path.metadata()) {
-        (Ok(open), Ok(named)) => inode(open) == inode(named),
+        (Ok(open), Ok(named)) => inode(&open) == inode(&named),
         _ => false,
     }
+}
+
+/// What tells a file from all others there are. `None` where the system does not say.
+#[cfg(unix)]
+pub(crate) fn inode(metadata: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn inode(_metadata: &Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 #[cfg(not(unix))]

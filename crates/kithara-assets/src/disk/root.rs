@@ -84,13 +84,14 @@ impl Root {
     /// Opens the file of `listed`, which the index has for `key`. `None` where it is not what the index says, which was
     /// put right.
     pub(crate) fn open(&self, key: &ResourceKey, listed: Span) -> Result<Option<SpanFile>, AssetsError> {
-        let file = match SpanFile::open(&self.layout.span(key, listed.start), key, listed.start) {
+        let file = match self.open_file(key, listed.start) {
             Ok(file) => file,
             Err(fault) => return self.fault(key, listed, fault).map(|()| None),
         };
-        let said = offer_of(key, &file);
+        let said = offer_of(&file);
+        let (content, is_link) = (file.fingerprint(), file.is_link());
         let holds = |resource: &Resource| {
-            resource.lists(&listed).then(|| resource.is_held_by(&listed, &said, file.fingerprint()))
+            resource.lists(&listed).then(|| resource.is_held_by(&listed, &said, content, is_link))
         };
         match self.shared.resource(key, holds).flatten() {
             Some(true) => return Ok(Some(file)),
@@ -99,6 +100,26 @@ impl Root {
             None => {}
         }
         Ok(None)
+    }
+
+    /// Opens the file that has the name of `key` and `start`, which must have been written for it, or be a link.
+    ///
+    /// That a file under another's name is a link and did not come there by accident has to be proven: the journal tells of
+    /// its content, or it is the very file that has the name it was written under, or that of another link. A link of
+    /// which nothing is known and whose first name is gone counts as damage: it is fetched again.
+    fn open_file(&self, key: &ResourceKey, start: u64) -> Result<SpanFile, ReadFault> {
+        let file = SpanFile::open(&self.layout.span(key, start), key, start)?;
+        if !file.is_link() {
+            return Ok(file);
+        }
+        let content = file.fingerprint();
+        let (listed, other) = self.shared.read(|index| {
+            let listed = index.get(key).is_some_and(|resource| resource.has_content(content));
+            (listed, index.same_content(content))
+        });
+        let names = [Some(file.footer().key), other.filter(|other| other != key)];
+        let is_proven = listed || names.iter().flatten().any(|name| file.has_name(&self.layout.span(name, 0)));
+        if is_proven { Ok(file) } else { Err(ReadFault::Corrupt) }
     }
 
     /// Another process put something else where `listed` should be.
@@ -142,7 +163,7 @@ impl Root {
         if self.shared.resource(key, |resource| resource.state) == Some(State::Removing) {
             return false;
         }
-        match SpanFile::open(&self.layout.span(key, start), key, start) {
+        match self.open_file(key, start) {
             Ok(file) => self.admit(key, &file),
             Err(ReadFault::Corrupt) => {
                 self.drop_broken(key, start);
@@ -161,12 +182,12 @@ impl Root {
             .shared
             .resource(key, |resource| (resource.state == State::Unread).then(|| resource.spans.as_slice().to_vec()));
         let Some(unread) = unread.flatten() else { return };
-        let open = |span: &Span| SpanFile::open(&self.layout.span(key, span.start), key, span.start);
+        let open = |span: &Span| self.open_file(key, span.start);
         let files: Vec<_> = unread.iter().map(|span| (span.start, open(span))).collect();
         let admissions = self.shared.write(|index| {
             index.take_unread(key);
             let whole = files.iter().filter_map(|(_, file)| file.as_ref().ok());
-            whole.map(|file| (offer_of(key, file), index.admit(key, &offer_of(key, file)))).collect::<Vec<_>>()
+            whole.map(|file| (offer_of(file), index.admit(key, &offer_of(file)))).collect::<Vec<_>>()
         });
         for (start, file) in &files {
             match file {
@@ -253,7 +274,7 @@ impl Root {
 
     /// Removes a file that was found not to be whole. Whoever makes it may be at it, or may have finished it meanwhile.
     fn drop_broken(&self, key: &ResourceKey, start: u64) {
-        let check = || SpanFile::open(&self.layout.span(key, start), key, start).and_then(SpanFile::check);
+        let check = || self.open_file(key, start).and_then(SpanFile::check);
         self.drop_if(key, start, || matches!(check(), Err(ReadFault::Corrupt)));
     }
 
@@ -264,7 +285,7 @@ impl Root {
     }
 
     fn admit(&self, key: &ResourceKey, file: &SpanFile) -> bool {
-        let offer = offer_of(key, file);
+        let offer = offer_of(file);
         let is_doubtful = offer.mark == 0 && !self.is_in_place(key);
         let admission = self.shared.write(|index| {
             if is_doubtful {
@@ -280,9 +301,9 @@ impl Root {
     fn is_in_place(&self, key: &ResourceKey) -> bool {
         let last = self.shared.resource(key, |resource| resource.spans.as_slice().last().copied()).flatten();
         let Some(last) = last else { return true };
-        let Ok(file) = SpanFile::open(&self.layout.span(key, last.start), key, last.start) else { return false };
-        let said = offer_of(key, &file);
-        let holds = |resource: &Resource| resource.is_held_by(&last, &said, file.fingerprint());
+        let Ok(file) = self.open_file(key, last.start) else { return false };
+        let (said, content, is_link) = (offer_of(&file), file.fingerprint(), file.is_link());
+        let holds = |resource: &Resource| resource.is_held_by(&last, &said, content, is_link);
         self.shared.resource(key, holds).unwrap_or(true)
     }
 
@@ -306,14 +327,13 @@ impl Root {
 }
 
 /// What a file says of itself.
-fn offer_of(key: &ResourceKey, file: &SpanFile) -> Offer {
+fn offer_of(file: &SpanFile) -> Offer {
     let footer = file.footer();
-    debug_assert!(footer.is_whole() || footer.key == *key, "only whole resources are linked");
     Offer {
         span: Span { start: footer.start, len: footer.len, stored: file.stored(), committed: footer.stamp },
         total: footer.total,
         mark: file.mark(),
-        fingerprint: 0,
+        fingerprint: if file.is_link() { file.fingerprint() } else { 0 },
         stamp: footer.stamp,
         rule: Rule::Restore,
     }
