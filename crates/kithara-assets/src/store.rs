@@ -101,7 +101,8 @@ impl AssetStore {
         self.set_pinned(asset, false)
     }
 
-    /// True between [`AssetStore::pin`] and [`AssetStore::unpin`], in whichever process.
+    /// True between [`AssetStore::pin`] and [`AssetStore::unpin`], in whichever process; and where the directory cannot be
+    /// asked.
     #[must_use]
     pub fn is_pinned(&self, asset: &AssetId) -> bool {
         match &self.medium {

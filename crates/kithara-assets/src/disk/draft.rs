@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 
 use crate::disk::layout::{private_file, remove_file};
-use crate::disk::lock::{Locked, has_name, is_at};
+use crate::disk::lock::{Locked, has_name, is_at, means_no_locks};
 use crate::disk::share;
 use crate::fate::Fate;
 use crate::format::{BLOCK, Footer};
@@ -310,7 +310,8 @@ pub(crate) fn remove_unless_written(path: &Path, is_wrong: impl FnOnce() -> bool
         Ok(None) => return Ok(()),
         Ok(locked) => locked,
         // Where locks do not work, nobody else is expected.
-        Err(_) => None,
+        Err(error) if means_no_locks(&error) => None,
+        Err(error) => return Err(error),
     };
     if is_wrong() && locked.as_ref().is_none_or(|file| is_at(file, path)) { remove_file(path) } else { Ok(()) }
 }

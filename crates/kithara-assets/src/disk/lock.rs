@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::disk::layout::{Layout, private_file, remove_file};
+use crate::disk::layout::{Layout, create_dir, private_file, remove_file};
 use crate::key::AssetId;
 use crate::lease::{Eviction, LeaseTable};
 
@@ -126,6 +126,16 @@ impl LeaseFiles {
     }
 }
 
+/// Whether a lock could not be had because files cannot be locked on this file system. Every other error (no descriptor is
+/// left, no permission) says nothing of who has the lock.
+pub(crate) fn means_no_locks(error: &io::Error) -> bool {
+    // What a server of a network file system without locks answers, which has no kind of its own (ENOLCK).
+    let no_lock_server = if cfg!(any(target_os = "linux", target_os = "android")) { 37 } else { 77 };
+    let no_locks = cfg!(unix) && error.raw_os_error() == Some(no_lock_server);
+    // The last is what some file systems answer instead of the first.
+    no_locks || matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+}
+
 /// The right to evict from an asset, against this process and all others.
 #[derive(Debug)]
 pub(crate) struct EvictionLock<'a> {
@@ -135,19 +145,25 @@ pub(crate) struct EvictionLock<'a> {
 }
 
 impl<'a> EvictionLock<'a> {
-    /// `None` while the asset is leased.
+    /// `None` while the asset is leased, or nobody can know.
     pub(crate) fn take(table: &'a LeaseTable, layout: &Layout, asset: AssetId) -> Option<Self> {
         let eviction = table.evict(asset)?;
-        let file = match FileLock::try_take(layout.lease(asset)) {
-            Ok(Some(file)) => Some(file),
-            Ok(None) => return None,
+        let taken = match FileLock::try_take(layout.lease(asset)) {
+            // Nobody can lease by a file in a folder that is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create_dir(&layout.leases()).and_then(|()| FileLock::try_take(layout.lease(asset)))
+            }
+            taken => taken,
+        };
+        match taken {
+            Ok(file) => file.map(|file| Self { file: Some(file), _eviction: eviction }),
             // Where leases cannot be told, no other process has one.
+            Err(error) if means_no_locks(&error) => Some(Self { file: None, _eviction: eviction }),
             Err(error) => {
-                tracing::debug!(%asset, %error, "leases of other processes cannot be asked for");
+                tracing::debug!(%asset, %error, "leases of other processes cannot be asked for: the asset counts as leased");
                 None
             }
-        };
-        Some(Self { file, _eviction: eviction })
+        }
     }
 
     /// Ends the right and removes the lease file, for nothing of the asset is left.
@@ -230,6 +246,36 @@ mod tests {
         assert!(EvictionLock::take(&ours, &layout, asset).is_none());
         lock.end_asset();
         assert!(!layout.lease(asset).exists() || cfg!(not(unix)));
+    }
+
+    #[test]
+    fn only_a_file_system_without_locks_means_that_nobody_has_one() {
+        use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported, WouldBlock};
+        for (kind, want) in [(Unsupported, true), (InvalidInput, true), (PermissionDenied, false), (WouldBlock, false)]
+        {
+            assert_eq!(means_no_locks(&kind.into()), want, "{kind}");
+        }
+        #[cfg(target_os = "linux")]
+        for (number, want) in [(37, true), (95, true), (22, true), (24, false), (23, false), (13, false), (30, false)] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(means_no_locks(&error), want, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_counts_as_leased() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), 1);
+        layout.create().unwrap();
+        let [unknown, free] = ["a", "b"].map(|name| AssetId::named(&Partition::default(), name));
+        // What cannot be opened as a file, by root neither.
+        std::fs::create_dir(layout.lease(unknown)).unwrap();
+        let table = LeaseTable::default();
+        assert!(EvictionLock::take(&table, &layout, unknown).is_none());
+        assert!(table.evict(unknown).is_some(), "the attempt left nothing behind");
+        assert!(EvictionLock::take(&table, &layout, free).is_some());
+        std::fs::remove_dir_all(layout.leases()).unwrap();
+        assert!(EvictionLock::take(&table, &layout, free).is_some(), "without a folder there are no leases");
     }
 
     #[cfg(unix)]

@@ -237,9 +237,10 @@ impl Root {
         Ok(())
     }
 
-    /// Asks the disk, for another process may have pinned it.
+    /// Asks the disk, for another process may have pinned it. True where it cannot be asked: what may be pinned is not
+    /// evicted.
     pub(crate) fn is_pinned_on_disk(&self, asset: AssetId) -> bool {
-        self.layout.pin(asset).exists()
+        self.layout.pin(asset).try_exists().unwrap_or(true)
     }
 
     /// Has a use written into the journal, for the order of eviction after a restart.
