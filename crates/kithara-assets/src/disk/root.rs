@@ -182,20 +182,23 @@ impl Root {
             .shared
             .resource(key, |resource| (resource.state == State::Unread).then(|| resource.spans.as_slice().to_vec()));
         let Some(unread) = unread.flatten() else { return };
-        let open = |span: &Span| self.open_file(key, span.start);
-        let files: Vec<_> = unread.iter().map(|span| (span.start, open(span))).collect();
+        // One by one, for there may be more of them than files that can be open.
+        let read = |span: &Span| match self.open_file(key, span.start) {
+            Ok(file) => Some(offer_of(&file)),
+            Err(ReadFault::Corrupt) => {
+                self.drop_broken(key, span.start);
+                None
+            }
+            Err(ReadFault::Io(error)) => {
+                self.could_not_look(&error);
+                None
+            }
+        };
+        let offers: Vec<Offer> = unread.iter().filter_map(read).collect();
         let admissions = self.shared.write(|index| {
             index.take_unread(key);
-            let whole = files.iter().filter_map(|(_, file)| file.as_ref().ok());
-            whole.map(|file| (offer_of(file), index.admit(key, &offer_of(file)))).collect::<Vec<_>>()
+            offers.into_iter().map(|offer| (offer, index.admit(key, &offer))).collect::<Vec<_>>()
         });
-        for (start, file) in &files {
-            match file {
-                Ok(_) => {}
-                Err(ReadFault::Corrupt) => self.drop_broken(key, *start),
-                Err(ReadFault::Io(error)) => self.could_not_look(error),
-            }
-        }
         for (offer, admission) in admissions {
             self.settle(key, &offer, admission);
         }
