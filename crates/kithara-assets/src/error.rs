@@ -28,6 +28,9 @@ pub enum AssetsErrorKind {
     /// The bytes disagree with what is stored about length or version. Retrying helps after
     /// [`StreamingResource::invalidate`](crate::StreamingResource::invalidate).
     Conflict,
+    /// What is stored now is of another version than was asked for. Retrying does not help: what is known of the bytes has
+    /// to be looked at anew.
+    Changed,
     /// The write was cut short before it was committed: something newer replaced the resource, the writer was told to
     /// give up, or nothing was written. Retrying helps.
     Abandoned,
@@ -82,6 +85,7 @@ impl fmt::Display for AssetsError {
             AssetsErrorKind::Io => "the file system failed",
             AssetsErrorKind::QueueFull => "the disk is behind",
             AssetsErrorKind::Conflict => "length or version disagree with what is stored",
+            AssetsErrorKind::Changed => "another version is stored now",
             AssetsErrorKind::Abandoned => "cut short",
             AssetsErrorKind::InvalidRange => "no such range",
             AssetsErrorKind::InvalidKey => "not a key",

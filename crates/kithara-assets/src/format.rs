@@ -13,6 +13,10 @@
 //! v1/tmp/RUN                    locked while the process that writes them lives
 //! ```
 //!
+//! A file that was written for another resource is a link to its file, if the journal tells of the same content, or if it
+//! is the same file: the same inode. Else its bytes came there by accident, and it counts as damaged. So where the journals
+//! are lost, a link whose first name is gone is fetched again; and all links where files have no inode numbers.
+//!
 //! `ASSET` and `NAME` are 32 hexadecimal digits, `START` is the offset of the span in its resource (hexadecimal), `ID`
 //! and `RUN` are random. All numbers in files are little-endian.
 //!

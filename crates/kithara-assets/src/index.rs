@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::format::Record;
 use crate::key::{AssetId, ResourceKey, ResourceName};
 use crate::offer::{Admission, Judgement, Offer, Rule};
+use crate::resource::StoredVersion;
 use crate::spans::{Inserted, Span, Spans};
 
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Index {
     bare: VecDeque<ResourceKey>,
     spans: usize,
     stored: u64,
+    /// Versions of resources so far.
+    generations: u64,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,8 @@ pub(crate) struct Resource {
     used: AtomicU64,
     /// Zero where the file is not shared and may not be.
     fingerprint: u64,
+    /// See [`StoredVersion`]; means nothing while there are no spans.
+    generation: u64,
     pub(crate) state: State,
 }
 
@@ -88,6 +93,30 @@ impl Resource {
     /// Notes a use.
     pub(crate) fn touch(&self, stamp: u64) {
         self.used.fetch_max(stamp, Ordering::Relaxed);
+    }
+
+    /// The version of its spans, where there are any.
+    pub(crate) fn version(&self) -> Option<StoredVersion> {
+        let known = self.state == State::Known && !self.spans.is_empty();
+        known.then(|| StoredVersion { generation: self.generation, mark: self.mark, total: self.total() })
+    }
+
+    /// True where this very span is there.
+    pub(crate) fn lists(&self, span: &Span) -> bool {
+        self.spans.beginning_at(span.start) == Some(span)
+    }
+
+    /// Whether a file that is where `listed` should be holds it, by what the file says of itself: it is of the same commit,
+    /// or has the same `content`. The stamp of a link is that of another resource's commit, and says nothing.
+    pub(crate) fn is_held_by(&self, listed: &Span, said: &Offer, content: u64, is_link: bool) -> bool {
+        let same_mark = self.mark == 0 || said.mark == 0 || self.mark == said.mark;
+        let same_commit = !is_link && said.span.committed == listed.committed;
+        same_mark && said.span.len == listed.len && (same_commit || self.has_content(content))
+    }
+
+    /// Whether this is the fingerprint of its content, as far as that is known.
+    pub(crate) const fn has_content(&self, fingerprint: u64) -> bool {
+        self.fingerprint != 0 && self.fingerprint == fingerprint
     }
 
     fn agrees_with(&self, offer: &Offer) -> bool {
@@ -141,7 +170,6 @@ impl Index {
                 total: resource.total(),
                 mark: resource.mark,
                 fingerprint: resource.fingerprint,
-                committed: resource.committed,
                 stamp: resource.used(),
                 rule: Rule::Restore,
             };
@@ -166,12 +194,21 @@ impl Index {
     }
 
     pub(crate) fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Admission {
-        let gone = match self.judge(key, offer) {
+        let (gone, is_new) = match self.judge(key, offer) {
             Judgement::Conflict => return Admission::Conflict,
-            Judgement::Replace => self.clear(key),
-            Judgement::Join | Judgement::Redundant => Vec::new(),
+            Judgement::Replace => (self.clear(key), true),
+            Judgement::Renew => {
+                let is_new = !self.is_of_version(key, offer);
+                (self.take_span(key, offer.span.start).into_iter().collect(), is_new)
+            }
+            Judgement::Join | Judgement::Redundant => (Vec::new(), false),
         };
+        let is_new = is_new || (gone.is_empty() && self.get(key).is_none_or(|resource| resource.spans.is_empty()));
+        let generation = self.next_generation();
         let resource = self.entry(key);
+        if is_new {
+            resource.generation = generation;
+        }
         resource.touch(offer.stamp);
         if resource.state == State::Unread {
             return Admission::Redundant;
@@ -180,7 +217,7 @@ impl Index {
             resource.mark = offer.mark;
         }
         resource.total = offer.total.unwrap_or(resource.total);
-        resource.committed = resource.committed.max(offer.committed);
+        resource.committed = resource.committed.max(offer.span.committed);
         let Inserted::Yes { replaced } = resource.spans.insert(offer.span) else {
             return Admission::Redundant;
         };
@@ -194,6 +231,9 @@ impl Index {
 
     /// What [`Index::admit`] would do.
     pub(crate) fn judge(&self, key: &ResourceKey, offer: &Offer) -> Judgement {
+        if offer.total.is_some_and(|total| total < offer.span.end()) {
+            return Judgement::Conflict;
+        }
         self.get(key).map_or(Judgement::Join, |resource| resource.judge(offer))
     }
 
@@ -205,7 +245,7 @@ impl Index {
         let resource = self.entry(key);
         resource.state = State::Unread;
         resource.touch(stamp);
-        if resource.spans.insert(Span { start, len: 0, stored }) == Inserted::Redundant {
+        if resource.spans.insert(Span { start, len: 0, stored, committed: 0 }) == Inserted::Redundant {
             return false;
         }
         self.count(key, 0, stored);
@@ -222,15 +262,36 @@ impl Index {
 
     /// Takes out one span, and the resource with its last.
     pub(crate) fn remove_span(&mut self, key: &ResourceKey, start: u64) -> Option<Span> {
-        let resource = self.assets.get_mut(&key.asset)?.resources.get_mut(&key.name)?;
-        let span = resource.spans.remove(start)?;
-        let fingerprint = std::mem::take(&mut resource.fingerprint);
-        let empty = resource.spans.is_empty() && resource.state != State::Removing;
-        self.uncount(fingerprint, span.stored);
-        if empty {
+        let span = self.take_span(key, start)?;
+        if self.get(key).is_some_and(|resource| resource.spans.is_empty() && resource.state != State::Removing) {
             self.drop_resource(key);
         }
         Some(span)
+    }
+
+    /// As [`Index::remove_span`], of this very span: not of one that came in its place.
+    pub(crate) fn remove_listed(&mut self, key: &ResourceKey, listed: &Span) -> Option<Span> {
+        self.get(key).filter(|resource| resource.lists(listed))?;
+        self.remove_span(key, listed.start)
+    }
+
+    /// Takes what the file says that is where `listed` should be. What is there then is of another version, unless
+    /// validators say that it is the same. `None` where something else than `listed` is there by now.
+    pub(crate) fn correct(&mut self, key: &ResourceKey, listed: &Span, offer: &Offer) -> Option<Admission> {
+        self.get(key).filter(|resource| resource.lists(listed))?;
+        if !self.is_of_version(key, offer) {
+            self.begin_version(key);
+        }
+        self.remove_span(key, listed.start);
+        Some(self.admit(key, offer))
+    }
+
+    /// Lets what is present of a resource be of another version than it was: some of it may be.
+    pub(crate) fn begin_version(&mut self, key: &ResourceKey) {
+        let generation = self.next_generation();
+        if let Some(resource) = self.get_mut(key) {
+            resource.generation = generation;
+        }
     }
 
     /// Takes out a resource with all its spans.
@@ -319,6 +380,30 @@ impl Index {
         }
     }
 
+    fn get_mut(&mut self, key: &ResourceKey) -> Option<&mut Resource> {
+        self.assets.get_mut(&key.asset)?.resources.get_mut(&key.name)
+    }
+
+    const fn next_generation(&mut self) -> u64 {
+        self.generations += 1;
+        self.generations
+    }
+
+    /// Whether validators say that an offer is of the version that is there.
+    fn is_of_version(&self, key: &ResourceKey, offer: &Offer) -> bool {
+        let version = self.get(key).and_then(Resource::version);
+        version.is_some_and(|version| version.is_of(offer.mark, offer.total))
+    }
+
+    /// Takes out one span and leaves the entry.
+    fn take_span(&mut self, key: &ResourceKey, start: u64) -> Option<Span> {
+        let resource = self.get_mut(key)?;
+        let span = resource.spans.remove(start)?;
+        let fingerprint = std::mem::take(&mut resource.fingerprint);
+        self.uncount(fingerprint, span.stored);
+        Some(span)
+    }
+
     fn entry(&mut self, key: &ResourceKey) -> &mut Resource {
         let resources = &mut self.assets.entry(key.asset).or_default().resources;
         resources.entry(key.name).or_insert_with(|| Resource { total: UNKNOWN, ..Resource::default() })
@@ -396,12 +481,19 @@ impl Resource {
             Rule::Replace => Judgement::Replace,
             // It is listed, or will be found when the resource is read.
             Rule::Restore if self.state == State::Unread => Judgement::Redundant,
+            Rule::Restore if agrees && self.is_renewed_by(offer) => Judgement::Renew,
             _ if agrees && self.spans.holds(&offer.span) => Judgement::Redundant,
             _ if agrees => Judgement::Join,
             Rule::Commit if offer.is_whole() => Judgement::Replace,
-            Rule::Restore if offer.committed >= self.committed => Judgement::Replace,
+            Rule::Restore if offer.span.committed >= self.committed => Judgement::Replace,
             _ => Judgement::Conflict,
         }
+    }
+
+    /// Whether an offer is of a span that is there, committed once more since.
+    fn is_renewed_by(&self, offer: &Offer) -> bool {
+        let listed = self.spans.beginning_at(offer.span.start);
+        listed.is_some_and(|listed| listed.len == offer.span.len && listed.committed < offer.span.committed)
     }
 }
 
@@ -415,8 +507,12 @@ mod tests {
     }
 
     fn offer(start: u64, len: u64) -> Offer {
-        let span = Span { start, len, stored: len + 10 };
-        Offer { span, total: None, mark: 0, fingerprint: 0, committed: 1, stamp: 1, rule: Rule::Commit }
+        let span = Span { start, len, stored: len + 10, committed: 1 };
+        Offer { span, total: None, mark: 0, fingerprint: 0, stamp: 1, rule: Rule::Commit }
+    }
+
+    fn committed(stamp: u64, offer: Offer) -> Offer {
+        Offer { span: Span { committed: stamp, ..offer.span }, ..offer }
     }
 
     fn whole(len: u64) -> Offer {
@@ -489,8 +585,8 @@ mod tests {
 
     #[test]
     fn of_two_restored_versions_the_younger_wins_in_either_order() {
-        let old = Offer { mark: 1, committed: 5, stamp: 9, rule: Rule::Restore, ..offer(0, 10) };
-        let new = Offer { mark: 2, committed: 6, stamp: 6, rule: Rule::Restore, ..offer(20, 10) };
+        let old = Offer { mark: 1, stamp: 9, rule: Rule::Restore, ..committed(5, offer(0, 10)) };
+        let new = Offer { mark: 2, stamp: 6, rule: Rule::Restore, ..committed(6, offer(20, 10)) };
         for pair in [[old, new], [new, old]] {
             let mut index = Index::default();
             for offer in pair {

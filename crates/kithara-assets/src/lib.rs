@@ -90,7 +90,7 @@ pub use identity::UrlIdentity;
 pub use key::{AssetId, Partition, ResourceKey};
 pub use meta::{BaseUrl, Clock, Meta, UnixMillis, Validators};
 pub use options::{DiskOptions, MemoryOptions};
-pub use resource::{AtomicResource, Present, StreamingResource};
+pub use resource::{AtomicResource, Present, StoredVersion, StreamingResource};
 pub use span_writer::{SpanWriter, WriteOutcome};
 pub use store::{AssetStore, Lease};
 pub use ticket::Ticket;

@@ -10,10 +10,11 @@ use crate::disk::{Disk, DiskWriter, SpanFile};
 use crate::error::AssetsError;
 use crate::event::LossReason;
 use crate::fate::Fate;
-use crate::index::State;
+use crate::index::{Resource, State};
 use crate::key::{AssetId, ResourceKey};
 use crate::memory::{Memory, MemorySpan, MemoryWriter};
 use crate::meta::Meta;
+use crate::resource::StoredVersion;
 use crate::shared::Shared;
 use crate::span_writer::Sink;
 use crate::spans::Span;
@@ -31,6 +32,13 @@ pub(crate) enum Medium {
 pub(crate) enum OpenSpan {
     Memory(Arc<MemorySpan>),
     File(Box<SpanFile>),
+}
+
+/// A span that the index has, and what its resource is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) span: Span,
+    pub(crate) version: StoredVersion,
 }
 
 /// Why a span that should be there could not be read.
@@ -94,17 +102,17 @@ impl Medium {
     }
 
     /// The span that holds `offset`, from the index or else from the medium. Counts as a use.
-    pub(crate) fn find(&self, key: &ResourceKey, offset: u64) -> Option<Span> {
+    pub(crate) fn find(&self, key: &ResourceKey, offset: u64) -> Option<Found> {
         self.know(key);
         let shared = self.shared();
         let listed =
-            shared.resource(key, |resource| resource.spans.at(offset).map(|span| (span, shared.touch(resource))));
-        if let Some((span, worth_noting)) = listed.flatten() {
+            shared.resource(key, |resource| Found::at(resource, offset).map(|found| (found, shared.touch(resource))));
+        if let Some((found, worth_noting)) = listed.flatten() {
             self.note_use(key, worth_noting);
-            return Some(span);
+            return Some(found);
         }
         let probed = self.probe(key, offset);
-        if probed { shared.resource(key, |resource| resource.spans.at(offset)).flatten() } else { None }
+        if probed { shared.resource(key, |resource| Found::at(resource, offset)).flatten() } else { None }
     }
 
     /// The one span of a resource that is present as a whole in one piece. Counts as a use.
@@ -212,6 +220,12 @@ impl Medium {
             Self::Memory(memory) => memory.label(asset),
             Self::Disk(disk) => disk.label(asset),
         }
+    }
+}
+
+impl Found {
+    fn at(resource: &Resource, offset: u64) -> Option<Self> {
+        Some(Self { span: resource.spans.at(offset)?, version: resource.version()? })
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct MemorySpan {
     start: u64,
     bytes: Bytes,
     pub(crate) meta: Meta,
+    /// Stamp of the commit; zero before it.
+    committed: u64,
 }
 
 /// One span on its way into memory. Its bytes are copied, for a `Bytes` from the network may pin far more than it
@@ -59,6 +61,8 @@ pub(crate) struct MemoryWriter {
     /// What it has of [`Memory::uncommitted`].
     counted: u64,
     pieces: bool,
+    /// Length of the whole resource, as it was announced.
+    expected: Option<u64>,
     fate: Fate,
 }
 
@@ -88,12 +92,12 @@ impl Memory {
     }
 
     pub(crate) fn open(&self, key: &ResourceKey, span: Span) -> Option<Arc<MemorySpan>> {
-        self.lock().get(&(*key, span.start)).map(Arc::clone)
+        self.lock().get(&(*key, span.start)).filter(|held| held.committed == span.committed).map(Arc::clone)
     }
 
     pub(crate) fn put(&self, key: &ResourceKey, bytes: &[u8], meta: Meta) -> Result<(), AssetsError> {
         let total = Some(bytes.len() as u64);
-        let span = MemorySpan { start: 0, bytes: Bytes::copy_from_slice(bytes), meta };
+        let span = MemorySpan { start: 0, bytes: Bytes::copy_from_slice(bytes), meta, committed: 0 };
         self.commit(Commit { key, span, total, rule: Rule::Replace, fate: None })
     }
 
@@ -145,7 +149,7 @@ impl Memory {
     }
 
     fn commit(&self, commit: Commit<'_>) -> Result<(), AssetsError> {
-        let Commit { key, span, total, rule, fate } = commit;
+        let Commit { key, mut span, total, rule, fate } = commit;
         let refused = |kind| Err(AssetsError::new(kind, COMMITTING));
         let (start, len) = (span.start, span.bytes.len() as u64);
         if len > self.capacity {
@@ -159,11 +163,10 @@ impl Memory {
         let known = self.shared.resource(key, Resource::total).flatten();
         let stamp = self.shared.next_stamp();
         let offer = Offer {
-            span: Span { start, len, stored: len },
+            span: Span { start, len, stored: len, committed: stamp },
             total: total.or(known),
             mark: span.meta.validators.mark(),
             fingerprint: 0,
-            committed: stamp,
             stamp,
             rule,
         };
@@ -175,6 +178,7 @@ impl Memory {
         for old in &gone {
             spans.remove(&(*key, old.start));
         }
+        span.committed = stamp;
         spans.insert((*key, start), Arc::new(span));
         let evicted = self.make_room(&mut spans, (*key, start));
         drop(spans);
@@ -272,8 +276,13 @@ impl MemoryWriter {
             buffer: Vec::new(),
             counted: 0,
             pieces,
+            expected: None,
             fate,
         }
+    }
+
+    pub(crate) fn expect_total(&mut self, total: u64) {
+        self.expected = Some(total);
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), AssetsErrorKind> {
@@ -292,6 +301,7 @@ impl MemoryWriter {
     }
 
     pub(crate) fn commit(mut self, total: Option<u64>) -> Result<(), AssetsError> {
+        let total = total.or(self.expected);
         let refused = |kind| Err(AssetsError::new(kind, COMMITTING));
         if !self.buffer.is_empty() || (self.start, total) == (0, Some(0)) {
             return self.flush(total);
@@ -316,11 +326,12 @@ impl MemoryWriter {
     }
 
     fn flush(&mut self, total: Option<u64>) -> Result<(), AssetsError> {
+        let total = total.or(self.expected);
         let bytes = Bytes::from(std::mem::take(&mut self.buffer).into_boxed_slice());
         self.give_back();
         let start = self.start;
         self.start += bytes.len() as u64;
-        let span = MemorySpan { start, bytes, meta: self.meta.clone() };
+        let span = MemorySpan { start, bytes, meta: self.meta.clone(), committed: 0 };
         self.memory.commit(Commit { key: &self.key, span, total, rule: Rule::Commit, fate: Some(&self.fate) })
     }
 

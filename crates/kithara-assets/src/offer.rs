@@ -11,8 +11,6 @@ pub(crate) struct Offer {
     pub(crate) total: Option<u64>,
     pub(crate) mark: u64,
     pub(crate) fingerprint: u64,
-    /// When it was committed.
-    pub(crate) committed: u64,
     /// When it was last used.
     pub(crate) stamp: u64,
     pub(crate) rule: Rule,
@@ -46,6 +44,8 @@ pub(crate) enum Judgement {
     Join,
     /// It takes the place of what is there.
     Replace,
+    /// It takes the place of a span of the same range, which was committed before it.
+    Renew,
     /// What it brings is there.
     Redundant,
     /// It disagrees with what is there.
@@ -59,7 +59,7 @@ impl Offer {
 
     /// What the journal says of it.
     pub(crate) fn record(&self, key: &ResourceKey) -> Record {
-        let Self { span: Span { start, len, stored }, total, mark, fingerprint, committed, stamp, .. } = *self;
+        let Self { span: Span { start, len, stored, committed }, total, mark, fingerprint, stamp, .. } = *self;
         Record::Span { key: *key, start, len, total, mark, stored, committed, stamp, fingerprint }
     }
 }

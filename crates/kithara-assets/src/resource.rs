@@ -2,6 +2,8 @@
 
 mod atomic;
 mod streaming;
+mod version;
 
 pub use atomic::AtomicResource;
 pub use streaming::{Present, StreamingResource};
+pub use version::StoredVersion;

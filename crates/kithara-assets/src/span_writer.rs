@@ -28,6 +28,8 @@ pub struct SpanWriter {
     key: ResourceKey,
     start: u64,
     position: u64,
+    /// What was said by [`SpanWriter::expect_total`].
+    expected: Option<u64>,
     fate: Fate,
     /// `None` once it was committed, discarded or given up.
     sink: Option<Sink>,
@@ -55,7 +57,7 @@ impl SpanWriter {
     pub(crate) fn new(medium: &Medium, key: &ResourceKey, start: u64, meta: Meta, pieces: bool) -> Self {
         let fate = medium.shared().fates.begin(key);
         let sink = medium.sink(key, start, meta, pieces, Arc::clone(&fate));
-        Self { medium: medium.clone(), key: *key, start, position: start, fate, sink: Some(sink) }
+        Self { medium: medium.clone(), key: *key, start, position: start, expected: None, fate, sink: Some(sink) }
     }
 
     /// Offset of the first byte in the resource.
@@ -68,6 +70,25 @@ impl SpanWriter {
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Notes the length of the whole resource, as the origin announced it: whatever becomes present of this span without
+    /// a commit that names a length carries this one, be it a piece, or what is kept when the writer is dropped. So what
+    /// was left half is never joined with the rest of a resource of another length. Pieces that are present already stay
+    /// as they are.
+    ///
+    /// It is best said before the first bytes. What was said first stands. A commit that names another length is judged
+    /// by what is present by then: see [`SpanWriter::commit`].
+    pub fn expect_total(&mut self, total_len: u64) {
+        if self.expected.is_some() {
+            return;
+        }
+        self.expected = Some(total_len);
+        match &mut self.sink {
+            Some(Sink::Memory(writer)) => writer.expect_total(total_len),
+            Some(Sink::Disk(writer)) => writer.expect_total(total_len),
+            None => {}
+        }
     }
 
     /// Hands over the next bytes without waiting. When the queue of the disk is full, this span is given up: a reader
@@ -108,13 +129,13 @@ impl SpanWriter {
     }
 
     /// Ends the span and makes it present, all at once. `total_len` is the length of the whole resource, where it is
-    /// known.
+    /// known; without it, what [`SpanWriter::expect_total`] was told.
     ///
     /// The ticket answers with the range of the span (all that was written) when it can be read.
     ///
     /// # Errors
     /// In the ticket: [`Conflict`](AssetsErrorKind::Conflict) where length or version disagree with spans that are
-    /// present and this one is not the whole resource, [`Abandoned`](AssetsErrorKind::Abandoned) where the resource was
+    /// present and this one is not the whole resource, or the span is longer than `total_len`, [`Abandoned`](AssetsErrorKind::Abandoned) where the resource was
     /// invalidated meanwhile or nothing was written (an empty resource says so with `Some(0)`), and whatever made the
     /// writer give up.
     pub fn commit(mut self, total_len: Option<u64>) -> Ticket<Range<u64>> {

@@ -11,6 +11,8 @@ pub(crate) struct Span {
     pub(crate) len: u64,
     /// Bytes on the medium: the data and what is stored with it.
     pub(crate) stored: u64,
+    /// Stamp of the commit, which tells it from others of the same start and length.
+    pub(crate) committed: u64,
 }
 
 impl Span {
@@ -63,6 +65,12 @@ impl Spans {
         let after = spans.partition_point(|span| span.start <= offset);
         let span = *spans[..after].last()?;
         (offset < span.end()).then_some(span)
+    }
+
+    /// The span that begins at `start`.
+    pub(crate) fn beginning_at(&self, start: u64) -> Option<&Span> {
+        let spans = self.as_slice();
+        spans.binary_search_by_key(&start, |span| span.start).ok().map(|at| &spans[at])
     }
 
     /// Present byte ranges, in order, neither touching nor overlapping.
@@ -155,7 +163,7 @@ mod tests {
     use super::*;
 
     fn span(range: Range<u64>) -> Span {
-        Span { start: range.start, len: range.end - range.start, stored: range.end - range.start }
+        Span { start: range.start, len: range.end - range.start, stored: range.end - range.start, committed: 0 }
     }
 
     fn spans(ranges: &[Range<u64>]) -> Spans {

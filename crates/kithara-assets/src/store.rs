@@ -79,7 +79,8 @@ impl AssetStore {
     }
 
     /// Keeps `asset` from being evicted until the lease is dropped or the process ends. May wait for the end of one
-    /// eviction step.
+    /// eviction step: of this process, and up to 31 ms for one of another. Who does not end by then is not told of the
+    /// lease, which holds within this process until the asset is leased here once more.
     pub fn lease(&self, asset: &AssetId) -> Lease {
         self.medium.lease(*asset);
         Lease { medium: self.medium.clone(), asset: *asset }
@@ -101,7 +102,8 @@ impl AssetStore {
         self.set_pinned(asset, false)
     }
 
-    /// True between [`AssetStore::pin`] and [`AssetStore::unpin`], in whichever process.
+    /// True between [`AssetStore::pin`] and [`AssetStore::unpin`], in whichever process; and where the directory cannot be
+    /// asked.
     #[must_use]
     pub fn is_pinned(&self, asset: &AssetId) -> bool {
         match &self.medium {

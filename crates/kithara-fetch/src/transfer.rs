@@ -188,7 +188,7 @@ impl Transfer {
         let Some(store) = self.store.as_ref().filter(|_| self.reads) else {
             return (None, iter::once(range).collect());
         };
-        let Present { meta, total_len, holes } = store.present(range.clone());
+        let Present { meta, total_len, holes, .. } = store.present(range.clone());
         // An empty resource has no span that could hold a meta.
         let known = (meta.is_some() || total_len.is_some()).then(|| (meta.unwrap_or_default(), total_len));
         let now = self.shared.options.clock.now();

@@ -142,6 +142,49 @@ pub(super) fn a_progressive_resource_becomes_present_piece_by_piece(make: Make<'
     assert_eq!((resource.total_len(), resource.spans()), (Some(350_007), vec![7..350_007]));
 }
 
+pub(super) fn what_is_kept_has_the_announced_length(make: Make<'_>) {
+    let store = make(Wanted { bytes: 64 << 20, piece_bytes: 100_000, clock: Clock::default() });
+    let block = BLOCK as u64;
+    let accept = |writer: &mut crate::SpanWriter, range| {
+        assert_eq!(writer.write_blocking(pattern(6, range).into()), WriteOutcome::Accepted);
+    };
+    for early in [true, false] {
+        let dropped = store.streaming(&key("a", &format!("dropped, told early {early}")));
+        let mut writer = dropped.writer(0, Meta::default());
+        if early {
+            writer.expect_total(2 * block);
+        }
+        accept(&mut writer, 0..block + 5);
+        writer.expect_total(if early { 7 } else { 2 * block });
+        drop(writer);
+        store.flush().wait().expect("flushed");
+        assert_eq!((dropped.spans(), dropped.total_len()), (vec![0..block], Some(2 * block)));
+        let rest = |total| try_commit(&dropped, &Meta::default(), 6, block..block + 10, total);
+        assert_eq!(rest(Some(block + 10)), Err(AssetsErrorKind::Conflict), "the rest of another version");
+        assert_eq!(rest(None), Ok(block..block + 10));
+    }
+
+    let file = store.streaming(&key("a", "file"));
+    let mut writer = file.piecewise_writer(0, Meta::default());
+    writer.expect_total(250_000);
+    accept(&mut writer, 0..100_000);
+    file.wait_range(0..100_000, Duration::from_secs(20)).expect("a piece comes by itself");
+    assert_eq!(file.total_len(), Some(250_000));
+    accept(&mut writer, 100_000..150_000);
+    let ended = writer.commit(Some(150_000)).wait();
+    assert_eq!(ended.expect_err("the pieces are of another length").kind(), AssetsErrorKind::Conflict);
+    assert_eq!((file.spans(), file.total_len()), (vec![0..100_000], Some(250_000)));
+
+    for (total, want) in [(Some(9), Ok(Some(9))), (None, Ok(Some(12))), (Some(8), Err(AssetsErrorKind::Conflict))] {
+        let resource = store.streaming(&key("a", &format!("committed with {total:?}")));
+        let mut writer = resource.writer(0, Meta::default());
+        writer.expect_total(12);
+        accept(&mut writer, 0..9);
+        let committed = writer.commit(total).wait().map_err(|error| error.kind());
+        assert_eq!(committed.map(|_| resource.total_len()), want, "what a commit says goes");
+    }
+}
+
 pub(super) fn versions_and_lengths_are_not_mixed(make: Make<'_>) {
     let store = roomy(make);
     let resource = store.streaming(&key("a", "file"));
@@ -193,6 +236,45 @@ pub(super) fn nothing_survives_an_invalidation(make: Make<'_>) {
     assert_eq!(resource.spans(), [0..30_000]);
     assert_reads(&resource, 10, 0..30_000);
     assert_reads(&reader, 10, 0..30_000);
+}
+
+pub(super) fn a_reader_is_handed_one_version(make: Make<'_>) {
+    let store = roomy(make);
+    let resource = store.streaming(&key("a", "without validators"));
+    assert_eq!((resource.version(), resource.present(0..10).version), (None, None));
+    commit(&resource, 9, 0..40_000, Some(80_000));
+    let present = resource.present(0..80_000);
+    assert_eq!((present.version, present.holes), (resource.version(), vec![40_000..80_000]));
+    let first = present.version.expect("something is present");
+    let read = |version, offset, max| {
+        resource.read_span_of(version, offset, max).map(|bytes| bytes.map(Vec::from)).map_err(|error| error.kind())
+    };
+    assert_eq!(read(&first, 5, 10), Ok(Some(pattern(9, 5..15))));
+    assert_eq!(read(&first, 40_000, 10), Ok(None), "a hole");
+    commit(&resource, 9, 40_000..80_000, Some(80_000));
+    assert_eq!(read(&first, 40_000, 10), Ok(Some(pattern(9, 40_000..40_010))), "what joins is of the same version");
+    resource.invalidate();
+    assert_eq!(read(&first, 5, 10), Ok(None), "nothing is there");
+    commit(&resource, 10, 0..80_000, Some(80_000));
+    for max in [0, 10] {
+        assert_eq!(read(&first, 5, max), Err(AssetsErrorKind::Changed));
+    }
+    let second = resource.version().expect("something is present");
+    assert_eq!(read(&second, 5, 10), Ok(Some(pattern(10, 5..15))));
+
+    let resource = store.streaming(&key("a", "with validators"));
+    let part = |etag, seed, range, total| try_commit(&resource, &version(etag), seed, range, total);
+    assert_eq!(part("\"1\"", 11, 0..10, Some(30)), Ok(0..10));
+    let first = resource.version().expect("something is present");
+    resource.invalidate();
+    assert_eq!(part("\"1\"", 11, 0..20, Some(30)), Ok(0..20));
+    let read = |offset| {
+        let read = resource.read_span_of(&first, offset, 5);
+        read.map(|bytes| bytes.map(Vec::from)).map_err(|error| error.kind())
+    };
+    assert_eq!(read(10), Ok(Some(pattern(11, 10..15))), "validators say that it is the same");
+    assert_eq!(part("\"2\"", 12, 0..30, Some(30)), Ok(0..30));
+    assert_eq!(read(15), Err(AssetsErrorKind::Changed));
 }
 
 pub(super) fn who_waits_for_a_range_is_woken(make: Make<'_>) {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 
 use crate::disk::layout::{private_file, remove_file};
-use crate::disk::lock::{Locked, has_name, is_at};
+use crate::disk::lock::{Locked, has_name, is_at, means_no_locks};
+use crate::disk::share;
 use crate::fate::Fate;
 use crate::format::{BLOCK, Footer};
 use crate::key::ResourceKey;
@@ -27,6 +28,8 @@ pub(crate) struct Draft {
     pub(crate) meta: Meta,
     /// It becomes present piece by piece.
     pub(crate) pieces: bool,
+    /// Length of the whole resource, as it was announced.
+    pub(crate) expected: Option<u64>,
     pub(crate) fate: Fate,
     piece: Piece,
 }
@@ -59,7 +62,7 @@ struct Unpublished {
 
 impl Draft {
     pub(crate) fn new(key: ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Self {
-        Self { key, start, meta, pieces, fate, piece: Piece::new(start) }
+        Self { key, start, meta, pieces, expected: None, fate, piece: Piece::new(start) }
     }
 
     pub(crate) const fn piece(&self) -> &Piece {
@@ -133,11 +136,10 @@ impl Piece {
         self.write_out(path, &[])
     }
 
-    /// A number that equal contents share. Different contents hardly do.
+    /// See [`share::fingerprint`].
     pub(crate) fn fingerprint(&mut self) -> u64 {
         self.end_block();
-        let sums: Vec<u8> = self.checksums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-        (u64::from(crc32fast::hash(&sums)) << 32 | (self.len & 0xffff_ffff)).max(1)
+        share::fingerprint(&self.checksums, self.len)
     }
 
     /// Makes the file of a piece that is in memory as a whole: under its name at once, for data and footer are one write,
@@ -308,7 +310,8 @@ pub(crate) fn remove_unless_written(path: &Path, is_wrong: impl FnOnce() -> bool
         Ok(None) => return Ok(()),
         Ok(locked) => locked,
         // Where locks do not work, nobody else is expected.
-        Err(_) => None,
+        Err(error) if means_no_locks(&error) => None,
+        Err(error) => return Err(error),
     };
     if is_wrong() && locked.as_ref().is_none_or(|file| is_at(file, path)) { remove_file(path) } else { Ok(()) }
 }

@@ -1,11 +1,12 @@
 //! Making room: which resources go, and when nobody may touch them.
 
 use std::collections::{HashSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::disk::ledger::Ledger;
-use crate::disk::lock::{EvictionLock, FileLock};
+use crate::disk::lock::{EvictionLock, FileLock, means_no_locks};
 use crate::disk::root::Root;
 use crate::event::LossReason;
 use crate::index::{Index, State, Victim};
@@ -68,8 +69,12 @@ impl Evictor {
         let _lock = match FileLock::try_take(ledger.root.layout.lock()) {
             Ok(Some(lock)) => Some(lock),
             Ok(None) => return Progress::Busy,
-            // Where locks do not work, nobody else is expected.
-            Err(_) => None,
+            // Where locks do not work, or the store was taken away, nobody else is expected.
+            Err(error) if means_no_locks(&error) || error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::debug!(%error, "nobody can know whether others evict");
+                return Progress::Busy;
+            }
         };
         ledger.news();
         let progress = self.evict_alone(ledger, goal, now);

@@ -22,6 +22,8 @@ use crate::ticket::{Answer, Ticket, ticket};
 pub(crate) enum Job {
     /// The next bytes of a draft; the first ones bring the draft with them.
     Data { id: u64, begin: Option<Draft>, bytes: Bytes },
+    /// A draft that began is part of a resource of this length.
+    Expect { id: u64, total: u64 },
     /// A draft ends. One that never had bytes comes with its end.
     End { id: u64, begin: Option<Draft>, end: End },
     /// An atomic resource is stored.
@@ -66,6 +68,15 @@ impl DiskWriter {
     pub(crate) fn new(root: &Arc<Root>, key: &ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Self {
         let draft = Draft::new(*key, start, meta, pieces, Arc::clone(&fate));
         Self { root: Arc::clone(root), id: root.draft_id(), fate, pieces, woken: None, begin: Some(draft) }
+    }
+
+    /// Lets the draft know how long its resource is. Called once.
+    pub(crate) fn expect_total(&mut self, total: u64) {
+        match &mut self.begin {
+            Some(draft) => draft.expected = Some(total),
+            // One for each draft at most, so it needs no more of a bound than the end of a draft.
+            None => self.root.order_end(Job::Expect { id: self.id, total }),
+        }
     }
 
     /// Hands bytes over, if there is room.

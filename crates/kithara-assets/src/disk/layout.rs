@@ -90,8 +90,12 @@ impl Layout {
         self.root.join(JOURNALS).join(format!("new-{id:016x}"))
     }
 
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.root.join(LEASES)
+    }
+
     pub(crate) fn lease(&self, asset: AssetId) -> PathBuf {
-        self.root.join(LEASES).join(asset.to_string())
+        self.leases().join(asset.to_string())
     }
 
     pub(crate) fn pins(&self) -> PathBuf {

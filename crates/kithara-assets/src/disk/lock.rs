@@ -1,13 +1,14 @@
 //! Locks between processes. The kernel takes them away from a process that dies.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::disk::layout::{Layout, private_file, remove_file};
+use crate::disk::layout::{Layout, create_dir, private_file, remove_file};
 use crate::key::AssetId;
 use crate::lease::{Eviction, LeaseTable};
 
@@ -98,32 +99,82 @@ impl FileLock {
 /// Leases of this process, told to other processes by shared locks on one file per asset.
 #[derive(Debug, Default)]
 pub(crate) struct LeaseFiles {
-    /// Locked while leases are taken and given back; never by eviction.
-    held: Mutex<HashMap<AssetId, Locked>>,
+    /// Locked for a look at the map only. An entry is removed when nobody else has it.
+    held: Mutex<HashMap<AssetId, Arc<LeaseFile>>>,
 }
 
+/// The file of one asset, if it could be locked. Itself locked while leases of the asset are taken and given back; never by
+/// eviction.
+type LeaseFile = Mutex<Option<Locked>>;
+
 impl LeaseFiles {
-    /// Leases `asset`, waiting for an eviction step of this or another process.
+    /// Leases `asset`, waiting for an eviction step of this process, and for one of another as long as [`PATIENCE`] says.
+    /// Whoever is at it longer may not go on at all: the lease then holds within this process only, until somebody here
+    /// leases the asset once more.
     pub(crate) fn acquire(&self, table: &LeaseTable, layout: &Layout, asset: AssetId) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if !table.acquire(asset) {
+        let patience = if table.acquire(asset) { PATIENCE } else { &[] };
+        let held = self.file(asset);
+        let mut file = lock(&held);
+        if file.is_some() {
             return;
         }
-        match lock_shared(&layout.lease(asset)) {
-            Ok(file) => {
-                held.insert(asset, file);
-            }
+        match lock_shared(&layout.lease(asset), patience) {
+            Ok(Some(locked)) => *file = Some(locked),
+            Ok(None) => tracing::warn!(%asset, "another process evicts and does not end: it is not told of a lease"),
             // A directory that cannot be written, or a file system without locks: the lease holds within this process.
             Err(error) => tracing::debug!(%asset, %error, "a lease cannot be told to other processes"),
         }
     }
 
     pub(crate) fn release(&self, table: &LeaseTable, asset: AssetId) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.release(asset) {
+        if !table.release(asset) {
+            return;
+        }
+        let held = self.file(asset);
+        let mut file = lock(&held);
+        // Somebody may have leased it since, and found the file locked.
+        if !table.is_leased(&asset) {
+            *file = None;
+        }
+        drop(file);
+        drop(held);
+        let mut held = lock(&self.held);
+        // Others get it through this map only, which is locked.
+        let is_idle = |file: &mut Arc<LeaseFile>| {
+            Arc::get_mut(file).is_some_and(|file| file.get_mut().unwrap_or_else(PoisonError::into_inner).is_none())
+        };
+        if held.get_mut(&asset).is_some_and(is_idle) {
             held.remove(&asset);
         }
     }
+
+    fn file(&self, asset: AssetId) -> Arc<LeaseFile> {
+        Arc::clone(lock(&self.held).entry(asset).or_default())
+    }
+}
+
+/// How long to wait between attempts to tell other processes of a lease: 31 ms in all, for a player calls from the thread
+/// that its tasks run on. An eviction step takes a few.
+const PATIENCE: &[Duration] = &[
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(4),
+    Duration::from_millis(8),
+    Duration::from_millis(16),
+];
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a lock could not be had because files cannot be locked on this file system. Every other error (no descriptor is
+/// left, no permission) says nothing of who has the lock.
+pub(crate) fn means_no_locks(error: &io::Error) -> bool {
+    // What a server of a network file system without locks answers, which has no kind of its own (ENOLCK).
+    let no_lock_server = if cfg!(any(target_os = "linux", target_os = "android")) { 37 } else { 77 };
+    let no_locks = cfg!(unix) && error.raw_os_error() == Some(no_lock_server);
+    // The last is what some file systems answer instead of the first.
+    no_locks || matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
 }
 
 /// The right to evict from an asset, against this process and all others.
@@ -135,19 +186,25 @@ pub(crate) struct EvictionLock<'a> {
 }
 
 impl<'a> EvictionLock<'a> {
-    /// `None` while the asset is leased.
+    /// `None` while the asset is leased, or nobody can know.
     pub(crate) fn take(table: &'a LeaseTable, layout: &Layout, asset: AssetId) -> Option<Self> {
         let eviction = table.evict(asset)?;
-        let file = match FileLock::try_take(layout.lease(asset)) {
-            Ok(Some(file)) => Some(file),
-            Ok(None) => return None,
+        let taken = match FileLock::try_take(layout.lease(asset)) {
+            // Nobody can lease by a file in a folder that is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create_dir(&layout.leases()).and_then(|()| FileLock::try_take(layout.lease(asset)))
+            }
+            taken => taken,
+        };
+        match taken {
+            Ok(file) => file.map(|file| Self { file: Some(file), _eviction: eviction }),
             // Where leases cannot be told, no other process has one.
+            Err(error) if means_no_locks(&error) => Some(Self { file: None, _eviction: eviction }),
             Err(error) => {
-                tracing::debug!(%asset, %error, "leases of other processes cannot be asked for");
+                tracing::debug!(%asset, %error, "leases of other processes cannot be asked for: the asset counts as leased");
                 None
             }
-        };
-        Some(Self { file, _eviction: eviction })
+        }
     }
 
     /// Ends the right and removes the lease file, for nothing of the asset is left.
@@ -158,13 +215,24 @@ impl<'a> EvictionLock<'a> {
     }
 }
 
-fn lock_shared(path: &Path) -> io::Result<Locked> {
+/// Locks the file with others who do so. `None` where somebody had it exclusively before and after each pause.
+fn lock_shared(path: &Path, pauses: &[Duration]) -> io::Result<Option<Locked>> {
+    let mut pauses = pauses.iter();
     loop {
         let file = private_file().read(true).write(true).create(true).truncate(false).open(path)?;
-        file.lock_shared()?;
-        let file = Locked(file);
-        if is_at(&file, path) {
-            return Ok(file);
+        match file.try_lock_shared() {
+            Ok(()) => {
+                let file = Locked(file);
+                if is_at(&file, path) {
+                    return Ok(Some(file));
+                }
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        match pauses.next() {
+            Some(pause) => std::thread::sleep(*pause),
+            None => return Ok(None),
         }
     }
 }
@@ -172,12 +240,22 @@ fn lock_shared(path: &Path) -> io::Result<Locked> {
 /// True if `path` still names this open file.
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let inode = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), path.metadata()) {
-        (Ok(open), Ok(named)) => inode(open) == inode(named),
+        (Ok(open), Ok(named)) => inode(&open) == inode(&named),
         _ => false,
     }
+}
+
+/// What tells a file from all others there are. `None` where the system does not say.
+#[cfg(unix)]
+pub(crate) fn inode(metadata: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn inode(_metadata: &Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 #[cfg(not(unix))]
@@ -222,6 +300,90 @@ mod tests {
         assert!(!layout.lease(asset).exists() || cfg!(not(unix)));
     }
 
+    #[test]
+    fn who_evicts_and_does_not_end_keeps_nobody_from_playing() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), 1);
+        layout.create().unwrap();
+        let [stuck, free] = ["a", "b"].map(|name| AssetId::named(&Partition::default(), name));
+        let (ours, theirs) = (LeaseTable::default(), LeaseTable::default());
+        let files = LeaseFiles::default();
+        let suspended = EvictionLock::take(&theirs, &layout, stuck).unwrap();
+        let (done, leased) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                files.acquire(&ours, &layout, stuck);
+                files.acquire(&ours, &layout, free);
+                done.send(()).unwrap();
+            });
+            let came = leased.recv_timeout(Duration::from_secs(20));
+            drop(suspended);
+            came.unwrap();
+        });
+        assert!(EvictionLock::take(&ours, &layout, stuck).is_none(), "it holds in this process");
+        assert!(EvictionLock::take(&theirs, &layout, free).is_none());
+        files.acquire(&ours, &layout, stuck);
+        assert!(EvictionLock::take(&theirs, &layout, stuck).is_none(), "and is told when it can be");
+        for asset in [stuck, stuck, free] {
+            files.release(&ours, asset);
+        }
+        assert!(EvictionLock::take(&theirs, &layout, stuck).is_some());
+        assert!(lock(&files.held).is_empty());
+    }
+
+    #[test]
+    fn leases_that_come_and_go_at_once_are_told_while_there_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), 1);
+        layout.create().unwrap();
+        let asset = AssetId::named(&Partition::default(), "a");
+        let (ours, theirs) = (LeaseTable::default(), LeaseTable::default());
+        let files = LeaseFiles::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        files.acquire(&ours, &layout, asset);
+                        assert!(EvictionLock::take(&theirs, &layout, asset).is_none());
+                        files.release(&ours, asset);
+                    }
+                });
+            }
+        });
+        assert!(lock(&files.held).is_empty());
+        assert!(EvictionLock::take(&theirs, &layout, asset).is_some());
+    }
+
+    #[test]
+    fn only_a_file_system_without_locks_means_that_nobody_has_one() {
+        use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported, WouldBlock};
+        for (kind, want) in [(Unsupported, true), (InvalidInput, true), (PermissionDenied, false), (WouldBlock, false)]
+        {
+            assert_eq!(means_no_locks(&kind.into()), want, "{kind}");
+        }
+        #[cfg(target_os = "linux")]
+        for (number, want) in [(37, true), (95, true), (22, true), (24, false), (23, false), (13, false), (30, false)] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(means_no_locks(&error), want, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_counts_as_leased() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), 1);
+        layout.create().unwrap();
+        let [unknown, free] = ["a", "b"].map(|name| AssetId::named(&Partition::default(), name));
+        // What cannot be opened as a file, by root neither.
+        std::fs::create_dir(layout.lease(unknown)).unwrap();
+        let table = LeaseTable::default();
+        assert!(EvictionLock::take(&table, &layout, unknown).is_none());
+        assert!(table.evict(unknown).is_some(), "the attempt left nothing behind");
+        assert!(EvictionLock::take(&table, &layout, free).is_some());
+        std::fs::remove_dir_all(layout.leases()).unwrap();
+        assert!(EvictionLock::take(&table, &layout, free).is_some(), "without a folder there are no leases");
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_lock_ends_with_its_owner_although_a_child_still_has_the_file() {
@@ -241,9 +403,10 @@ mod tests {
         let path = dir.path().join("lease");
         let lock = FileLock::try_take(path.clone()).unwrap().unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| lock_shared(&path).unwrap());
+            let waiting =
+                scope.spawn(|| std::iter::repeat_with(|| lock_shared(&path, PATIENCE)).find_map(Result::unwrap));
             lock.remove().unwrap();
-            let file = waiting.join().unwrap();
+            let file = waiting.join().unwrap().unwrap();
             assert!(is_at(&file, &path));
         });
         assert!(FileLock::try_take(path).is_ok());

@@ -107,15 +107,15 @@ impl Publisher {
         if abandoned || (piece.len() == 0 && (piece.start, total) != (0, Some(0))) {
             return Err(AssetsError::new(AssetsErrorKind::Abandoned, COMMITTING));
         }
-        let span = Span { start: piece.start, len: piece.len(), stored: piece.len() };
         let mark = meta.validators.mark();
         let stamp = root.shared.next_stamp();
-        let mut offer = Offer { span, total, mark, fingerprint: 0, committed: stamp, stamp, rule };
+        let span = Span { start: piece.start, len: piece.len(), stored: piece.len(), committed: stamp };
+        let mut offer = Offer { span, total, mark, fingerprint: 0, stamp, rule };
         root.resolve(key);
         match root.shared.read(|index| index.judge(key, &offer)) {
             Judgement::Redundant => return Ok(span),
             Judgement::Conflict => return Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING)),
-            Judgement::Join | Judgement::Replace => {}
+            Judgement::Join | Judgement::Replace | Judgement::Renew => {}
         }
         let path = root.layout.span(key, span.start);
         if root.options.share_equal_content && rule == Rule::Commit && share::is_worth_it(&offer) {

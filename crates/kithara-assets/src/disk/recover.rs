@@ -112,12 +112,17 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
 pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
     match *record {
         Record::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint } => {
-            let span = Span { start, len, stored };
-            let offer = Offer { span, total, mark, fingerprint, committed, stamp, rule: Rule::Restore };
+            let span = Span { start, len, stored, committed };
+            let offer = Offer { span, total, mark, fingerprint, stamp, rule: Rule::Restore };
             match index.admit(&key, &offer) {
                 Admission::Admitted { gone } => Some(Change { key, came: Some(span), gone }),
                 Admission::Redundant | Admission::Conflict => None,
             }
+        }
+        Record::Removed { key, stamp } if index.get(&key).is_some_and(|resource| resource.committed > stamp) => {
+            // Part of it may be of the version that is no more.
+            index.begin_version(&key);
+            None
         }
         // What was committed later than it went has come again.
         Record::Gone { key, stamp, .. } | Record::Removed { key, stamp }

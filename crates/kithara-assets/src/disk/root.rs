@@ -84,19 +84,52 @@ impl Root {
     /// Opens the file of `listed`, which the index has for `key`. `None` where it is not what the index says, which was
     /// put right.
     pub(crate) fn open(&self, key: &ResourceKey, listed: Span) -> Result<Option<SpanFile>, AssetsError> {
-        let file = match SpanFile::open(&self.layout.span(key, listed.start), key, listed.start) {
+        let file = match self.open_file(key, listed.start) {
             Ok(file) => file,
             Err(fault) => return self.fault(key, listed, fault).map(|()| None),
         };
-        let agrees = |mark: u64| mark == 0 || file.mark() == 0 || mark == file.mark();
-        let known = self.shared.resource(key, |resource| resource.mark).is_some_and(agrees);
-        if known && file.footer().len == listed.len {
-            return Ok(Some(file));
+        let said = offer_of(&file);
+        let (content, is_link) = (file.fingerprint(), file.is_link());
+        let holds = |resource: &Resource| {
+            resource.lists(&listed).then(|| resource.is_held_by(&listed, &said, content, is_link))
+        };
+        match self.shared.resource(key, holds).flatten() {
+            Some(true) => return Ok(Some(file)),
+            Some(false) => self.correct(key, listed, &said),
+            // It is not what the index says by now.
+            None => {}
         }
-        // Another process put something else there.
-        self.forget(key, listed, LossReason::Replaced);
-        self.admit(key, &file);
         Ok(None)
+    }
+
+    /// Opens the file that has the name of `key` and `start`, which must have been written for it, or be a link.
+    ///
+    /// That a file under another's name is a link and did not come there by accident has to be proven: the journal tells of
+    /// its content, or it is the very file that has the name it was written under, or that of another link. A link of
+    /// which nothing is known and whose first name is gone counts as damage: it is fetched again.
+    fn open_file(&self, key: &ResourceKey, start: u64) -> Result<SpanFile, ReadFault> {
+        let file = SpanFile::open(&self.layout.span(key, start), key, start)?;
+        if !file.is_link() {
+            return Ok(file);
+        }
+        let content = file.fingerprint();
+        let (listed, other) = self.shared.read(|index| {
+            let listed = index.get(key).is_some_and(|resource| resource.has_content(content));
+            (listed, index.same_content(content))
+        });
+        let names = [Some(file.footer().key), other.filter(|other| other != key)];
+        let is_proven = listed || names.iter().flatten().any(|name| file.has_name(&self.layout.span(name, 0)));
+        if is_proven { Ok(file) } else { Err(ReadFault::Corrupt) }
+    }
+
+    /// Another process put something else where `listed` should be.
+    fn correct(&self, key: &ResourceKey, listed: Span, said: &Offer) {
+        let Some(admission) = self.shared.write(|index| index.correct(key, &listed, said)) else { return };
+        self.shared.lost(key, &[listed], LossReason::Replaced);
+        if said.span.range() != listed.range() {
+            self.note_gone(key, listed.start);
+        }
+        self.settle(key, said, admission);
     }
 
     /// Looks for a span that the index does not know, if there may be one. True when there was.
@@ -130,7 +163,7 @@ impl Root {
         if self.shared.resource(key, |resource| resource.state) == Some(State::Removing) {
             return false;
         }
-        match SpanFile::open(&self.layout.span(key, start), key, start) {
+        match self.open_file(key, start) {
             Ok(file) => self.admit(key, &file),
             Err(ReadFault::Corrupt) => {
                 self.drop_broken(key, start);
@@ -149,20 +182,23 @@ impl Root {
             .shared
             .resource(key, |resource| (resource.state == State::Unread).then(|| resource.spans.as_slice().to_vec()));
         let Some(unread) = unread.flatten() else { return };
-        let open = |span: &Span| SpanFile::open(&self.layout.span(key, span.start), key, span.start);
-        let files: Vec<_> = unread.iter().map(|span| (span.start, open(span))).collect();
+        // One by one, for there may be more of them than files that can be open.
+        let read = |span: &Span| match self.open_file(key, span.start) {
+            Ok(file) => Some(offer_of(&file)),
+            Err(ReadFault::Corrupt) => {
+                self.drop_broken(key, span.start);
+                None
+            }
+            Err(ReadFault::Io(error)) => {
+                self.could_not_look(&error);
+                None
+            }
+        };
+        let offers: Vec<Offer> = unread.iter().filter_map(read).collect();
         let admissions = self.shared.write(|index| {
             index.take_unread(key);
-            let whole = files.iter().filter_map(|(_, file)| file.as_ref().ok());
-            whole.map(|file| (offer_of(key, file), index.admit(key, &offer_of(key, file)))).collect::<Vec<_>>()
+            offers.into_iter().map(|offer| (offer, index.admit(key, &offer))).collect::<Vec<_>>()
         });
-        for (start, file) in &files {
-            match file {
-                Ok(_) => {}
-                Err(ReadFault::Corrupt) => self.drop_broken(key, *start),
-                Err(ReadFault::Io(error)) => self.could_not_look(error),
-            }
-        }
         for (offer, admission) in admissions {
             self.settle(key, &offer, admission);
         }
@@ -204,9 +240,10 @@ impl Root {
         Ok(())
     }
 
-    /// Asks the disk, for another process may have pinned it.
+    /// Asks the disk, for another process may have pinned it. True where it cannot be asked: what may be pinned is not
+    /// evicted.
     pub(crate) fn is_pinned_on_disk(&self, asset: AssetId) -> bool {
-        self.layout.pin(asset).exists()
+        self.layout.pin(asset).try_exists().unwrap_or(true)
     }
 
     /// Has a use written into the journal, for the order of eviction after a restart.
@@ -223,11 +260,15 @@ impl Root {
 
     /// Takes a span out of the index, tells those who watch, and has it written into the journal.
     fn forget(&self, key: &ResourceKey, span: Span, reason: LossReason) {
-        if self.shared.write(|index| index.remove_span(key, span.start)).is_some() {
+        if self.shared.write(|index| index.remove_listed(key, &span)).is_some() {
             self.shared.lost(key, &[span], reason);
-            let stamp = self.shared.next_stamp();
-            self.queue.push_note(Job::Note(Record::Gone { key: *key, start: span.start, stamp }));
+            self.note_gone(key, span.start);
         }
+    }
+
+    fn note_gone(&self, key: &ResourceKey, start: u64) {
+        let stamp = self.shared.next_stamp();
+        self.queue.push_note(Job::Note(Record::Gone { key: *key, start, stamp }));
     }
 
     /// Removes a file that nobody will read any more.
@@ -237,7 +278,7 @@ impl Root {
 
     /// Removes a file that was found not to be whole. Whoever makes it may be at it, or may have finished it meanwhile.
     fn drop_broken(&self, key: &ResourceKey, start: u64) {
-        let check = || SpanFile::open(&self.layout.span(key, start), key, start).and_then(SpanFile::check);
+        let check = || self.open_file(key, start).and_then(SpanFile::check);
         self.drop_if(key, start, || matches!(check(), Err(ReadFault::Corrupt)));
     }
 
@@ -248,9 +289,26 @@ impl Root {
     }
 
     fn admit(&self, key: &ResourceKey, file: &SpanFile) -> bool {
-        let offer = offer_of(key, file);
-        let admission = self.shared.write(|index| index.admit(key, &offer));
+        let offer = offer_of(file);
+        let is_doubtful = offer.mark == 0 && !self.is_in_place(key);
+        let admission = self.shared.write(|index| {
+            if is_doubtful {
+                index.begin_version(key);
+            }
+            index.admit(key, &offer)
+        });
         self.settle(key, &offer, admission)
+    }
+
+    /// Whether what the index lists of a resource is where it should be, as far as one file tells: who invalidates a
+    /// resource removes all its files, and who evicts begins with the first.
+    fn is_in_place(&self, key: &ResourceKey) -> bool {
+        let last = self.shared.resource(key, |resource| resource.spans.as_slice().last().copied()).flatten();
+        let Some(last) = last else { return true };
+        let Ok(file) = self.open_file(key, last.start) else { return false };
+        let (said, content, is_link) = (offer_of(&file), file.fingerprint(), file.is_link());
+        let holds = |resource: &Resource| resource.is_held_by(&last, &said, content, is_link);
+        self.shared.resource(key, holds).unwrap_or(true)
     }
 
     /// Does what follows from entering a file that was found into the index. True where it is new there.
@@ -273,15 +331,13 @@ impl Root {
 }
 
 /// What a file says of itself.
-fn offer_of(key: &ResourceKey, file: &SpanFile) -> Offer {
+fn offer_of(file: &SpanFile) -> Offer {
     let footer = file.footer();
-    debug_assert!(footer.is_whole() || footer.key == *key, "only whole resources are linked");
     Offer {
-        span: Span { start: footer.start, len: footer.len, stored: file.stored() },
+        span: Span { start: footer.start, len: footer.len, stored: file.stored(), committed: footer.stamp },
         total: footer.total,
         mark: file.mark(),
-        fingerprint: 0,
-        committed: footer.stamp,
+        fingerprint: if file.is_link() { file.fingerprint() } else { 0 },
         stamp: footer.stamp,
         rule: Rule::Restore,
     }

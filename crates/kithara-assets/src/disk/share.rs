@@ -26,7 +26,18 @@ const MIN_LEN: u64 = 4 << 10;
 
 /// Only what is there as a whole is shared: parts are joined, and then must agree with their own origin.
 pub(crate) fn is_worth_it(offer: &Offer) -> bool {
-    offer.is_whole() && offer.span.len >= MIN_LEN
+    offer.is_whole() && is_large_enough(offer.span.len)
+}
+
+pub(crate) const fn is_large_enough(len: u64) -> bool {
+    len >= MIN_LEN
+}
+
+/// A number that equal contents share, by the checksums of their blocks. Different contents hardly do.
+pub(crate) fn fingerprint(checksums: &[u32], len: u64) -> u64 {
+    let mut sum = crc32fast::Hasher::new();
+    checksums.iter().for_each(|block| sum.update(&block.to_le_bytes()));
+    (u64::from(sum.finalize()) << 32 | (len & 0xffff_ffff)).max(1)
 }
 
 /// Gives the name `path` to the file of equal content, if there is one. Equal means byte by byte.

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use crate::disk::lock::inode;
+use crate::disk::share;
 use crate::format::{BLOCK, Corrupt, Footer};
 use crate::key::ResourceKey;
 use crate::medium::ReadFault;
@@ -20,6 +22,10 @@ pub(crate) struct SpanFile {
     footer: Footer,
     /// Bytes of the file.
     stored: u64,
+    /// Its data was written for another resource, and its meta is not told.
+    is_link: bool,
+    /// See [`inode`].
+    inode: Option<(u64, u64)>,
     /// The block that was read last, with its number.
     block: Option<(usize, Bytes)>,
 }
@@ -28,10 +34,12 @@ pub(crate) struct SpanFile {
 const FIRST_READ: usize = 4 << 10;
 
 impl SpanFile {
-    /// Opens the file that has the name of `key` and `start`.
+    /// Opens the file that has the name of `key` and `start`. It may have been written for another resource: whether it is a
+    /// link, or came there by accident, has to be asked then (see [`SpanFile::is_link`]).
     pub(crate) fn open(path: &Path, key: &ResourceKey, start: u64) -> Result<Self, ReadFault> {
         let file = File::open(path)?;
-        let stored = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let stored = metadata.len();
         let first =
             usize::try_from(stored).map_or(BLOCK, |len| if len > BLOCK + FIRST_READ { FIRST_READ } else { len });
         let mut end = read(&file, stored - first as u64, first)?;
@@ -41,15 +49,18 @@ impl SpanFile {
         }
         let data = end.len() - footer_len;
         let mut footer = Footer::decode(&end[data..])?;
-        if footer.start != start || (footer.key != *key && !footer.is_whole()) {
+        let is_link = footer.key != *key;
+        let may_be_link = footer.is_whole() && share::is_large_enough(footer.len);
+        if footer.start != start || (is_link && !may_be_link) {
             return Err(ReadFault::Corrupt);
         }
-        if footer.key != *key {
-            // A link: what one origin said about its URL says nothing about another.
+        if is_link {
+            // What one origin said about its URL says nothing about another.
             let Meta { content_type, stored_at, .. } = footer.meta;
             footer.meta = Meta { content_type, stored_at, ..Meta::default() };
         }
-        let mut span = Self { file: Some(file), footer, stored, block: None };
+        let inode = inode(&metadata);
+        let mut span = Self { file: Some(file), footer, stored, is_link, inode, block: None };
         if data <= BLOCK && span.footer.len == data as u64 {
             end.truncate(data);
             span.keep_only_block(end)?;
@@ -67,6 +78,21 @@ impl SpanFile {
 
     pub(crate) fn meta(&self) -> &Meta {
         &self.footer.meta
+    }
+
+    /// Whether its data was written for another resource.
+    pub(crate) const fn is_link(&self) -> bool {
+        self.is_link
+    }
+
+    /// Whether `path` is another name of this very file. False where the system does not tell.
+    pub(crate) fn has_name(&self, path: &Path) -> bool {
+        self.inode.is_some() && path.metadata().is_ok_and(|named| inode(&named) == self.inode)
+    }
+
+    /// A number that files of equal content share.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        share::fingerprint(&self.footer.checksums, self.footer.len)
     }
 
     /// What tells the version of these bytes from others; zero where nothing does.

@@ -112,7 +112,7 @@ fn forget_missing(ledger: &mut Ledger, asset: AssetId, seen: &HashSet<(ResourceN
     for (key, spans) in listed(&ledger.root, asset) {
         for span in spans.iter().filter(|span| !seen.contains(&(key.name, span.start))) {
             // It may have come since the folder was listed.
-            if !ledger.root.layout.span(&key, span.start).exists() {
+            if matches!(ledger.root.layout.span(&key, span.start).try_exists(), Ok(false)) {
                 ledger.remove_span(&key, span, LossReason::Gone);
             }
         }

@@ -55,6 +55,11 @@ impl Writer {
     fn carry_out(&mut self, job: Job) {
         match job {
             Job::Data { id, begin, bytes } => self.take_data(id, begin, bytes),
+            Job::Expect { id, total } => {
+                if let Some(draft) = self.drafts.get_mut(&id) {
+                    draft.expected = Some(total);
+                }
+            }
             Job::End { id, begin, end } => self.end(id, begin, end),
             Job::Put { key, meta, bytes, answer } => answer.answer(self.put(&key, &meta, bytes)),
             Job::Remove { key } => self.publisher.remove(&key),
@@ -155,6 +160,7 @@ impl Writer {
     fn commit(&mut self, mut draft: Draft, total: Option<u64>) -> Result<Range<u64>, AssetsError> {
         let piece = draft.take_piece();
         let end = piece.start + piece.len();
+        let total = total.or(draft.expected);
         if piece.len() == 0 && piece.start > draft.start {
             // All pieces are present already; only the length is new.
             self.publisher.note_total(&draft.key, total)?;
@@ -171,13 +177,13 @@ impl Writer {
             return self.publisher.drop_piece(piece);
         }
         // Nobody waits to hear whether it could be kept; a failing disk was told.
-        let _ = self.publisher.publish(publication(&draft, None), piece);
+        let _ = self.publisher.publish(publication(&draft, draft.expected), piece);
     }
 
     fn commit_piece(&mut self, id: u64) {
         let Some(mut draft) = self.drafts.remove(&id) else { return };
         let piece = draft.take_piece();
-        match self.publisher.publish(publication(&draft, None), piece) {
+        match self.publisher.publish(publication(&draft, draft.expected), piece) {
             Ok(_) => {
                 self.drafts.insert(id, draft);
             }

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use crate::error::{AssetsError, AssetsErrorKind};
 use crate::index::Resource;
 use crate::key::ResourceKey;
-use crate::medium::{Medium, OpenSpan};
+use crate::medium::{Found, Medium, OpenSpan};
 use crate::meta::Meta;
+use crate::resource::StoredVersion;
 use crate::span_writer::{SpanWriter, WriteOutcome};
 use crate::spans::Span;
 use crate::ticket::Ticket;
@@ -31,6 +32,7 @@ pub struct StreamingResource {
 
 /// What is present of a range of a resource, and what is known of it: the answer of [`StreamingResource::present`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Present {
     /// What is known of the bytes beside them; `None` where there are none, or they cannot be read.
     pub meta: Option<Meta>,
@@ -38,6 +40,8 @@ pub struct Present {
     pub total_len: Option<u64>,
     /// Absent byte ranges, in order, within the resource as far as its length is known.
     pub holes: Vec<Range<u64>>,
+    /// The version that all of this is of; `None` where nothing is present.
+    pub version: Option<StoredVersion>,
 }
 
 #[derive(Debug)]
@@ -99,13 +103,32 @@ impl StreamingResource {
     pub fn present(&self, range: Range<u64>) -> Present {
         if !self.medium.know(&self.key) {
             let holes = self.holes_from(1, &range);
-            return Present { holes, ..Present::default() };
+            if self.version().is_none() {
+                return Present { holes, ..Present::default() };
+            }
         }
-        let meta = self.meta().ok().flatten();
-        let total_len = self.total_len();
-        let end = range.end.min(total_len.unwrap_or(u64::MAX));
-        let holes = self.holes(range.start.min(end)..end);
-        Present { meta, total_len, holes }
+        for _ in 0..LOOKS {
+            let before = self.version();
+            let meta = self.meta().ok().flatten();
+            let total_len = self.total_len();
+            let end = range.end.min(total_len.unwrap_or(u64::MAX));
+            let holes = self.holes(range.start.min(end)..end);
+            let version = self.version();
+            let generation = |version: Option<StoredVersion>| version.map(|version| version.generation);
+            if generation(before) == generation(version) {
+                return Present { meta, total_len, holes, version };
+            }
+        }
+        // It changes faster than it can be looked at.
+        let holes = if range.is_empty() { Vec::new() } else { vec![range] };
+        Present { holes, ..Present::default() }
+    }
+
+    /// The version of what is present; `None` where nothing is. See [`StreamingResource::read_span_of`].
+    #[must_use]
+    pub fn version(&self) -> Option<StoredVersion> {
+        self.medium.know(&self.key);
+        self.medium.shared().resource(&self.key, Resource::version).flatten()
     }
 
     /// Present byte ranges, in order, neither touching nor overlapping.
@@ -163,21 +186,24 @@ impl StreamingResource {
         }
     }
 
-    /// Copies present bytes from `offset` into `buf`: as many as there are without a hole, at most all it takes. `None`
-    /// where `offset` is a hole or the end.
+    /// Copies present bytes from `offset` into `buf`: as many as there are without a hole, at most all it takes, and all of
+    /// one version. `None` where `offset` is a hole or the end.
     ///
     /// # Errors
     /// The disk cannot be read. Playback goes on as if the answer were `None`.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>, AssetsError> {
-        let mut filled = 0;
+        let (mut filled, mut version) = (0, None);
         while filled < buf.len() {
-            match self.read_span(offset + filled as u64, buf.len() - filled)? {
-                Some(bytes) => {
+            match self.read(version.as_ref(), offset + filled as u64, buf.len() - filled) {
+                Ok(Some((bytes, of))) => {
                     buf[filled..filled + bytes.len()].copy_from_slice(&bytes);
                     filled += bytes.len();
+                    version = Some(of);
                 }
-                None if filled == 0 => return Ok(None),
-                None => break,
+                Ok(None) if filled == 0 => return Ok(None),
+                Ok(None) => break,
+                Err(error) if error.kind() == AssetsErrorKind::Changed => break,
+                Err(error) => return Err(error),
             }
         }
         Ok(Some(filled))
@@ -189,16 +215,46 @@ impl StreamingResource {
     /// # Errors
     /// The disk cannot be read. Playback goes on as if the answer were `None`.
     pub fn read_span(&self, offset: u64, max: usize) -> Result<Option<Bytes>, AssetsError> {
-        if max == 0 {
-            return Ok(self.contains(offset..offset.saturating_add(1)).then(Bytes::new));
-        }
+        Ok(self.read(None, offset, max)?.map(|(bytes, _)| bytes))
+    }
+
+    /// As [`StreamingResource::read_span`], of this version only: for those who read a resource in many steps, with time
+    /// between them. What [`present`](StreamingResource::present) or [`version`](StreamingResource::version) said when
+    /// they began stays true of all bytes they get.
+    ///
+    /// A version stays the same while spans of it come and go, as long as some are left; of resources with validators also
+    /// when all of it went and came again. Where nothing tells, it counts as another one.
+    ///
+    /// # Errors
+    /// [`Changed`](AssetsErrorKind::Changed) where the byte at `offset` is there, but of another version. The disk cannot
+    /// be read.
+    pub fn read_span_of(&self, version: &StoredVersion, offset: u64, max: usize) -> Result<Option<Bytes>, AssetsError> {
+        Ok(self.read(Some(version), offset, max)?.map(|(bytes, _)| bytes))
+    }
+
+    /// Bytes and what version they are of, which is `wanted` where that is given.
+    fn read(
+        &self,
+        wanted: Option<&StoredVersion>,
+        offset: u64,
+        max: usize,
+    ) -> Result<Option<(Bytes, StoredVersion)>, AssetsError> {
         let mut open = self.lock_open();
-        while let Some(listed) = self.find(offset) {
+        while let Some(Found { span: listed, version }) = self.medium.find(&self.key, offset) {
+            if max == 0 && wanted.is_none() {
+                return Ok(Some((Bytes::new(), version)));
+            }
             let Some(span) = self.open(&mut open, listed)? else {
                 continue;
             };
+            let is_other = |wanted: &&StoredVersion| {
+                wanted.generation != version.generation && !wanted.is_of(span.meta().validators.mark(), version.total)
+            };
+            if wanted.filter(is_other).is_some() {
+                return Err(AssetsError::new(AssetsErrorKind::Changed, "reading a version of a resource"));
+            }
             match span.read(offset, max) {
-                Ok(bytes) => return Ok(Some(bytes)),
+                Ok(bytes) => return Ok(Some((bytes, wanted.copied().unwrap_or(version)))),
                 Err(fault) => self.medium.fault(&self.key, listed, fault)?,
             }
         }
@@ -263,11 +319,6 @@ impl StreamingResource {
         *self.lock_open() = None;
     }
 
-    /// The span that holds `offset`, from the index or else from the medium. Counts as a use.
-    fn find(&self, offset: u64) -> Option<Span> {
-        self.medium.find(&self.key, offset)
-    }
-
     /// Probes the medium where each run of spans ends.
     fn follow(&self) {
         let _ = self.holes(0..self.total_len().unwrap_or(u64::MAX));
@@ -296,6 +347,9 @@ impl StreamingResource {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How often a resource is looked at that changes while it is.
+const LOOKS: usize = 4;
 
 impl Clone for StreamingResource {
     fn clone(&self) -> Self {

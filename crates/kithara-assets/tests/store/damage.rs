@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use crate::ground::{BLOCK, check_present, files, key, open, options, try_write, write};
+use crate::ground::{BLOCK, check_present, files, key, open, options, pattern, try_write, write};
 
 /// What is done to one file.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ enum Damage {
     Grow(u8),
     Empty,
     Gone,
+    /// It has the name of another one, and that has its name.
+    Swap(f64),
 }
 
 fn damage() -> impl Strategy<Value = Damage> {
@@ -22,7 +24,8 @@ fn damage() -> impl Strategy<Value = Damage> {
     prop_oneof![
         place.clone().prop_map(Damage::Cut),
         (place.clone(), 1..=255_u8).prop_map(|(place, bits)| Damage::Flip(place, bits)),
-        place.prop_map(Damage::Zeros),
+        place.clone().prop_map(Damage::Zeros),
+        place.prop_map(Damage::Swap),
         (0..=255_u8).prop_map(Damage::Grow),
         Just(Damage::Empty),
         Just(Damage::Gone),
@@ -30,10 +33,12 @@ fn damage() -> impl Strategy<Value = Damage> {
 }
 
 impl Damage {
-    fn apply(&self, path: &Path) {
+    /// Does it to the file at `path`, one of `files`.
+    fn apply(&self, path: &Path, files: &[PathBuf]) {
         let Ok(mut bytes) = std::fs::read(path) else { return };
         let at = |place: f64| (place * bytes.len() as f64) as usize;
         match *self {
+            Self::Swap(other) => return swap(path, &nth(files, other)),
             Self::Gone => return std::fs::remove_file(path).unwrap(),
             Self::Cut(place) => bytes.truncate(at(place)),
             Self::Flip(..) | Self::Zeros(_) if bytes.is_empty() => {}
@@ -49,6 +54,15 @@ impl Damage {
             Self::Empty => bytes.clear(),
         }
         std::fs::write(path, bytes).unwrap();
+    }
+}
+
+fn swap(one: &Path, other: &Path) {
+    if one != other {
+        let meanwhile = one.with_extension("swapped");
+        std::fs::rename(one, &meanwhile).unwrap();
+        std::fs::rename(other, one).unwrap();
+        std::fs::rename(meanwhile, other).unwrap();
     }
 }
 
@@ -86,7 +100,7 @@ fn check(dir: &Path) {
     assert_eq!(crate::ground::whole(&store, "c", NUMBERS).len(), 8);
 }
 
-fn nth(files: Vec<PathBuf>, which: f64) -> PathBuf {
+fn nth(files: &[PathBuf], which: f64) -> PathBuf {
     let at = (which * files.len() as f64) as usize;
     files[at].clone()
 }
@@ -99,7 +113,8 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         made(dir.path());
         for (which, damage) in damages {
-            damage.apply(&nth(files(&dir.path().join("v1")), which));
+            let files = files(&dir.path().join("v1"));
+            damage.apply(&nth(&files, which), &files);
         }
         check(dir.path());
     }
@@ -110,7 +125,7 @@ proptest! {
         made(dir.path());
         for damage in damages {
             let journals = files(&dir.path().join("v1/journals"));
-            journals.iter().for_each(|journal| damage.apply(journal));
+            journals.iter().for_each(|journal| damage.apply(journal, &journals));
         }
         let store = open(dir.path());
         let readable: u64 = NUMBERS.map(|number| check_present(&store, "a", number) + check_present(&store, "b", number)).sum();
@@ -131,11 +146,58 @@ fn what_is_put_right_stays_right_while_the_store_is_open() {
     made(dir.path());
     let store = kithara_assets::AssetStore::open(dir.path(), options()).unwrap();
     for file in crate::ground::span_files(dir.path()) {
-        Damage::Cut(0.5).apply(&file);
+        Damage::Cut(0.5).apply(&file, &[]);
     }
     let verified = store.verify(|_| std::ops::ControlFlow::Continue(()));
     assert_eq!((verified.checked, verified.good_bytes), (8, 0));
     assert_eq!((store.usage().bytes, crate::ground::span_files(dir.path()).len()), (0, 0));
     write(&store, "a", 0, 5000);
     assert_eq!(check_present(&store, "a", 0), 5000);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_under_the_name_of_another_is_served_only_if_it_is_a_link() {
+    for with_journals in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let write_as = |store: &kithara_assets::AssetStore, name: &str, number, content| {
+            try_write(&store.streaming(&key(name, number)), content, 0..5000, Some(5000)).unwrap();
+        };
+        let store = open(dir.path());
+        write_as(&store, "a", 1, 1);
+        let first = crate::ground::span_files(dir.path());
+        write_as(&store, "a", 2, 2);
+        write_as(&store, "links", 3, 1);
+        drop(store);
+        let others = crate::ground::span_files(dir.path());
+        let second = others.iter().find(|file| file.parent() == first[0].parent() && **file != first[0]).unwrap();
+        swap(&first[0], second);
+        if !with_journals {
+            std::fs::remove_dir_all(dir.path().join("v1/journals")).unwrap();
+        }
+        let store = open(dir.path());
+        for number in [1, 2] {
+            assert_eq!(check_present(&store, "a", number), 0, "{number}, with journals: {with_journals}");
+        }
+        // What it is a link to is not where it was; without a journal nothing tells that it is one.
+        let read = store.streaming(&key("links", 3)).read_span(0, 5000).unwrap();
+        assert_eq!(read, with_journals.then(|| pattern(1, 0..5000).into()));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_found_again_without_journals() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for number in 1..4 {
+        try_write(&store.streaming(&key("a", number)), 9, 0..5000, Some(5000)).unwrap();
+    }
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("v1/journals")).unwrap();
+    let store = open(dir.path());
+    for number in 1..4 {
+        let read = store.streaming(&key("a", number)).read_span(0, 5000).unwrap();
+        assert!(read.unwrap() == pattern(9, 0..5000));
+    }
 }

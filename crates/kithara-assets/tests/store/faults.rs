@@ -196,3 +196,17 @@ fn a_quota_that_is_held_degrades_and_ends_with_the_lease() {
     write(&store, "b", 9, 200_000);
     assert_eq!((whole(&store, "a", 0..5), log.count(|event| *event == StoreEvent::Recovered)), (vec![1, 2, 3, 4], 1));
 }
+
+#[test]
+fn what_may_be_pinned_is_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    write(&store, "a", 1, 5000);
+    let pins = dir.path().join("v1/pins");
+    std::fs::remove_dir(&pins).unwrap();
+    // A name below it cannot be asked for, by root neither.
+    std::fs::write(&pins, b"").unwrap();
+    assert_eq!(store.remove_asset(&asset("a")).wait().unwrap_err().kind(), AssetsErrorKind::Held);
+    std::fs::remove_file(&pins).unwrap();
+    assert!(store.remove_asset(&asset("a")).wait().is_ok());
+}

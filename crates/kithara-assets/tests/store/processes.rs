@@ -97,6 +97,63 @@ fn a_new_version_reaches_the_other() {
 }
 
 #[test]
+fn a_reader_of_one_version_is_not_handed_what_another_process_put_in_its_place() {
+    // Neither validators nor lengths tell the versions apart. Of what the second store knows of the first version, the
+    // second part is there or not.
+    for parts in [1, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (open(dir.path()), open(dir.path()));
+        let write = |content: u64, parts: usize| {
+            for range in [0..3000, 3000..6000].into_iter().take(parts) {
+                let mut writer = first.streaming(&key("a", 1)).writer(range.start, Meta::default());
+                let _ = writer.write(pattern(content, range).into());
+                writer.commit(Some(6000)).wait().unwrap();
+            }
+        };
+        write(1, parts);
+        let reader = second.streaming(&key("a", 1));
+        let present = reader.present(0..6000);
+        assert_eq!(present.holes.len(), 2 - parts);
+        let version = present.version.unwrap();
+        assert!(reader.read_span_of(&version, 0, 3000).unwrap().unwrap() == pattern(1, 0..3000));
+        first.streaming(&key("a", 1)).invalidate();
+        write(2, 2);
+
+        let joined = reader.read_span_of(&version, 3000, 3000);
+        assert_eq!(joined.map_err(|error| error.kind()), Err(AssetsErrorKind::Changed), "{parts} parts");
+        let resource = second.streaming(&key("a", 1));
+        let mut whole = vec![0; 6000];
+        let mut read = 0;
+        while read < whole.len() {
+            read += resource.read_at(read as u64, &mut whole[read..]).unwrap().unwrap();
+        }
+        assert!(whole == pattern(2, 0..6000));
+        let version = resource.version().unwrap();
+        for range in [3000..6000, 0..3000] {
+            let bytes = resource.read_span_of(&version, range.start, 3000).unwrap().unwrap();
+            assert!(bytes == pattern(2, range), "all of it is known to be of the second");
+        }
+    }
+}
+
+#[test]
+fn what_two_fetched_at_once_is_one_version_if_validators_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (open(dir.path()), open(dir.path()));
+    let [mut one, mut other] = [&first, &second].map(|store| {
+        let validators = Validators { etag: Some("\"1\"".into()), last_modified: None };
+        store.streaming(&key("a", 1)).writer(0, Meta { validators, ..Meta::default() })
+    });
+    let _ = (one.write(pattern(1, 0..3000).into()), other.write(pattern(1, 0..3000).into()));
+    one.commit(Some(6000)).wait().unwrap();
+    let reader = first.streaming(&key("a", 1));
+    let version = reader.version().unwrap();
+    other.commit(Some(6000)).wait().unwrap();
+    assert!(reader.read_span_of(&version, 0, 3000).unwrap().unwrap() == pattern(1, 0..3000));
+    assert!(first.streaming(&key("a", 1)).read_span_of(&version, 0, 10).unwrap().is_some(), "from the second's file");
+}
+
+#[test]
 fn a_lease_of_one_stops_the_other_from_evicting() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (tight(dir.path(), 1_050_000), tight(dir.path(), 1_050_000));

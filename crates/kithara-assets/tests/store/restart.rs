@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use kithara_assets::{AssetStore, Clock, DiskOptions, Meta, UnixMillis, Validators, WriteOutcome};
 
-use crate::ground::{asset, check_present, files, key, open, options, pattern, span_files, whole, write};
+use crate::ground::{
+    BLOCK, asset, check_present, files, key, open, options, pattern, span_files, try_write, whole, write,
+};
 
 #[test]
 fn everything_is_there_again() {
@@ -282,4 +284,35 @@ fn a_lower_quota_is_kept_soon() {
     assert!(store.usage().bytes <= 300_000);
     assert_eq!(whole(&store, "a", 0..100), (100 - whole(&store, "a", 0..100).len() as u64..100).collect::<Vec<_>>());
     assert!(whole(&store, "a", 0..100).len() > 25);
+}
+
+/// With holes between them: what begins where another ends would be found by chance.
+fn pieces() -> impl Iterator<Item = std::ops::Range<u64>> {
+    (0..50).map(|number| number << 20).map(|start| start..start + BLOCK + 1000)
+}
+
+/// Finds a file in many pieces again. Does nothing unless the test below started it.
+#[test]
+fn a_process_with_few_descriptors() {
+    let Ok(dir) = std::env::var("KITHARA_FEW_DIR") else { return };
+    let store = open(std::path::Path::new(&dir));
+    assert_eq!(store.streaming(&key("a", 1)).spans(), pieces().collect::<Vec<_>>());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_in_more_pieces_than_can_be_open_is_found_without_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let resource = store.streaming(&key("a", 1));
+    for piece in pieces() {
+        try_write(&resource, 1, piece, None).unwrap();
+    }
+    drop((resource, store));
+    std::fs::remove_dir_all(dir.path().join("v1/journals")).unwrap();
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+    limited.args(["--exact", "restart::a_process_with_few_descriptors"]).env("KITHARA_FEW_DIR", dir.path());
+    let output = limited.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
