@@ -27,6 +27,8 @@ use crate::{ErrorKind, NetError, NetworkOptions, Origin, Proxy};
 /// Keeps connections for [`NetworkOptions::pool_idle`], decodes no content coding, and reads the platform's
 /// certificates only when the first https URL is asked for, beside its connecting. It needs a tokio runtime when it
 /// sends.
+///
+/// A body that is not read holds up no other one: over HTTP/2 at most 2 MiB of it are kept until it is.
 #[derive(Debug)]
 pub struct ReqwestTransport {
     client: Client,
@@ -134,6 +136,8 @@ impl Setup {
             .referer(false)
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.pool_idle)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             // Widespread slips of streaming servers, none of which makes a message ambiguous.
             .http1_ignore_invalid_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true);
@@ -153,6 +157,18 @@ impl Setup {
         self.proxy.is_some() || self.system_proxy.as_ref().is_some_and(by_system)
     }
 }
+
+/// Most bytes of one HTTP/2 body that nobody has read yet: so much memory each of them may take.
+///
+/// It is also all that can be under way at once, so it bounds the speed of a body by the time of a round trip. A window is
+/// announced anew before half of it is used: 2 MiB carry at least 80 Mbit/s over 100 ms.
+const STREAM_WINDOW: u32 = 2 << 20;
+
+/// Most bytes of all bodies of an HTTP/2 connection that nobody has read yet: the largest there is (RFC 9113 section 6.9.1).
+///
+/// Bodies that are not read must not hold up those that are, and the windows of their streams already bound the memory.
+/// This one is full only when 1023 of them are; servers allow some hundred at once.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 /// Resolves names to their public addresses only.
 #[derive(Debug)]

@@ -8,14 +8,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use kithara_net::{ErrorKind, NetworkOptions, Proxy};
+use kithara_net::retry::Patience;
+use kithara_net::{ErrorKind, NetworkOptions, Proxy, Timeouts};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// A server that answers everything with the HTTP version it was asked in.
+/// A server that answers everything with the HTTP version it was asked in, and `/large` with [`LARGE`] bytes.
 struct Server {
     url: String,
     certificate: Vec<u8>,
@@ -51,6 +52,9 @@ impl Server {
     }
 }
 
+/// More than any window of a single stream.
+const LARGE: usize = 3 << 20;
+
 async fn serve(listener: TcpListener, tls: TlsAcceptor, connections: Arc<AtomicUsize>) {
     while let Ok((stream, _)) = listener.accept().await {
         connections.fetch_add(1, Ordering::SeqCst);
@@ -59,7 +63,9 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, connections: Arc<AtomicU
             let Ok(stream) = tls.accept(stream).await else { return };
             let answer = service_fn(|request: http::Request<Incoming>| async move {
                 tokio::time::sleep(ms(20)).await;
-                Ok::<_, Infallible>(http::Response::new(format!("{:?}", request.version())))
+                let large = request.uri().path() == "/large";
+                let body = if large { "x".repeat(LARGE) } else { format!("{:?}", request.version()) };
+                Ok::<_, Infallible>(http::Response::new(body))
             });
             let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
         });
@@ -75,6 +81,25 @@ async fn http_2_carries_everything_over_one_connection() {
     let all = (0..8).map(|_| fetch(&client, get(&server.url)));
     for body in futures_util::future::join_all(all).await {
         assert_eq!(body.unwrap(), "HTTP/2.0");
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn bodies_that_nobody_reads_hold_up_no_other_one() {
+    let server = Server::start(&["h2"]).await;
+    let timeouts = Timeouts { stall: secs(2), ..Timeouts::default() };
+    let client = Client::new(NetworkOptions { timeouts, ..server.options() }).unwrap();
+    let large = || get(&server.url.replace("/path", "/large")).patience(Patience { attempts: 1, ..Patience::default() });
+    let mut paused = Vec::new();
+    for _ in 0..6 {
+        paused.push(client.fetch(large()).await.unwrap());
+    }
+    for _ in 0..2 {
+        assert_eq!(fetch(&client, large()).await.unwrap().len(), LARGE);
+    }
+    for response in paused {
+        assert_eq!(response.body.collect(u64::MAX).await.unwrap().len(), LARGE, "and each goes on where it is read");
     }
     assert_eq!(server.connections(), 1);
 }
