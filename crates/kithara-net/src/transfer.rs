@@ -171,7 +171,7 @@ impl Transfer {
         self.fresh = 0;
         let known = self.shared.origins.get(&self.origin);
         let arrival =
-            Arrival { body, known, skip, first, progress, waiting_since: None, moved: 0, waited: Duration::ZERO };
+            Arrival { body, known, skip, first, progress, waiting: Duration::ZERO, moved: 0, waited: Duration::ZERO };
         self.state = State::Arriving(arrival);
         if self.limit() == Some(self.position) {
             self.finish();
@@ -392,8 +392,8 @@ struct Arrival {
     /// Whether this is the answer to the first request, not to one for the rest.
     first: bool,
     progress: Progress,
-    /// Since when the next chunk is waited for; survives the cancelling of a wait.
-    waiting_since: Option<Instant>,
+    /// How long the next chunk was waited for by waits that were cancelled. Time between them is not the origin's.
+    waiting: Duration,
     /// All that came, and how long it was waited for.
     moved: u64,
     waited: Duration,
@@ -418,22 +418,24 @@ enum Next {
 impl Arrival {
     /// Waits for the next chunk, until the body has stalled or `left` is over.
     async fn next(&mut self, left: Option<Duration>) -> Next {
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let until_stall = self.progress.left().saturating_sub(since.elapsed());
+        let until_stall = self.progress.left().saturating_sub(self.waiting);
         let wait = left.map_or(until_stall, |left| left.min(until_stall));
-        let item = timeout(wait, self.body.next()).await;
-        self.waiting_since = None;
+        let item = {
+            let _wait = Wait { begun: Instant::now(), waited: &mut self.waiting };
+            timeout(wait, self.body.next()).await
+        };
+        let waited = std::mem::take(&mut self.waiting);
         match item {
             Ok(Some(Ok(bytes))) => {
                 self.moved += bytes.len() as u64;
-                self.waited += since.elapsed();
-                self.progress.moved(bytes.len() as u64, since.elapsed());
+                self.waited += waited;
+                self.progress.moved(bytes.len() as u64, waited);
                 Next::Bytes(self.skipped(bytes))
             }
             Ok(Some(Err(error))) => Next::Broken(error),
             Ok(None) => Next::End { skip: self.skip, first: self.first },
             Err(_) => {
-                self.progress.waited(since.elapsed());
+                self.progress.waited(waited);
                 if self.progress.left().is_zero() {
                     Next::Stalled { moved: self.progress.in_window() }
                 } else {
@@ -453,3 +455,15 @@ impl Arrival {
 
 /// Connections a body gives up for being slow. The second one shows that it is not the connection.
 const MOST_LAGGARDS: u32 = 2;
+/// One wait, which counts also when it is cancelled.
+struct Wait<'a> {
+    begun: Instant,
+    waited: &'a mut Duration,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        *self.waited += self.begun.elapsed();
+    }
+}
+

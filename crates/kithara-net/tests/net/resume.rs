@@ -379,6 +379,33 @@ mod randomly {
                     1 => reply.ends_after(at),
                     2 => reply.stalls_after(at),
                     3 => Reply::status(503),
+#[tokio::test(start_paused = true)]
+async fn time_between_cancelled_reads_is_no_stall_and_that_within_them_is() {
+    let origin = origin([resource(9000).in_chunks(9000, secs(30)), resource(9000)]);
+    let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
+    // Four seconds of waiting in pieces, and most of the half minute between them.
+    for _ in 0..4 {
+        assert!(timeout(secs(1), body.chunk()).await.is_err());
+        tokio::time::sleep(ms(5500)).await;
+    }
+    assert!(timeout(ms(900), body.chunk()).await.is_err());
+    assert_eq!(origin.requests().len(), 1);
+    tokio::time::sleep(secs(600)).await;
+    assert_eq!(body.chunk().await.unwrap().unwrap(), pattern(9000), "it had come meanwhile");
+    assert_eq!(origin.requests().len(), 1);
+
+    let origin = self::origin([resource(9000).stalls_after(4000), resource(9000)]);
+    let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
+    assert_eq!(body.chunk().await.unwrap().unwrap().len(), 4000);
+    let mut waited = Duration::ZERO;
+    while origin.requests().len() == 1 {
+        assert!(timeout(secs(2), body.chunk()).await.is_err() || waited >= secs(4));
+        waited += secs(2);
+        tokio::time::sleep(secs(60)).await;
+    }
+    assert_eq!(waited, secs(6), "five seconds of waiting are a stall however they are cut");
+}
+
                     _ => Reply::failure(ErrorKind::Disconnected),
                 }
             },
