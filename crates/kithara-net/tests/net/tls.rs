@@ -90,7 +90,8 @@ async fn bodies_that_nobody_reads_hold_up_no_other_one() {
     let server = Server::start(&["h2"]).await;
     let timeouts = Timeouts { stall: secs(2), ..Timeouts::default() };
     let client = Client::new(NetworkOptions { timeouts, ..server.options() }).unwrap();
-    let large = || get(&server.url.replace("/path", "/large")).patience(Patience { attempts: 1, ..Patience::default() });
+    let large =
+        || get(&server.url.replace("/path", "/large")).patience(Patience { attempts: 1, ..Patience::default() });
     let mut paused = Vec::new();
     for _ in 0..6 {
         paused.push(client.fetch(large()).await.unwrap());
