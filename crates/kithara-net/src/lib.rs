@@ -59,7 +59,8 @@
 //!
 //! **Everything ends.** Connecting, the first byte, every window of a body: each has a limit, attempts are counted, and
 //! an origin that keeps failing is left in peace. With [`Patience`](retry::Patience) a fetch survives fifteen seconds
-//! of almost anything, in less than twenty, with eight requests at most.
+//! of almost anything, in less than twenty, with eight attempts at most while no bytes arrive. An attempt is one request,
+//! and one more for each redirect it meets; nothing below the policy sends one again.
 //!
 //! **Nothing leaks.** Headers, userinfo and cookies reach only the origin they are for; a redirect that leaves drops
 //! them and one that comes back does not restore them. URLs in errors and logs are [`RedactedUrl`]s, header values are

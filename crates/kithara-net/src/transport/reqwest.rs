@@ -134,6 +134,8 @@ impl Setup {
             .tls_backend_preconfigured(self.tls.clone())
             .redirect(Policy::none())
             .referer(false)
+            // A request that an HTTP/2 server refuses unseen would be sent three times, beside the policy and its counts.
+            .retry(reqwest::retry::never())
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.pool_idle)
             .http2_initial_stream_window_size(STREAM_WINDOW)

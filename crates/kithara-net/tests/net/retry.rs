@@ -101,6 +101,27 @@ async fn patience_survives_fifteen_seconds_of_anything_within_twenty() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn patience_costs_an_origin_that_never_recovers_eight_requests_at_most() {
+    let hangs = Reply::status(200).after(secs(100_000));
+    let stalls = Reply::resource("good").stalls_after(0);
+    let cut = Reply::resource(pattern(1000)).ignores_ranges().ends_after(500);
+    let quick = [Reply::failure(ErrorKind::Connect), cut, Reply::status(503), Reply::status(500).after(ms(300))];
+    let slow = [hangs, Reply::failure(ErrorKind::ConnectTimeout).after(secs(5)), stalls];
+    for (failures, range) in [(&quick[..], 8..=8), (&slow[..], 3..=5)] {
+        for failure in failures {
+            for _ in 0..20 {
+                let origin = origin([failure.clone()]);
+                let begun = Instant::now();
+                let error = fetch(&client(&origin), get(URL).patience(Patience::default())).await.unwrap_err();
+                assert_eq!(error.attempts() as usize, origin.requests().len());
+                assert!(range.contains(&error.attempts()), "{} {failure:?}", error.attempts());
+                assert!(begun.elapsed() < secs(25), "{:?} {failure:?}", begun.elapsed());
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_waited_for() {
     for retry_after in ["3", "Sun, 06 Nov 1994 08:49:40 GMT"] {
         let busy =
