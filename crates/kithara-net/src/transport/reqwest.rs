@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use http::Version;
+use http::{Uri, Version};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
@@ -116,7 +116,7 @@ impl Setup {
         let failed = |error: rustls::Error| NetError::new(ErrorKind::Setup).caused_by(Arc::new(error));
         let (tls, verifier) = tls::config(&options.extra_roots).map_err(failed)?;
         let proxy = match &options.proxy {
-            Proxy::Url(url) => Some(reqwest::Proxy::all(url.clone()).map_err(setup_error)?),
+            Proxy::Url(url) => Some(usable_proxy(url)?),
             Proxy::System | Proxy::None => None,
         };
         Ok(Self {
@@ -158,6 +158,20 @@ impl Setup {
         };
         self.proxy.is_some() || self.system_proxy.as_ref().is_some_and(by_system)
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a proxy of this scheme cannot be used")]
+struct UnknownProxy;
+
+/// All requests through the proxy at `url`. reqwest connects directly where it does not know the scheme.
+fn usable_proxy(url: &Url) -> Result<reqwest::Proxy, NetError> {
+    let known = matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
+    let asked = Uri::from_static("http://h/");
+    if !known || Matcher::builder().all(url.as_str().to_owned()).build().intercept(&asked).is_none() {
+        return Err(NetError::new(ErrorKind::Setup).caused_by(Arc::new(UnknownProxy)));
+    }
+    reqwest::Proxy::all(url.clone()).map_err(setup_error)
 }
 
 /// Most bytes of one HTTP/2 body that nobody has read yet: so much memory each of them may take.

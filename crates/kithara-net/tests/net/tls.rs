@@ -18,14 +18,14 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 
 /// A server that answers everything with the HTTP version it was asked in, and `/large` with [`LARGE`] bytes.
-struct Server {
-    url: String,
+pub(super) struct Server {
+    pub(super) url: String,
     certificate: Vec<u8>,
     connections: Arc<AtomicUsize>,
 }
 
 impl Server {
-    async fn start(protocols: &[&str]) -> Self {
+    pub(super) async fn start(protocols: &[&str]) -> Self {
         let (server, listener, tls) = Self::listen(protocols).await;
         tokio::spawn(serve(listener, tls, Arc::clone(&server.connections)));
         server
@@ -50,7 +50,7 @@ impl Server {
         (Self { url, certificate, connections }, listener, TlsAcceptor::from(Arc::new(config)))
     }
 
-    fn options(&self) -> NetworkOptions {
+    pub(super) fn options(&self) -> NetworkOptions {
         NetworkOptions { extra_roots: vec![self.certificate.clone()], proxy: Proxy::None, ..NetworkOptions::default() }
     }
 
