@@ -247,7 +247,7 @@ fn report(known: &KnownOrigin, sent: &Result<WireResponse, NetError>, url: &Url,
     };
     match sent {
         Ok(response) if !failed => known.answered(response.multiplexed),
-        _ if failed => known.failed(&RedactedUrl::new(url), probe),
+        _ if failed => known.failed(url, probe),
         // Our own refusal (certificate, address) says nothing about how the origin is.
         _ => {}
     }

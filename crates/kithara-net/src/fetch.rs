@@ -89,7 +89,7 @@ fn first_ask(request: &Request) -> Ask {
 /// Whether a first answer is what was asked for, and where its bytes belong.
 fn accept(request: &Request, shared: &Shared, answer: &Answer) -> Result<Placement, ErrorKind> {
     if answer.status == 304 {
-        return Ok(Placement { skip: 0, start: 0, end: Some(0), total: None });
+        return Ok(Placement { skip: 0, start: 0, end: Some(0), part_end: None, total: None });
     }
     check_coding(request, answer)?;
     if let Some(provided) = &request.provided {

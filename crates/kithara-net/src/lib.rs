@@ -49,15 +49,18 @@
 //! the loop around them is the only one that waits, and the only one that repeats. Whoever uses this crate needs no
 //! retries of its own, only the decision what else to do when a fetch has failed.
 //!
-//! **Bytes are right or an error.** A 206 must be exactly the range asked for. A 200 in its place is skipped or cut to
-//! it. A broken body continues at the byte it lost, and only if nothing speaks for another version; else
-//! [`ErrorKind::Changed`] says so. A `Content-Length` that promised too much is found out by the 416 behind the end.
+//! **Bytes are right or an error.** A 206 must begin where the range asked for does and not go beyond it; where it is
+//! shorter, the rest is asked for. A 200 in its place is skipped or cut to it. A broken body continues at the byte it
+//! lost, and only if nothing speaks for another version; else [`ErrorKind::Changed`] says so. A `Content-Length` that
+//! promised too much is found out by the 416 behind the end, which must say where that is. A part whose resource is of
+//! unknown length is followed by the next one until a 416 says that there is none.
 //! Small documents that change are delivered whole or not at all ([`Delivery::Whole`]). What HTTP cannot show, a body
 //! cut short whose length says so or has none, is for those who know the content.
 //!
 //! **Everything ends.** Connecting, the first byte, every window of a body: each has a limit, attempts are counted, and
 //! an origin that keeps failing is left in peace. With [`Patience`](retry::Patience) a fetch survives fifteen seconds
-//! of almost anything, in less than twenty, with eight requests at most.
+//! of almost anything, in less than twenty, with eight attempts at most while no bytes arrive. An attempt is one request,
+//! and one more for each redirect it meets; nothing below the policy sends one again.
 //!
 //! **Nothing leaks.** Headers, userinfo and cookies reach only the origin they are for; a redirect that leaves drops
 //! them and one that comes back does not restore them. URLs in errors and logs are [`RedactedUrl`]s, header values are

@@ -150,12 +150,17 @@ impl Default for Timeouts {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
     /// What the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) or the system's
-    /// settings say. This is the default.
+    /// settings say, when the client is made. This is the default. `NO_PROXY` lists names with all that
+    /// end like them, addresses and subnets; `*` is all names, but no address.
     #[default]
     System,
     /// None, whatever the environment says.
     None,
-    /// This one, for every request; userinfo in it is sent as its Basic credentials.
+    /// This one, for every request, whatever the environment says; userinfo in it is its credentials.
+    ///
+    /// `http` and `https` proxies make tunnels for https and see http requests whole. `socks5h` and
+    /// `socks4a` look names up themselves; for `socks5` and `socks4` they are looked up here. A client with
+    /// any other scheme cannot be made ([`ErrorKind::Setup`](crate::ErrorKind::Setup)).
     Url(Url),
 }
 

@@ -1,18 +1,18 @@
 //! What the client remembers of each origin it has talked to.
 
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::breaker::{Admission, Breaker, BreakerPolicy, RetryBudget};
 use crate::options::Timeouts;
 use crate::pace::Pace;
-use crate::{ErrorKind, Origin, RedactedUrl};
+use crate::{ErrorKind, Origin};
 
 /// Most origins remembered; beyond it those that nobody uses and nothing bad is known of are forgotten.
 const MOST: usize = 256;
@@ -28,6 +28,8 @@ pub(crate) struct KnownOrigin {
     health: Mutex<Health>,
     /// Wakes those who wait for the breaker when it closes.
     closed: Notify,
+    /// Tells resources apart by all of their URL, of which nothing is kept: the key is drawn by chance.
+    resources: RandomState,
 }
 
 struct Health {
@@ -72,7 +74,7 @@ impl KnownOrigin {
             multiplexed: false,
             pace: Pace::default(),
         };
-        Self { health: Mutex::new(health), closed: Notify::new() }
+        Self { health: Mutex::new(health), closed: Notify::new(), resources: RandomState::new() }
     }
 
     fn is_healthy(&self) -> bool {
@@ -110,11 +112,10 @@ impl KnownOrigin {
         self.closed.notify_waiters();
     }
 
-    /// The origin did not answer, or only to say that it is in trouble.
-    pub(crate) fn failed(&self, url: &RedactedUrl, probe: bool) {
-        let mut hasher = DefaultHasher::new();
-        url.hash(&mut hasher);
-        lock(&self.health).breaker.failed(Instant::now().into_std(), hasher.finish(), probe);
+    /// The origin did not answer for `url`, or only to say that it is in trouble.
+    pub(crate) fn failed(&self, url: &Url, probe: bool) {
+        let resource = self.resources.hash_one(url);
+        lock(&self.health).breaker.failed(Instant::now().into_std(), resource, probe);
     }
 
     /// Takes a retry from the origin's budget; see [`RetryBudget::take`].
@@ -179,7 +180,7 @@ mod tests {
         let held = origins.get(&origin(0));
         for n in 0..3 * MOST {
             let url = format!("http://h{n}/").parse().unwrap();
-            origins.get(&origin(n)).failed(&RedactedUrl::new(&url), false);
+            origins.get(&origin(n)).failed(&url, false);
         }
         assert!(lock(&origins.known).len() <= MOST);
         assert!(Arc::ptr_eq(&held, &origins.get(&origin(0))), "what is in use is kept");

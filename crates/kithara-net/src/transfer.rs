@@ -35,6 +35,8 @@ pub(crate) struct Transfer {
     bound: Option<u64>,
     /// Offset behind the last wanted byte that exists, as far as known.
     end: Option<u64>,
+    /// Offset behind the last byte of the part that was answered last; `None` where the resource ends with its message.
+    part_end: Option<u64>,
     total: Option<u64>,
     delivered: u64,
     /// Bytes this connection delivered since the attempts were last counted anew.
@@ -77,9 +79,8 @@ impl Transfer {
         placement: Placement,
     ) -> Self {
         let bound = match &request.range {
-            // Beyond a part of unknown length of the whole, nothing is known to exist.
-            Some(RequestRange::Bounded(_)) if answer.status == 206 && placement.total.is_none() => placement.end,
             Some(RequestRange::Bounded(range)) => Some(range.end),
+            Some(RequestRange::Suffix(len)) => Some(placement.start.saturating_add(*len)),
             _ => None,
         };
         let mut transfer = Self {
@@ -94,6 +95,7 @@ impl Transfer {
             position: placement.start,
             bound,
             end: placement.end,
+            part_end: placement.part_end,
             total: placement.total,
             delivered: 0,
             fresh: 0,
@@ -171,7 +173,7 @@ impl Transfer {
         self.fresh = 0;
         let known = self.shared.origins.get(&self.origin);
         let arrival =
-            Arrival { body, known, skip, first, progress, waiting_since: None, moved: 0, waited: Duration::ZERO };
+            Arrival { body, known, skip, first, progress, waiting: Duration::ZERO, moved: 0, waited: Duration::ZERO };
         self.state = State::Arriving(arrival);
         if self.limit() == Some(self.position) {
             self.finish();
@@ -187,6 +189,10 @@ impl Transfer {
     async fn read(&mut self) -> Result<Step, NetError> {
         let least = self.least_progress();
         let State::Arriving(arrival) = &mut self.state else { return Ok(Step::Nothing) };
+        if self.part_end == Some(self.position) {
+            arrival.see_end();
+            return self.ended(0, true);
+        }
         arrival.progress.want(least);
         match arrival.next(self.tries.clock.left()).await {
             Next::Bytes(bytes) => self.received(bytes),
@@ -235,7 +241,7 @@ impl Transfer {
 
     /// Takes what is wanted of `bytes`.
     fn received(&mut self, mut bytes: Bytes) -> Result<Step, NetError> {
-        if let Some(limit) = self.limit() {
+        if let Some(limit) = [self.limit(), self.part_end].into_iter().flatten().min() {
             bytes.truncate(usize::try_from(limit - self.position).unwrap_or(usize::MAX));
         }
         if bytes.is_empty() {
@@ -263,8 +269,7 @@ impl Transfer {
     /// All wanted bytes are there.
     fn finish(&mut self) {
         if let State::Arriving(arrival) = &mut self.state {
-            // Lets the transport see the end of the message, so that the connection can be used again.
-            let _ = arrival.body.next().now_or_never();
+            arrival.see_end();
         }
         self.end_well();
     }
@@ -279,7 +284,9 @@ impl Transfer {
 
     /// The message ended in order: is it the end of what is wanted?
     fn ended(&self, skip: u64, first: bool) -> Result<Step, NetError> {
-        if self.end.is_some_and(|end| self.position < end) {
+        // The end of a part is that of the resource only where its length is known.
+        let missing = self.end.map_or(self.part_end.is_some(), |end| self.position < end);
+        if missing {
             return Err(self.failure(ErrorKind::Truncated));
         }
         match (skip, first) {
@@ -333,6 +340,7 @@ impl Transfer {
         self.origin = answer.origin.clone();
         let placement = self.place_rest(&answer).map_err(|kind| answer.failure(kind).error)?;
         self.end = placement.end;
+        self.part_end = placement.part_end;
         self.total = placement.total;
         if self.validators.is_empty() {
             self.validators = Validators::of(&answer.headers);
@@ -356,6 +364,7 @@ impl Transfer {
             bound: self.bound,
             end: self.end,
             total: self.total,
+            growing: matches!(self.request.range, Some(RequestRange::Growing(_))),
             proven: self.validators.has_strong_etag() && self.validators.etag == now.etag,
         };
         let placement = Placement::of_rest(&rest, answer.status, &answer.headers)?;
@@ -366,15 +375,17 @@ impl Transfer {
         if placement.skip > self.shared.options.max_skip { Err(ErrorKind::RangeIgnored) } else { Ok(placement) }
     }
 
-    /// The origin says that there is nothing at our position: the length it announced was too long, and all is
-    /// delivered.
+    /// The origin says that there is nothing at our position: where that is the end, the length it announced was too
+    /// long, or it had announced none, and all is delivered.
     fn beyond_end(&mut self, error: NetError, total: Option<u64>, asked_if_range: bool) -> Result<Step, NetError> {
         match total {
             Some(total) if total == self.position => Ok(Step::End),
-            // It has accepted our validators, so it is the same resource, and we hold its first `position` bytes.
-            None if asked_if_range => Ok(Step::End),
             Some(total) if total < self.position => Err(self.failure(ErrorKind::Changed)),
-            _ => Err(self.failure(ErrorKind::InvalidRange).caused_by(Arc::new(error))),
+            Some(_) => Err(self.failure(ErrorKind::InvalidRange).caused_by(Arc::new(error))),
+            // Nothing beyond the part we hold was ever announced, and our validators were accepted.
+            None if asked_if_range && self.end.is_none() && self.part_end == Some(self.position) => Ok(Step::End),
+            // A refusal that names no length proves nothing against a body that was announced, or that broke.
+            None => Err(self.failure(ErrorKind::Truncated).caused_by(Arc::new(error))),
         }
     }
 
@@ -392,8 +403,8 @@ struct Arrival {
     /// Whether this is the answer to the first request, not to one for the rest.
     first: bool,
     progress: Progress,
-    /// Since when the next chunk is waited for; survives the cancelling of a wait.
-    waiting_since: Option<Instant>,
+    /// How long the next chunk was waited for by waits that were cancelled. Time between them is not the origin's.
+    waiting: Duration,
     /// All that came, and how long it was waited for.
     moved: u64,
     waited: Duration,
@@ -416,24 +427,31 @@ enum Next {
 }
 
 impl Arrival {
+    /// Lets the transport see the end of the message, so that the connection can be used again.
+    fn see_end(&mut self) {
+        let _ = self.body.next().now_or_never();
+    }
+
     /// Waits for the next chunk, until the body has stalled or `left` is over.
     async fn next(&mut self, left: Option<Duration>) -> Next {
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let until_stall = self.progress.left().saturating_sub(since.elapsed());
+        let until_stall = self.progress.left().saturating_sub(self.waiting);
         let wait = left.map_or(until_stall, |left| left.min(until_stall));
-        let item = timeout(wait, self.body.next()).await;
-        self.waiting_since = None;
+        let item = {
+            let _wait = Wait { begun: Instant::now(), waited: &mut self.waiting };
+            timeout(wait, self.body.next()).await
+        };
+        let waited = std::mem::take(&mut self.waiting);
         match item {
             Ok(Some(Ok(bytes))) => {
                 self.moved += bytes.len() as u64;
-                self.waited += since.elapsed();
-                self.progress.moved(bytes.len() as u64, since.elapsed());
+                self.waited += waited;
+                self.progress.moved(bytes.len() as u64, waited);
                 Next::Bytes(self.skipped(bytes))
             }
             Ok(Some(Err(error))) => Next::Broken(error),
             Ok(None) => Next::End { skip: self.skip, first: self.first },
             Err(_) => {
-                self.progress.waited(since.elapsed());
+                self.progress.waited(waited);
                 if self.progress.left().is_zero() {
                     Next::Stalled { moved: self.progress.in_window() }
                 } else {
@@ -448,6 +466,18 @@ impl Arrival {
         bytes.advance(skip);
         self.skip -= skip as u64;
         bytes
+    }
+}
+
+/// One wait, which counts also when it is cancelled.
+struct Wait<'a> {
+    begun: Instant,
+    waited: &'a mut Duration,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        *self.waited += self.begun.elapsed();
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use http::Version;
+use http::{Uri, Version};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
@@ -27,6 +27,8 @@ use crate::{ErrorKind, NetError, NetworkOptions, Origin, Proxy};
 /// Keeps connections for [`NetworkOptions::pool_idle`], decodes no content coding, and reads the platform's
 /// certificates only when the first https URL is asked for, beside its connecting. It needs a tokio runtime when it
 /// sends.
+///
+/// A body that is not read holds up no other one: over HTTP/2 at most 2 MiB of it are kept until it is.
 #[derive(Debug)]
 pub struct ReqwestTransport {
     client: Client,
@@ -114,7 +116,7 @@ impl Setup {
         let failed = |error: rustls::Error| NetError::new(ErrorKind::Setup).caused_by(Arc::new(error));
         let (tls, verifier) = tls::config(&options.extra_roots).map_err(failed)?;
         let proxy = match &options.proxy {
-            Proxy::Url(url) => Some(reqwest::Proxy::all(url.clone()).map_err(setup_error)?),
+            Proxy::Url(url) => Some(usable_proxy(url)?),
             Proxy::System | Proxy::None => None,
         };
         Ok(Self {
@@ -132,8 +134,12 @@ impl Setup {
             .tls_backend_preconfigured(self.tls.clone())
             .redirect(Policy::none())
             .referer(false)
+            // A request that an HTTP/2 server refuses unseen would be sent three times, beside the policy and its counts.
+            .retry(reqwest::retry::never())
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.pool_idle)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             // Widespread slips of streaming servers, none of which makes a message ambiguous.
             .http1_ignore_invalid_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true);
@@ -153,6 +159,32 @@ impl Setup {
         self.proxy.is_some() || self.system_proxy.as_ref().is_some_and(by_system)
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("a proxy of this scheme cannot be used")]
+struct UnknownProxy;
+
+/// All requests through the proxy at `url`. reqwest connects directly where it does not know the scheme.
+fn usable_proxy(url: &Url) -> Result<reqwest::Proxy, NetError> {
+    let known = matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
+    let asked = Uri::from_static("http://h/");
+    if !known || Matcher::builder().all(url.as_str().to_owned()).build().intercept(&asked).is_none() {
+        return Err(NetError::new(ErrorKind::Setup).caused_by(Arc::new(UnknownProxy)));
+    }
+    reqwest::Proxy::all(url.clone()).map_err(setup_error)
+}
+
+/// Most bytes of one HTTP/2 body that nobody has read yet: so much memory each of them may take.
+///
+/// It is also all that can be under way at once, so it bounds the speed of a body by the time of a round trip. A window is
+/// announced anew before half of it is used: 2 MiB carry at least 80 Mbit/s over 100 ms.
+const STREAM_WINDOW: u32 = 2 << 20;
+
+/// Most bytes of all bodies of an HTTP/2 connection that nobody has read yet: the largest there is (RFC 9113 section 6.9.1).
+///
+/// Bodies that are not read must not hold up those that are, and the windows of their streams already bound the memory.
+/// This one is full only when 1023 of them are; servers allow some hundred at once.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 /// Resolves names to their public addresses only.
 #[derive(Debug)]

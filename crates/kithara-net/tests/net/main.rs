@@ -7,6 +7,7 @@
 mod connecting;
 mod contract;
 mod loopback;
+mod proxy;
 mod resume;
 mod retry;
 mod safety;

@@ -134,8 +134,8 @@ async fn the_head_tells_where_and_how_much() {
 fn a_content_length_that_was_too_long_is_found_out() {
     let lies = || resource(9000).announces(Some(10_000)).breaks_after(9000);
     check([lies(), resource(9000)], get(URL), &pattern(9000), &[None, Some("bytes=9000-")]);
-    let nameless = Reply::status(416);
-    check([lies(), nameless], get(URL), &pattern(9000), &[None, Some("bytes=9000-")]);
+    let named = Reply::status(416).header("content-range", "bytes */9000");
+    check([lies(), named], get(URL), &pattern(9000), &[None, Some("bytes=9000-")]);
 }
 
 #[test]
@@ -149,6 +149,68 @@ fn a_part_shorter_than_asked_is_completed() {
     let short = Reply::status(206).header("content-range", "bytes 0-999/9000").body(pattern(9000).slice(..1000));
     let request = get(URL).range(RequestRange::Bounded(0..2000));
     check([short, resource(9000)], request, &pattern(9000)[..2000], &[Some("bytes=0-1999"), Some("bytes=1000-1999")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_names_no_length_proves_no_end() {
+    let broken = [
+        resource(1000).breaks_after(500),
+        resource(1000).ignores_ranges().announces(None).breaks_after(500),
+        resource(1000).ignores_ranges().announces(Some(2000)).breaks_after(1000),
+        resource(1000).breaks_after(500).without("etag"),
+        Reply::status(206).header("content-range", "bytes 0-999/*").body(pattern(1000)).breaks_after(500),
+    ];
+    for first in broken {
+        let origin = origin([first, Reply::status(416)]);
+        let mut body = client(&origin).fetch(get(URL).range(RequestRange::From(0))).await.unwrap().body;
+        let position = body.chunk().await.unwrap().unwrap().len() as u64;
+        let error = body.chunk().await.unwrap_err();
+        assert_eq!((error.kind(), body.position()), (ErrorKind::Truncated, position));
+        assert!(origin.requests().len() > 2, "it may be another server next time");
+    }
+    let origin = origin([resource(1000).breaks_after(500), Reply::status(416), resource(1000)]);
+    assert_eq!(fetch(&client(&origin), get(URL)).await.unwrap(), pattern(1000));
+}
+
+/// A part of [`pattern`] whose resource is of unknown length.
+fn part_of_unknown(range: std::ops::Range<usize>) -> Reply {
+    let told = format!("bytes {}-{}/*", range.start, range.end - 1);
+    let part = Reply::status(206).header("content-range", &told).header("etag", "\"e\"");
+    part.body(pattern(9000).slice(range))
+}
+
+#[test]
+fn a_short_part_of_unknown_length_is_completed() {
+    let rest = |range| get(URL).range(range);
+    let all = pattern(9000);
+    let short = || part_of_unknown(5..7);
+    let bounded = || rest(RequestRange::Bounded(5..8));
+    check([short(), part_of_unknown(7..8)], bounded(), &all[5..8], &[Some("bytes=5-7"), Some("bytes=7-7")]);
+    check([part_of_unknown(5..8)], bounded(), &all[5..8], &[Some("bytes=5-7")]);
+    let nameless = |_: u64| Reply::status(416);
+    let named = |total: u64| Reply::status(416).header("content-range", &format!("bytes */{total}"));
+    for end in [nameless, named] as [fn(u64) -> Reply; 2] {
+        check([short(), end(7)], bounded(), &all[5..7], &[Some("bytes=5-7"), Some("bytes=7-7")]);
+        let open = [Some("bytes=5-"), Some("bytes=7-"), Some("bytes=9-")];
+        check([short(), part_of_unknown(7..9), end(9)], rest(RequestRange::From(5)), &all[5..9], &open);
+        let last = [Some("bytes=-8"), Some("bytes=7-")];
+        check([part_of_unknown(0..7), end(7)], rest(RequestRange::Suffix(8)), &all[..7], &last);
+    }
+    // More in the message than its own range says is not of the resource.
+    let surplus = part_of_unknown(5..7).body(pattern(9000).slice(1000..9000));
+    let want = [&all[1000..1002], &all[7..8]].concat();
+    check([surplus, part_of_unknown(7..8)], bounded(), &want, &[Some("bytes=5-7"), Some("bytes=7-7")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_part_that_cannot_be_completed_is_an_error() {
+    let origin = origin([part_of_unknown(5..7), Reply::status(404)]);
+    let response = client(&origin).fetch(get(URL).range(RequestRange::Bounded(5..8))).await.unwrap();
+    assert_eq!((response.head.len, response.head.total_len), (None, None));
+    assert_eq!(body_error(response).await.kind(), ErrorKind::NotFound);
+    let nameless = self::origin([part_of_unknown(5..7).without("etag"), Reply::status(416)]);
+    let kind = fetch_error(&client(&nameless), get(URL).range(RequestRange::Bounded(5..8))).await;
+    assert_eq!(kind, ErrorKind::Truncated);
 }
 
 #[test]
@@ -217,6 +279,9 @@ async fn wrong_parts_are_refused() {
         let kind = fetch_error(&client(&origin), get(URL).range(RequestRange::From(0))).await;
         assert_eq!(kind, ErrorKind::InvalidRange, "{range}");
     }
+    let far = part_of_unknown(5..101);
+    let kind = fetch_error(&client(&origin([far])), get(URL).range(RequestRange::Bounded(5..8))).await;
+    assert_eq!(kind, ErrorKind::InvalidRange, "more than was asked for");
     let unasked = origin([Reply::status(206).header("content-range", "bytes 0-4/10").body("01234")]);
     assert_eq!(fetch_error(&client(&unasked), get(URL)).await, ErrorKind::InvalidRange);
 }
@@ -312,6 +377,33 @@ async fn time_in_which_nobody_reads_is_no_stall() {
         tokio::time::sleep(secs(600)).await;
     }
     assert_eq!((len, origin.requests().len()), (9000, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_between_cancelled_reads_is_no_stall_and_that_within_them_is() {
+    let origin = origin([resource(9000).in_chunks(9000, secs(30)), resource(9000)]);
+    let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
+    // Four seconds of waiting in pieces, and most of the half minute between them.
+    for _ in 0..4 {
+        assert!(timeout(secs(1), body.chunk()).await.is_err());
+        tokio::time::sleep(ms(5500)).await;
+    }
+    assert!(timeout(ms(900), body.chunk()).await.is_err());
+    assert_eq!(origin.requests().len(), 1);
+    tokio::time::sleep(secs(600)).await;
+    assert_eq!(body.chunk().await.unwrap().unwrap(), pattern(9000), "it had come meanwhile");
+    assert_eq!(origin.requests().len(), 1);
+
+    let origin = self::origin([resource(9000).stalls_after(4000), resource(9000)]);
+    let mut body = client(&origin).fetch(get(URL)).await.unwrap().body;
+    assert_eq!(body.chunk().await.unwrap().unwrap().len(), 4000);
+    let mut waited = Duration::ZERO;
+    while origin.requests().len() == 1 {
+        assert!(timeout(secs(2), body.chunk()).await.is_err() || waited >= secs(4));
+        waited += secs(2);
+        tokio::time::sleep(secs(60)).await;
+    }
+    assert_eq!(waited, secs(6), "five seconds of waiting are a stall however they are cut");
 }
 
 #[tokio::test(start_paused = true)]

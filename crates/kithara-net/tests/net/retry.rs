@@ -95,7 +95,28 @@ async fn patience_survives_fifteen_seconds_of_anything_within_twenty() {
             let got = fetch(&client(&origin), get(URL).patience(Patience::default())).await;
             assert_eq!(got.unwrap(), "good");
             assert!(begun.elapsed() < secs(20), "{:?} {failure:?}", begun.elapsed());
-            assert!(origin.requests().len() <= 9, "{}", origin.requests().len());
+            assert!(origin.requests().len() <= 8, "{}", origin.requests().len());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_costs_an_origin_that_never_recovers_eight_requests_at_most() {
+    let hangs = Reply::status(200).after(secs(100_000));
+    let stalls = Reply::resource("good").stalls_after(0);
+    let cut = Reply::resource(pattern(1000)).ignores_ranges().ends_after(500);
+    let quick = [Reply::failure(ErrorKind::Connect), cut, Reply::status(503), Reply::status(500).after(ms(300))];
+    let slow = [hangs, Reply::failure(ErrorKind::ConnectTimeout).after(secs(5)), stalls];
+    for (failures, range) in [(&quick[..], 8..=8), (&slow[..], 3..=5)] {
+        for failure in failures {
+            for _ in 0..20 {
+                let origin = origin([failure.clone()]);
+                let begun = Instant::now();
+                let error = fetch(&client(&origin), get(URL).patience(Patience::default())).await.unwrap_err();
+                assert_eq!(error.attempts() as usize, origin.requests().len());
+                assert!(range.contains(&error.attempts()), "{} {failure:?}", error.attempts());
+                assert!(begun.elapsed() < secs(25), "{:?} {failure:?}", begun.elapsed());
+            }
         }
     }
 }
@@ -196,19 +217,22 @@ async fn a_dropped_fetch_sends_nothing_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dying_origin_is_left_in_peace() {
-    let origin = ScriptedTransport::new().otherwise(|_| Reply::status(503));
-    let client = client(&origin);
-    let begun = Instant::now();
-    // A player with all its failing fetches: six at a time, again and again for a minute.
-    while begun.elapsed() < secs(60) {
-        let fetches = (0..6).map(|n| client.fetch(get(&format!("http://h/{n}")).patience(Patience::default())));
-        for outcome in futures_util::future::join_all(fetches).await {
-            let kind = outcome.unwrap_err().kind();
-            assert!(matches!(kind, ErrorKind::CircuitOpen | ErrorKind::ServerError), "{kind:?}");
+    // Resources have paths of their own, or differ only in their query.
+    for resources in ["http://h/", "http://h/get?seg="] {
+        let origin = ScriptedTransport::new().otherwise(|_| Reply::status(503));
+        let client = client(&origin);
+        let begun = Instant::now();
+        // A player with all its failing fetches: six at a time, again and again for a minute.
+        while begun.elapsed() < secs(60) {
+            let fetches = (0..6).map(|n| client.fetch(get(&format!("{resources}{n}")).patience(Patience::default())));
+            for outcome in futures_util::future::join_all(fetches).await {
+                let kind = outcome.unwrap_err().kind();
+                assert!(matches!(kind, ErrorKind::CircuitOpen | ErrorKind::ServerError), "{kind:?}");
+            }
         }
+        // Six failures open the breaker (those in flight may add a few), then a probe each four seconds.
+        assert!(origin.requests().len() <= 6 + 6 + 60 / 4 + 4, "{resources} {}", origin.requests().len());
     }
-    // Six failures open the breaker (those in flight may add a few), then a probe each four seconds.
-    assert!(origin.requests().len() <= 6 + 6 + 60 / 4 + 4, "{}", origin.requests().len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,9 +123,11 @@ async fn real_connections_show_no_secrets_either() {
     let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = refused.local_addr().unwrap().port();
     drop(refused);
-    let mut proxied = options();
-    proxied.proxy = Proxy::Url(format!("http://proxy-secret:proxy-secret@127.0.0.1:{port}/").parse().unwrap());
-    for options in [options(), proxied] {
+    let proxied = |scheme| {
+        let proxy = format!("{scheme}://proxy-secret:proxy-secret@127.0.0.1:{port}/");
+        NetworkOptions { proxy: Proxy::Url(proxy.parse().unwrap()), ..options() }
+    };
+    for options in [options(), proxied("http"), proxied("socks5h")] {
         let client = Client::new(options).unwrap();
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://user-secret:pass-secret@127.0.0.1:{port}/path?sig=q-secret");
