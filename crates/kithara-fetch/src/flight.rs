@@ -34,7 +34,7 @@ pub(crate) struct Flight {
     pub(crate) credentials: Option<Credentials>,
     /// Rung for readers: head, bytes, the end.
     news: Notify,
-    /// Rung for the transfer: a reader went on.
+    /// Rung for the transfer: a reader went on, came, or became more or less urgent.
     room: Notify,
     /// Written by the transfer (bytes, head, outcome) and by deliveries (their positions), for a few instructions each.
     state: Mutex<State>,
@@ -182,6 +182,13 @@ impl Flight {
         self.lock().class
     }
 
+    /// Waits until somebody reads it who is not content with the pace of the disk.
+    pub(crate) async fn wait_until_urgent(&self) {
+        while self.class() == Priority::Download {
+            self.room.notified().await;
+        }
+    }
+
     /// Ends the transfer, which has given the store all it had for it; the first end stands.
     pub(crate) fn land(&self, outcome: Result<(), FetchError>) {
         let mut state = self.lock();
@@ -265,6 +272,9 @@ impl Flight {
             reader.class = class;
             self.update_class(&mut state);
         }
+        drop(state);
+        // The transfer may wait for the disk.
+        self.room.notify_one();
     }
 
     /// The head as this reader sees it, once it is known.
@@ -477,6 +487,25 @@ mod tests {
         push(&flight, 50);
         push(&flight, 50);
         assert!(matches!(drain(&flight, part), (40, Taken::End)));
+    }
+
+    #[test]
+    fn a_download_is_urgent_once_somebody_plays_it() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let all = 0..u64::MAX;
+        let flight = flight(1_000);
+        let download = flight.join(&all, Priority::Download).unwrap();
+        let mut waits = pin!(flight.wait_until_urgent());
+        assert!(waits.as_mut().poll(&mut cx).is_pending());
+        flight.leave(flight.join(&all, Priority::Download).unwrap());
+        assert!(waits.as_mut().poll(&mut cx).is_pending(), "another download");
+        flight.set_class(download, Priority::Playback);
+        assert!(waits.as_mut().poll(&mut cx).is_ready(), "it became one that is played");
+        flight.set_class(download, Priority::Download);
+        let mut waits = pin!(flight.wait_until_urgent());
+        assert!(waits.as_mut().poll(&mut cx).is_pending());
+        flight.join(&all, Priority::Demand).unwrap();
+        assert!(waits.as_mut().poll(&mut cx).is_ready(), "somebody who plays it came");
     }
 
     #[test]

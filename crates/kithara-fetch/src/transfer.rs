@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kithara_assets::{Meta, Present, SpanWriter, StreamingResource, Ticket, WriteOutcome};
+use kithara_assets::{
+    AssetsErrorKind, Meta, Present, SpanWriter, StoredVersion, StreamingResource, Ticket, WriteOutcome,
+};
 use kithara_net::{Body, ErrorKind, NetError, Origin, RedactedUrl, RequestRange, Response, Validators};
 
 use crate::fetcher::Shared;
@@ -29,6 +31,10 @@ pub(crate) struct Transfer {
     store: Option<StreamingResource>,
     /// Whether the store is asked for bytes. It is not any more once it proved to be old or unreadable.
     reads: bool,
+    /// The version of what is read from the store.
+    stored: Option<StoredVersion>,
+    /// Somebody put another version into the store meanwhile: the newer one.
+    overtaken: bool,
     /// What is stored may be another resource's that had the name before.
     doubts: Option<Doubt>,
     /// What is stored gives way to what comes, unless both are known to be one version.
@@ -92,6 +98,8 @@ impl Transfer {
             shared: Arc::clone(shared),
             flight: Arc::clone(flight),
             reads: request.cache.reads(),
+            stored: None,
+            overtaken: false,
             doubts: None,
             replaces: request.cache == CacheUse::WriteOnly,
             store,
@@ -135,12 +143,14 @@ impl Transfer {
     /// Forgets the version that proved to be old, if nobody has seen a byte of it.
     fn start_over(&mut self, changed: FetchError) -> Result<(), FetchError> {
         tracing::debug!(url = %self.shown_url(), "the resource changed");
-        if self.request.cache.writes()
-            && let Some(store) = &self.store
-        {
-            store.invalidate();
+        if !std::mem::take(&mut self.overtaken) {
+            if self.request.cache.writes()
+                && let Some(store) = &self.store
+            {
+                store.invalidate();
+            }
+            self.reads = false;
         }
-        self.reads = false;
         if self.expected.is_some() || !self.flight.is_untouched() {
             return Err(changed);
         }
@@ -164,7 +174,7 @@ impl Transfer {
         self.publish(stored.as_ref(), ahead.as_ref(), &version)?;
         loop {
             let until = ahead.as_ref().map_or(self.end, |exchange| exchange.hole.start);
-            self.copy_stored(until).await;
+            self.copy_stored(until, &version).await?;
             let holes = if self.position < until { self.holes() } else { Vec::new() };
             match next_step(self.position, until, &holes) {
                 Step::End => match ahead.take() {
@@ -188,22 +198,22 @@ impl Transfer {
         let Some(store) = self.store.as_ref().filter(|_| self.reads) else {
             return (None, iter::once(range).collect());
         };
-        let Present { meta, total_len, holes, .. } = store.present(range.clone());
+        let Present { meta, total_len, holes, version, .. } = store.present(range.clone());
+        self.stored = version;
         // An empty resource has no span that could hold a meta.
         let known = (meta.is_some() || total_len.is_some()).then(|| (meta.unwrap_or_default(), total_len));
+        let Some((meta, _)) = &known else { return (known, holes) };
+        let nameless = validators_of(meta).is_empty();
         let now = self.shared.options.clock.now();
-        match &known {
-            Some((meta, _))
-                if self.doubts.is_none() && !is_believed(self.request.belief, self.request.cache, meta, now) =>
-            {
-                self.doubts = Some(Doubt::Open);
-                if validators_of(meta).is_empty() {
-                    // Nobody can say whether it is right.
-                    (self.reads, self.replaces) = (false, true);
-                    return (None, iter::once(range).collect());
-                }
-            }
-            _ => {}
+        if self.doubts.is_none() && !is_believed(self.request.belief, self.request.cache, meta, now) {
+            self.doubts = Some(Doubt::Open);
+        }
+        // Nobody can say whether it is right, or what its other half is.
+        let is_doubtful = nameless && self.doubts == Some(Doubt::Open);
+        let is_half = nameless && total_len.is_none() && !holes.is_empty();
+        if is_doubtful || is_half && self.request.cache != CacheUse::OfflineOnly {
+            (self.reads, self.replaces) = (false, true);
+            return (None, iter::once(range).collect());
         }
         (known, holes)
     }
@@ -326,22 +336,31 @@ impl Transfer {
     /// Hands over what the store has from here to `until`, as far as it can be read.
     ///
     /// Read on the task itself: handing a block to another thread costs more than reading it.
-    async fn copy_stored(&mut self, until: u64) {
-        let Some(store) = self.store.clone().filter(|_| self.reads) else { return };
+    async fn copy_stored(&mut self, until: u64, version: &Version) -> Result<(), FetchError> {
+        let Some(store) = self.store.clone().filter(|_| self.reads) else { return Ok(()) };
+        if self.stored.is_none() {
+            self.stored = same_version(&store, version);
+        }
+        let Some(stored) = self.stored else { return Ok(()) };
         while self.position < until {
             let max = usize::try_from(until - self.position).unwrap_or(READ).min(READ);
-            match store.read_span(self.position, max) {
+            match store.read_span_of(&stored, self.position, max) {
                 Ok(Some(bytes)) if !bytes.is_empty() => self.hand_over(bytes, false),
-                Ok(_) => return,
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == AssetsErrorKind::Changed => {
+                    self.overtaken = true;
+                    return Err(FetchError::new(FetchErrorKind::Changed));
+                }
                 Err(error) => {
                     tracing::debug!(%error, "the store cannot be read");
                     self.reads = false;
-                    return;
+                    return Ok(());
                 }
             }
             self.wait_for_room().await;
             tokio::task::coop::consume_budget().await;
         }
+        Ok(())
     }
 
     /// Hands over a hole as it arrives, and stores it.
@@ -394,14 +413,33 @@ impl Transfer {
         let store = self.store.as_ref().filter(|_| self.request.cache.writes() && !forbidden)?;
         let meta = meta_of(&exchange.head, &self.shared.options.clock);
         let start = exchange.hole.start;
-        Some(if self.request.piecewise { store.piecewise_writer(start, meta) } else { store.writer(start, meta) })
+        let mut writer =
+            if self.request.piecewise { store.piecewise_writer(start, meta) } else { store.writer(start, meta) };
+        if let Some(total_len) = exchange.head.total_len {
+            // Half of it is never joined with half of something longer.
+            writer.expect_total(total_len);
+        }
+        Some(writer)
     }
 
-    /// Stores bytes by reference count. A download goes at the pace of the disk, and everybody where the app wants it so.
+    /// Stores bytes by reference count. A download goes at the pace of the disk, until somebody joins it for whom that is too slow; and
+    /// everybody does where the app wants it so.
     async fn keep(&self, writer: Option<SpanWriter>, bytes: Bytes) -> Option<SpanWriter> {
         let mut writer = writer?;
-        let waits = self.shared.options.store_pace == StorePace::Wait || self.flight.class() == Priority::Download;
-        let outcome = if waits { writer.write_paced(bytes).await } else { writer.write(bytes) };
+        let outcome = if self.shared.options.store_pace == StorePace::Wait {
+            writer.write_paced(bytes).await
+        } else if self.flight.class() == Priority::Download {
+            tokio::select! {
+                biased;
+                outcome = writer.write_paced(bytes) => outcome,
+                () = self.flight.wait_until_urgent() => {
+                    tracing::debug!(url = %self.shown_url(), "the disk is too slow for who plays this: the span is given up");
+                    return None;
+                }
+            }
+        } else {
+            writer.write(bytes)
+        };
         match outcome {
             WriteOutcome::Accepted => Some(writer),
             WriteOutcome::GaveUp(reason) => {
@@ -459,6 +497,14 @@ impl Version {
         }
         Ok(self)
     }
+}
+
+/// The version that the store has, if it is for certain the one that is being delivered.
+fn same_version(store: &StreamingResource, version: &Version) -> Option<StoredVersion> {
+    let Present { meta, total_len, version: stored, .. } = store.present(0..0);
+    let known = Version { validators: validators_of(&meta?), total_len };
+    let can_tell = !known.validators.is_empty() && !version.validators.is_empty();
+    stored.filter(|_| can_tell && version.clone().joined_by(&known).is_ok())
 }
 
 /// The wanted range of a request; everything where it names none.

@@ -437,3 +437,86 @@ async fn an_empty_range_is_refused() {
     }
     assert!(world.ranges().is_empty());
 }
+
+/// What is read until the end, or until it says that the resource changed.
+async fn read_as_far_as_it_goes(mut delivery: kithara_fetch::Delivery, mut read: Vec<u8>) -> (Vec<u8>, bool) {
+    loop {
+        match delivery.chunk().await {
+            Ok(Some(bytes)) => read.extend_from_slice(&bytes),
+            Ok(None) => return (read, true),
+            Err(error) => {
+                assert_eq!(error.kind(), FetchErrorKind::Changed);
+                return (read, false);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_the_place_of_what_is_being_read_is_not_joined_with_it() {
+    let (old, new) = (vec![1; 1 << 20], vec![2; 1 << 20]);
+    for etags in [(Some("\"old\""), Some("\"new\"")), (None, None)] {
+        for Stores { store, .. } in &both_stores() {
+            // Nobody reads ahead of its reader.
+            let options = FetchOptions { window: 1, retain: 1, ..FetchOptions::default() };
+            let world = World::with(ScriptedTransport::new().otherwise(|_| Reply::status(404)), Some(store), options);
+            // Spans that others do not reach into.
+            for start in (0_u64..1 << 20).step_by(256 * KIB) {
+                put(store, &old, start..start + 256 * KIB as u64, Some(1 << 20), etags.0).await;
+            }
+            let mut delivery = world.fetcher.fetch(request());
+            let first = next(&mut delivery).await;
+            resource(store).invalidate();
+            settle(store).await;
+            for start in (0_u64..1 << 20).step_by(256 * KIB) {
+                put(store, &new, start..start + 256 * KIB as u64, Some(1 << 20), etags.1).await;
+            }
+            let (read, is_whole) = read_as_far_as_it_goes(delivery, first.to_vec()).await;
+            assert!(read.iter().all(|byte| *byte == 1), "one version only, {etags:?}");
+            assert!(!is_whole && read.len() < old.len(), "the rest is gone");
+            assert_eq!(world.bytes(request()).await.unwrap(), new, "what took its place is left alone");
+            assert!(world.ranges().is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_a_nameless_resource_is_not_joined_with_half_of_a_longer_one() {
+    let (old, new) = (vec![1; 1000 * KIB], vec![2; 1200 * KIB]);
+    for announced in [true, false] {
+        for Stores { store, .. } in &both_stores() {
+            let nameless = |bytes: &[u8]| {
+                let reply = Reply::resource(bytes.to_vec()).without("etag");
+                if announced { reply } else { reply.without("content-length") }
+            };
+            let broken = nameless(&old).breaks_after(600 * KIB);
+            let replies = [broken, Reply::status(404), nameless(&new)];
+            let world = World::new(ScriptedTransport::new().on(URL, replies), Some(store));
+            assert!(world.bytes(request()).await.is_err());
+            settle(store).await;
+            let read = world.bytes(request()).await.unwrap();
+            assert!(
+                read == new,
+                "{} bytes, {} of them old",
+                read.len(),
+                read.iter().filter(|byte| **byte == 1).count()
+            );
+            settle(store).await;
+            assert!(world.bytes(request()).await.unwrap() == new, "and that is what is stored");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_is_replaced_by_who_asks_for_that_even_where_nothing_tells_them_apart() {
+    for Stores { store, .. } in &both_stores() {
+        let nameless = Reply::resource("9876543210").without("etag");
+        let world = World::new(ScriptedTransport::new().on(URL, [nameless]), Some(store));
+        put(store, DIGITS.as_bytes(), 0..10, Some(10), None).await;
+        let anew = FetchRequest { cache: CacheUse::WriteOnly, ..request() };
+        assert_eq!(world.bytes(anew).await.unwrap(), "9876543210");
+        settle(store).await;
+        assert_eq!(world.bytes(request()).await.unwrap(), "9876543210");
+        assert_eq!(world.ranges(), ["all"]);
+    }
+}
