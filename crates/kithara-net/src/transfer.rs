@@ -48,7 +48,7 @@ pub(crate) struct Transfer {
 enum State {
     /// A connection delivers.
     Arriving(Arrival),
-    /// The connection is gone; the rest must be asked for.
+    /// Nothing arrives; the rest must be asked for.
     Broken,
     /// The rest was asked for. The exchange is kept here so that cancelling a wait for it does not begin it anew.
     Reopening { asked_if_range: bool, answer: BoxFuture<'static, Result<Answer, Failure>> },
@@ -190,8 +190,7 @@ impl Transfer {
         let least = self.least_progress();
         let State::Arriving(arrival) = &mut self.state else { return Ok(Step::Nothing) };
         if self.part_end == Some(self.position) {
-            arrival.see_end();
-            return self.ended(0, true);
+            return self.part_ended();
         }
         arrival.progress.want(least);
         match arrival.next(self.tries.clock.left()).await {
@@ -280,6 +279,20 @@ impl Transfer {
             arrival.known.moved(arrival.moved, arrival.waited);
         }
         self.state = State::Over(Ok(()));
+    }
+
+    /// The part is all there, and more is wanted. An origin may cut ranges as it likes (RFC 9110 section 15.3.7): asking for
+    /// the next one is no failure, unless so little comes of it that it would be asked without end.
+    fn part_ended(&mut self) -> Result<Step, NetError> {
+        let State::Arriving(arrival) = &mut self.state else { return Ok(Step::Nothing) };
+        arrival.see_end();
+        let is_progress = arrival.moved >= self.shared.options.timeouts.min_progress;
+        if is_progress && self.request.delivery == Delivery::Streamed {
+            arrival.known.moved(arrival.moved, arrival.waited);
+            self.state = State::Broken;
+            return Ok(Step::Nothing);
+        }
+        self.ended(0, true)
     }
 
     /// The message ended in order: is it the end of what is wanted?

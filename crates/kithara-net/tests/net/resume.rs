@@ -2,7 +2,7 @@
 
 use kithara_net::retry::Patience;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
-use kithara_net::{Delivery, ErrorKind, NetworkOptions, RequestRange, Validators};
+use kithara_net::{Attempt, Delivery, ErrorKind, NetworkOptions, RequestRange, Validators};
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -200,6 +200,30 @@ fn a_short_part_of_unknown_length_is_completed() {
     let surplus = part_of_unknown(5..7).body(pattern(9000).slice(1000..9000));
     let want = [&all[1000..1002], &all[7..8]].concat();
     check([surplus, part_of_unknown(7..8)], bounded(), &want, &[Some("bytes=5-7"), Some("bytes=7-7")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_cuts_ranges_is_asked_for_the_next_one_at_once() {
+    for total in ["*", "60000"] {
+        let all = pattern(60_000);
+        let sent = all.clone();
+        let origin = ScriptedTransport::new().otherwise(move |sent_request| {
+            let range = sent_request.header("range").unwrap().trim_start_matches("bytes=");
+            let start: usize = range.split('-').next().unwrap().parse().unwrap();
+            if start == sent.len() {
+                return Reply::status(416).header("content-range", "bytes */60000");
+            }
+            let end = sent.len().min(start + 2000);
+            let told = format!("bytes {start}-{}/{total}", end - 1);
+            Reply::status(206).header("content-range", &told).body(sent.slice(start..end))
+        });
+        let unfailing = Arc::new(|attempt: &Attempt| panic!("{attempt:?}"));
+        let begun = Instant::now();
+        let request = get(URL).range(RequestRange::From(0)).observer(unfailing);
+        assert_eq!(fetch(&client(&origin), request).await.unwrap(), all);
+        assert_eq!(origin.requests().len(), if total == "*" { 31 } else { 30 });
+        assert_eq!(begun.elapsed(), secs(0), "more of them than the origin would have to bear retries");
+    }
 }
 
 #[tokio::test(start_paused = true)]
