@@ -346,6 +346,10 @@ impl Transfer {
             let max = usize::try_from(until - self.position).unwrap_or(READ).min(READ);
             match store.read_span_of(&stored, self.position, max) {
                 Ok(Some(bytes)) if !bytes.is_empty() => self.hand_over(bytes, false),
+                // All of it was thrown away, and of what the network has nobody can say whether it is the rest.
+                Ok(_) if version.validators.is_empty() && store.version().is_none() => {
+                    return Err(FetchError::new(FetchErrorKind::Changed));
+                }
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == AssetsErrorKind::Changed => {
                     self.overtaken = true;
