@@ -260,6 +260,9 @@ fn wanted(store: &AssetStore, names: &[String], all: bool) -> Result<Vec<AssetId
     names.iter().map(|name| find(store, name)).collect()
 }
 
+/// Characters of an id that name an asset, at least.
+const SHORTEST_ID: usize = 4;
+
 /// The asset that an id, the beginning of one, or a URL names.
 fn find(store: &AssetStore, name: &str) -> Result<AssetId, Failure> {
     let ids: Vec<AssetId> = store.assets().iter().map(|asset| asset.id).collect();
@@ -268,6 +271,12 @@ fn find(store: &AssetStore, name: &str) -> Result<AssetId, Failure> {
         return if ids.contains(&id) { Ok(id) } else { Err(nothing_called("that URL")) };
     }
     let name = name.to_ascii_lowercase();
+    // An empty one is a variable that was never set.
+    if name.len() < SHORTEST_ID {
+        return Err(Failure::usage(format!(
+            "\"{name}\" is too short for an id: give {SHORTEST_ID} characters or more"
+        )));
+    }
     let mut matching = ids.into_iter().filter(|id| id.to_string().starts_with(&name));
     match (matching.next(), matching.next()) {
         (Some(id), None) => Ok(id),

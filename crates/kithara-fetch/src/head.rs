@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use kithara_assets::{Clock, Meta, UnixMillis};
 use kithara_net::address::{Provenance, is_public};
-use kithara_net::{RedactedUrl, Validators};
+use kithara_net::{Origin, RedactedUrl, Validators};
 use url::{Host, Url};
 
 /// What is known of a resource before its bytes are here: from the origin, or from the store. All lengths are promises; the end of the
@@ -82,18 +82,24 @@ impl Head {
     }
 
     /// The head of stored bytes, for a request of `url`.
-    pub(crate) fn of_store(meta: &Meta, url: &Url, total_len: Option<u64>) -> Self {
+    pub(crate) fn of_store(meta: &Meta, asked: &Url, total_len: Option<u64>) -> Self {
         // The store knows addresses without what signs them: the one that is asked for now has that again.
-        let asked = Meta::default().with_base_url(url);
+        let known = Meta::default().with_base_url(asked);
         let mut url = match meta.base_url() {
-            Some(base) if asked.base_url() != Some(base) => base.clone(),
-            _ => url.clone(),
+            Some(base) if known.base_url() != Some(base) => base.clone(),
+            _ => asked.clone(),
         };
+        if Origin::of(&url) != Origin::of(asked) {
+            // User info lets in at the origin it was given for.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+        } else if url.username().is_empty() {
+            // A URL that can have none has none to take over.
+            let _ = url.set_username(asked.username());
+            let _ = url.set_password(asked.password());
+        }
         url.set_query(None);
         url.set_fragment(None);
-        // A URL that cannot have user info has none to drop.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
         Self {
             provenance: stored_provenance(&url),
             url,
@@ -130,8 +136,9 @@ impl fmt::Debug for Head {
     }
 }
 
-/// What is stored with bytes that came with `head`.
-pub(crate) fn meta_of(head: &kithara_net::Head, clock: &Clock) -> Meta {
+/// What is stored with bytes that came with `head`, when `asked` was asked for. Where they came from is of interest only if that was
+/// elsewhere, and is not written down with a credential in it.
+pub(crate) fn meta_of(head: &kithara_net::Head, asked: &Url, clock: &Clock) -> Meta {
     let now = clock.now();
     let lifetime = head.max_age.map(|max_age| max_age.saturating_sub(head.age.unwrap_or_default()));
     let fresh_until = lifetime.map(|lifetime| UnixMillis(now.0.saturating_add(millis(lifetime))));
@@ -139,7 +146,9 @@ pub(crate) fn meta_of(head: &kithara_net::Head, clock: &Clock) -> Meta {
         etag: head.validators.etag.clone(),
         last_modified: head.validators.last_modified.clone(),
     };
-    let mut meta = Meta::default().with_base_url(&head.url);
+    let (answered, asked) = (Meta::default().with_base_url(&head.url), Meta::default().with_base_url(asked));
+    let is_plain = !RedactedUrl::has_credentials_in_path(&head.url);
+    let mut meta = if answered != asked && is_plain { answered } else { Meta::default() };
     meta.validators = validators;
     meta.content_type = head.content_type.clone();
     meta.stored_at = now;
@@ -169,6 +178,21 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_named_in_a_stored_document_is_let_in_as_the_document_is() {
+        let table = [
+            ("http://u:p@h/a/x?token=1#f", None, "http://u:p@h/a/x"),
+            ("http://u:p@h/a/x", Some("http://h/b/x"), "http://u:p@h/b/x"),
+            ("http://u:p@h/a/x", Some("http://other/b/x"), "http://other/b/x"),
+            ("http://h/a/x", Some("https://h/a/x"), "https://h/a/x"),
+        ];
+        for (asked, base, want) in table {
+            let meta = base.map_or_else(Meta::default, |base| Meta::default().with_base_url(&base.parse().unwrap()));
+            let head = Head::of_store(&meta, &asked.parse().unwrap(), None);
+            assert_eq!(head.url.as_str(), want, "{asked}, answered by {base:?}");
+        }
+    }
 
     #[test]
     fn only_an_address_that_is_private_by_its_text_is_a_private_namer() {

@@ -31,7 +31,11 @@
 //!   over. Where an origin gives no validators, the length alone must agree.
 //! - At each origin the most urgent transfers move and the others stand still, begun or not ([`Priority`]).
 //! - Memory is bounded: a transfer pauses when its fastest reader is a window behind, and what is kept for late readers has one budget.
-//! - A slow or full disk delays no reader: the span is given up and the transfer goes on. Only downloads go at the disk's pace.
+//! - A disk that is full, or slow to write, delays no reader: the span is given up and the transfer goes on. Only downloads go at the
+//!   disk's pace, until somebody plays one of them. What is stored is read at the pace of the disk, on the task that delivers it.
+//! - Bytes of two versions are never joined, also where another session or process replaces what is being read; nor are halves that
+//!   nothing tells apart, no validator and no length.
+//! - What may be another resource's that had the name before, as with live streams, is asked about ([`Belief`]).
 //!
 //! # Example
 //!

@@ -415,7 +415,7 @@ impl Transfer {
     fn writer(&self, exchange: &Exchange) -> Option<SpanWriter> {
         let forbidden = exchange.head.no_store && !self.shared.options.keep_no_store;
         let store = self.store.as_ref().filter(|_| self.request.cache.writes() && !forbidden)?;
-        let meta = meta_of(&exchange.head, &self.shared.options.clock);
+        let meta = meta_of(&exchange.head, &self.request.url, &self.shared.options.clock);
         let start = exchange.hole.start;
         let mut writer =
             if self.request.piecewise { store.piecewise_writer(start, meta) } else { store.writer(start, meta) };

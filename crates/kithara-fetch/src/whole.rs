@@ -258,7 +258,7 @@ impl<'a> Errand<'a> {
         if self.request.store_if.as_ref().is_some_and(|is_worth_it| !is_worth_it(bytes)) {
             return;
         }
-        let mut meta = meta_of(head, &self.shared.options.clock);
+        let mut meta = meta_of(head, &self.request.request.url, &self.shared.options.clock);
         let kept = self.request.store_as.as_ref().map_or_else(|| bytes.clone(), |store_as| store_as(bytes));
         if kept != *bytes {
             (meta.validators, meta.fresh_until) = (kithara_assets::Validators::default(), None);
@@ -268,7 +268,7 @@ impl<'a> Errand<'a> {
 
     /// The stored bytes, right as of now, and fresh for as long as the origin says today.
     fn confirmed(&self, bytes: Bytes, mut meta: Meta, head: &kithara_net::Head) -> Whole {
-        let renewed = meta_of(head, &self.shared.options.clock);
+        let renewed = meta_of(head, &self.request.request.url, &self.shared.options.clock);
         let writable = self.resource.as_ref().filter(|_| self.request.request.cache.writes());
         if let Some(resource) = writable.filter(|_| renewed.is_fresh(self.shared.options.clock.now())) {
             (meta.stored_at, meta.fresh_until) = (renewed.stored_at, renewed.fresh_until);

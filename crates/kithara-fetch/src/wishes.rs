@@ -86,7 +86,9 @@ impl fmt::Debug for RequestOptions {
 /// How resources are named in the store.
 #[derive(Clone, Debug, Default)]
 pub struct CacheOptions {
-    /// Whose resources these are: bytes are shared within a partition only. Default: the public one.
+    /// Whose resources these are: bytes are shared within a partition only. An application that plays for several users over one store
+    /// gives each a [`scope`](Partition::scoped) of their own, or one is served what was fetched with the headers of another. (Headers
+    /// cannot tell users apart: most tokens change with every visit.) Default: the public one.
     pub partition: Partition,
     /// Which parts of a URL name a resource; signing parameters do not. Default: [`UrlIdentity::default`].
     pub identity: UrlIdentity,

@@ -214,6 +214,29 @@ fn a_segment_that_is_nowhere_ends_in_an_error() {
 }
 
 #[test]
+fn a_key_is_not_asked_for_by_plain_http_where_its_playlist_came_by_https() {
+    let asked = |scheme: &str, key: &str, plain_keys| {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-KEY:METHOD=AES-128,URI=\"{key}\"\n#EXTINF:4,\ns\n#EXT-X-ENDLIST\n"
+        );
+        let world = World::new().with("/main.m3u8", Answer::Text(text.into())).with("/key", Answer::Bytes(16));
+        let world = world.with("/s", Answer::Bytes(64_000));
+        let options = SessionOptions { plain_keys, ..SessionOptions::default() };
+        let opened = format!("{scheme}://cdn.example/main.m3u8").parse().expect("a URL");
+        let mut simulation = Simulation::new(world, &opened, options);
+        simulation.run(Tick::from_millis(60_000));
+        let transcript = simulation.transcript().to_string();
+        let is_asked = transcript.contains(" key k0 /key ");
+        assert_eq!(transcript.contains("recoverable=false"), !is_asked, "{transcript}");
+        is_asked
+    };
+    assert!(!asked("https", "http://keys.example/key", false));
+    assert!(asked("https", "http://keys.example/key", true), "the application wants it so");
+    assert!(asked("https", "//keys.example/key", false));
+    assert!(asked("http", "http://keys.example/key", false));
+}
+
+#[test]
 fn an_outage_shorter_than_the_buffer_is_not_heard() {
     let world = ladder(World::new()).with_fault(fault("seg12", 0, 3, FailureKind::Unreachable, None));
     let transcript = check_exact(world, SessionOptions::default());

@@ -92,6 +92,9 @@ pub enum HlsError {
     Driver(Arc<str>),
 }
 
+/// Why something encrypted cannot be played where nobody said more.
+const UNSUPPORTED: &str = "the encryption method or key format is not supported";
+
 /// Why a key is not there that was asked for; the error behind it says more.
 const NO_KEY: &str = "the key cannot be had";
 
@@ -192,7 +195,7 @@ impl HlsError {
             (_, FailureKind::UnknownOffset) => Self::UnknownOffset,
             (_, FailureKind::Unsupported) => Self::KeyProcessing {
                 url: None,
-                reason: "the encryption method or key format is not supported".into(),
+                reason: failure.cause.detail.as_deref().unwrap_or(UNSUPPORTED).into(),
                 source: source.map(Arc::new),
             },
             (Subject::Unit(_), kind) => match source {

@@ -66,6 +66,7 @@ impl HlsOptions {
             live: self.live,
             has_resolver,
             store_room,
+            plain_keys: self.key.plain,
             // Clients that fail together should not come back together.
             seed: RandomState::new().hash_one(0_u8),
         }
@@ -84,6 +85,9 @@ pub struct KeyOptions {
     pub query: Option<String>,
     /// Where keys are kept after use. Default: [`KeyCache::Memory`].
     pub cache: KeyCache,
+    /// Whether keys may be asked for by plain http although their playlist came by https: then who listens in on the way has
+    /// them. Default: no; what is encrypted with them cannot be played.
+    pub plain: bool,
 }
 
 impl fmt::Debug for KeyOptions {
@@ -93,6 +97,7 @@ impl fmt::Debug for KeyOptions {
             .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
             .field("query", &self.query.as_ref().map(|_| "..."))
             .field("cache", &self.cache)
+            .field("plain", &self.plain)
             .finish()
     }
 }

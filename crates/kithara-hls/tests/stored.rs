@@ -16,7 +16,7 @@ use kithara_hls::{
     Hls, HlsEvent, HlsOptions, HlsParams, KeyCache, SealingKey,
     fetch::{
         FetchOptions, FetchRequest, Fetcher, Priority,
-        assets::{AssetStore, DiskOptions, MemoryOptions, UrlIdentity},
+        assets::{AssetStore, BaseUrl, DiskOptions, MemoryOptions, UrlIdentity},
         net::{Client, RedactedUrl},
     },
     hls_core::trace::Redactor,
@@ -213,12 +213,17 @@ fn all_who_show_or_keep_urls_agree_on_what_is_a_signature() {
         "https://h/hdntl=exp=1~acl=*~hmac=SECRET/v/a.ts",
         "https://h/hdnts=exp=1~acl=/*~hmac=SECRET/v/a.ts",
         "https://h/hdnea=exp=1~hmac=SECRET~id=7/v/a.ts?x",
+        "https://h/v/a.ts?auth=SECRET",
+        "https://h/v/a.ts?v=1&Authorization=SECRET",
+        "https://h/v/a.ts?api_key=SECRET&X-Amz-Signature=SECRET&password=SECRET",
     ] {
         let url = support::url(signed);
         let shown = RedactedUrl::new(&url).to_string();
         let traced = Redactor::new(1).url(&url).to_string();
         let named = UrlIdentity::default().canonical(&url);
-        for text in [shown, traced, named] {
+        let written = UrlIdentity::default().unsigned(&signed.replace("u:SECRET@", ""));
+        let based = BaseUrl::from(url).as_url().to_string();
+        for text in [shown, traced, named, written, based] {
             assert!(!text.contains("SECRET") && text.contains("a.ts"), "{signed}: {text}");
         }
     }

@@ -42,6 +42,18 @@ impl RedactedUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the path of `url` has a credential in it, by its name or its form. What only looks drawn at random does not count: it is
+    /// hidden where a URL is shown, and is mostly a name.
+    #[must_use]
+    pub fn has_credentials_in_path(url: &Url) -> bool {
+        let mut named = false;
+        url.path().split('/').any(|part| {
+            let plain = decoded(part);
+            let is_named = std::mem::replace(&mut named, is_credential(&plain)) && !part.is_empty();
+            is_named || assigns_credential(&plain) || has_json_token(&plain)
+        })
+    }
 }
 
 /// A path without its tokens.

@@ -61,6 +61,12 @@ impl Uri {
     pub fn url(&self) -> Url {
         self.as_ref().url()
     }
+
+    /// Whether a playlist that came by https names something by plain http here.
+    #[must_use]
+    pub fn leaves_https(&self) -> bool {
+        self.0.base().scheme() == "https" && self.url().scheme() == "http"
+    }
 }
 
 /// An absolute URL stands for itself.

@@ -28,6 +28,10 @@ pub struct SessionOptions {
     /// store that lasts.
     #[serde(default)]
     pub store_room: u64,
+    /// Whether a key may be asked for by plain http although its playlist came by https: then who listens in on the way has it. Else what
+    /// is encrypted with it cannot be played. Default: no.
+    #[serde(default)]
+    pub plain_keys: bool,
     /// Seed of all chance in the session. Default: 0.
     pub seed: u64,
 }

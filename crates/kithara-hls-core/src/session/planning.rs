@@ -517,6 +517,10 @@ impl Session {
         match protection(keys) {
             Protection::Clear => Ok(Decryption::default()),
             Protection::Unsupported => Err(FetchFailure::new(FailureKind::Unsupported)),
+            Protection::Aes128(key) if !self.options.plain_keys && key.uri.as_ref().is_some_and(Uri::leaves_https) => {
+                let detail = "a playlist that came by https names its key by plain http";
+                Err(FetchFailure { detail: Some(detail.into()), ..FetchFailure::new(FailureKind::Unsupported) })
+            }
             Protection::Aes128(key) => {
                 let (used, ask) = self.keys.ask(key, media).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
                 let encryption = Some(Encryption { key: used.key, iv: initialization_vector(key, msn) });
