@@ -449,7 +449,8 @@ impl Index {
                 return;
             }
         }
-        self.stored += stored;
+        // What a journal says of lengths may be anything.
+        self.stored = self.stored.saturating_add(stored);
     }
 
     fn uncount(&mut self, fingerprint: u64, stored: u64) {

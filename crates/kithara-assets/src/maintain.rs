@@ -101,7 +101,7 @@ pub(crate) fn assets(medium: &Medium) -> Vec<AssetSummary> {
         AssetSummary {
             id: *id,
             label: None,
-            bytes: present().map(stored).sum(),
+            bytes: stored(present()),
             resources: present().count(),
             last_used: UnixMillis(present().map(Resource::used).max().unwrap_or_default()),
             pinned: asset.pinned,
@@ -128,7 +128,7 @@ pub(crate) fn resources(medium: &Medium, asset: AssetId) -> Vec<ResourceSummary>
             key: *key,
             spans: resource.spans.ranges(),
             total_len: resource.total(),
-            bytes: stored(resource),
+            bytes: stored(std::iter::once(resource)),
             last_used: UnixMillis(resource.used()),
         })
     };
@@ -163,6 +163,8 @@ pub(crate) fn verify(medium: &Medium, progress: &mut dyn FnMut(&Verified) -> Con
     verified
 }
 
-fn stored(resource: &Resource) -> u64 {
-    resource.spans.as_slice().iter().map(|span| span.stored).sum()
+/// Bytes on the medium, as far as can be counted: a journal may say anything.
+pub(crate) fn stored<'a>(resources: impl Iterator<Item = &'a Resource>) -> u64 {
+    let spans = resources.flat_map(|resource| resource.spans.as_slice());
+    spans.fold(0, |sum: u64, span| sum.saturating_add(span.stored))
 }
