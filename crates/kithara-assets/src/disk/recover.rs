@@ -63,12 +63,15 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     let (mut found, unusable) = find(layout)?;
     let mut others = Others::default();
     let unread = found.is_empty();
-    while let Some((at, record)) = earliest(&mut found) {
-        shared.stamps_follow(record.stamp());
-        shared.write(|index| apply(index, &record));
-        found[at].last = Some(record);
-        found[at].records += 1;
-    }
+    // Nobody else has the store yet.
+    shared.write(|index| {
+        while let Some((at, record)) = earliest(&mut found) {
+            shared.stamps_follow(record.stamp());
+            apply(index, &record);
+            found[at].last = Some(record);
+            found[at].records += 1;
+        }
+    });
     unusable.iter().filter(|it| it.is_dead).for_each(|it| others.judge(it.id));
     let is_doubtful = |found: &Found| {
         let closed = matches!(found.last, Some(Record::Closed { .. }));
