@@ -114,6 +114,12 @@ impl Disk {
         waiting
     }
 
+    pub(crate) fn compare(&self) -> Ticket<()> {
+        let (answer, waiting) = ticket();
+        self.root.order(Job::Compare { answer });
+        waiting
+    }
+
     pub(crate) fn flush(&self) -> Ticket<()> {
         let (answer, waiting) = ticket();
         self.root.order(Job::Flush { answer });

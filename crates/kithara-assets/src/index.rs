@@ -6,8 +6,11 @@
 //! Stored bytes are counted once per file. Files that are hard links of each other have one *fingerprint*, and all
 //! resources with the same fingerprint form a *group* that is counted once.
 
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+// Keys are hashes already: what is wanted of another one is that it is quick, and not known outside of this process.
+use foldhash::HashMap;
 
 use crate::format::Record;
 use crate::key::{AssetId, ResourceKey, ResourceName};
@@ -18,14 +21,20 @@ use crate::spans::{Inserted, Span, Spans};
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     assets: HashMap<AssetId, Asset>,
-    /// By fingerprint; never zero.
-    groups: HashMap<u64, Group>,
+    counts: Counts,
     /// Resources whose length was noted before anything of them was there, oldest first.
     bare: VecDeque<ResourceKey>,
-    spans: usize,
-    stored: u64,
     /// Versions of resources so far.
     generations: u64,
+}
+
+/// What all spans are together.
+#[derive(Debug, Default)]
+struct Counts {
+    /// By fingerprint; never zero.
+    groups: HashMap<u64, Group>,
+    spans: usize,
+    stored: u64,
 }
 
 #[derive(Debug, Default)]
@@ -180,12 +189,12 @@ impl Index {
 
     /// Bytes on the medium, shared files counted once.
     pub(crate) const fn stored(&self) -> u64 {
-        self.stored
+        self.counts.stored
     }
 
     /// Spans of all resources.
     pub(crate) const fn spans(&self) -> usize {
-        self.spans
+        self.counts.spans
     }
 
     /// Resources of which something is present.
@@ -194,18 +203,24 @@ impl Index {
     }
 
     pub(crate) fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Admission {
-        let (gone, is_new) = match self.judge(key, offer) {
-            Judgement::Conflict => return Admission::Conflict,
-            Judgement::Replace => (self.clear(key), true),
-            Judgement::Renew => {
-                let is_new = !self.is_of_version(key, offer);
-                (self.take_span(key, offer.span.start).into_iter().collect(), is_new)
-            }
-            Judgement::Join | Judgement::Redundant => (Vec::new(), false),
-        };
-        let is_new = is_new || (gone.is_empty() && self.get(key).is_none_or(|resource| resource.spans.is_empty()));
+        if offer.is_beyond_its_end() {
+            return Admission::Conflict;
+        }
         let generation = self.next_generation();
-        let resource = self.entry(key);
+        let Self { assets, counts, .. } = self;
+        let resources = &mut assets.entry(key.asset).or_default().resources;
+        let resource = resources.entry(key.name).or_insert_with(Resource::bare);
+        let was_empty = resource.spans.is_empty();
+        let (gone, is_new) = match resource.judge(offer) {
+            // What is not there yet agrees with everything.
+            Judgement::Conflict => return Admission::Conflict,
+            Judgement::Replace => (resource.clear(counts), true),
+            Judgement::Renew => {
+                let is_new = !resource.is_of_version_of(offer);
+                (resource.take_span(offer.span.start, counts).into_iter().collect(), is_new)
+            }
+            Judgement::Join | Judgement::Redundant => (Vec::new(), was_empty),
+        };
         if is_new {
             resource.generation = generation;
         }
@@ -223,15 +238,15 @@ impl Index {
         };
         let former = std::mem::replace(&mut resource.fingerprint, offer.fingerprint);
         for span in &replaced {
-            self.uncount(former, span.stored);
+            counts.remove(former, span.stored);
         }
-        self.count(key, offer.fingerprint, offer.span.stored);
+        counts.add(key, offer.fingerprint, offer.span.stored);
         Admission::Admitted { gone: gone.into_iter().chain(replaced).collect() }
     }
 
     /// What [`Index::admit`] would do.
     pub(crate) fn judge(&self, key: &ResourceKey, offer: &Offer) -> Judgement {
-        if offer.total.is_some_and(|total| total < offer.span.end()) {
+        if offer.is_beyond_its_end() {
             return Judgement::Conflict;
         }
         self.get(key).map_or(Judgement::Join, |resource| resource.judge(offer))
@@ -248,7 +263,7 @@ impl Index {
         if resource.spans.insert(Span { start, len: 0, stored, committed: 0 }) == Inserted::Redundant {
             return false;
         }
-        self.count(key, 0, stored);
+        self.counts.add(key, 0, stored);
         true
     }
 
@@ -262,7 +277,8 @@ impl Index {
 
     /// Takes out one span, and the resource with its last.
     pub(crate) fn remove_span(&mut self, key: &ResourceKey, start: u64) -> Option<Span> {
-        let span = self.take_span(key, start)?;
+        let Self { assets, counts, .. } = self;
+        let span = assets.get_mut(&key.asset)?.resources.get_mut(&key.name)?.take_span(start, counts)?;
         if self.get(key).is_some_and(|resource| resource.spans.is_empty() && resource.state != State::Removing) {
             self.drop_resource(key);
         }
@@ -278,8 +294,8 @@ impl Index {
     /// Takes what the file says that is where `listed` should be. What is there then is of another version, unless
     /// validators say that it is the same. `None` where something else than `listed` is there by now.
     pub(crate) fn correct(&mut self, key: &ResourceKey, listed: &Span, offer: &Offer) -> Option<Admission> {
-        self.get(key).filter(|resource| resource.lists(listed))?;
-        if !self.is_of_version(key, offer) {
+        let resource = self.get(key).filter(|resource| resource.lists(listed))?;
+        if !resource.is_of_version_of(offer) {
             self.begin_version(key);
         }
         self.remove_span(key, listed.start);
@@ -343,7 +359,7 @@ impl Index {
 
     /// The resource whose file a new one with this fingerprint may be linked to.
     pub(crate) fn same_content(&self, fingerprint: u64) -> Option<ResourceKey> {
-        self.groups.get(&fingerprint).map(|group| group.first)
+        self.counts.groups.get(&fingerprint).map(|group| group.first)
     }
 
     /// The least recently used resources of assets that are not pinned and that `may_go`, oldest first: at most
@@ -389,42 +405,16 @@ impl Index {
         self.generations
     }
 
-    /// Whether validators say that an offer is of the version that is there.
-    fn is_of_version(&self, key: &ResourceKey, offer: &Offer) -> bool {
-        let version = self.get(key).and_then(Resource::version);
-        version.is_some_and(|version| version.is_of(offer.mark, offer.total))
-    }
-
-    /// Takes out one span and leaves the entry.
-    fn take_span(&mut self, key: &ResourceKey, start: u64) -> Option<Span> {
-        let resource = self.get_mut(key)?;
-        let span = resource.spans.remove(start)?;
-        let fingerprint = std::mem::take(&mut resource.fingerprint);
-        self.uncount(fingerprint, span.stored);
-        Some(span)
-    }
-
     fn entry(&mut self, key: &ResourceKey) -> &mut Resource {
         let resources = &mut self.assets.entry(key.asset).or_default().resources;
-        resources.entry(key.name).or_insert_with(|| Resource { total: UNKNOWN, ..Resource::default() })
+        resources.entry(key.name).or_insert_with(Resource::bare)
     }
 
     /// Takes out all spans and what they said of their resource; the entry stays.
     fn clear(&mut self, key: &ResourceKey) -> Vec<Span> {
-        let Some(resource) = self.assets.get_mut(&key.asset).and_then(|asset| asset.resources.get_mut(&key.name))
-        else {
-            return Vec::new();
-        };
-        let fingerprint = std::mem::take(&mut resource.fingerprint);
-        let spans = resource.spans.take();
-        resource.total = UNKNOWN;
-        resource.mark = 0;
-        resource.committed = 0;
-        resource.state = State::Known;
-        for span in &spans {
-            self.uncount(fingerprint, span.stored);
-        }
-        spans
+        let Self { assets, counts, .. } = self;
+        let resource = assets.get_mut(&key.asset).and_then(|asset| asset.resources.get_mut(&key.name));
+        resource.map(|resource| resource.clear(counts)).unwrap_or_default()
     }
 
     fn drop_resource(&mut self, key: &ResourceKey) {
@@ -439,8 +429,10 @@ impl Index {
             self.assets.remove(id);
         }
     }
+}
 
-    fn count(&mut self, key: &ResourceKey, fingerprint: u64, stored: u64) {
+impl Counts {
+    fn add(&mut self, key: &ResourceKey, fingerprint: u64, stored: u64) {
         self.spans += 1;
         if fingerprint != 0 {
             let group = self.groups.entry(fingerprint).or_insert(Group { first: *key, links: 0 });
@@ -449,10 +441,11 @@ impl Index {
                 return;
             }
         }
-        self.stored += stored;
+        // What a journal says of lengths may be anything.
+        self.stored = self.stored.saturating_add(stored);
     }
 
-    fn uncount(&mut self, fingerprint: u64, stored: u64) {
+    fn remove(&mut self, fingerprint: u64, stored: u64) {
         self.spans -= 1;
         if let Some(group) = self.groups.get_mut(&fingerprint) {
             group.links -= 1;
@@ -472,6 +465,37 @@ impl Asset {
 }
 
 impl Resource {
+    /// Nothing is known of it.
+    fn bare() -> Self {
+        Self { total: UNKNOWN, ..Self::default() }
+    }
+
+    /// Takes out all spans and what they said of the resource.
+    fn clear(&mut self, counts: &mut Counts) -> Vec<Span> {
+        let fingerprint = std::mem::take(&mut self.fingerprint);
+        let spans = self.spans.take();
+        self.total = UNKNOWN;
+        self.mark = 0;
+        self.committed = 0;
+        self.state = State::Known;
+        for span in &spans {
+            counts.remove(fingerprint, span.stored);
+        }
+        spans
+    }
+
+    /// Takes out one span.
+    fn take_span(&mut self, start: u64, counts: &mut Counts) -> Option<Span> {
+        let span = self.spans.remove(start)?;
+        counts.remove(std::mem::take(&mut self.fingerprint), span.stored);
+        Some(span)
+    }
+
+    /// Whether validators say that an offer is of the version that is there.
+    fn is_of_version_of(&self, offer: &Offer) -> bool {
+        self.version().is_some_and(|version| version.is_of(offer.mark, offer.total))
+    }
+
     fn judge(&self, offer: &Offer) -> Judgement {
         if self.state == State::Removing {
             return Judgement::Conflict;

@@ -4,6 +4,7 @@
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
+use crate::event::LossReason;
 use crate::index::{Asset, Index, Resource};
 use crate::key::{AssetId, ResourceKey};
 use crate::medium::Medium;
@@ -63,8 +64,12 @@ pub struct Verified {
     pub checked: usize,
     /// Bytes of data read and found right.
     pub good_bytes: u64,
-    /// Bytes of spans that were not right, and are holes now.
+    /// Bytes of spans that were not right, and are holes now. Files that were never finished, and small ones that are found
+    /// broken before the index knows of them, are removed without being counted.
     pub bad_bytes: u64,
+    /// Bytes of spans that went away before they were read, which says nothing of the disk: another process evicted or
+    /// replaced them, or somebody deleted their files.
+    pub gone_bytes: u64,
     /// Spans that could not be read, and were left alone.
     pub unreadable: usize,
 }
@@ -96,7 +101,7 @@ pub(crate) fn assets(medium: &Medium) -> Vec<AssetSummary> {
         AssetSummary {
             id: *id,
             label: None,
-            bytes: present().map(stored).sum(),
+            bytes: stored(present()),
             resources: present().count(),
             last_used: UnixMillis(present().map(Resource::used).max().unwrap_or_default()),
             pinned: asset.pinned,
@@ -123,7 +128,7 @@ pub(crate) fn resources(medium: &Medium, asset: AssetId) -> Vec<ResourceSummary>
             key: *key,
             spans: resource.spans.ranges(),
             total_len: resource.total(),
-            bytes: stored(resource),
+            bytes: stored(std::iter::once(resource)),
             last_used: UnixMillis(resource.used()),
         })
     };
@@ -134,6 +139,9 @@ pub(crate) fn resources(medium: &Medium, asset: AssetId) -> Vec<ResourceSummary>
 }
 
 pub(crate) fn verify(medium: &Medium, progress: &mut dyn FnMut(&Verified) -> ControlFlow<()>) -> Verified {
+    if let Err(error) = medium.compare().wait() {
+        tracing::debug!(%error, "the index is not compared with the files");
+    }
     let keys: Vec<ResourceKey> = medium.shared().read(|index| index.iter().map(|(key, _)| key).collect());
     let mut verified = Verified { resources: keys.len(), ..Verified::default() };
     for key in keys {
@@ -141,8 +149,9 @@ pub(crate) fn verify(medium: &Medium, progress: &mut dyn FnMut(&Verified) -> Con
         let spans = medium.shared().resource(&key, |resource| resource.spans.as_slice().to_vec());
         for span in spans.unwrap_or_default() {
             match medium.check(&key, span) {
-                Ok(true) => verified.good_bytes += span.len,
-                Ok(false) => verified.bad_bytes += span.len,
+                Ok(None) => verified.good_bytes = verified.good_bytes.saturating_add(span.len),
+                Ok(Some(LossReason::Corrupt)) => verified.bad_bytes = verified.bad_bytes.saturating_add(span.len),
+                Ok(Some(_)) => verified.gone_bytes = verified.gone_bytes.saturating_add(span.len),
                 Err(_) => verified.unreadable += 1,
             }
         }
@@ -154,6 +163,8 @@ pub(crate) fn verify(medium: &Medium, progress: &mut dyn FnMut(&Verified) -> Con
     verified
 }
 
-fn stored(resource: &Resource) -> u64 {
-    resource.spans.as_slice().iter().map(|span| span.stored).sum()
+/// Bytes on the medium, as far as can be counted: a journal may say anything.
+pub(crate) fn stored<'a>(resources: impl Iterator<Item = &'a Resource>) -> u64 {
+    let spans = resources.flat_map(|resource| resource.spans.as_slice());
+    spans.fold(0, |sum: u64, span| sum.saturating_add(span.stored))
 }

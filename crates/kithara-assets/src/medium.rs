@@ -151,24 +151,30 @@ impl Medium {
     pub(crate) fn fault(&self, key: &ResourceKey, span: Span, fault: ReadFault) -> Result<(), AssetsError> {
         match self {
             Self::Memory(_) => Ok(()),
-            Self::Disk(disk) => disk.root.fault(key, span, fault),
+            Self::Disk(disk) => disk.root.fault(key, span, fault).map(|_| ()),
         }
     }
 
-    /// Reads a whole span, and takes it out if it is not right. True when it is.
+    /// Reads a whole span, and takes it out if it is not right. Answers with why it was, if it was.
     ///
     /// # Errors
     /// The disk cannot be read.
-    pub(crate) fn check(&self, key: &ResourceKey, span: Span) -> Result<bool, AssetsError> {
-        let Some(mut open) = self.open(key, span)? else { return Ok(false) };
-        let mut at = span.start;
-        while at < span.end() {
-            match open.read(at, usize::MAX) {
-                Ok(bytes) => at += bytes.len() as u64,
-                Err(fault) => return self.fault(key, span, fault).map(|()| false),
-            }
+    pub(crate) fn check(&self, key: &ResourceKey, span: Span) -> Result<Option<LossReason>, AssetsError> {
+        // What is in memory is right while it is there.
+        let Self::Disk(disk) = self else { return Ok(None) };
+        let checked = match disk.root.open_or_why(key, span)? {
+            Ok(file) => file.check(),
+            Err(reason) => return Ok(Some(reason)),
+        };
+        checked.map_or_else(|fault| disk.root.fault(key, span, fault).map(Some), |()| Ok(None))
+    }
+
+    /// Lets the index know of all files there are.
+    pub(crate) fn compare(&self) -> Ticket<()> {
+        match self {
+            Self::Memory(_) => Ticket::ready(Ok(())),
+            Self::Disk(disk) => disk.compare(),
         }
-        Ok(true)
     }
 
     pub(crate) fn sink(&self, key: &ResourceKey, start: u64, meta: Meta, pieces: bool, fate: Fate) -> Sink {

@@ -57,6 +57,11 @@ impl Offer {
         self.span.start == 0 && self.total == Some(self.span.len)
     }
 
+    /// True where it says that its resource ends before it does.
+    pub(crate) fn is_beyond_its_end(&self) -> bool {
+        self.total.is_some_and(|total| total < self.span.end())
+    }
+
     /// What the journal says of it.
     pub(crate) fn record(&self, key: &ResourceKey) -> Record {
         let Self { span: Span { start, len, stored, committed }, total, mark, fingerprint, stamp, .. } = *self;

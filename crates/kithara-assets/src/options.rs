@@ -35,6 +35,10 @@ pub struct DiskOptions {
     pub free_space: u64,
     /// Resources not used for this long are removed, however much room there is; those of leased and pinned assets
     /// stay. `None`: they are kept. Default: 30 days.
+    ///
+    /// Ages are told by a clock that never goes back: after the system's was far ahead once, nothing grows old before it
+    /// is there again, and what was used before that time counts as old at once while it is ahead. The quota, and the
+    /// order in which resources go, do not depend on it.
     pub max_age: Option<Duration>,
     /// Bytes that may wait for the disk, at most. Beyond them a span is given up rather than a reader delayed. Default:
     /// 8 MiB.

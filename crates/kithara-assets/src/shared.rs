@@ -74,6 +74,10 @@ impl Shared {
     }
 
     /// A stamp later than all before, and not before the wall clock.
+    ///
+    /// So a clock that was once far ahead is followed for ever: what was committed then must stay older than what takes
+    /// its place, in every journal and footer. Ages cannot be told until the clock is there, see
+    /// [`DiskOptions::max_age`](crate::DiskOptions::max_age).
     pub(crate) fn next_stamp(&self) -> u64 {
         let now = self.clock.now().0;
         let before = self.shown.swap(now, Ordering::Relaxed);

@@ -115,6 +115,18 @@ impl Spans {
     }
 
     pub(crate) fn insert(&mut self, span: Span) -> Inserted {
+        // What comes first or behind the last, as nearly all do, needs no place to be looked for.
+        let is_behind = |last: &Span| last.start < span.start && last.end() < span.end();
+        match self {
+            Self::None => *self = Self::One(span),
+            Self::One(last) if is_behind(last) => *self = Self::Many(vec![*last, span]),
+            Self::Many(spans) if spans.last().is_some_and(is_behind) => spans.push(span),
+            _ => return self.insert_between(span),
+        }
+        Inserted::Yes { replaced: Vec::new() }
+    }
+
+    fn insert_between(&mut self, span: Span) -> Inserted {
         if self.holds(&span) {
             return Inserted::Redundant;
         }

@@ -183,7 +183,8 @@ impl AssetStore {
         maintain::resources(&self.medium, *asset)
     }
 
-    /// Reads everything and checks it; what is not right becomes a hole. `progress` is called after each resource and
+    /// Reads everything and checks it, files that a crash or a lost journal kept out of the index included; what is not
+    /// right becomes a hole. `progress` is called after each resource and
     /// may end it. Blocks the thread, for as long as reading all takes.
     pub fn verify(&self, mut progress: impl FnMut(&Verified) -> ControlFlow<()>) -> Verified {
         maintain::verify(&self.medium, &mut progress)

@@ -95,6 +95,12 @@ impl Chores {
         }
     }
 
+    /// Compares the index with all files, now.
+    pub(crate) fn compare(ledger: &mut Ledger, room: &mut Room) {
+        let mut walk = Chore::Walk(None);
+        while walk.step(ledger, room) {}
+    }
+
     /// Does everything, now.
     pub(crate) fn all(&mut self, ledger: &mut Ledger, room: &mut Room, options: &GcOptions) -> GcReport {
         let count = |ledger: &Ledger| ledger.root.shared.read(|index| (index.resources(), index.stored()));

@@ -36,6 +36,8 @@ pub(crate) enum Job {
     Note(Record),
     /// All chores are done now.
     Gc { options: GcOptions, answer: Answer<GcReport> },
+    /// The index is compared with the files.
+    Compare { answer: Answer<()> },
     /// Answers when everything before it was done.
     Flush { answer: Answer<()> },
 }

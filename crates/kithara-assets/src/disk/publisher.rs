@@ -254,6 +254,11 @@ impl Publisher {
         report
     }
 
+    /// Compares the index with the files, at once.
+    pub(crate) fn compare(&mut self) {
+        Chores::compare(&mut self.ledger, &mut self.room);
+    }
+
     /// What was recorded is where others find it.
     pub(crate) fn write_out(&mut self) {
         self.ledger.write_out();

@@ -63,12 +63,15 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     let (mut found, unusable) = find(layout)?;
     let mut others = Others::default();
     let unread = found.is_empty();
-    while let Some((at, record)) = earliest(&mut found) {
-        shared.stamps_follow(record.stamp());
-        shared.write(|index| apply(index, &record));
-        found[at].last = Some(record);
-        found[at].records += 1;
-    }
+    // Nobody else has the store yet.
+    shared.write(|index| {
+        while let Some((at, record)) = earliest(&mut found) {
+            shared.stamps_follow(record.stamp());
+            apply(index, &record);
+            found[at].last = Some(record);
+            found[at].records += 1;
+        }
+    });
     unusable.iter().filter(|it| it.is_dead).for_each(|it| others.judge(it.id));
     let is_doubtful = |found: &Found| {
         let closed = matches!(found.last, Some(Record::Closed { .. }));
@@ -191,4 +194,57 @@ fn earliest(found: &mut [Found]) -> Option<(usize, Record)> {
         None
     });
     std::mem::replace(&mut found.next, following).map(|record| (at, record))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::{AssetId, Partition};
+
+    /// Small numbers meet each other, large ones the ends of what can be counted.
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![0..6_u64, Just(1 << 63), (0..4_u64).prop_map(|from_end| u64::MAX - from_end), any::<u64>()]
+    }
+
+    /// Any record that a journal with right checksums can hold; `None` where it is refused.
+    fn record() -> impl Strategy<Value = Option<Record>> {
+        let total = prop_oneof![Just(None), number().prop_map(Some)];
+        let span = (number(), number(), total, 0..3_u64, number(), number(), 0..3_u64);
+        (0..5_u8, 0..4_u8, span, number()).prop_map(|(kind, name, span, stamp)| {
+            let asset = AssetId::named(&Partition::default(), &(name % 2).to_string());
+            let key = ResourceKey::named(asset, &(name / 2).to_string());
+            let (start, len, total, mark, stored, committed, fingerprint) = span;
+            let record = match kind {
+                0 | 1 => Record::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint },
+                2 => Record::Gone { key, start, stamp },
+                3 => Record::Removed { key, stamp },
+                _ => Record::Used { key, stamp },
+            };
+            Record::decode(&record.encode()).ok()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_journal_makes_the_index_panic(records in prop::collection::vec(record(), 0..40)) {
+            let mut index = Index::default();
+            for record in records.into_iter().flatten() {
+                apply(&mut index, &record);
+                let spans = index.iter().map(|(_, resource)| resource.spans.as_slice().len());
+                prop_assert_eq!(spans.sum::<usize>(), index.spans());
+                let _ = crate::maintain::stored(index.iter().map(|(_, resource)| resource));
+            }
+            let keys: Vec<ResourceKey> = index.iter().map(|(key, _)| key).collect();
+            for key in keys {
+                let resource = index.get(&key).unwrap();
+                let (ranges, holes) = (resource.spans.ranges(), resource.spans.holes(0..u64::MAX));
+                prop_assert!(ranges.len() <= resource.spans.as_slice().len() && holes.len() <= ranges.len() + 1);
+                prop_assert_eq!(index.records(&key).len(), resource.spans.as_slice().len());
+                index.remove(&key);
+            }
+            prop_assert_eq!(index.spans(), 0);
+        }
+    }
 }

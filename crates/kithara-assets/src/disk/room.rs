@@ -53,7 +53,7 @@ impl Room {
 
     /// Notes that so many bytes were written to temporary files.
     pub(crate) const fn drafted(&mut self, bytes: u64) {
-        self.drafted += bytes;
+        self.drafted = self.drafted.saturating_add(bytes);
     }
 
     /// Notes that so many bytes of temporary files are none any more: removed, or counted as spans.
@@ -75,7 +75,7 @@ impl Room {
     }
 
     fn used(&self, ledger: &Ledger) -> u64 {
-        ledger.root.shared.read(Index::stored) + self.drafted
+        ledger.root.shared.read(Index::stored).saturating_add(self.drafted)
     }
 
     fn evict(&mut self, ledger: &mut Ledger, until: Until, files: usize) -> Progress {
@@ -94,7 +94,7 @@ impl Room {
                 self.allowance = 0;
                 return Err(AssetsError::new(AssetsErrorKind::Full, ROOM));
             }
-            self.allowance = bytes + (left - wanted).min(MAX_ALLOWANCE);
+            self.allowance = bytes.saturating_add((left - wanted).min(MAX_ALLOWANCE));
         }
         self.allowance -= bytes;
         Ok(())

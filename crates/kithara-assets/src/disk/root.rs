@@ -84,9 +84,18 @@ impl Root {
     /// Opens the file of `listed`, which the index has for `key`. `None` where it is not what the index says, which was
     /// put right.
     pub(crate) fn open(&self, key: &ResourceKey, listed: Span) -> Result<Option<SpanFile>, AssetsError> {
+        self.open_or_why(key, listed).map(Result::ok)
+    }
+
+    /// As [`Root::open`], with the reason where it is not.
+    pub(crate) fn open_or_why(
+        &self,
+        key: &ResourceKey,
+        listed: Span,
+    ) -> Result<Result<SpanFile, LossReason>, AssetsError> {
         let file = match self.open_file(key, listed.start) {
             Ok(file) => file,
-            Err(fault) => return self.fault(key, listed, fault).map(|()| None),
+            Err(fault) => return self.fault(key, listed, fault).map(Err),
         };
         let said = offer_of(&file);
         let (content, is_link) = (file.fingerprint(), file.is_link());
@@ -94,12 +103,12 @@ impl Root {
             resource.lists(&listed).then(|| resource.is_held_by(&listed, &said, content, is_link))
         };
         match self.shared.resource(key, holds).flatten() {
-            Some(true) => return Ok(Some(file)),
+            Some(true) => return Ok(Ok(file)),
             Some(false) => self.correct(key, listed, &said),
             // It is not what the index says by now.
             None => {}
         }
-        Ok(None)
+        Ok(Err(LossReason::Replaced))
     }
 
     /// Opens the file that has the name of `key` and `start`, which must have been written for it, or be a link.
@@ -204,24 +213,25 @@ impl Root {
         }
     }
 
-    /// A span could not be read.
+    /// A span could not be read. Answers with why it is not there any more.
     ///
     /// # Errors
     /// The span may be right, but the disk cannot be read.
-    pub(crate) fn fault(&self, key: &ResourceKey, span: Span, fault: ReadFault) -> Result<(), AssetsError> {
-        match fault {
+    pub(crate) fn fault(&self, key: &ResourceKey, span: Span, fault: ReadFault) -> Result<LossReason, AssetsError> {
+        let reason = match fault {
             ReadFault::Corrupt => {
                 tracing::warn!(%key, start = span.start, "a cached span was corrupt: it is fetched again when it is wanted");
                 self.drop_broken(key, span.start);
-                self.forget(key, span, LossReason::Corrupt);
+                LossReason::Corrupt
             }
             ReadFault::Io(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!(%key, start = span.start, "a cached file is gone: it is fetched again when it is wanted");
-                self.forget(key, span, LossReason::Gone);
+                LossReason::Gone
             }
             ReadFault::Io(error) => return Err(AssetsError::io("reading a span", error)),
-        }
-        Ok(())
+        };
+        self.forget(key, span, reason);
+        Ok(reason)
     }
 
     /// Lets the index know which assets are pinned, by whichever process.

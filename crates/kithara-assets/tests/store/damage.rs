@@ -185,6 +185,37 @@ fn a_file_under_the_name_of_another_is_served_only_if_it_is_a_link() {
     }
 }
 
+#[test]
+fn what_the_index_does_not_know_is_verified_too() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    made(dir.path());
+    // What has one block only is looked at when it is found.
+    write(&open(other.path()), "c", 1, BLOCK + 5000);
+    let source = crate::ground::span_files(other.path()).remove(0);
+    let path = dir.path().join(source.strip_prefix(other.path()).unwrap());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::copy(&source, &path).unwrap();
+    Damage::Flip(0.1, 1).apply(&path, &[]);
+    let store = open(dir.path());
+    let verified = store.verify(|_| std::ops::ControlFlow::Continue(()));
+    assert_eq!((verified.checked, verified.bad_bytes, verified.gone_bytes), (9, BLOCK + 5000, 0));
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_goes_while_it_is_verified_is_not_bad() {
+    let dir = tempfile::tempdir().unwrap();
+    made(dir.path());
+    let store = open(dir.path());
+    let verified = store.verify(|_| {
+        // As another process may.
+        crate::ground::span_files(dir.path()).iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        std::ops::ControlFlow::Continue(())
+    });
+    assert_eq!((verified.checked, verified.bad_bytes, verified.unreadable), (8, 0, 0));
+    assert!(verified.good_bytes > 0 && verified.gone_bytes > 0, "{verified:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_found_again_without_journals() {

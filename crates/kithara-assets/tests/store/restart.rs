@@ -254,6 +254,21 @@ fn a_clock_that_went_back_changes_nothing() {
 }
 
 #[test]
+fn a_file_from_the_future_does_not_take_the_clock_along() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&open(dir.path()), "a", 0, 1000);
+    let file = std::fs::File::options().write(true).open(&span_files(dir.path())[0]).unwrap();
+    let now = std::time::SystemTime::now();
+    file.set_modified(now + Duration::from_secs(50 * 365 * 86_400)).unwrap();
+    std::fs::remove_dir_all(dir.path().join("v1/journals")).unwrap();
+    let store = open(dir.path());
+    write(&store, "b", 1, 1000);
+    let soon = UnixMillis::from(now + Duration::from_secs(3600));
+    assert!(store.assets().iter().all(|asset| asset.last_used < soon), "{:?}", store.assets());
+    assert_eq!((whole(&store, "a", 0..1), whole(&store, "b", 1..2)), (vec![0], vec![1]));
+}
+
+#[test]
 fn what_was_not_used_for_long_goes_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let now = Arc::new(AtomicU64::new(1_000_000));

@@ -50,20 +50,24 @@ fn progress(verbose: u8) -> ProgressBar {
 }
 
 fn tell(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
-    let Verified { checked, good_bytes, bad_bytes, unreadable, .. } = *verified;
+    let Verified { checked, good_bytes, bad_bytes, gone_bytes, unreadable, .. } = *verified;
     writeln!(out, "{checked} resources checked, {} right", HumanBytes(good_bytes))?;
     if bad_bytes > 0 {
         writeln!(out, "{} were not, and are removed", HumanBytes(bad_bytes))?;
+    }
+    if gone_bytes > 0 {
+        writeln!(out, "{} went away meanwhile", HumanBytes(gone_bytes))?;
     }
     if unreadable > 0 { writeln!(out, "{unreadable} spans could not be read") } else { Ok(()) }
 }
 
 fn tell_json(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
-    let Verified { checked, good_bytes, bad_bytes, unreadable, .. } = *verified;
+    let Verified { checked, good_bytes, bad_bytes, gone_bytes, unreadable, .. } = *verified;
     let object = json!({
         "checked": checked,
         "good_bytes": good_bytes,
         "bad_bytes": bad_bytes,
+        "gone_bytes": gone_bytes,
         "unreadable": unreadable,
     });
     writeln!(out, "{object}")
