@@ -131,14 +131,20 @@ fn signed() -> Origin {
     let text =
         text.replace("#EXT-X-VERSION:3", "#EXT-X-VERSION:8\n#EXT-X-DEFINE:NAME=\"md5\",VALUE=\"VARIABLE-SECRET\"");
     let fresh = Response::new(200).with_header("cache-control", "max-age=1000").with_body(text);
-    let again = fresh.clone();
-    let site = fixtures().dir(PATH_TOKEN, fixtures_dir()).route("/ts_aes/index.m3u8", move |_| fresh.clone());
-    let site = site.route(&format!("{PATH_TOKEN}/ts_aes/index.m3u8"), move |_| again.clone());
+    let site = PATH_TOKENS.iter().fold(fixtures(), |site, token| {
+        let again = fresh.clone();
+        site.dir(token, fixtures_dir()).route(&format!("{token}/ts_aes/index.m3u8"), move |_| again.clone())
+    });
+    let site = site.route("/ts_aes/index.m3u8", move |_| fresh.clone());
     serve(site.rule(Rule::on("/ts_aes/seg8.ts").nth(1).then(Response::new(503))))
 }
 
-/// A signature that stands in the path.
-const PATH_TOKEN: &str = "/hdntl=exp=1700000000~acl=*~hmac=PATH-SECRET";
+/// Signatures that stand in the path.
+const PATH_TOKENS: [&str; 3] = [
+    "/hdntl=exp=1700000000~acl=*~hmac=PATH-SECRET",
+    "/token/PATH-SECRET",
+    "/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.PATH-SECRET",
+];
 
 const SECRETS: [&str; 10] = [
     "PATH-SECRET",
@@ -163,8 +169,15 @@ async fn nothing_secret_is_in_anything_that_was_written() {
         .with_span_events(FmtSpan::FULL)
         .with_writer(move || writer.clone())
         .try_init();
+    for token in PATH_TOKENS {
+        shows_nothing_secret(token, &log).await;
+    }
+}
+
+/// Plays what is signed by `token` and by everything else.
+async fn shows_nothing_secret(token: &str, log: &Page) {
     let (origin, trace, dir) = (signed(), Page::default(), tempfile::tempdir().expect("a folder"));
-    let url = origin.url(&format!("{PATH_TOKEN}/ts_aes/index.m3u8?token=OPENED-SECRET"));
+    let url = origin.url(&format!("{token}/ts_aes/index.m3u8?token=OPENED-SECRET"));
     let url = url.replace("http://", "http://USER-SECRET:PASSWORD-SECRET@");
     let mut options = with_keys(KeyCache::Sealed(SealingKey::new([7; 32])));
     options.request = options.request.with_header("X-Account", "HEADER-SECRET").expect("a header");
@@ -200,7 +213,9 @@ async fn nothing_secret_is_in_anything_that_was_written() {
         assert!(!bytes.is_empty() || place.starts_with(dir.path()), "{place:?} was written");
         for secret in SECRETS.iter().map(|secret| secret.as_bytes()).chain([key.as_slice()]) {
             let found = bytes.windows(secret.len()).any(|window| window == secret);
-            assert!(!found, "{} in {place:?}", String::from_utf8_lossy(secret));
+            let text = String::from_utf8_lossy(bytes);
+            let line = text.lines().find(|line| found && line.contains(&*String::from_utf8_lossy(secret)));
+            assert!(!found, "{} in {place:?}: {line:?}", String::from_utf8_lossy(secret));
         }
     }
 }

@@ -110,9 +110,12 @@ fn mistakes_are_explained_and_make_nothing() {
     }
     assert!(!folder.exists(), "to look makes no folder");
     filled(&folder);
-    for name in ["zzz", "https://example.com/other.m3u8"] {
+    for name in ["zzzz", "https://example.com/other.m3u8"] {
         assert_eq!(cache(&folder, &["rm", name]).status, Some(4));
     }
-    assert_eq!(cache(&folder, &["rm"]).status, Some(2));
+    // A variable that was never set is no name.
+    for arguments in [&["rm"][..], &["rm", ""], &["rm", "0af"]] {
+        assert_eq!(cache(&folder, arguments).status, Some(2), "{arguments:?}");
+    }
     assert_eq!(cache(&folder, &["gc", "--quota", "many"]).status, Some(2));
 }

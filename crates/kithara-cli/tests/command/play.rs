@@ -114,7 +114,7 @@ fn a_segment_that_is_not_there_is_named_and_left_out_where_that_is_allowed() {
     let url = origin.url("/ts_aac/index.m3u8");
     let skipped = play(&[&[url.as_str()], &args[..], &["--on-missing", "skip"]].concat()).succeeded();
     assert_eq!(skipped.json()["skipped"], 1);
-    assert!(skipped.stderr.contains("segment 2 of v0 is left out"), "{}", skipped.stderr);
+    assert!(skipped.stderr.contains("segment 2 of v0 is left out: 1.003 s at 2.005 s"), "{}", skipped.stderr);
 }
 
 #[test]

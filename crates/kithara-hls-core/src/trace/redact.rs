@@ -131,7 +131,7 @@ impl Redactor {
     }
 
     fn path(&self, path: &str) -> String {
-        let parts = path.split('/').map(|part| if is_token(part) { self.hash(part) } else { part.to_owned() });
+        let parts = parts(path).map(|(part, is_token)| if is_token { self.hash(part) } else { part.to_owned() });
         parts.collect::<Vec<_>>().join("/")
     }
 
@@ -164,15 +164,40 @@ fn is_variable(text: &str) -> bool {
 
 /// The path of a URL as it may be shown: with an ellipsis for what looks like a token.
 pub(crate) fn shown_path(url: &Url) -> String {
-    let parts = url.path().split('/').map(|part| if is_token(part) { "…" } else { part });
+    let parts = parts(url.path()).map(|(part, is_token)| if is_token { "…" } else { part });
     parts.collect::<Vec<_>>().join("/")
+}
+
+/// The components of a path, and which of them look like tokens: by themselves, or because they are folders behind the name of one
+/// (`/token/…/a.ts`).
+fn parts(path: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut components = path.split('/').peekable();
+    let mut named = false;
+    std::iter::from_fn(move || {
+        let part = components.next()?;
+        let is_folder = !part.is_empty() && components.peek().is_some();
+        let is_named = std::mem::replace(&mut named, is_credential(part));
+        Some((part, is_token(part) || (is_named && is_folder)))
+    })
+}
+
+/// Whether `name` is what a credential is called, or ends so behind another word: `token`, `X-Play-Token`.
+fn is_credential(name: &str) -> bool {
+    let is = |name: &str| CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    is(name) || name.match_indices(['-', '_', '.']).any(|(at, _)| name.get(at + 1..).is_some_and(is))
 }
 
 /// Whether a path component looks like a signature, a token or another random name rather than a word.
 fn is_token(part: &str) -> bool {
     // Parameters of a signature, whatever their characters.
-    let mut names = part.split(['~', '&', ';', ',']).filter_map(|it| it.split_once('=')).map(|(name, _)| name);
-    if names.any(|name| SIGNATURES.iter().any(|signature| name.eq_ignore_ascii_case(signature))) {
+    let plain = part.replace("%3D", "=").replace("%3d", "=").replace("%3A", ":").replace("%3a", ":");
+    let assignments = plain.split(|c: char| !c.is_ascii_alphanumeric() && !"=:-_.".contains(c));
+    if assignments.filter_map(|it| it.split_once(['=', ':'])).any(|(name, _)| is_credential(name)) {
+        return true;
+    }
+    // A JSON object in Base64, as JSON Web Tokens begin.
+    let mut objects = plain.match_indices("eyJ").filter(|(at, _)| plain.len() - at >= 10);
+    if objects.any(|(at, _)| !plain[..at].ends_with(|c: char| c.is_ascii_alphanumeric())) {
         return true;
     }
     let stem = part.rsplit_once('.').map_or(part, |(stem, _)| stem);
@@ -185,20 +210,39 @@ fn is_token(part: &str) -> bool {
     digits >= 2 && letters >= 4 && !is_numbered_word(stem)
 }
 
-const SIGNATURES: &[&str] = &[
+const CREDENTIALS: &[&str] = &[
     "hdntl",
     "hdnts",
     "hdnea",
     "hmac",
     "token",
+    "tkn",
+    "tok",
     "access_token",
+    "accesstoken",
+    "authtoken",
     "auth",
+    "authorization",
+    "bearer",
     "sig",
     "sign",
     "signature",
     "md5",
     "jwt",
     "policy",
+    "key",
+    "apikey",
+    "secret",
+    "password",
+    "passwd",
+    "pwd",
+    "credential",
+    "session",
+    "sessionid",
+    "jsessionid",
+    "phpsessid",
+    "sid",
+    "ticket",
 ];
 
 /// `segment_000123`, `audio-128k-00042`: words and numbers, each in one piece.
@@ -260,6 +304,11 @@ mod tests {
         let shown = |url: &str| shown_path(&Url::parse(url).expect("a URL"));
         assert_eq!(shown("https://h/hdntl=exp=1~hmac=2f/v/a.ts?q"), "/…/v/a.ts");
         assert_eq!(shown("https://h/Zk3jQ9x0aB7cD1eF/v/key.bin"), "/…/v/key.bin");
+        assert_eq!(shown("https://h/token/hunter2/v/key.bin"), "/token/…/v/key.bin");
+        assert_eq!(shown("https://h/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x/a.ts"), "/…/a.ts");
+        assert_eq!(shown("https://h/v/a.ts;X-Play-Token=hunter2"), "/v/…");
+        assert_eq!(shown("https://h/v/hmac%3Dhunter2/a.ts"), "/v/…/a.ts");
+        assert_eq!(shown("https://h/v/session/a.ts"), "/v/session/a.ts");
     }
 
     #[test]
