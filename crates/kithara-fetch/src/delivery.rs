@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::fetcher::Shared;
 use crate::flight::{Flight, ReaderId, Taken};
 use crate::flights::FlightKey;
-use crate::transfer::{Version, wanted};
+use crate::transfer::wanted;
+use crate::version::Version;
 use crate::{FetchError, FetchErrorKind, FetchRequest, Head, Priority};
 
 /// One resource, or a part of one, on its way to one reader.

@@ -13,7 +13,8 @@ use crate::flight::{Flight, ReaderId, Retained};
 use crate::flights::{FlightKey, Flights};
 use crate::request::Credentials;
 use crate::scheduler::Scheduler;
-use crate::transfer::{Transfer, Version, wanted};
+use crate::transfer::{Transfer, wanted};
+use crate::version::Version;
 use crate::whole::Wholes;
 use crate::{
     Delivery, FetchError, FetchErrorKind, FetchOptions, FetchRequest, PlaybackGate, Transfers, Whole, WholeRequest,

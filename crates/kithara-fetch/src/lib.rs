@@ -86,6 +86,7 @@ mod scheduler;
 mod tail;
 mod transfer;
 mod transfers;
+mod version;
 mod whole;
 mod wishes;
 

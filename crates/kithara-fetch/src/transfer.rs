@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kithara_assets::{
     AssetsErrorKind, Meta, Present, SpanWriter, StoredVersion, StreamingResource, Ticket, WriteOutcome,
 };
-use kithara_net::{Body, ErrorKind, NetError, Origin, RedactedUrl, RequestRange, Response, Validators};
+use kithara_net::{Body, ErrorKind, NetError, Origin, RedactedUrl, RequestRange, Response};
 
 use crate::fetcher::Shared;
 use crate::flight::Flight;
@@ -16,6 +16,7 @@ use crate::head::{meta_of, validators_of};
 use crate::locate::locate;
 use crate::plan::{Step, first_hole, is_believed, next_step, request_range, wanted_end};
 use crate::scheduler::Turn;
+use crate::version::{Version, same_version};
 use crate::{CacheUse, FetchError, FetchErrorKind, FetchRequest, Head, Priority, Provider, StorePace};
 
 /// Versions of a resource a transfer tries before it says that it changes all the time.
@@ -46,13 +47,6 @@ pub(crate) struct Transfer {
     end: u64,
     turn: Option<Turn>,
     commits: Vec<Ticket<Range<u64>>>,
-}
-
-/// What is known of which version some bytes are.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Version {
-    pub(crate) validators: Validators,
-    pub(crate) total_len: Option<u64>,
 }
 
 /// What the store knows of a resource: what stands beside its bytes, and its length.
@@ -325,10 +319,7 @@ impl Transfer {
     fn make_way(&mut self, version: &Version) {
         let Some(store) = self.store.as_ref().filter(|_| self.replaces && self.request.cache.writes()) else { return };
         self.replaces = false;
-        let Present { meta, total_len, .. } = store.present(0..0);
-        let Some(meta) = meta else { return };
-        let stored = Version { validators: validators_of(&meta), total_len };
-        if stored.validators.is_empty() || version.validators.is_empty() || stored.joined_by(version).is_err() {
+        if store.version().is_some() && same_version(store, version).is_none() {
             store.invalidate();
         }
     }
@@ -479,36 +470,6 @@ impl Transfer {
     fn shown_url(&self) -> RedactedUrl {
         RedactedUrl::new(&self.request.url)
     }
-}
-
-impl Version {
-    pub(crate) fn of(head: &kithara_net::Head) -> Self {
-        Self { validators: head.validators.clone(), total_len: head.total_len }
-    }
-
-    /// What is known of both together, if they may be one version.
-    fn joined_by(mut self, other: &Self) -> Result<Self, FetchError> {
-        let lengths_agree = match (self.total_len, other.total_len) {
-            (Some(a), Some(b)) => a == b,
-            _ => true,
-        };
-        if !lengths_agree || !self.validators.agree_with(&other.validators) {
-            return Err(FetchError::new(FetchErrorKind::Changed));
-        }
-        self.total_len = self.total_len.or(other.total_len);
-        if self.validators.is_empty() {
-            self.validators = other.validators.clone();
-        }
-        Ok(self)
-    }
-}
-
-/// The version that the store has, if it is for certain the one that is being delivered.
-fn same_version(store: &StreamingResource, version: &Version) -> Option<StoredVersion> {
-    let Present { meta, total_len, version: stored, .. } = store.present(0..0);
-    let known = Version { validators: validators_of(&meta?), total_len };
-    let can_tell = !known.validators.is_empty() && !version.validators.is_empty();
-    stored.filter(|_| can_tell && version.clone().joined_by(&known).is_ok())
 }
 
 /// The wanted range of a request; everything where it names none.
