@@ -46,6 +46,8 @@ pub(crate) struct Found {
 pub(crate) enum ReadFault {
     /// Its bytes are not those that were written.
     Corrupt,
+    /// They were written for another resource, and nobody here knows why they have this name: another process may.
+    Unproven,
     /// The disk said no.
     Io(io::Error),
 }

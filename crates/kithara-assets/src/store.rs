@@ -11,6 +11,7 @@ use crate::key::{AssetId, ResourceKey};
 use crate::maintain::{self, AssetSummary, GcOptions, GcReport, ResourceSummary, Usage, Verified};
 use crate::medium::Medium;
 use crate::memory::Memory;
+use crate::meta::UnixMillis;
 use crate::options::{DiskOptions, MemoryOptions};
 use crate::resource::{AtomicResource, StreamingResource};
 use crate::ticket::Ticket;
@@ -32,6 +33,13 @@ pub struct Lease {
 }
 
 impl AssetStore {
+    /// The time by which it says when something was stored: the wall clock, but it never goes back, and what is committed after this call
+    /// is later.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        UnixMillis(self.medium.shared().next_stamp())
+    }
+
     /// A store that lives in memory and ends with its last clone.
     #[must_use]
     pub fn memory(options: MemoryOptions) -> Self {

@@ -117,10 +117,10 @@ impl Fetcher {
         self.shared.scheduler.gate()
     }
 
-    /// The wall time it is for this fetcher, by which stored bytes are old or not.
+    /// The time it is for this fetcher, by which stored bytes are old or not: that of its store, where it has one.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
-        self.shared.options.clock.now()
+        self.shared.now()
     }
 
     /// Opens a connection to the origin of `url` ahead of the fetch that will use it; see [`Client::preconnect`].
@@ -140,6 +140,10 @@ impl Fetcher {
 }
 
 impl Shared {
+    fn now(&self) -> UnixMillis {
+        self.store.as_ref().map_or_else(|| self.options.clock.now(), AssetStore::now)
+    }
+
     /// A seat at the transfer that brings `request`: one under way, else a new one. The flag says which.
     fn take_seat(self: &Arc<Self>, request: &FetchRequest) -> Result<(Seat, bool), FetchError> {
         check(request)?;
@@ -147,11 +151,12 @@ impl Shared {
             return self.start(request, None).map(|seat| (seat, false));
         };
         let mut begun = None;
-        let (flight, reader, joined) = self.flights.join_or_enter(key, &wanted(request), request.class, || {
-            let (flight, reader) = self.new_flight(request);
-            begun = Some(Arc::clone(&flight));
-            (flight, reader)
-        });
+        let (flight, reader, joined) =
+            self.flights.join_or_enter(key, &wanted(request), request.class, request.belief, || {
+                let (flight, reader) = self.new_flight(request);
+                begun = Some(Arc::clone(&flight));
+                (flight, reader)
+            });
         let seat = Seat { shared: Arc::clone(self), key: Some(key), flight, reader };
         seat.count(request);
         if let Some(flight) = begun {
@@ -177,6 +182,7 @@ impl Shared {
         let range = wanted(request);
         let mut flight = Flight::new(range.clone(), self.options.window.max(1), &self.scheduler, &self.retained);
         flight.credentials = Some(Credentials::of(request));
+        flight.begun = self.now();
         let reader = flight.join(&range, request.class).expect("a new flight covers the range it was made for");
         (Arc::new(flight), reader)
     }

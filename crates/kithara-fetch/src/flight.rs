@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use kithara_assets::UnixMillis;
 use kithara_net::Origin;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -32,6 +33,8 @@ pub(crate) struct Flight {
     pub(crate) cancel: CancellationToken,
     /// What it was begun with.
     pub(crate) credentials: Option<Credentials>,
+    /// When, as stored bytes are old or not.
+    pub(crate) begun: UnixMillis,
     /// Rung for readers: head, bytes, the end.
     news: Notify,
     /// Rung for the transfer: a reader went on, came, or became more or less urgent.
@@ -121,6 +124,7 @@ impl Flight {
             retained: Arc::clone(retained),
             cancel: CancellationToken::new(),
             credentials: None,
+            begun: UnixMillis::default(),
             news: Notify::new(),
             room: Notify::new(),
             state: Mutex::new(state),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kithara_assets::ResourceKey;
 
 use crate::flight::{Flight, ReaderId};
-use crate::{CacheUse, Priority};
+use crate::{Belief, CacheUse, Priority};
 
 /// What transfers must share for one to serve the other.
 pub(crate) type FlightKey = (ResourceKey, CacheUse);
@@ -21,17 +21,22 @@ pub(crate) struct Flights {
 }
 
 impl Flights {
-    /// Joins a transfer that will bring all of `range`, or enters the one that `make` gives. The flag says whether it was joined.
+    /// Joins a transfer that will bring all of `range`, as far as `belief` lets it, or enters the one that `make` gives. The flag says
+    /// whether it was joined.
     pub(crate) fn join_or_enter(
         &self,
         key: FlightKey,
         range: &Range<u64>,
         class: Priority,
+        belief: Belief,
         make: impl FnOnce() -> (Arc<Flight>, ReaderId),
     ) -> (Arc<Flight>, ReaderId, bool) {
         let mut table = self.lock();
         let flights = table.entry(key).or_default();
-        let joined = flights.iter().find_map(|flight| Some((Arc::clone(flight), flight.join(range, class)?)));
+        // One that was begun before the name was given to something else brings what it was given to before.
+        let is_late = |flight: &&Arc<Flight>| !matches!(belief, Belief::Since(since) if flight.begun < since);
+        let late = flights.iter().filter(is_late);
+        let joined = late.into_iter().find_map(|flight| Some((Arc::clone(flight), flight.join(range, class)?)));
         if let Some((flight, reader)) = joined {
             return (flight, reader, true);
         }

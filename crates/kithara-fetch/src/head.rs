@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use kithara_assets::{Clock, Meta, UnixMillis};
+use kithara_assets::{BaseUrl, Clock, Meta, UnixMillis};
 use kithara_net::address::{Provenance, is_public};
 use kithara_net::{Origin, RedactedUrl, Validators};
 use url::{Host, Url};
@@ -146,14 +146,43 @@ pub(crate) fn meta_of(head: &kithara_net::Head, asked: &Url, clock: &Clock) -> M
         etag: head.validators.etag.clone(),
         last_modified: head.validators.last_modified.clone(),
     };
-    let (answered, asked) = (Meta::default().with_base_url(&head.url), Meta::default().with_base_url(asked));
-    let is_plain = !RedactedUrl::has_credentials_in_path(&head.url);
-    let mut meta = if answered != asked && is_plain { answered } else { Meta::default() };
+    let mut meta = Meta::default();
+    if let Base::Elsewhere(base) = Base::of(head, asked) {
+        meta = meta.with_base_url(&base);
+    }
     meta.validators = validators;
     meta.content_type = head.content_type.clone();
     meta.stored_at = now;
     meta.fresh_until = fresh_until;
     meta
+}
+
+/// Whether what the references of a document resolve against can be written down beside it.
+pub(crate) fn can_keep_base(head: &kithara_net::Head, asked: &Url) -> bool {
+    !matches!(Base::of(head, asked), Base::Secret)
+}
+
+/// What the references of a document resolve against.
+enum Base {
+    /// What was asked for.
+    Asked,
+    /// This.
+    Elsewhere(Url),
+    /// Something else, which has a credential in its path.
+    Secret,
+}
+
+impl Base {
+    fn of(head: &kithara_net::Head, asked: &Url) -> Self {
+        let (answered, asked) = (BaseUrl::from(head.url.clone()), BaseUrl::from(asked.clone()));
+        if answered == asked {
+            Self::Asked
+        } else if RedactedUrl::has_credentials_in_path(answered.as_url()) {
+            Self::Secret
+        } else {
+            Self::Elsewhere(answered.as_url().clone())
+        }
+    }
 }
 
 pub(crate) fn validators_of(meta: &Meta) -> Validators {

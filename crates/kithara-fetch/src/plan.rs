@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use kithara_assets::Meta;
-use kithara_assets::UnixMillis;
+use kithara_assets::{Meta, Present, UnixMillis};
 use kithara_net::RequestRange;
 
 use crate::{Belief, CacheUse};
@@ -60,12 +59,13 @@ pub(crate) fn request_range(hole: &Range<u64>) -> Option<RequestRange> {
 }
 
 /// Whether stored bytes may be used although nobody was asked.
-pub(crate) fn is_believed(belief: Belief, cache: CacheUse, stored: &Meta, now: UnixMillis) -> bool {
+pub(crate) fn is_believed(belief: Belief, cache: CacheUse, stored: &Present, now: UnixMillis) -> bool {
+    let is_since = |since| stored.committed.is_some_and(|committed| committed >= since);
     match belief {
         Belief::All => true,
         _ if cache == CacheUse::OfflineOnly => true,
-        Belief::SinceOrFresh(since) => stored.stored_at >= since || stored.is_fresh(now),
-        Belief::Since(since) => stored.stored_at >= since,
+        Belief::SinceOrFresh(since) => is_since(since) || stored.meta.as_ref().is_some_and(|meta| meta.is_fresh(now)),
+        Belief::Since(since) => is_since(since),
     }
 }
 
@@ -164,6 +164,12 @@ mod tests {
         meta
     }
 
+    fn present(meta: Meta) -> Present {
+        let mut present = Present::default();
+        present.meta = Some(meta);
+        present
+    }
+
     #[test]
     fn what_is_older_than_a_live_stream_is_believed_while_it_is_fresh() {
         use Belief::{All, Since, SinceOrFresh};
@@ -180,7 +186,8 @@ mod tests {
             (Since(UnixMillis(101)), Some(250), 200, false),
         ];
         for (belief, fresh_until, now, want) in table {
-            let stored = stored(None, fresh_until);
+            let mut stored = present(stored(None, fresh_until));
+            stored.committed = Some(UnixMillis(100));
             let found = is_believed(belief, CacheUse::ReadWrite, &stored, UnixMillis(now));
             assert_eq!(found, want, "{belief:?}, fresh until {fresh_until:?}, at {now}");
             assert!(is_believed(belief, CacheUse::OfflineOnly, &stored, UnixMillis(now)), "there is nothing else");

@@ -192,19 +192,21 @@ impl Transfer {
         let Some(store) = self.store.as_ref().filter(|_| self.reads) else {
             return (None, iter::once(range).collect());
         };
-        let Present { meta, total_len, holes, version, .. } = store.present(range.clone());
+        let present = store.present(range.clone());
+        let now = self.shared.options.clock.now();
+        let is_believed = is_believed(self.request.belief, self.request.cache, &present, now);
+        let Present { meta, total_len, holes, version, .. } = present;
         self.stored = version;
         // An empty resource has no span that could hold a meta.
         let known = (meta.is_some() || total_len.is_some()).then(|| (meta.unwrap_or_default(), total_len));
         let Some((meta, _)) = &known else { return (known, holes) };
         let nameless = validators_of(meta).is_empty();
-        let now = self.shared.options.clock.now();
-        if self.doubts.is_none() && !is_believed(self.request.belief, self.request.cache, meta, now) {
+        if self.doubts.is_none() && !is_believed {
             self.doubts = Some(Doubt::Open);
         }
         // Nobody can say whether it is right, or what its other half is.
         let is_doubtful = nameless && self.doubts == Some(Doubt::Open);
-        let is_half = nameless && total_len.is_none() && !holes.is_empty();
+        let is_half = nameless && total_len.is_none() && !holes.is_empty() && holes.as_slice() != [range.clone()];
         if is_doubtful || is_half && self.request.cache != CacheUse::OfflineOnly {
             (self.reads, self.replaces) = (false, true);
             return (None, iter::once(range).collect());
@@ -328,7 +330,7 @@ impl Transfer {
     ///
     /// Read on the task itself: handing a block to another thread costs more than reading it.
     async fn copy_stored(&mut self, until: u64, version: &Version) -> Result<(), FetchError> {
-        let Some(store) = self.store.clone().filter(|_| self.reads) else { return Ok(()) };
+        let Some(store) = self.store.clone().filter(|_| self.reads && self.position < until) else { return Ok(()) };
         if self.stored.is_none() {
             self.stored = same_version(&store, version);
         }
@@ -337,8 +339,8 @@ impl Transfer {
             let max = usize::try_from(until - self.position).unwrap_or(READ).min(READ);
             match store.read_span_of(&stored, self.position, max) {
                 Ok(Some(bytes)) if !bytes.is_empty() => self.hand_over(bytes, false),
-                // All of it was thrown away, and of what the network has nobody can say whether it is the rest.
-                Ok(_) if version.validators.is_empty() && store.version().is_none() => {
+                // All of it is gone, and of what the network has nobody can say whether it is the rest.
+                Ok(_) if !version.can_be_told() && store.version().is_none() => {
                     return Err(FetchError::new(FetchErrorKind::Changed));
                 }
                 Ok(_) => return Ok(()),

@@ -18,6 +18,11 @@ impl Version {
         Self { validators: head.validators.clone(), total_len: head.total_len }
     }
 
+    /// Whether anything tells it from another one.
+    pub(crate) fn can_be_told(&self) -> bool {
+        !self.validators.is_empty() || self.total_len.is_some()
+    }
+
     /// What is known of both together, if they may be one version.
     pub(crate) fn joined_by(mut self, other: &Self) -> Result<Self, FetchError> {
         let lengths_agree = match (self.total_len, other.total_len) {
@@ -37,8 +42,10 @@ impl Version {
 
 /// The version that the store has, if it is for certain the one that is being delivered.
 pub(crate) fn same_version(store: &StreamingResource, version: &Version) -> Option<StoredVersion> {
+    if version.validators.is_empty() {
+        return None;
+    }
     let Present { meta, total_len, version: stored, .. } = store.present(0..0);
     let known = Version { validators: validators_of(&meta?), total_len };
-    let can_tell = !known.validators.is_empty() && !version.validators.is_empty();
-    stored.filter(|_| can_tell && version.clone().joined_by(&known).is_ok())
+    stored.filter(|_| !known.validators.is_empty() && version.clone().joined_by(&known).is_ok())
 }

@@ -14,7 +14,7 @@ use kithara_net::{Delivery, ErrorKind, Origin, Response, Validators};
 use tokio::time::Instant;
 
 use crate::fetcher::Shared;
-use crate::head::{meta_of, validators_of};
+use crate::head::{can_keep_base, meta_of, validators_of};
 use crate::locate::locate;
 use crate::plan::{WholePlan, plan_whole};
 use crate::request::Credentials;
@@ -256,6 +256,12 @@ impl<'a> Errand<'a> {
             return;
         };
         if self.request.store_if.as_ref().is_some_and(|is_worth_it| !is_worth_it(bytes)) {
+            return;
+        }
+        if !can_keep_base(head, &self.request.request.url) {
+            tracing::debug!(
+                "a document that was found at a secret address is not stored, for what it names could not be found again"
+            );
             return;
         }
         let mut meta = meta_of(head, &self.request.request.url, &self.shared.options.clock);

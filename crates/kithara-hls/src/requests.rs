@@ -14,6 +14,7 @@ use kithara_hls_core::{
     session::{KeyRequest, OPEN_END, UnitRequest, Urgency},
     steering::MAX_MANIFEST,
 };
+use tokio::time::Instant;
 use url::Url;
 
 use crate::{
@@ -41,8 +42,10 @@ pub(crate) struct Requests {
     cache: CacheUse,
     named_by: Provenance,
     transfers: Transfers,
-    /// When the session began.
+    /// When the session began, by the clock of what is stored.
     began: UnixMillis,
+    /// The same by the session's clock, which stands still while the machine sleeps.
+    zero: Instant,
 }
 
 /// Origins that the application may name before the first of them is forgotten.
@@ -55,8 +58,8 @@ impl Requests {
         let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
         let located = Vec::new();
         let (named_by, transfers) = (Provenance::App, Transfers::default());
-        let began = fetcher.now();
-        Ok(Self { fetcher, options, asset, opened, located, cache, named_by, transfers, began })
+        let (began, zero) = (fetcher.now(), Instant::now());
+        Ok(Self { fetcher, options, asset, opened, located, cache, named_by, transfers, began, zero })
     }
 
     /// Keeps what is stored of this stream while it plays, and names it for lists. On disk that opens a file.
@@ -121,11 +124,14 @@ impl Requests {
     /// What is stored of a stream that grows `since` then may be of an earlier one; since the session began, or for certain since
     /// its encoder began anew.
     fn belief(&self, since: Option<Duration>) -> Belief {
-        let at = |since: Duration| self.began.0.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         match since {
             None => Belief::All,
             Some(Duration::ZERO) => Belief::SinceOrFresh(self.began),
-            Some(since) => Belief::Since(UnixMillis(at(since))),
+            Some(since) => {
+                let ago = self.zero.elapsed().saturating_sub(since);
+                let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+                Belief::Since(UnixMillis(self.fetcher.now().0.saturating_sub(ago)).max(self.began))
+            }
         }
     }
 

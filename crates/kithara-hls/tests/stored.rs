@@ -561,17 +561,19 @@ enum Says {
 }
 
 /// A stream that still grows when it is opened. Of the playlists that are asked for, counted from 0, `list` gives the text, and
-/// `run` the run of its encoder that segments are of from then on.
+/// `run` the run of its encoder that segments are of from then on. The second one is the first again until three segments were asked for.
 fn encoder(
     says: Says,
     list: impl Fn(usize) -> String + Send + Sync + 'static,
     run: impl Fn(usize) -> usize + Send + Sync + 'static,
 ) -> Origin {
-    let lists = AtomicUsize::new(0);
+    let (lists, segments) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let site = fixtures().routes("/live/", move |request| {
         if request.path.ends_with(".m3u8") {
-            return Response::ok(list(lists.fetch_add(1, Ordering::SeqCst)));
+            let is_early = lists.load(Ordering::SeqCst) == 1 && segments.load(Ordering::SeqCst) < 3;
+            return Response::ok(list(if is_early { 0 } else { lists.fetch_add(1, Ordering::SeqCst) }));
         }
+        segments.fetch_add(1, Ordering::SeqCst);
         let number = (0..3).find(|number| request.path.ends_with(&format!("seg{number}.ts"))).expect("a segment");
         let answer = Response::ok(made(run(lists.load(Ordering::SeqCst) - 1), number));
         if says == Says::Lasting { answer.with_header("Cache-Control", "max-age=3600") } else { answer }

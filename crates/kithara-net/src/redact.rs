@@ -47,10 +47,10 @@ impl RedactedUrl {
     /// hidden where a URL is shown, and is mostly a name.
     #[must_use]
     pub fn has_credentials_in_path(url: &Url) -> bool {
-        let mut named = false;
-        url.path().split('/').any(|part| {
+        let (mut named, mut parts) = (false, url.path().split('/').peekable());
+        std::iter::from_fn(|| Some((parts.next()?, parts.peek().is_some()))).any(|(part, is_folder)| {
             let plain = decoded(part);
-            let is_named = std::mem::replace(&mut named, is_credential(&plain)) && !part.is_empty();
+            let is_named = std::mem::replace(&mut named, is_credential(&plain)) && is_folder && !part.is_empty();
             is_named || assigns_credential(&plain) || has_json_token(&plain)
         })
     }

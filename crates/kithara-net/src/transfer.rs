@@ -395,8 +395,13 @@ impl Transfer {
             Some(total) if total == self.position => Ok(Step::End),
             Some(total) if total < self.position => Err(self.failure(ErrorKind::Changed)),
             Some(_) => Err(self.failure(ErrorKind::InvalidRange).caused_by(Arc::new(error))),
-            // Nothing beyond the part we hold was ever announced, and our validators were accepted.
-            None if asked_if_range && self.end.is_none() && self.part_end == Some(self.position) => Ok(Step::End),
+            // Nothing beyond the part we hold was ever announced or asked for by its place, or our validators were accepted.
+            None if (asked_if_range || self.bound.is_none())
+                && self.end.is_none()
+                && self.part_end == Some(self.position) =>
+            {
+                Ok(Step::End)
+            }
             // A refusal that names no length proves nothing against a body that was announced, or that broke.
             None => Err(self.failure(ErrorKind::Truncated).caused_by(Arc::new(error))),
         }

@@ -115,7 +115,8 @@ impl Root {
     ///
     /// That a file under another's name is a link and did not come there by accident has to be proven: the journal tells of
     /// its content, or it is the very file that has the name it was written under, or that of another link. A link of
-    /// which nothing is known and whose first name is gone counts as damage: it is fetched again.
+    /// which nothing is known and whose first name is gone is not there for us: it is fetched again. The file stays, for who
+    /// made the link may know of it.
     fn open_file(&self, key: &ResourceKey, start: u64) -> Result<SpanFile, ReadFault> {
         let file = SpanFile::open(&self.layout.span(key, start), key, start)?;
         if !file.is_link() {
@@ -128,7 +129,7 @@ impl Root {
         });
         let names = [Some(file.footer().key), other.filter(|other| other != key)];
         let is_proven = listed || names.iter().flatten().any(|name| file.has_name(&self.layout.span(name, 0)));
-        if is_proven { Ok(file) } else { Err(ReadFault::Corrupt) }
+        if is_proven { Ok(file) } else { Err(ReadFault::Unproven) }
     }
 
     /// Another process put something else where `listed` should be.
@@ -178,6 +179,7 @@ impl Root {
                 self.drop_broken(key, start);
                 false
             }
+            Err(ReadFault::Unproven) => false,
             Err(ReadFault::Io(error)) => {
                 self.could_not_look(&error);
                 false
@@ -198,6 +200,7 @@ impl Root {
                 self.drop_broken(key, span.start);
                 None
             }
+            Err(ReadFault::Unproven) => None,
             Err(ReadFault::Io(error)) => {
                 self.could_not_look(&error);
                 None
@@ -224,6 +227,7 @@ impl Root {
                 self.drop_broken(key, span.start);
                 LossReason::Corrupt
             }
+            ReadFault::Unproven => LossReason::Replaced,
             ReadFault::Io(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!(%key, start = span.start, "a cached file is gone: it is fetched again when it is wanted");
                 LossReason::Gone

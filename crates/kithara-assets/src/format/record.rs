@@ -64,7 +64,8 @@ const NO_KEY: ResourceKey =
     ResourceKey { asset: AssetId::from_bytes([0; 16]), name: ResourceName::from_bytes([0; 16]) };
 /// What the first record has instead of an asset.
 const MAGIC: [u8; 16] = *b"kithara journal\n";
-const VERSION: u64 = 1;
+/// Journals of version 1 had no stamp of its own for each span of a resource: they are read from the files instead.
+const VERSION: u64 = 2;
 
 /// All fields of all kinds, as they stand in the file.
 #[derive(Clone, Copy)]

@@ -11,7 +11,7 @@ use crate::error::{AssetsError, AssetsErrorKind};
 use crate::index::Resource;
 use crate::key::ResourceKey;
 use crate::medium::{Found, Medium, OpenSpan};
-use crate::meta::Meta;
+use crate::meta::{Meta, UnixMillis};
 use crate::resource::StoredVersion;
 use crate::span_writer::{SpanWriter, WriteOutcome};
 use crate::spans::Span;
@@ -40,6 +40,8 @@ pub struct Present {
     pub total_len: Option<u64>,
     /// Absent byte ranges, in order, within the resource as far as its length is known.
     pub holes: Vec<Range<u64>>,
+    /// When the first span was committed, by the [clock of the store](crate::AssetStore::now); `None` where nothing is present.
+    pub committed: Option<UnixMillis>,
     /// The version that all of this is of; `None` where nothing is present.
     pub version: Option<StoredVersion>,
 }
@@ -113,10 +115,12 @@ impl StreamingResource {
             let total_len = self.total_len();
             let end = range.end.min(total_len.unwrap_or(u64::MAX));
             let holes = self.holes(range.start.min(end)..end);
+            let first = |resource: &Resource| resource.spans.as_slice().first().map(|span| UnixMillis(span.committed));
+            let committed = self.medium.shared().resource(&self.key, first).flatten();
             let version = self.version();
             let generation = |version: Option<StoredVersion>| version.map(|version| version.generation);
             if generation(before) == generation(version) {
-                return Present { meta, total_len, holes, version };
+                return Present { meta, total_len, holes, committed, version };
             }
         }
         // It changes faster than it can be looked at.

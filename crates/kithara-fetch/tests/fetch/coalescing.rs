@@ -12,6 +12,19 @@ use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 
 use crate::support::*;
 
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_before_the_name_was_given_to_something_else_is_not_joined() {
+    let replies = [Reply::resource(DIGITS).in_chunks(1, ms(10)), Reply::resource("9876543210")];
+    let Stores { store, .. } = &memory_store();
+    let world = World::new(ScriptedTransport::new().on(URL, replies), Some(store));
+    let mut first = world.fetcher.fetch(request());
+    assert_eq!(next(&mut first).await, "0");
+    let belief = kithara_fetch::Belief::Since(world.fetcher.now());
+    let second = world.fetcher.fetch(FetchRequest { belief, ..request() });
+    assert!(!second.joined());
+    assert_eq!(second.collect(10).await.unwrap(), "9876543210");
+}
+
 /// An origin that sends ten bytes, one every 100 ms.
 fn slow() -> ScriptedTransport {
     ScriptedTransport::new().on(URL, [Reply::resource(DIGITS).in_chunks(1, ms(100))])

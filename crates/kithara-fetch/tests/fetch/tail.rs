@@ -1,6 +1,6 @@
 //! The end of a resource with one small request.
 
-use kithara_fetch::{CacheUse, FetchErrorKind, FetchRequest};
+use kithara_fetch::{Belief, CacheUse, FetchErrorKind, FetchRequest};
 use kithara_net::ErrorKind;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 
@@ -37,6 +37,18 @@ async fn the_end_of_a_range_is_a_range() {
     check(&world.fetcher.tail(part.clone(), 3).await.unwrap(), "345", 4);
     check(&world.fetcher.tail(part, 30).await.unwrap(), "2345", 4);
     assert_eq!(world.ranges(), ["3-5", "2-5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_length_that_is_not_believed_is_asked_for() {
+    for Stores { store, .. } in &both_stores() {
+        let world = World::serving(DIGITS, Some(store));
+        put(store, b"old old", 0..7, Some(7), None).await;
+        let belief = Belief::Since(world.fetcher.now());
+        check(&world.fetcher.tail(FetchRequest { belief, ..request() }, 3).await.unwrap(), "789", 10);
+        check(&world.fetcher.tail(request(), 3).await.unwrap(), "old", 7);
+        assert_eq!(world.ranges(), ["-3"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,6 +68,30 @@ async fn a_fresh_resource_is_used_and_an_old_one_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_document_keeps_its_base_or_is_not_stored() {
+    // (where the document is found, its base from the store; nothing where that is a secret)
+    let table = [
+        ("http://cdn/v/main.m3u8", Some("http://cdn/v/main.m3u8")),
+        ("http://cdn/hdntl=exp=1~hmac=s3cr3t/v/main.m3u8", Some("http://cdn/v/main.m3u8")),
+        ("http://cdn/token/s3cr3t/v/main.m3u8", None),
+        ("http://cdn/auth/main.m3u8", Some("http://cdn/auth/main.m3u8")),
+    ];
+    for (found, base) in table {
+        for Stores { store, .. } in &both_stores() {
+            let fresh = Reply::resource(DIGITS).header("cache-control", "max-age=60");
+            let origin = ScriptedTransport::new().on(URL, [Reply::redirect(302, found)]).on(found, [fresh]);
+            let world = World::new(origin, Some(store));
+            check(&whole(&world, request()).await, Provider::Network, DIGITS);
+            settle(store).await;
+            let again = whole(&world, request()).await;
+            let want = if base.is_some() { Provider::Store } else { Provider::Network };
+            check(&again, want, DIGITS);
+            assert_eq!(again.head.url.as_str(), base.unwrap_or(found), "{found}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resource_that_changed_replaces_the_stored_one() {
     for Stores { store, .. } in &both_stores() {
         let world = world([Reply::resource("old"), Reply::resource(DIGITS)], store, &Hands::default());

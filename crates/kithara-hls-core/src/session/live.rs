@@ -15,7 +15,7 @@ use super::{
 use crate::{
     directives::{self, Directives, Skip},
     fallback::told_to_wait,
-    playlist::{MediaPlaylist, PlaylistType, PreloadKind, Start},
+    playlist::{MediaPlaylist, MediaSequence, PlaylistType, PreloadKind, Start},
     reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience, part_way, rest_of_way},
     time::{Now, Tick, WallTime},
     timeline::{Alignment, Merge, Timeline, align},
@@ -49,8 +49,24 @@ pub(super) struct Following {
     lag: Duration,
     /// Whether a load took the place of one whose answer was overdue, and nothing was answered since.
     pub(super) overdue: bool,
-    /// See [`UnitRequest`](super::UnitRequest).
-    pub(super) growing_since: Option<Tick>,
+    /// What it is since when, where it was not complete when it was first loaded.
+    pub(super) growing: Option<Growing>,
+}
+
+/// Since when the segments of a stream that grows are what they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growing {
+    /// The first segment of the run of its encoder.
+    from: MediaSequence,
+    since: Tick,
+}
+
+impl Growing {
+    /// Since when the segment `msn` is what it is: of an earlier run of the encoder nothing more is known than that it came with this
+    /// session.
+    pub(super) fn since(self, msn: MediaSequence) -> Duration {
+        if msn < self.from { Duration::ZERO } else { self.since.since(Tick::ZERO) }
+    }
 }
 
 /// Segments that are looked at for storms of discontinuities.
@@ -283,7 +299,8 @@ impl Session {
             Merge::Behind => self.tell_live(LiveEvent::PlaylistBehind { media: id }),
             Merge::Jumped { missed } => self.tell_live(LiveEvent::WindowJumped { media: id, missed }),
             Merge::Restarted => {
-                media.following.growing_since = Some(now);
+                let from = media.timeline.as_ref().map_or(MediaSequence(0), |it| MediaSequence(it.msns().start));
+                media.following.growing = Some(Growing { from, since: now });
                 self.cut_open(id);
                 self.tell_live(LiveEvent::EncoderRestarted { media: id, at: start });
             }
@@ -345,7 +362,7 @@ impl Session {
         let timeline = timeline.keeping(self.time_shift());
         let Some(media) = self.medias.get_mut(&id) else { return };
         media.following.guessed = matches!(alignment, Alignment::Guessed(_));
-        media.following.growing_since = playlist.is_live().then_some(Tick::ZERO);
+        media.following.growing = playlist.is_live().then_some(Growing { from: MediaSequence(0), since: Tick::ZERO });
         media.take_first(timeline);
     }
 
@@ -513,3 +530,15 @@ const EDGE: u64 = 3;
 
 /// Streams that differ by less, in nanoseconds, are aligned.
 const ALIGNED: u64 = 20_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoder_that_begins_anew_casts_no_doubt_on_what_it_made_before() {
+        let growing = Growing { from: MediaSequence(13), since: Tick::from_millis(4_000) };
+        assert_eq!(growing.since(MediaSequence(12)), Duration::ZERO);
+        assert_eq!(growing.since(MediaSequence(13)), Duration::from_secs(4));
+    }
+}

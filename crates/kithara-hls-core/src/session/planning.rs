@@ -17,7 +17,6 @@ use crate::{
     abr::AbrReason,
     key::{Encryption, Protection, initialization_vector, protection},
     playlist::{ByteRange, Key, MediaSequence, PreloadKind, Uri, VariantId},
-    time::Tick,
 };
 
 /// A fetch that nobody waits for any more may finish when this little is missing, and it comes this soon: breaking it
@@ -493,7 +492,7 @@ impl Session {
     fn prepare(&mut self, unit: UnitKey, attempt: u32, urgency: Urgency) -> Result<Prepared, FetchFailure> {
         let media = self.medias.get(&unit.media).ok_or_else(|| FetchFailure::new(FailureKind::NoMedia))?;
         let resource = Resource::of(media, unit).ok_or_else(|| FetchFailure::new(FailureKind::BehindLiveWindow))?;
-        let growing_since = media.following.growing_since.map(|tick| tick.since(Tick::ZERO));
+        let growing_since = media.following.growing.map(|growing| growing.since(resource.msn));
         let Decryption { encryption, key, ask } = self.decryption(&resource.keys, resource.msn, unit.media)?;
         let request = UnitRequest {
             url: resource.uri.url(),

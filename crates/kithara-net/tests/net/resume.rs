@@ -196,6 +196,9 @@ fn a_short_part_of_unknown_length_is_completed() {
         let last = [Some("bytes=-8"), Some("bytes=7-")];
         check([part_of_unknown(0..7), end(7)], rest(RequestRange::Suffix(8)), &all[..7], &last);
     }
+    // Where nothing tells versions apart, a 416 behind all that was announced is believed of what was to go on to the end.
+    let replies = [part_of_unknown(5..9).without("etag"), Reply::status(416)];
+    check(replies, rest(RequestRange::From(5)), &all[5..9], &[Some("bytes=5-"), Some("bytes=9-")]);
     // More in the message than its own range says is not of the resource.
     let surplus = part_of_unknown(5..7).body(pattern(9000).slice(1000..9000));
     let want = [&all[1000..1002], &all[7..8]].concat();
