@@ -629,3 +629,28 @@ async fn an_encoder_that_starts_anew_with_the_same_names_is_heard_and_not_its_fo
         source.session().close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_encoder_made_before_it_began_anew_is_read_from_the_store() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let anew =
+        || three(0, false).replace("seg0", "seg3").replace("seg1", "seg4").replace("seg2.ts\n", "seg3.ts?again\n");
+    let lists = AtomicUsize::new(0);
+    let site = fixtures().route("/ts_aac/index.m3u8", move |_| {
+        Response::ok(match lists.fetch_add(1, Ordering::SeqCst) {
+            0 => three(100, false),
+            1 => anew(),
+            _ => anew() + "#EXT-X-ENDLIST\n",
+        })
+    });
+    let origin = serve(site);
+    let source = open(&playlist(&origin, "ts_aac"), over(dir.path(), quick())).await;
+    let first: Vec<u8> = (0..3).flat_map(|segment| made(0, segment)).collect();
+    let (all, error) = read_all(&source).await;
+    assert!(error.is_none() && all.starts_with(&first) && all.len() > first.len(), "{:#?}", origin.log());
+    let before = origin.log().len();
+    let again = read_range(&source, 0..first.len() as u64).await;
+    assert_exact(&again, &first, "the first run");
+    assert_eq!(origin.log().len(), before, "{:#?}", origin.log());
+    source.session().close().await;
+}

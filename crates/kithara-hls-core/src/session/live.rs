@@ -57,16 +57,8 @@ pub(super) struct Following {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growing {
     /// The first segment of the run of its encoder.
-    from: MediaSequence,
-    since: Tick,
-}
-
-impl Growing {
-    /// Since when the segment `msn` is what it is: of an earlier run of the encoder nothing more is known than that it came with this
-    /// session.
-    pub(super) fn since(self, msn: MediaSequence) -> Duration {
-        if msn < self.from { Duration::ZERO } else { self.since.since(Tick::ZERO) }
-    }
+    pub(super) from: MediaSequence,
+    pub(super) since: Tick,
 }
 
 /// Segments that are looked at for storms of discontinuities.
@@ -530,15 +522,3 @@ const EDGE: u64 = 3;
 
 /// Streams that differ by less, in nanoseconds, are aligned.
 const ALIGNED: u64 = 20_000_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_encoder_that_begins_anew_casts_no_doubt_on_what_it_made_before() {
-        let growing = Growing { from: MediaSequence(13), since: Tick::from_millis(4_000) };
-        assert_eq!(growing.since(MediaSequence(12)), Duration::ZERO);
-        assert_eq!(growing.since(MediaSequence(13)), Duration::from_secs(4));
-    }
-}

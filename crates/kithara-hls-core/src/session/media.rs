@@ -212,10 +212,24 @@ impl Media {
 
     /// The first segment that needs an initialization section: its number stands in for a missing IV.
     pub(super) fn first_user_of(&self, init: &InitSection) -> MediaSequence {
+        self.listed_user_of(init).unwrap_or(MediaSequence(0))
+    }
+
+    fn listed_user_of(&self, init: &InitSection) -> Option<MediaSequence> {
         let timeline = self.timeline.as_ref();
         let mut segments = timeline.into_iter().flat_map(|timeline| timeline.snapshot().segments.iter());
-        let user = segments.find(|segment| segment.init.is_some_and(|it| **it == *init));
-        user.map_or(MediaSequence(0), |segment| segment.msn)
+        segments.find(|segment| segment.init.is_some_and(|it| **it == *init)).map(|segment| segment.msn)
+    }
+
+    /// Since when a unit is what it is, where this stream was not complete when it was first loaded. Of an earlier run of its encoder
+    /// nothing more is known than that it came with this session.
+    pub(super) fn growing_since(&self, unit: UnitKey) -> Option<Duration> {
+        let growing = self.following.growing?;
+        let is_of_this_run = match unit.place {
+            Place::Init(init) => self.init(init).is_some_and(|init| self.listed_user_of(init).is_some()),
+            Place::Segment(msn) | Place::Rest { msn, .. } => msn >= growing.from,
+        };
+        Some(if is_of_this_run { growing.since.since(Tick::ZERO) } else { Duration::ZERO })
     }
 
     /// How many things are remembered of it.

@@ -492,7 +492,7 @@ impl Session {
     fn prepare(&mut self, unit: UnitKey, attempt: u32, urgency: Urgency) -> Result<Prepared, FetchFailure> {
         let media = self.medias.get(&unit.media).ok_or_else(|| FetchFailure::new(FailureKind::NoMedia))?;
         let resource = Resource::of(media, unit).ok_or_else(|| FetchFailure::new(FailureKind::BehindLiveWindow))?;
-        let growing_since = media.following.growing.map(|growing| growing.since(resource.msn));
+        let growing_since = media.growing_since(unit);
         let Decryption { encryption, key, ask } = self.decryption(&resource.keys, resource.msn, unit.media)?;
         let request = UnitRequest {
             url: resource.uri.url(),
