@@ -192,8 +192,10 @@ impl AssetStore {
     }
 
     /// Reads everything and checks it, files that a crash or a lost journal kept out of the index included; what is not
-    /// right becomes a hole. `progress` is called after each resource and
-    /// may end it. Blocks the thread, for as long as reading all takes.
+    /// right becomes a hole. `progress` is called after each resource and may end it.
+    ///
+    /// Blocks the thread, for as long as reading all takes. The files are compared with the index on the thread that writes: what is
+    /// fetched meanwhile may not be stored, and an observer, which that thread calls, must not ask for it.
     pub fn verify(&self, mut progress: impl FnMut(&Verified) -> ControlFlow<()>) -> Verified {
         maintain::verify(&self.medium, &mut progress)
     }
