@@ -34,9 +34,9 @@ impl Flights {
         let mut table = self.lock();
         let flights = table.entry(key).or_default();
         // One that was begun before the name was given to something else brings what it was given to before.
-        let is_late = |flight: &&Arc<Flight>| !matches!(belief, Belief::Since(since) if flight.begun < since);
-        let late = flights.iter().filter(is_late);
-        let joined = late.into_iter().find_map(|flight| Some((Arc::clone(flight), flight.join(range, class)?)));
+        let is_too_old = |flight: &Flight| matches!(belief, Belief::Since(since) if flight.begun < since);
+        let mut joinable = flights.iter().filter(|flight| !is_too_old(flight));
+        let joined = joinable.find_map(|flight| Some((Arc::clone(flight), flight.join(range, class)?)));
         if let Some((flight, reader)) = joined {
             return (flight, reader, true);
         }

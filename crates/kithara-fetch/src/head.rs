@@ -81,7 +81,7 @@ impl Head {
         }
     }
 
-    /// The head of stored bytes, for a request of `url`.
+    /// The head of stored bytes, where `asked` is asked for.
     pub(crate) fn of_store(meta: &Meta, asked: &Url, total_len: Option<u64>) -> Self {
         // The store knows addresses without what signs them: the one that is asked for now has that again.
         let known = Meta::default().with_base_url(asked);

@@ -10,7 +10,7 @@ use kithara_net::{ErrorKind, Origin, RequestRange, Response};
 use crate::fetcher::Shared;
 use crate::locate::locate;
 use crate::plan::is_believed;
-use crate::{CacheUse, FetchError, FetchErrorKind, FetchRequest, Fetcher};
+use crate::{Belief, CacheUse, FetchError, FetchErrorKind, FetchRequest, Fetcher};
 
 /// The last bytes of a resource, or of a range of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,12 @@ impl Fetcher {
 
     fn stored_len(&self, request: &FetchRequest) -> Option<Range<u64>> {
         let key = request.key.filter(|_| request.cache.reads())?;
-        let stored = self.store()?.streaming(&key).present(0..0);
+        let resource = self.store()?.streaming(&key);
+        if request.belief == Belief::All {
+            // Without a look into the file.
+            return resource.total_len().map(|len| 0..len);
+        }
+        let stored = resource.present(0..0);
         let now = self.shared().options.clock.now();
         stored.total_len.filter(|_| is_believed(request.belief, request.cache, &stored, now)).map(|len| 0..len)
     }

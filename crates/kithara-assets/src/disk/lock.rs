@@ -280,11 +280,17 @@ mod tests {
     use super::*;
     use crate::key::Partition;
 
-    #[test]
-    fn a_lease_of_one_store_stops_eviction_by_another() {
+    /// The folders of an empty store.
+    fn folders() -> (tempfile::TempDir, Layout) {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path(), 1);
         layout.create().unwrap();
+        (dir, layout)
+    }
+
+    #[test]
+    fn a_lease_of_one_store_stops_eviction_by_another() {
+        let (_dir, layout) = folders();
         let asset = AssetId::named(&Partition::default(), "a");
         let (ours, theirs) = (LeaseTable::default(), LeaseTable::default());
         let files = LeaseFiles::default();
@@ -302,9 +308,7 @@ mod tests {
 
     #[test]
     fn who_evicts_and_does_not_end_keeps_nobody_from_playing() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), 1);
-        layout.create().unwrap();
+        let (_dir, layout) = folders();
         let [stuck, free] = ["a", "b"].map(|name| AssetId::named(&Partition::default(), name));
         let (ours, theirs) = (LeaseTable::default(), LeaseTable::default());
         let files = LeaseFiles::default();
@@ -333,9 +337,7 @@ mod tests {
 
     #[test]
     fn leases_that_come_and_go_at_once_are_told_while_there_is_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), 1);
-        layout.create().unwrap();
+        let (_dir, layout) = folders();
         let asset = AssetId::named(&Partition::default(), "a");
         let (ours, theirs) = (LeaseTable::default(), LeaseTable::default());
         let files = LeaseFiles::default();
@@ -370,9 +372,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_counts_as_leased() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), 1);
-        layout.create().unwrap();
+        let (_dir, layout) = folders();
         let [unknown, free] = ["a", "b"].map(|name| AssetId::named(&Partition::default(), name));
         // What cannot be opened as a file, by root neither.
         std::fs::create_dir(layout.lease(unknown)).unwrap();
