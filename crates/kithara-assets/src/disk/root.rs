@@ -144,7 +144,13 @@ impl Root {
 
     /// Looks for a span that the index does not know, if there may be one. True when there was.
     pub(crate) fn probe(&self, key: &ResourceKey, start: u64) -> bool {
-        !self.is_index_all() && self.look(key, start)
+        (!self.is_index_all() && self.look(key, start)) || self.was_listed(key, start)
+    }
+
+    /// Whether `start` is present by now: somebody else, a walk behind playback, may have found it at the same time.
+    fn was_listed(&self, key: &ResourceKey, start: u64) -> bool {
+        self.resolve(key);
+        self.shared.resource(key, |resource| resource.spans.at(start).is_some()).unwrap_or(false)
     }
 
     /// True while the index tells of all files there are.

@@ -119,6 +119,29 @@ fn what_was_committed_and_not_recorded_is_there() {
 }
 
 #[test]
+fn what_is_found_by_several_at_the_same_time_is_found_by_all() {
+    for _ in 0..40 {
+        let dir = tempfile::tempdir().unwrap();
+        write(&open(dir.path()), "a", 0, 10_000);
+        let journal = files(&dir.path().join("v1/journals")).remove(0);
+        let file = std::fs::OpenOptions::new().write(true).open(journal).unwrap();
+        file.set_len(kithara_assets::format::Record::LEN as u64).unwrap();
+        // A walk looks for it, too.
+        let store = open(dir.path());
+        let start = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let resource = store.streaming(&key("a", 0));
+                    start.wait();
+                    assert!(resource.contains(0..10_000));
+                });
+            }
+        });
+    }
+}
+
+#[test]
 fn a_store_that_is_made_has_nothing_to_put_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let store = AssetStore::open(dir.path(), DiskOptions { free_space: 0, ..DiskOptions::default() }).unwrap();
