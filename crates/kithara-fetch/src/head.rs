@@ -22,6 +22,8 @@ pub struct Head {
     pub start: u64,
     /// Bytes that will be delivered; `None` where nobody said.
     pub len: Option<u64>,
+    /// Whether the end of the bytes shows: a body that ends with its connection may be cut anywhere.
+    pub has_end: bool,
     /// Length of the whole resource; `None` where nobody said.
     pub total_len: Option<u64>,
     /// The `Content-Type`, unparsed. It proves nothing.
@@ -69,6 +71,7 @@ impl Head {
             status: Some(head.status),
             start: head.range_start,
             len: head.len,
+            has_end: head.has_end,
             total_len: head.total_len,
             content_type: head.content_type.clone(),
             validators: head.validators.clone(),
@@ -107,6 +110,7 @@ impl Head {
             status: None,
             start: 0,
             len: total_len,
+            has_end: total_len.is_some(),
             total_len,
             content_type: meta.content_type.clone(),
             validators: validators_of(meta),

@@ -112,41 +112,62 @@ pub fn new_url(kind: FailureKind, failures: u32, sources: Sources) -> Option<Abo
 /// Whoever answered so recently would say the same again.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// How long to wait at least because the server said so: it cannot send anybody away for long.
+/// How long to wait at least because the server said so, of something that has been `waited` for already: it cannot send
+/// anybody away for so long that our `patience` ends without a last try.
 #[must_use]
-pub fn told_to_wait(cause: &FetchFailure) -> Duration {
-    cause.retry_after.unwrap_or_default().min(LONGEST_TOLD)
+pub fn told_to_wait(cause: &FetchFailure, waited: Duration, patience: Duration) -> Duration {
+    cause.retry_after.unwrap_or_default().min(last_try(patience).saturating_sub(waited))
 }
 
-const LONGEST_TOLD: Duration = Duration::from_secs(60);
+/// When the last try of something begins that is asked for with `patience`: early enough to come in time.
+fn last_try(patience: Duration) -> Duration {
+    patience / 20 * 17
+}
+
+/// How well the URL of a playlist that could not be had yet is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Somebody gave it: it may be no playlist's at all.
+    Given,
+    /// A playlist names it: what comes from there instead is a fault.
+    Named,
+}
 
 /// How long to wait before a playlist that was never had is asked for again, or `None` when that would not help.
 ///
-/// `failures` counts this one, `waited` is the time since the first request. An origin that answers that it is in trouble,
-/// or not ready, is given `patience`; one where the playlist is not there, or that does not answer at all, `ready_timeout`;
-/// a text that is no playlist, or is cut, is fetched again a few times.
+/// `failures` counts this one, `waited` is the time since the first request. The last load begins well before the time
+/// given is over. An origin that answers that it is in trouble,
+/// or not ready, is given `patience`; one where the playlist is not there, or that does not answer at all, `ready_timeout`.
+/// A text that is cut shows that its origin has the playlist, and has `patience`, as whatever else comes from a URL that a
+/// playlist names; a text that is no playlist is else fetched again a few times.
 pub fn opening_wait(
     cause: &FetchFailure,
+    url: Known,
     failures: u32,
     waited: Duration,
     ready_timeout: Duration,
     patience: Duration,
 ) -> Option<Duration> {
     let limit = match cause.kind {
-        FailureKind::NotReady => patience,
+        FailureKind::NotReady | FailureKind::Incomplete => patience,
         FailureKind::Unreachable if cause.status.is_some() => patience,
+        FailureKind::Playlist | FailureKind::NotMedia | FailureKind::TooLarge if url == Known::Named => patience,
         FailureKind::Unreachable | FailureKind::NotFound => ready_timeout,
-        FailureKind::Playlist | FailureKind::Incomplete if failures <= BAD_TEXTS => ready_timeout,
+        FailureKind::Playlist if failures <= BAD_TEXTS => ready_timeout,
         _ => return None,
     };
     let first = match cause.kind {
         FailureKind::Playlist | FailureKind::Incomplete => Duration::from_millis(125),
         _ => Duration::from_millis(500),
     };
-    let backoff = first.saturating_mul(1 << failures.min(3));
-    // Whatever the server says, it is asked once more when the time is over.
-    (waited < limit).then(|| cause.retry_after.map_or(backoff, |told| told.min(limit - waited)))
+    let backoff = first.saturating_mul(1 << failures.min(5)).min(LONGEST_PAUSE);
+    // Whatever the server says, it is asked once more before the time is over.
+    let rest = last_try(limit).checked_sub(waited).filter(|rest| !rest.is_zero())?;
+    Some(cause.retry_after.unwrap_or(backoff).min(rest))
 }
+
+/// The longest wait of our own between two loads of a playlist that was never had.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// Texts that are no playlist which are answered by fetching again.
 const BAD_TEXTS: u32 = 3;
@@ -217,22 +238,23 @@ mod tests {
     #[track_caller]
     fn check_opening(cause: &FetchFailure, failures: u32, secs: u64, waits: bool) {
         let (ready, patience) = (Duration::from_secs(5), Duration::from_secs(20));
-        let wait = opening_wait(cause, failures, Duration::from_secs(secs), ready, patience);
+        let wait = opening_wait(cause, Known::Given, failures, Duration::from_secs(secs), ready, patience);
         assert_eq!(wait.is_some(), waits, "{cause} after {secs} s: {wait:?}");
     }
 
     #[test]
     fn a_playlist_is_waited_for_as_long_as_its_origin_gives_hope() {
         let answered = FetchFailure { status: Some(503), ..FetchFailure::new(FailureKind::Unreachable) };
-        check_opening(&answered, 5, 19, true);
-        check_opening(&answered, 6, 20, false);
-        check_opening(&FetchFailure::new(FailureKind::NotReady), 6, 19, true);
+        check_opening(&answered, 5, 16, true);
+        check_opening(&answered, 6, 17, false);
+        check_opening(&FetchFailure::new(FailureKind::NotReady), 6, 16, true);
         for kind in [FailureKind::NotFound, FailureKind::Unreachable] {
             check_opening(&FetchFailure::new(kind), 3, 4, true);
             check_opening(&FetchFailure::new(kind), 4, 5, false);
         }
         check_opening(&FetchFailure::new(FailureKind::Playlist), 3, 1, true);
         check_opening(&FetchFailure::new(FailureKind::Playlist), 4, 2, false);
+        check_opening(&FetchFailure::new(FailureKind::Incomplete), 9, 16, true);
         for kind in [FailureKind::Forbidden, FailureKind::Gone, FailureKind::Refused, FailureKind::TooLarge] {
             check_opening(&FetchFailure::new(kind), 1, 0, false);
         }
@@ -242,17 +264,52 @@ mod tests {
     fn a_playlist_is_asked_for_when_its_origin_said() {
         let cause =
             FetchFailure { retry_after: Some(Duration::from_secs(3)), ..FetchFailure::new(FailureKind::NotReady) };
-        let wait = opening_wait(&cause, 1, Duration::ZERO, Duration::from_secs(5), Duration::from_secs(20));
-        assert_eq!(wait, Some(Duration::from_secs(3)));
+        assert_eq!(wait_for_playlist(&cause, Known::Given, 1, 0), Some(Duration::from_secs(3)));
+    }
+
+    fn wait_for_playlist(cause: &FetchFailure, url: Known, failures: u32, secs: u64) -> Option<Duration> {
+        let (ready, patience) = (Duration::from_secs(5), Duration::from_secs(20));
+        opening_wait(cause, url, failures, Duration::from_secs(secs), ready, patience)
+    }
+
+    #[test]
+    fn what_a_playlist_names_is_a_playlist_whatever_comes_from_there_for_a_while() {
+        for kind in [FailureKind::Playlist, FailureKind::NotMedia, FailureKind::TooLarge] {
+            let cause = FetchFailure::new(kind);
+            assert!(wait_for_playlist(&cause, Known::Named, 9, 16).is_some());
+            assert_eq!(wait_for_playlist(&cause, Known::Named, 9, 17), None);
+            assert_eq!(wait_for_playlist(&cause, Known::Given, 9, 4), None);
+        }
+    }
+
+    #[test]
+    fn a_playlist_is_asked_for_once_more_before_patience_ends() {
+        let cause = FetchFailure::new(FailureKind::NotReady);
+        let starts = |cause: &FetchFailure| {
+            let mut at = Duration::ZERO;
+            let mut failures = 1;
+            let mut starts = Vec::new();
+            let (ready, patience) = (Duration::from_secs(5), Duration::from_secs(20));
+            while let Some(wait) = opening_wait(cause, Known::Given, failures, at, ready, patience) {
+                at += wait;
+                failures += 1;
+                starts.push(at.as_secs());
+            }
+            starts
+        };
+        assert_eq!(starts(&cause), [1, 3, 7, 11, 15, 17]);
+        let told = |secs| FetchFailure { retry_after: Some(Duration::from_secs(secs)), ..cause.clone() };
+        assert_eq!(starts(&told(10)), [10, 17]);
+        assert_eq!(starts(&told(3_600)), [17]);
     }
 
     #[test]
     fn a_wait_that_a_server_asks_for_ends_with_our_patience() {
         let cause =
             FetchFailure { retry_after: Some(Duration::from_secs(3_600)), ..FetchFailure::new(FailureKind::NotReady) };
-        let wait = opening_wait(&cause, 1, Duration::from_secs(8), Duration::from_secs(5), Duration::from_secs(20));
-        assert_eq!(wait, Some(Duration::from_secs(12)));
-        assert_eq!(told_to_wait(&cause), Duration::from_secs(60));
+        assert_eq!(wait_for_playlist(&cause, Known::Given, 1, 8), Some(Duration::from_secs(9)));
+        let told = |secs| told_to_wait(&cause, Duration::from_secs(secs), Duration::from_secs(20));
+        assert_eq!([told(0), told(8), told(18)].map(|wait| wait.as_secs()), [17, 9, 0]);
     }
 
     #[track_caller]

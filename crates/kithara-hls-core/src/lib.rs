@@ -36,7 +36,7 @@
 //! session.handle(Tick::from_millis(1).into(), Input::Demand { reader: ReaderId(1), demand: open });
 //!
 //! let text = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\none.ts\n#EXT-X-ENDLIST\n".to_owned();
-//! let playlist = PlaylistText { url, text, from_store: false, age: None };
+//! let playlist = PlaylistText { url, text, from_store: false, age: None, may_be_cut: false };
 //! session.handle(Tick::from_millis(80).into(), Input::Playlist { id, result: Ok(playlist) });
 //!
 //! let actions: Vec<String> = std::iter::from_fn(|| session.poll_action()).map(|action| action.to_string()).collect();

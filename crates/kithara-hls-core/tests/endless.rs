@@ -88,7 +88,8 @@ impl Endless {
     fn carry_out(&mut self, action: Action) -> Option<Input> {
         match action {
             Action::LoadPlaylist { id, url, .. } => {
-                let text = PlaylistText { url, text: playlist(self.first), from_store: false, age: None };
+                let text =
+                    PlaylistText { url, text: playlist(self.first), from_store: false, age: None, may_be_cut: false };
                 return Some(Input::Playlist { id, result: Ok(text) });
             }
             Action::Fetch { fetch, unit, .. } => {

@@ -495,7 +495,11 @@ fn a_server_in_trouble_is_asked_for_a_live_playlist_when_it_said() {
             }
         }
     };
-    assert_eq!([told(0), told(30), told(7_200)], [0, 30, 60], "and nobody is sent away for hours");
+    assert_eq!(
+        [told(0), told(3), told(30), told(7_200)],
+        [0, 3, 4, 4],
+        "and nobody is sent away while the window goes on"
+    );
 }
 
 /// What is asked for at `url` of a server that answers with a delta update when it is asked to, or, with `always`, always.

@@ -359,7 +359,7 @@ fn tunes_in(age: Option<u64>, want_first: &[&str], want_load: Option<&str>) {
     session.handle(Now::from(Tick::ZERO), Input::Demand { reader: ReaderId(1), demand: open });
     let mut load = |at: u64, text: String, age: Option<u64>| {
         let age = age.map(Duration::from_secs);
-        let playlist = PlaylistText { url: url(), text, from_store: false, age };
+        let playlist = PlaylistText { url: url(), text, from_store: false, age, may_be_cut: false };
         session.handle(
             Now::from(Tick::from_millis(at)),
             Input::Playlist { id: PlaylistId::Primary, result: Ok(playlist) },

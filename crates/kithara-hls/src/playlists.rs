@@ -39,8 +39,7 @@ pub(crate) async fn stored_playlist(requests: &Requests, url: &Url) -> Option<Br
     if !has(text, "#EXT-X-STREAM-INF") {
         return has(text, "#EXT-X-ENDLIST").then_some(brought);
     }
-    let named = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    for uri in named.take(MOST_NAMED) {
+    for uri in text.lines().filter_map(named_by).take(MOST_NAMED) {
         let Ok(uri) = brought.playlist.url.join(uri) else { continue };
         if stored(requests, &uri).await.is_some_and(|it| has(&it.playlist.text, "#EXT-X-ENDLIST")) {
             return Some(brought);
@@ -56,7 +55,7 @@ async fn stored(requests: &Requests, url: &Url) -> Option<Brought> {
         return None;
     }
     let text = String::from_utf8(whole.bytes?.to_vec()).ok()?;
-    let playlist = PlaylistText { url: whole.head.url.clone(), text, from_store: true, age: None };
+    let playlist = PlaylistText { url: whole.head.url.clone(), text, from_store: true, age: None, may_be_cut: false };
     Some(Brought { playlist, provenance: whole.head.provenance })
 }
 
@@ -77,7 +76,16 @@ pub(crate) async fn confirm(
     Err(Failed { kind: FailureKind::Changed, error: HlsError::BadDelivery { url, reason } })
 }
 
-/// Variants that are looked for in the store.
+/// The playlist that a line of a multivariant playlist names: a variant's or a rendition's.
+fn named_by(line: &str) -> Option<&str> {
+    let line = line.trim();
+    match line.strip_prefix("#EXT-X-MEDIA:") {
+        Some(attributes) => attributes.split_once("URI=\"")?.1.split('"').next(),
+        None => Some(line).filter(|line| !line.is_empty() && !line.starts_with('#')),
+    }
+}
+
+/// Streams that are looked for in the store.
 const MOST_NAMED: usize = 16;
 
 /// Loads a playlist: from the store where that is still fresh and of no live stream, from the origin when it was loaded before, unless that
@@ -104,11 +112,13 @@ pub(crate) async fn load_playlist(
         whole = requests.fetcher.fetch_whole(requests.playlist(&asked, true, limit)).await?;
     }
     let (from_store, age, provenance) = (whole.head.from_cache(), whole.head.age, whole.head.provenance);
+    let may_be_cut = !whole.head.has_end;
     let Some(bytes) = whole.bytes else {
         let known = lock(&known);
         let last =
             known.as_ref().ok_or_else(|| HlsError::Driver("nothing is known of an unchanged playlist".into()))?;
-        let playlist = PlaylistText { url: last.url.clone(), text: last.text.to_string(), from_store, age };
+        let text = last.text.to_string();
+        let playlist = PlaylistText { url: last.url.clone(), text, from_store, age, may_be_cut: false };
         return Ok(Brought { playlist, provenance });
     };
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -116,7 +126,7 @@ pub(crate) async fn load_playlist(
     // A date alone tells versions apart that are a second or more apart, and live playlists change faster.
     let is_worth_it = validators.etag.is_some() && may_be_unchanged(&text);
     *lock(&known) = is_worth_it.then(|| Loaded { asked, validators, url: url.clone(), text: text.as_str().into() });
-    Ok(Brought { playlist: PlaylistText { url, text, from_store, age }, provenance })
+    Ok(Brought { playlist: PlaylistText { url, text, from_store, age, may_be_cut }, provenance })
 }
 
 fn lock(known: &Known) -> std::sync::MutexGuard<'_, Option<Loaded>> {

@@ -1,20 +1,23 @@
 //! How a session's requests look: names, headers, limits.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use kithara_fetch::{
     Belief, CacheUse, FetchRequest, Fetcher, Located, Priority, Seal, Transfers, WholeRequest, asked,
     assets::{AssetId, Lease, ResourceKey, UnixMillis},
-    net::{Origin, RedactedUrl, address::Provenance},
+    net::{Origin, RedactedUrl, address::Provenance, retry::Patience},
 };
 use kithara_hls_core::{
     playlist::Limits,
     session::{KeyRequest, OPEN_END, UnitRequest, Urgency},
     steering::MAX_MANIFEST,
 };
-use tokio::time::Instant;
 use url::Url;
 
 use crate::{
@@ -26,6 +29,9 @@ use crate::{
 
 /// Largest key response: room for wrapped ones.
 const MAX_KEY: u64 = 64 << 10;
+
+/// Attempts of one load of a playlist; when to load it again is the session's to say.
+const PLAYLIST_ATTEMPTS: u32 = 4;
 
 /// How long a server may take to decide what an interstitial plays (RFC 8216bis appendix D.5).
 const DECIDES: Duration = Duration::from_secs(60);
@@ -44,9 +50,12 @@ pub(crate) struct Requests {
     transfers: Transfers,
     /// When the session began, by the clock of what is stored.
     began: UnixMillis,
-    /// The same by the session's clock, which stands still while the machine sleeps.
-    zero: Instant,
+    /// By both clocks: since when streams grow that began anew, and what was the newest that was stored when that was first heard of.
+    growth: Arc<Mutex<VecDeque<(Duration, UnixMillis)>>>,
 }
+
+/// Beginnings of streams that are remembered. Of one that was forgotten, more is asked about than needs to be.
+const GROWTHS: usize = 64;
 
 /// Origins that the application may name before the first of them is forgotten.
 const LOCATED: usize = 16;
@@ -58,8 +67,8 @@ impl Requests {
         let cache = if no_store { CacheUse::Bypass } else { CacheUse::ReadWrite };
         let located = Vec::new();
         let (named_by, transfers) = (Provenance::App, Transfers::default());
-        let (began, zero) = (fetcher.now(), Instant::now());
-        Ok(Self { fetcher, options, asset, opened, located, cache, named_by, transfers, began, zero })
+        let (began, growth) = (fetcher.now(), Arc::default());
+        Ok(Self { fetcher, options, asset, opened, located, cache, named_by, transfers, began, growth })
     }
 
     /// Keeps what is stored of this stream while it plays, and names it for lists. On disk that opens a file.
@@ -127,12 +136,22 @@ impl Requests {
         match since {
             None => Belief::All,
             Some(Duration::ZERO) => Belief::SinceOrFresh(self.began),
-            Some(since) => {
-                let ago = self.zero.elapsed().saturating_sub(since);
-                let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-                Belief::Since(UnixMillis(self.fetcher.now().0.saturating_sub(ago)).max(self.began))
-            }
+            Some(since) => Belief::Since(self.heard_of(since)),
         }
+    }
+
+    /// The time of the store when it was first heard that a stream grows `since` then. The store's times say what was stored
+    /// after what; they are no clock, so nothing can be subtracted from them.
+    fn heard_of(&self, since: Duration) -> UnixMillis {
+        // Nothing panics while the lock is held.
+        let mut growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, heard)) = growth.iter().find(|(known, _)| *known == since) {
+            return *heard;
+        }
+        let heard = self.fetcher.now();
+        growth.truncate(GROWTHS - 1);
+        growth.push_front((since, heard));
+        heard
     }
 
     /// A part of a segment that is still being made: the store is for whole segments.
@@ -155,6 +174,10 @@ impl Requests {
         let request = FetchRequest {
             class: Priority::Demand,
             max_len: Limits::BYTES as u64,
+            // As few attempts as without: what counts is that the last of them is not too late.
+            patience: limit
+                .is_none()
+                .then_some(Patience { attempts: PLAYLIST_ATTEMPTS, ..self.options.request.patience }),
             deadline: Some(
                 limit.map_or(self.options.request.deadline, |limit| limit.min(self.options.request.deadline)),
             ),

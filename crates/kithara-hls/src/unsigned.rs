@@ -5,9 +5,14 @@ use kithara_fetch::assets::UrlIdentity;
 
 /// `playlist` with the signing parameters taken out of its URIs and variables; the very same bytes where there are none.
 ///
-/// The place of every line stays. What is no UTF-8 is no playlist, and nothing of it is kept.
+/// The place of every line stays. What is no UTF-8 is no playlist, and nothing of it is kept; nor of one that says that it is
+/// whole and lacks its end, for it may be cut.
 pub(crate) fn unsigned(playlist: &Bytes, identity: &UrlIdentity) -> Bytes {
     let Ok(text) = std::str::from_utf8(playlist) else { return Bytes::new() };
+    let has = |tag| text.lines().any(|line| line.trim() == tag);
+    if has("#EXT-X-PLAYLIST-TYPE:VOD") && !has("#EXT-X-ENDLIST") {
+        return Bytes::new();
+    }
     let cleaned: String = text.split_inclusive('\n').map(|line| cleaned(line, identity)).collect();
     if cleaned == text { playlist.clone() } else { cleaned.into() }
 }

@@ -83,8 +83,13 @@ async fn a_private_playlist_and_the_application_may_name_any() {
     assert!(asked.iter().any(|url| url == segment), "{asked:?}");
 
     let handed = |provenance| {
-        let playlist =
-            PlaylistText { url: url("http://cdn.example/a.m3u8"), text: text.clone(), from_store: false, age: None };
+        let playlist = PlaylistText {
+            url: url("http://cdn.example/a.m3u8"),
+            text: text.clone(),
+            from_store: false,
+            age: None,
+            may_be_cut: false,
+        };
         HlsParams { playlist: Some(playlist), playlist_provenance: provenance, ..params(&origin) }
     };
     for (provenance, may) in [(Provenance::App, true), (Provenance::Private, true), (Provenance::Public, false)] {

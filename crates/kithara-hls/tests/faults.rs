@@ -125,6 +125,26 @@ const PASSING: &[Row] = &[
     Row { name: "202", rules: |rule| one(rule.first(2), [Response::new(202).into()]), outcome: Outcome::Exact },
     Row { name: "404", rules: |rule| one(rule.first(1), [Response::new(404).into()]), outcome: Outcome::Exact },
     Row {
+        name: "redirects that lead nowhere",
+        rules: |rule| one(rule.first(2), [Redirect::endless().into()]),
+        outcome: Outcome::Exact,
+    },
+    Row {
+        name: "more than a key, or a section, can be",
+        rules: |rule| one(rule.first(1), [Fault::Header("Content-Length".into(), "99999999999".into())]),
+        outcome: Outcome::Exact,
+    },
+    Row {
+        name: "503 with a Retry-After of an hour",
+        rules: |rule| one(rule.first(1), [Response::new(503).with_retry_after(FOR_EVER).into()]),
+        outcome: Outcome::Exact,
+    },
+    Row {
+        name: "404 with a Retry-After of an hour",
+        rules: |rule| one(rule.first(1), [Response::new(404).with_retry_after(FOR_EVER).into()]),
+        outcome: Outcome::Exact,
+    },
+    Row {
         name: "ignored Range after a truncation",
         rules: |rule| {
             let resumed = rule.clone().skip(1).then(Fault::IgnoreRange);

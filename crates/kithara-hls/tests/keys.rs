@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use kithara_hls::{
     DeliveredKey, HlsEvent, HlsOptions, HlsParams, HlsSource, KeyCache, KeyProcessor, KeyRefused,
@@ -57,6 +60,16 @@ async fn a_key_that_does_not_fit_is_asked_for_again() {
         let source = opened(&origin, kept(cache), &store).await;
         assert_exact(&read_all(&source).await, &truth("ts_aes"), &what);
     }
+}
+
+/// Sixteen bytes that are no key look like one until something is decrypted with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_does_not_fit_for_a_while_is_asked_for_until_it_does() {
+    let mut options = kept(KeyCache::Memory);
+    options.playback.patience = Duration::from_secs(10);
+    let origin = serve(fixtures().rule(Rule::on(KEY).first(6).then(Response::ok(vec![7; 16]))));
+    let source = opened(&origin, options, &shared()).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aes"), "ts_aes");
 }
 
 /// What a playlist says of a key: METHOD, IV, KEYFORMAT, KEYFORMATVERSIONS.

@@ -43,6 +43,26 @@ async fn a_playlist_that_never_changes_and_lacks_its_end_is_loaded_again() {
     assert!(String::from_utf8_lossy(&whole).contains("#EXT-X-PLAYLIST-TYPE:VOD"), "the fixture says that it is whole");
     let cut = Fault::truncate(At::Fraction(0.7));
     check("ts_aac", [on_playlist().first(1).then(Fault::NoLength).then(cut)], 2).await;
+    // However often it comes cut in the same place.
+    let cut = Fault::truncate(At::Fraction(0.7));
+    check("ts_aac", [on_playlist().first(4).then(Fault::NoLength).then(cut)], 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_playlist_in_which_nothing_stands_yet_is_waited_for() {
+    check("ts_aac", [on_playlist().first(5).then(Response::ok(""))], 6).await;
+    check("ts_aac", [on_playlist().first(5).then(Response::ok("#EXTM3U\n"))], 6).await;
+}
+
+/// Its URL is known to be right, so whatever else comes from there is a fault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_playlist_that_another_one_names_is_waited_for_while_a_page_comes_in_its_place() {
+    let primary = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=100000\nts_aac/index.m3u8\n";
+    let page = Rule::on("*/index.m3u8").first(5).then(Response::html("<html>Please log in.</html>"));
+    let origin = serve(fixtures().bytes("/one.m3u8", primary).rule(page));
+    let source = open(&origin.url("/one.m3u8"), patient()).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aac"), "ts_aac");
+    assert_eq!(origin.requests_of("/ts_aac/index.m3u8").len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,6 +37,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: WireBody,
+    /// Whether the end of the body shows: it has a length, or comes in frames.
+    pub(crate) has_end: bool,
     pub(crate) time_to_first_byte: Duration,
     pub(crate) provenance: Provenance,
 }
@@ -55,6 +57,9 @@ impl Answer {
         Failure { error, origin: Some(self.origin.clone()) }
     }
 }
+
+/// What says where a body ends that has its connection for itself.
+const FRAMES: [HeaderName; 2] = [http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING];
 
 /// Sends `request` as `ask` says and follows redirects.
 pub(crate) async fn attempt(shared: &Shared, request: &Request, ask: &Ask, clock: &Clock) -> Result<Answer, Failure> {
@@ -126,9 +131,19 @@ impl Walk<'_> {
             drain(response.body).await;
             return Err(status_error(kind, status, &response.headers));
         }
-        let WireResponse { headers, body, .. } = response;
+        let WireResponse { headers, body, multiplexed, .. } = response;
+        let has_end = multiplexed || FRAMES.iter().any(|name| headers.contains_key(name));
         let url = url.clone();
-        Ok(Hop::Answer(Box::new(Answer { url, origin, status, headers, body, time_to_first_byte, provenance })))
+        Ok(Hop::Answer(Box::new(Answer {
+            url,
+            origin,
+            status,
+            headers,
+            body,
+            has_end,
+            time_to_first_byte,
+            provenance,
+        })))
     }
 
     /// The addresses `url` may lead to, given who named it.

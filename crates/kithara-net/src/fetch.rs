@@ -125,6 +125,8 @@ fn head(answer: &Answer, placement: &Placement) -> Head {
         status: answer.status,
         range_start: placement.start,
         len: placement.end.map(|end| end - placement.start),
+        // Compressed bytes say themselves where they end.
+        has_end: answer.has_end || placement.end.is_some() || Coding::of(&answer.headers) == Coding::Gzip,
         total_len: placement.total,
         content_type: content_type.map(str::to_owned),
         validators: Validators::of(&answer.headers),

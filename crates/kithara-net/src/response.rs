@@ -86,6 +86,9 @@ pub struct Head {
     pub range_start: u64,
     /// Bytes the body will deliver; `None` when the origin did not say (chunked or until close).
     pub len: Option<u64>,
+    /// Whether the end of the body shows, so that one that was cut is noticed: it has a length, or comes in chunks or
+    /// frames (RFC 9112 section 6.3). A body that ends with its connection may be cut anywhere.
+    pub has_end: bool,
     /// Length of the whole resource; `None` when the origin did not say.
     pub total_len: Option<u64>,
     /// The `Content-Type`, unparsed. It proves nothing.

@@ -47,7 +47,7 @@ impl Record {
     pub(super) fn loaded(&mut self, id: PlaylistId, loaded: &Loaded) -> Result<(), Failure> {
         let Loaded { text, url } = loaded;
         let text = String::from_utf8_lossy(text).into_owned();
-        let text = PlaylistText { url: url.clone(), text, from_store: false, age: None };
+        let text = PlaylistText { url: url.clone(), text, from_store: false, age: None, may_be_cut: false };
         let now = Tick::ZERO.saturating_add(self.started.elapsed());
         self.recorder.input(now.into(), &Input::Playlist { id, result: Ok(text) });
         self.write().map_err(|error| Failure::disk("cannot write", &self.path, &error))

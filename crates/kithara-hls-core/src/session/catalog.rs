@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     abr::AbrReason,
-    directives, fallback,
+    directives,
+    fallback::{self, Known},
     playlist::{
         self, Limits, MediaPlaylist, MultivariantPlaylist, ParseError, ParseOptions, Playlist, Variant, VariantId,
     },
@@ -169,6 +170,7 @@ impl Session {
             self.primary.answered = Some(self.now.at);
         }
         match self.parse(text, self.medias.get(&ONLY).and_then(Media::snapshot)) {
+            _ if text.is_blank() => self.primary_failed(blank_playlist()),
             Err(error) => self.primary_failed(FetchFailure::unparsed(error)),
             Ok(Playlist::Multivariant(_)) if self.primary.is_media => {
                 self.primary_failed(FetchFailure::playlist("a multivariant playlist where one of segments was before"));
@@ -183,7 +185,8 @@ impl Session {
                 self.wake_units(PlaylistId::Primary);
             }
             Ok(Playlist::Media(playlist))
-                if !self.primary.loaded && self.awaits_end(&playlist, self.primary.failures, self.primary.opened) =>
+                if !self.primary.loaded
+                    && self.awaits_end(&playlist, text, self.primary.failures, self.primary.opened) =>
             {
                 self.primary_failed(cut_playlist());
             }
@@ -231,7 +234,7 @@ impl Session {
             return self.wake_units(PlaylistId::Primary);
         }
         let opened = self.primary.opened.unwrap_or(now);
-        if let Some(wait) = self.wait_while_opening(&failure.cause, self.primary.failures, opened) {
+        if let Some(wait) = self.wait_while_opening(&failure.cause, Known::Given, self.primary.failures, opened) {
             self.primary.load = Load::Idle { due: Some(now + wait) };
             return self.tell_waiting(WaitReason::PlaylistNotReady, opened);
         }
@@ -241,19 +244,28 @@ impl Session {
     }
 
     /// How long to wait before a playlist that was never had is asked for again, if that may help.
-    fn wait_while_opening(&self, cause: &FetchFailure, failures: u32, since: Tick) -> Option<Duration> {
+    fn wait_while_opening(&self, cause: &FetchFailure, url: Known, failures: u32, since: Tick) -> Option<Duration> {
         let playback = &self.options.playback;
         let waited = self.tick().since(since);
-        let wait = fallback::opening_wait(cause, failures, waited, playback.ready_timeout, playback.patience)?;
+        let wait = fallback::opening_wait(cause, url, failures, waited, playback.ready_timeout, playback.patience)?;
         Some(wait.max(MIN_INTERVAL))
     }
 
-    /// Whether a playlist that never changes lacks its end, and is to be loaded again for that: its text was cut, or its
-    /// author forgot the tag, which shows when it comes the same way again.
-    fn awaits_end(&self, playlist: &MediaPlaylist, failures: u32, since: Option<Tick>) -> bool {
-        let is_cut = !playlist.ended && !playlist.is_live() && failures < CUT_LOADS;
-        let wait = || self.wait_while_opening(&cut_playlist(), failures + 1, since.unwrap_or(self.tick()));
-        is_cut && wait().is_some()
+    /// Whether a playlist seems to lack its end, and is to be loaded again for that.
+    ///
+    /// One that never changes was cut, or its author forgot the tag, which shows when it comes the same way again; where
+    /// nothing but the end of its connection ended it, that shows with time only. A live one never has the tag: there the
+    /// middle of a line tells.
+    fn awaits_end(&self, playlist: &MediaPlaylist, text: &PlaylistText, failures: u32, since: Option<Tick>) -> bool {
+        let loads = match (playlist.is_live(), text.may_be_cut) {
+            (false, true) => u32::MAX,
+            (true, true) if text.text.ends_with('\n') => 0,
+            (false, false) | (true, true) => CUT_LOADS,
+            (true, false) => 0,
+        };
+        let wait =
+            || self.wait_while_opening(&cut_playlist(), Known::Named, failures + 1, since.unwrap_or(self.tick()));
+        !playlist.ended && failures < loads && wait().is_some()
     }
 
     /// Takes over the offered streams; streams known from an earlier load keep their state and get their new URLs.
@@ -375,7 +387,8 @@ impl Session {
         let (first, failures, asked) = (media.timeline.is_none(), media.load_failures, media.asked);
         let previous = media.snapshot();
         match self.parse(text, previous) {
-            Ok(Playlist::Media(playlist)) if first && self.awaits_end(&playlist, failures, asked) => {
+            _ if text.is_blank() => self.media_failed(id, blank_playlist()),
+            Ok(Playlist::Media(playlist)) if first && self.awaits_end(&playlist, text, failures, asked) => {
                 self.media_failed(id, cut_playlist());
             }
             Ok(Playlist::Media(playlist)) => self.take_media(id, playlist, started, text),
@@ -468,7 +481,8 @@ impl Session {
         let Some(media) = self.medias.get(&id) else { return };
         let (failures, since) = (media.load_failures, media.asked.unwrap_or(now));
         let alone = self.other_for(id).is_none() && !self.is_dispensable(id);
-        let wait = self.wait_while_opening(&failure.cause, failures, since).filter(|_| alone);
+        let url = if self.primary.is_media { Known::Given } else { Known::Named };
+        let wait = self.wait_while_opening(&failure.cause, url, failures, since).filter(|_| alone);
         let (Some(wait), Some(media)) = (wait, self.medias.get_mut(&id)) else {
             return self.media_unusable(id, failure);
         };
@@ -545,6 +559,13 @@ const CUT_LOADS: u32 = 2;
 const PERSISTENT: u32 = 3;
 
 fn cut_playlist() -> FetchFailure {
-    let kind = FailureKind::Incomplete;
-    FetchFailure { detail: Some("a playlist that never changes, without its end".into()), ..FetchFailure::new(kind) }
+    incomplete("a playlist without its end")
+}
+
+fn blank_playlist() -> FetchFailure {
+    incomplete("a playlist in which nothing stands")
+}
+
+fn incomplete(detail: &str) -> FetchFailure {
+    FetchFailure { detail: Some(detail.into()), ..FetchFailure::new(FailureKind::Incomplete) }
 }

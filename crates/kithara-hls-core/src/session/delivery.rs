@@ -113,10 +113,10 @@ impl Session {
         }
     }
 
-    /// A unit that cannot be decrypted for the first time may have been encrypted with a newer key than ours.
+    /// A unit that cannot be decrypted may have been encrypted with another key than ours: a newer one, or the key server
+    /// was not itself.
     fn doubt_key(&mut self, fetch: &Fetch, cause: &FetchFailure) {
-        let is_first = self.units.trouble(fetch.unit).is_none_or(|trouble| trouble.bad == 0);
-        if let Some(used) = fetch.key.filter(|_| cause.kind == FailureKind::Undecryptable && is_first) {
+        if let Some(used) = fetch.key.filter(|_| cause.kind == FailureKind::Undecryptable) {
             self.keys.doubt(used);
         }
     }
@@ -340,14 +340,15 @@ impl Session {
         if remedy != Remedy::Fail {
             self.tell(HlsEvent::Recovering { error: failure.clone(), remedy });
         }
-        let backoff = self.options.playback.refetch_backoff;
+        let (backoff, patience) = (self.options.playback.refetch_backoff, self.options.playback.patience);
         let longest = if self.is_at_edge(unit) { EDGE_REST } else { LONGEST_REST };
         let Some(trouble) = self.units.trouble(unit) else { return };
         match remedy {
             Remedy::Refetch => {
                 let wait = backoff.saturating_mul(1 << trouble.rests.min(16)).min(longest);
                 trouble.rests += 1;
-                let wait = fallback::told_to_wait(&cause).max(wait);
+                let waited = now.since(trouble.since.unwrap_or(now));
+                let wait = fallback::told_to_wait(&cause, waited, patience).max(wait);
                 self.units.set(unit, UnitState::Resting { until: now + wait });
             }
             Remedy::ReloadMedia => {
@@ -411,24 +412,38 @@ impl Session {
         let (variant, segment_index) = (media.id, media.index_of(msn));
         let track = self.track_of(variant);
         let mut entered = false;
-        for reader in self.readers.values_mut() {
+        let left_out = self.medias.get(&unit.media).and_then(|media| media.layout.position(unit));
+        let mut stood = Vec::new();
+        for (id, reader) in &mut self.readers {
             match &mut reader.state {
                 ReaderState::Adaptive(adaptive) => {
                     entered |= adaptive.skip_entered(unit);
                     adaptive.skip(unit);
                 }
-                ReaderState::Flat(flat) if flat.media == Some(unit.media) => {
-                    // Whoever stood in it moves on to where it would have ended.
-                    flat.cursor = flat.cursor.filter(|_| flat.pending.is_some());
-                }
+                ReaderState::Flat(flat) if flat.media == Some(unit.media) && flat.cursor == left_out => stood.push(*id),
                 ReaderState::Flat(_) => {}
             }
+        }
+        for reader in stood {
+            self.step_over(reader, unit);
         }
         if entered {
             self.act(Action::Cut { unit });
         }
         self.act(Action::Release { unit });
         self.tell(HlsEvent::SegmentSkipped { track, variant, segment_index, start, duration });
+    }
+
+    /// Whoever stood in a unit that is left out goes on where it would have ended.
+    fn step_over(&mut self, id: ReaderId, unit: UnitKey) {
+        let Some(layout) = self.medias.get(&unit.media).map(|media| &media.layout) else { return };
+        let next = layout.position(unit).map(|idx| idx + 1).filter(|idx| layout.piece(*idx).is_some());
+        if let Some(next) = next {
+            return self.stand(id, next, false);
+        }
+        if let Some(ReaderState::Flat(flat)) = self.readers.get_mut(&id).map(|reader| &mut reader.state) {
+            flat.cursor = flat.cursor.filter(|_| flat.pending.is_some());
+        }
     }
 
     /// Nothing helps: whoever comes to this unit gets the error.

@@ -39,7 +39,7 @@ pub enum FailureKind {
     Key,
     /// The encryption method or key format is not supported.
     Unsupported,
-    /// Larger than the limit for its class.
+    /// Larger than the limit for its class: no such object, or an error page in its place. Fetching again may help.
     TooLarge,
     /// Only the store may be used, and it does not hold the object.
     Offline,
@@ -65,7 +65,8 @@ impl FailureKind {
 
     /// Whether the delivery itself was at fault, so that the same URL may well deliver the next time.
     pub fn is_bad_delivery(self) -> bool {
-        matches!(self, Self::NotMedia | Self::Incomplete | Self::Undecryptable | Self::Changed | Self::Key)
+        use FailureKind::*;
+        matches!(self, NotMedia | Incomplete | Undecryptable | Changed | Key | TooLarge)
     }
 }
 

@@ -120,6 +120,16 @@ pub struct PlaylistText {
     pub from_store: bool,
     /// How old the response was when it arrived (the Age header).
     pub age: Option<Duration>,
+    /// Whether the text ended with its connection and nothing else: it may be cut.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_be_cut: bool,
+}
+
+impl PlaylistText {
+    /// Whether nothing stands in it: what a server sends that has not written it yet, or lost it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.text.lines().map(str::trim).all(|line| line.is_empty() || line == "#EXTM3U")
+    }
 }
 
 /// What the head of a response tells about a unit.

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     directives::{self, Directives, Skip},
-    fallback::told_to_wait,
     playlist::{MediaPlaylist, MediaSequence, PlaylistType, PreloadKind, Start},
     reload::{Freshness, Loaded, MIN_INTERVAL, Pace, next_load_by_parts, part_patience, part_way, rest_of_way},
     time::{Now, Tick, WallTime},
@@ -160,7 +159,9 @@ impl Following {
             }
             None => self.pace.next_load(snapshot, timeline.end(), failed, now, jitter),
         };
-        due.map(|due| due.max(now + told_to_wait(cause)))
+        // Whatever the server says: a window goes on meanwhile.
+        let told = cause.retry_after.unwrap_or_default().min(snapshot.target_duration);
+        due.map(|due| due.max(now + told))
     }
 }
 

@@ -266,7 +266,7 @@ impl Session {
     }
 
     /// Moves a flat reader to a piece. `found` says that the offset it asked for is certainly there.
-    fn stand(&mut self, id: ReaderId, idx: usize, found: bool) {
+    pub(super) fn stand(&mut self, id: ReaderId, idx: usize, found: bool) {
         let Some(reader) = self.readers.get_mut(&id) else { return };
         let ReaderState::Flat(flat) = &mut reader.state else { return };
         let (track, media_id) = (reader.track, flat.media);

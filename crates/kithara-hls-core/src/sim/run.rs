@@ -468,11 +468,23 @@ impl Simulation {
                     }
                     Outcome::Silence => (self.now + longest, Err(FetchFailure::new(FailureKind::Unreachable))),
                     Outcome::Text(text) => {
-                        let text = PlaylistText { url, text: text.to_string(), from_store: false, age: None };
+                        let text = PlaylistText {
+                            url,
+                            text: text.to_string(),
+                            from_store: false,
+                            age: None,
+                            may_be_cut: false,
+                        };
                         (first_byte, Ok(text))
                     }
                     Outcome::Late(text, after) => {
-                        let text = PlaylistText { url, text: text.to_string(), from_store: false, age: None };
+                        let text = PlaylistText {
+                            url,
+                            text: text.to_string(),
+                            from_store: false,
+                            age: None,
+                            may_be_cut: false,
+                        };
                         (first_byte + after, Ok(text))
                     }
                     Outcome::Bytes(_) | Outcome::Media(_) => {

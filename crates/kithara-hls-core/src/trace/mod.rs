@@ -113,6 +113,7 @@ impl Recorder {
                     },
                     from_store: text.from_store,
                     age: text.age,
+                    may_be_cut: text.may_be_cut,
                 };
                 let result: Result<PlaylistText, FetchFailure> = result.as_ref().map(clean).map_err(Clone::clone);
                 Input::Playlist { id: *id, result }
