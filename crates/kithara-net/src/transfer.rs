@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
+use http::HeaderMap;
+use http::header::ACCEPT_RANGES;
 use tokio::time::{Instant, timeout};
 
 use crate::attempt::{Answer, Ask, Failure, attempt};
@@ -13,6 +15,7 @@ use crate::client::Shared;
 use crate::fetch::{GROWING_END, check_coding};
 use crate::header::Coding;
 use crate::origins::KnownOrigin;
+use crate::pace::{Lag, MOST_LAGGING};
 use crate::placement::{Placement, Rest};
 use crate::stall::Progress;
 use crate::transport::{WireBody, WireError};
@@ -41,8 +44,10 @@ pub(crate) struct Transfer {
     delivered: u64,
     /// Bytes this connection delivered since the attempts were last counted anew.
     fresh: u64,
-    /// Connections that were given up for being much slower than others.
-    laggards: u32,
+    /// Stall windows in which the connection of the time was much slower than others.
+    lagging: u32,
+    /// Whether the server is known to answer ranges with the whole resource.
+    ignores_ranges: bool,
 }
 
 enum State {
@@ -83,6 +88,7 @@ impl Transfer {
             Some(RequestRange::Suffix(len)) => Some(placement.start.saturating_add(*len)),
             _ => None,
         };
+        let is_ranged = request.range.is_some();
         let mut transfer = Self {
             shared,
             request,
@@ -99,7 +105,8 @@ impl Transfer {
             total: placement.total,
             delivered: 0,
             fresh: 0,
-            laggards: 0,
+            lagging: 0,
+            ignores_ranges: answer.status != 206 && (is_ranged || refuses_ranges(&answer.headers)),
         };
         transfer.arrive(answer.body, placement.skip, true);
         transfer
@@ -200,7 +207,7 @@ impl Transfer {
                 let failure = self.failure(error.kind());
                 Err(error.into_cause().into_iter().fold(failure, NetError::caused_by))
             }
-            Next::Stalled { moved } => Err(self.stalled(moved)),
+            Next::Stalled { moved } => self.stalled(moved),
             Next::OutOfTime => Err(self.tries.clock.deadline_error().at(&self.url)),
         }
     }
@@ -210,32 +217,40 @@ impl Transfer {
         self.request.may_block.map_or(stall, |time| time.max(stall))
     }
 
-    /// Bytes that must move within the stall window. A body that cannot be resumed is not given up for being slow, and one
-    /// that comes as it is made is no laggard.
+    /// Bytes that must move within the stall window.
     fn least_progress(&self) -> u64 {
         let timeouts = &self.shared.options.timeouts;
         match &self.state {
-            State::Arriving(arrival)
-                if self.laggards < MOST_LAGGARDS && self.resumable() && self.request.may_block.is_none() =>
-            {
+            State::Arriving(arrival) if self.may_lag() => {
                 arrival.known.least_progress(timeouts).max(timeouts.min_progress)
             }
             _ => timeouts.min_progress,
         }
     }
 
+    /// Whether the body is held against the pace of its origin. One that cannot be resumed is not given up for being slow,
+    /// nor one of which all that came would have to come again, and one that comes as it is made is no laggard.
+    fn may_lag(&self) -> bool {
+        self.lagging < MOST_LAGGING && self.resumable() && !self.ignores_ranges && self.request.may_block.is_none()
+    }
+
     /// The body moved only so much within the stall window.
-    fn stalled(&mut self, moved: u64) -> NetError {
+    fn stalled(&mut self, moved: u64) -> Result<Step, NetError> {
         let timeouts = &self.shared.options.timeouts;
-        if let State::Arriving(arrival) = &self.state
+        if let State::Arriving(arrival) = &mut self.state
             && moved >= timeouts.min_progress
         {
-            self.laggards += 1;
-            if self.laggards == MOST_LAGGARDS {
-                arrival.known.slowed(moved, timeouts.stall);
+            self.lagging += 1;
+            match Lag::after(self.lagging) {
+                Lag::Change => {}
+                Lag::ChangeAndSlow => arrival.known.slowed(moved, timeouts.stall),
+                Lag::Bear => {
+                    arrival.progress.begin_anew();
+                    return Ok(Step::Nothing);
+                }
             }
         }
-        self.failure(ErrorKind::Stall).with_limit(self.stall_window())
+        Err(self.failure(ErrorKind::Stall).with_limit(self.stall_window()))
     }
 
     /// Takes what is wanted of `bytes`.
@@ -355,6 +370,7 @@ impl Transfer {
         self.end = placement.end;
         self.part_end = placement.part_end;
         self.total = placement.total;
+        self.ignores_ranges = answer.status != 206 && (self.ignores_ranges || placement.skip > 0);
         if self.validators.is_empty() {
             self.validators = Validators::of(&answer.headers);
         }
@@ -499,5 +515,7 @@ impl Drop for Wait<'_> {
     }
 }
 
-/// Connections a body gives up for being slow. The second one shows that it is not the connection.
-const MOST_LAGGARDS: u32 = 2;
+/// Whether the server says that it serves no ranges (RFC 9110 section 14.3).
+fn refuses_ranges(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT_RANGES).is_some_and(|units| units.as_bytes().trim_ascii().eq_ignore_ascii_case(b"none"))
+}

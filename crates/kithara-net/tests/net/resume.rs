@@ -2,7 +2,7 @@
 
 use kithara_net::retry::Patience;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
-use kithara_net::{Attempt, Delivery, ErrorKind, NetworkOptions, RequestRange, Validators};
+use kithara_net::{Attempt, Client, Delivery, ErrorKind, NetworkOptions, RequestRange, Validators};
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -371,16 +371,80 @@ async fn a_body_far_slower_than_those_before_it_goes_on_over_another_connection(
     assert_eq!(ranges(&origin), [None, None, Some("bytes=15000-".into())], "what came is kept");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_link_that_became_slow_is_asked_twice_at_most_for_a_body() {
+/// A client to an origin that is known to be quick, and then answers with `replies`.
+async fn known_as_quick(replies: impl IntoIterator<Item = Reply>) -> (ScriptedTransport, Client) {
     let quick = resource(137_000).in_chunks(20_000, ms(10));
-    let origin = origin([quick, crawls()]);
+    let origin = origin([quick].into_iter().chain(replies));
     let client = client(&origin);
     fetch(&client, get(URL)).await.unwrap();
+    (origin, client)
+}
+
+/// When the requests after the first one were sent, in whole seconds since the second one.
+fn sent_at(origin: &ScriptedTransport) -> Vec<u64> {
+    let requests = origin.requests();
+    requests[1..].iter().map(|sent| sent.at.duration_since(requests[1].at).as_secs()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_crawl_for_fifteen_seconds_do_not_hold_a_body_for_longer() {
+    let quick = resource(137_000).in_chunks(20_000, ms(10));
+    let (origin, client) = known_as_quick([crawls(), crawls(), crawls(), quick]).await;
+    let begun = Instant::now();
     assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
-    assert_eq!(origin.requests().len(), 4, "twice anew, and then it is left alone");
+    assert!(begun.elapsed() < ms(16_000), "{:?}", begun.elapsed());
+    assert_eq!(sent_at(&origin), [0, 5, 10, 15]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_became_slow_is_left_alone_after_four_changes() {
+    let (origin, client) = known_as_quick([resource(200_000).in_chunks(300, ms(100))]).await;
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(200_000));
+    assert_eq!(sent_at(&origin), [0, 5, 10, 15, 30]);
+    let sent = origin.requests().len();
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(200_000));
+    assert_eq!(origin.requests().len(), sent + 1, "that is how fast the link is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_crawls_while_others_are_quick_looks_for_another_connection_ever_more_seldom() {
+    let crawling = resource(1_000_000).in_chunks(300, ms(100));
+    let (origin, client) = known_as_quick([crawling]).await;
+    let origin = origin.on("http://h/quick", [Reply::resource(pattern(137_000))]);
+    let others = async {
+        loop {
+            fetch(&client, get("http://h/quick")).await.unwrap();
+            tokio::time::sleep(ms(900)).await;
+        }
+    };
+    tokio::select! {
+        got = fetch(&client, get(URL)) => assert_eq!(got.unwrap(), pattern(1_000_000)),
+        () = others => {}
+    }
+    let begun = origin.requests()[1].at;
+    let requests = origin.requests().into_iter().skip(1).filter(|sent| sent.request.url.path() == "/a");
+    let at: Vec<_> = requests.map(|sent| sent.at.duration_since(begun).as_secs()).collect();
+    assert_eq!(at.len(), 7, "{at:?}");
+    for (at, want) in at.iter().zip([0, 5, 10, 15, 30, 60, 120]) {
+        assert!((want..want + 4).contains(at), "{at} {want}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crawling_body_does_not_begin_anew_at_a_server_that_ignores_ranges() {
+    let whole = || crawls().ignores_ranges();
+    let (origin, client) = known_as_quick([whole()]).await;
     assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
-    assert_eq!(origin.requests().len(), 5, "that is how fast the link is");
+    assert_eq!(ranges(&origin)[1..], [None, Some("bytes=15000-".into())], "it was not known before that");
+
+    let (origin, client) = known_as_quick([whole().header("accept-ranges", "none")]).await;
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
+    assert_eq!(origin.requests().len(), 2, "it said so");
+
+    let (origin, client) = known_as_quick([whole()]).await;
+    let got = fetch(&client, get(URL).range(RequestRange::From(1000))).await.unwrap();
+    assert_eq!(got, pattern(137_000).slice(1000..));
+    assert_eq!(origin.requests().len(), 2, "its first answer showed it");
 }
 
 #[tokio::test(start_paused = true)]
