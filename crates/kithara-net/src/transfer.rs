@@ -17,6 +17,7 @@ use crate::header::Coding;
 use crate::origins::KnownOrigin;
 use crate::pace::{Lag, MOST_LAGGING};
 use crate::placement::{Placement, Rest};
+use crate::prefix::{OtherBytes, Skip, Sum};
 use crate::stall::Progress;
 use crate::transport::{WireBody, WireError};
 use crate::tries::Tries;
@@ -32,6 +33,8 @@ pub(crate) struct Transfer {
     url: RedactedUrl,
     origin: Origin,
     validators: Validators,
+    /// Of what was delivered, where nothing stronger tells whether it comes again.
+    sum: Option<Sum>,
     coding: Coding,
     position: u64,
     /// Offset behind the last byte the caller wants; `None` for all there are.
@@ -88,6 +91,8 @@ impl Transfer {
             Some(RequestRange::Suffix(len)) => Some(placement.start.saturating_add(*len)),
             _ => None,
         };
+        let validators = Validators::of(&answer.headers);
+        let summed = request.delivery == Delivery::Streamed && !validators.has_strong_etag();
         let is_ranged = request.range.is_some();
         let mut transfer = Self {
             shared,
@@ -95,7 +100,8 @@ impl Transfer {
             tries,
             state: State::Broken,
             url: RedactedUrl::new(&answer.url),
-            validators: Validators::of(&answer.headers),
+            validators,
+            sum: summed.then(Sum::default),
             coding: Coding::of(&answer.headers),
             origin: answer.origin,
             position: placement.start,
@@ -108,7 +114,7 @@ impl Transfer {
             lagging: 0,
             ignores_ranges: answer.status != 206 && (is_ranged || refuses_ranges(&answer.headers)),
         };
-        transfer.arrive(answer.body, placement.skip, true);
+        transfer.arrive(answer.body, Skip::unseen(placement.skip), true);
         transfer
     }
 
@@ -174,7 +180,7 @@ impl Transfer {
         self.request.delivery == Delivery::Streamed || self.validators.has_strong_etag()
     }
 
-    fn arrive(&mut self, body: WireBody, skip: u64, first: bool) {
+    fn arrive(&mut self, body: WireBody, skip: Skip, first: bool) {
         let timeouts = &self.shared.options.timeouts;
         let progress = Progress::new(self.stall_window(), timeouts.min_progress);
         self.fresh = 0;
@@ -202,6 +208,7 @@ impl Transfer {
         arrival.progress.want(least);
         match arrival.next(self.tries.clock.left()).await {
             Next::Bytes(bytes) => self.received(bytes),
+            Next::Other => Err(self.failure(ErrorKind::Changed)),
             Next::End { skip, first } => self.ended(skip, first),
             Next::Broken(error) => {
                 let failure = self.failure(error.kind());
@@ -268,6 +275,7 @@ impl Transfer {
         }
         self.position += len;
         self.fresh += len;
+        self.count(&bytes);
         // The bytes of a whole delivery may all turn out to be for nothing, so they are no progress.
         let streamed = self.request.delivery == Delivery::Streamed;
         if streamed && self.fresh >= self.shared.options.timeouts.min_progress {
@@ -278,6 +286,15 @@ impl Transfer {
             self.finish();
         }
         Ok(Step::Chunk(bytes))
+    }
+
+    /// Keeps the sum of what is delivered, as long as an answer with all of it would be taken.
+    fn count(&mut self, bytes: &[u8]) {
+        if self.position > self.shared.options.max_skip {
+            self.sum = None;
+        } else if let Some(sum) = &mut self.sum {
+            sum.add(bytes);
+        }
     }
 
     /// All wanted bytes are there.
@@ -375,7 +392,8 @@ impl Transfer {
             self.validators = Validators::of(&answer.headers);
         }
         tracing::debug!(position = self.position, skip = placement.skip, "resumed");
-        self.arrive(answer.body, placement.skip, false);
+        let skip = self.sum.as_ref().map_or(Skip::unseen(placement.skip), |sum| sum.expected_in(placement.skip));
+        self.arrive(answer.body, skip, false);
         Ok(Step::Nothing)
     }
 
@@ -395,6 +413,7 @@ impl Transfer {
             total: self.total,
             growing: matches!(self.request.range, Some(RequestRange::Growing(_))),
             proven: self.validators.has_strong_etag() && self.validators.etag == now.etag,
+            known_again: self.is_known_again(&now),
         };
         let placement = Placement::of_rest(&rest, answer.status, &answer.headers)?;
         let len = placement.end.map(|end| self.delivered.saturating_add(end - self.position));
@@ -402,6 +421,13 @@ impl Transfer {
             return Err(ErrorKind::TooLarge);
         }
         if placement.skip > self.shared.options.max_skip { Err(ErrorKind::RangeIgnored) } else { Ok(placement) }
+    }
+
+    /// Whether something will tell that a whole resource with these validators is ours; see [`Rest::known_again`].
+    fn is_known_again(&self, now: &Validators) -> bool {
+        let nothing_known = self.delivered == 0 && self.total.is_none() && self.validators.is_empty();
+        let comparable = self.sum.as_ref().is_some_and(|sum| sum.len() > 0);
+        nothing_known || comparable || self.validators.share_with(now)
     }
 
     /// The origin says that there is nothing at our position: where that is the end, the length it announced was too
@@ -432,8 +458,8 @@ impl Transfer {
 struct Arrival {
     body: WireBody,
     known: Arc<KnownOrigin>,
-    /// Bytes still to be thrown away.
-    skip: u64,
+    /// What is to be thrown away of it.
+    skip: Skip,
     /// Whether this is the answer to the first request, not to one for the rest.
     first: bool,
     progress: Progress,
@@ -447,6 +473,8 @@ struct Arrival {
 enum Next {
     /// Bytes behind those to throw away; may be empty.
     Bytes(Bytes),
+    /// Those to throw away are not those that came before.
+    Other,
     /// The message ended in order, with so many bytes still to be thrown away.
     End {
         skip: u64,
@@ -480,10 +508,10 @@ impl Arrival {
                 self.moved += bytes.len() as u64;
                 self.waited += waited;
                 self.progress.moved(bytes.len() as u64, waited);
-                Next::Bytes(self.skipped(bytes))
+                self.skipped(bytes)
             }
             Ok(Some(Err(error))) => Next::Broken(error),
-            Ok(None) => Next::End { skip: self.skip, first: self.first },
+            Ok(None) => Next::End { skip: self.skip.left(), first: self.first },
             Err(_) => {
                 self.progress.waited(waited);
                 if self.progress.left().is_zero() {
@@ -495,11 +523,14 @@ impl Arrival {
         }
     }
 
-    fn skipped(&mut self, mut bytes: Bytes) -> Bytes {
-        let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        bytes.advance(skip);
-        self.skip -= skip as u64;
-        bytes
+    fn skipped(&mut self, mut bytes: Bytes) -> Next {
+        match self.skip.next(&bytes) {
+            Ok(skip) => {
+                bytes.advance(skip);
+                Next::Bytes(bytes)
+            }
+            Err(OtherBytes) => Next::Other,
+        }
     }
 }
 

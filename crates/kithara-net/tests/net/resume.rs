@@ -91,6 +91,65 @@ fn a_whole_answer_to_a_resume_is_skipped_correctly() {
     check(replies, get(URL), &all, &[None, Some("bytes=4000-")]);
 }
 
+/// A resource of which nothing is known: no validators, no length, no ranges.
+fn nameless(bytes: impl Into<Bytes>) -> Reply {
+    Reply::resource(bytes).without("etag").ignores_ranges().announces(None).in_chunks(700, ms(1))
+}
+
+#[test]
+fn a_server_without_ranges_validators_and_lengths_is_resumed_exactly() {
+    let (all, again) = (pattern(9000), || nameless(pattern(9000)));
+    let replies = [again().breaks_after(2800), again().breaks_after(1400), again().breaks_after(5600), again()];
+    let asked = [None, Some("bytes=2800-"), Some("bytes=2800-"), Some("bytes=5600-")];
+    check(replies, get(URL), &all, &asked);
+    let from = get(URL).range(RequestRange::From(1000));
+    let asked = [Some("bytes=1000-"), Some("bytes=2800-")];
+    check([again().breaks_after(2800), again()], from, &all[1000..], &asked);
+    let part = resource(9000).without("etag").breaks_after(1500);
+    let bounded = get(URL).range(RequestRange::Bounded(1000..5000));
+    check([part, again()], bounded, &all[1000..5000], &[Some("bytes=1000-4999"), Some("bytes=2500-4999")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_in_the_place_of_the_rest_is_not_joined_to_media() {
+    let page = || "<html>Service is busy, please come back</html>\n".repeat(300);
+    let media = || nameless(pattern(9000)).breaks_after(4200);
+    let dated = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let table = [
+        ("nothing known of either", media(), nameless(page())),
+        ("a page with a length", media(), nameless(page()).announces(Some(page().len() as u64))),
+        ("a page with an etag", media(), nameless(page()).header("etag", "\"page\"")),
+        ("a length before", media().announces(Some(9000)), nameless(page())),
+        ("the same length", media().announces(Some(9000)), nameless(page()).announces(Some(9000))),
+        ("the same date", media().header("last-modified", dated), nameless(page()).header("last-modified", dated)),
+        ("nothing in common", media().header("etag", "\"a\""), nameless(page()).header("last-modified", dated)),
+        ("a part before", resource(9000).without("etag").breaks_after(4200), nameless(page())),
+    ];
+    for (what, first, page) in table {
+        let origin = origin([first.in_chunks(700, ms(1)), page]);
+        let mut body = client(&origin).fetch(get(URL).range(RequestRange::From(0))).await.unwrap().body;
+        let mut got = Vec::new();
+        let error = loop {
+            match body.chunk().await {
+                Ok(chunk) => got.extend_from_slice(&chunk.expect(what)),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Changed, "{what}");
+        assert_eq!(got, pattern(9000).slice(..4200), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_first_byte_only_the_length_tells_a_page_from_the_rest() {
+    let first = || resource(9000).without("etag").breaks_after(0);
+    let from = || get(URL).range(RequestRange::From(1000));
+    let kind = fetch_error(&client(&origin([first(), nameless(pattern(9000))])), from()).await;
+    assert_eq!(kind, ErrorKind::Changed, "nothing says what it is");
+    let same = origin([first(), nameless(pattern(9000)).announces(Some(9000))]);
+    assert_eq!(fetch(&client(&same), from()).await.unwrap(), pattern(9000).slice(1000..));
+}
+
 #[test]
 fn a_whole_answer_to_a_range_is_cut_to_it() {
     let all = pattern(9000);
