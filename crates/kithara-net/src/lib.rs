@@ -85,6 +85,7 @@ mod origin;
 mod origins;
 mod pace;
 mod placement;
+mod prefix;
 mod query;
 mod redact;
 mod redirect;

@@ -133,7 +133,7 @@ impl KnownOrigin {
         lock(&self.health).pace.seen(bytes, waited);
     }
 
-    /// A body was no faster on another connection.
+    /// A body was no faster on other connections.
     pub(crate) fn slowed(&self, bytes: u64, waited: Duration) {
         lock(&self.health).pace.slowed(bytes, waited);
     }

@@ -22,7 +22,7 @@ impl Pace {
         }
     }
 
-    /// Even another connection was no faster: this is what the origin, or the link, gives now.
+    /// Even other connections were no faster: this is what the origin, or the link, gives now.
     pub(crate) fn slowed(&mut self, bytes: u64, waited: Duration) {
         self.average = Some(rate(bytes, waited));
     }
@@ -40,6 +40,34 @@ fn rate(bytes: u64, waited: Duration) -> u64 {
     let rate = u128::from(bytes) * 1_000_000 / waited.as_micros().max(1);
     u64::try_from(rate).unwrap_or(u64::MAX).min(COUNTED)
 }
+
+/// What becomes of a body that was a laggard for one more stall window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lag {
+    /// It goes on over another connection.
+    Change,
+    /// So it does, and what it moved at is taken for the pace of the origin: this many connections are no chance.
+    ChangeAndSlow,
+    /// It is waited for.
+    Bear,
+}
+
+impl Lag {
+    /// After `windows` of them in all, over all its connections: another connection after each of the first three, then
+    /// each time their number has doubled, so that a body finds a good connection when there is one, and a link that is
+    /// slow itself is left in peace.
+    pub(crate) fn after(windows: u32) -> Self {
+        match windows {
+            0..=3 => Self::Change,
+            _ if windows.is_multiple_of(3) && (windows / 3).is_power_of_two() => Self::ChangeAndSlow,
+            _ => Self::Bear,
+        }
+    }
+}
+
+/// Stall windows after which a body is no longer held against the pace of its origin: with them it had six connections
+/// more.
+pub(crate) const MOST_LAGGING: u32 = 24;
 
 /// A body of fewer bytes tells about round trips, not about the pace.
 const ENOUGH: u64 = 16 << 10;
@@ -66,6 +94,14 @@ mod tests {
         assert_eq!(least(&[(1 << 30, 0)]), 20 << 10, "no more than 4 KiB/s are asked for");
         assert_eq!(least(&[(64_000, 2_000)]), 5_000, "a thirty-second of 32 kB/s");
         assert_eq!(least(&[(64_000, 2_000), (64_000, 4_000)]), 3_750);
+    }
+
+    #[test]
+    fn a_laggard_changes_after_each_of_three_windows_and_then_at_doubling_distances() {
+        let changes: Vec<_> = (1..=MOST_LAGGING).filter(|windows| Lag::after(*windows) != Lag::Bear).collect();
+        assert_eq!(changes, [1, 2, 3, 6, 12, 24], "5, 10, 15, 30, 60 and 120 s with the default window");
+        let slow: Vec<_> = (1..=MOST_LAGGING).filter(|windows| Lag::after(*windows) == Lag::ChangeAndSlow).collect();
+        assert_eq!(slow, [6, 12, 24]);
     }
 
     #[test]

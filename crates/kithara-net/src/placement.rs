@@ -38,6 +38,9 @@ pub(crate) struct Rest {
     pub(crate) growing: bool,
     /// Whether strong validators prove this response to be of the same version.
     pub(crate) proven: bool,
+    /// Whether a whole resource can be told to be the same one: by a validator both have, or by the bytes that come again.
+    /// Also where nothing at all is known of the one before.
+    pub(crate) known_again: bool,
 }
 
 impl Placement {
@@ -68,6 +71,10 @@ impl Placement {
         };
         // Equal strong validators outweigh a length that differs: the first one was a lie, and this is its correction.
         if !rest.proven && rest.total.zip(total).is_some_and(|(before, now)| before != now) {
+            return Err(ErrorKind::Changed);
+        }
+        // A whole resource that neither is known again nor has the length ours had may be anything, an error page for one.
+        if status != 206 && rest.position > 0 && !rest.known_again && (total.is_none() || total != rest.total) {
             return Err(ErrorKind::Changed);
         }
         let total = total.or(rest.total);
@@ -266,7 +273,15 @@ mod tests {
         first(last(), 206, &headers(None, Some("bytes 5-9/*")), Err(ErrorKind::InvalidRange));
     }
 
-    const REST: Rest = Rest { position: 4, bound: None, end: Some(10), total: Some(10), growing: false, proven: false };
+    const REST: Rest = Rest {
+        position: 4,
+        bound: None,
+        end: Some(10),
+        total: Some(10),
+        growing: false,
+        proven: false,
+        known_again: true,
+    };
 
     #[track_caller]
     fn rest(rest: Rest, status: u16, headers: &HeaderMap, want: Result<Placement, ErrorKind>) {
@@ -292,6 +307,19 @@ mod tests {
             rest(proven, status, &told, want);
         }
         rest(proven, 200, &headers(Some(3), None), Err(ErrorKind::Changed));
+    }
+
+    #[test]
+    fn a_whole_resource_is_taken_for_the_rest_when_it_is_known_again_or_repeats_the_length() {
+        let unknown = Rest { known_again: false, ..REST };
+        rest(unknown, 200, &headers(Some(10), None), placed(4, 4, Some(10), Some(10)));
+        rest(unknown, 200, &headers(None, None), Err(ErrorKind::Changed));
+        rest(unknown, 206, &headers(None, Some("bytes 4-9/*")), part(4, 10, Some(10), Some(10)));
+        rest(Rest { position: 0, ..unknown }, 200, &headers(None, None), placed(0, 0, Some(10), Some(10)));
+        let open = Rest { end: None, total: None, ..unknown };
+        rest(open, 200, &headers(Some(10), None), Err(ErrorKind::Changed));
+        rest(open, 200, &headers(None, None), Err(ErrorKind::Changed));
+        rest(Rest { known_again: true, ..open }, 200, &headers(Some(10), None), placed(4, 4, Some(10), Some(10)));
     }
 
     #[test]

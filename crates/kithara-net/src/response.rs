@@ -48,6 +48,13 @@ impl Validators {
         }
     }
 
+    /// Whether there is something by which both say to be the same version.
+    pub(crate) fn share_with(&self, other: &Self) -> bool {
+        let in_common = (self.etag.is_some() && other.etag.is_some())
+            || (self.last_modified.is_some() && other.last_modified.is_some());
+        in_common && self.agree_with(other)
+    }
+
     /// The value for `If-Range`: a strong ETag, else the date. A weak ETag may not be used (RFC 9110 section 13.1.5).
     pub(crate) fn for_if_range(&self) -> Option<&str> {
         match &self.etag {
@@ -157,6 +164,16 @@ mod tests {
         check((None, Some("Mon")), (Some("\"a\""), Some("Tue")), false);
         check((None, Some("Mon")), (None, None), true);
         check((None, None), (Some("\"a\""), None), true);
+    }
+
+    #[test]
+    fn versions_are_the_same_only_by_what_both_carry() {
+        let etag = validators(Some("\"a\""), None);
+        assert!(etag.share_with(&validators(Some("W/\"a\""), Some("Mon"))));
+        assert!(validators(None, Some("Mon")).share_with(&validators(Some("\"a\""), Some("Mon"))));
+        for other in [(None, None), (None, Some("Mon")), (Some("\"b\""), None)] {
+            assert!(!etag.share_with(&validators(other.0, other.1)));
+        }
     }
 
     #[test]

@@ -41,13 +41,21 @@ pub struct Patience {
     /// least 1. Default: 8.
     pub attempts: u32,
     /// No attempt starts later than this after the last progress, and the waits are chosen so that
-    /// the last one starts at 82 to 90 % of it. Default: 20 s.
+    /// the last one starts at 82 to 90 % of it: one that the origin asks for ends there too, if not
+    /// before. Default: 20 s.
     pub max_elapsed: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         Self { attempts: 8, max_elapsed: Duration::from_secs(20) }
+    }
+}
+
+impl Patience {
+    /// When an attempt that is put off as long as possible starts: at 82 to 90 % of the time, by chance.
+    fn last_start(&self, jitter: f64) -> Duration {
+        self.max_elapsed.mul_f64(0.82 + 0.08 * jitter.clamp(0.0, 1.0))
     }
 }
 
@@ -78,8 +86,10 @@ pub enum Verdict {
 impl RetryPolicy {
     /// What to do after a failed attempt. `jitter` is a random number in 0..=1.
     ///
-    /// A wait that would end beyond the patience or the deadline is not begun: the caller learns of the
-    /// failure while it can still do something else.
+    /// A wait that the origin asks for is shortened to where the last attempt of the patience belongs, as
+    /// long as that is ahead: an origin that asks for more than there is time for may be back sooner. Any other wait that
+    /// would end beyond the patience is not begun, nor is one that would end beyond the deadline: the
+    /// caller learns of the failure while it can still do something else.
     #[must_use]
     pub fn verdict(&self, tried: &Tried, patience: Option<&Patience>, jitter: f64) -> Verdict {
         let attempts = patience.map_or(self.attempts, |patience| patience.attempts);
@@ -94,7 +104,8 @@ impl RetryPolicy {
             // A little later than asked, so that those who were told the same do not come as one.
             Some(asked) => {
                 let told = asked.min(self.retry_after_cap) + self.base.mul_f64(jitter.clamp(0.0, 1.0));
-                told.max(backoff)
+                let until_last = patience.map(|patience| patience.last_start(jitter).saturating_sub(tried.elapsed));
+                until_last.filter(|left| !left.is_zero()).map_or(told, |left| told.min(left)).max(backoff)
             }
             None => backoff,
         };
@@ -235,14 +246,19 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_capped_and_kept_within_the_deadline() {
+    fn retry_after_is_honoured_capped_and_kept_within_patience_and_deadline() {
         let patience = Some(Patience::default());
         let secs = Duration::from_secs;
         check_retry_after(secs(2), None, None, Verdict::Retry(secs(2)));
         check_retry_after(secs(2), Some(secs(3)), patience, Verdict::Retry(secs(2)));
         check_retry_after(secs(2), Some(secs(2)), None, Verdict::GiveUp);
-        check_retry_after(secs(19), None, patience, Verdict::Retry(secs(19)));
-        check_retry_after(secs(20), None, patience, Verdict::GiveUp);
+        check_retry_after(secs(16), None, patience, Verdict::Retry(secs(16)));
+        for beyond in [secs(17), secs(19), secs(20), secs(4000), Duration::MAX] {
+            check_retry_after(beyond, None, patience, Verdict::Retry(ms(16_400)));
+            check_retry_after(beyond, Some(secs(17)), patience, Verdict::Retry(ms(16_400)));
+            check_retry_after(beyond, Some(secs(16)), patience, Verdict::GiveUp);
+        }
+        check_retry_after(secs(20), Some(secs(20)), None, Verdict::GiveUp);
         check_retry_after(secs(4000), None, None, Verdict::Retry(secs(30)));
         check_retry_after(Duration::MAX, None, None, Verdict::Retry(secs(30)));
     }
@@ -255,13 +271,27 @@ mod tests {
         assert_eq!(verdict(&tried, Some(&Patience::default()), 1.0), Verdict::Retry(want));
     }
 
-    /// Start times of the attempts of a fetch each of whose attempts fails after `takes`.
-    fn starts(patience: &Patience, takes: Duration, jitter: f64) -> Vec<Duration> {
+    #[test]
+    fn a_long_retry_after_is_shortened_once_and_not_again_when_that_attempt_is_past() {
+        let patience = Patience::default();
+        let after = |elapsed, retry_after, jitter| {
+            let tried = Tried { elapsed, retry_after: Some(retry_after), ..tried(ErrorKind::Throttled, 2) };
+            verdict(&tried, Some(&patience), jitter)
+        };
+        let secs = Duration::from_secs;
+        assert_eq!(after(secs(10), secs(60), 1.0), Verdict::Retry(secs(8)));
+        assert_eq!(after(secs(18), secs(60), 1.0), Verdict::GiveUp);
+        assert_eq!(after(ms(16_400), secs(60), 0.0), Verdict::GiveUp);
+        assert_eq!(after(secs(18), secs(1), 0.0), Verdict::Retry(secs(1)), "that much is left");
+    }
+
+    /// Start times of the attempts of a fetch each of whose attempts fails after `takes`, with this `Retry-After`.
+    fn starts(patience: &Patience, takes: Duration, retry_after: Option<Duration>, jitter: f64) -> Vec<Duration> {
         let mut starts = vec![Duration::ZERO];
         let mut elapsed = takes;
         loop {
             let attempt = u32::try_from(starts.len()).unwrap();
-            let tried = Tried { elapsed, ..tried(ErrorKind::ServerError, attempt) };
+            let tried = Tried { elapsed, retry_after, ..tried(ErrorKind::ServerError, attempt) };
             let Verdict::Retry(wait) = verdict(&tried, Some(patience), jitter) else {
                 return starts;
             };
@@ -274,10 +304,30 @@ mod tests {
     fn patience_covers_an_outage_of_fifteen_seconds_with_eight_requests_below_twenty() {
         for jitter in [0.0, 0.3, 0.7, 1.0] {
             for takes in [ms(0), ms(100), ms(600)] {
-                let starts = starts(&Patience::default(), takes, jitter);
+                let starts = starts(&Patience::default(), takes, None, jitter);
                 assert_eq!(starts.len(), 8, "{jitter} {starts:?}");
                 let after = starts.iter().find(|start| **start > ms(15_000)).expect("one after the outage");
                 assert!(*after < ms(19_000), "{jitter} {starts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_retry_after_keeps_patience_from_covering_an_outage_of_fifteen_seconds() {
+        let asked = (0..=60).map(Duration::from_secs).chain([Duration::from_secs(3600), Duration::MAX]);
+        for retry_after in asked {
+            for jitter in (0..=20).map(|step| f64::from(step) / 20.0) {
+                for takes in [ms(0), ms(100), ms(600)] {
+                    let starts = starts(&Patience::default(), takes, Some(retry_after), jitter);
+                    let context = format!("{retry_after:?} {jitter} {takes:?} {starts:?}");
+                    assert!(starts.len() <= 8, "{context}");
+                    assert!(starts.iter().all(|start| *start < ms(20_000)), "{context}");
+                    let after = starts.iter().find(|start| **start >= ms(15_000)).expect("one after the outage");
+                    assert!(*after < ms(18_600), "{context}");
+                    // No sooner than asked, but for what was shortened to the last attempt.
+                    let short = starts.windows(2).find(|pair| pair[1] - pair[0] < retry_after.min(ms(16_000)));
+                    assert!(short.is_none_or(|pair| pair[1] >= ms(16_400)), "{context}");
+                }
             }
         }
     }

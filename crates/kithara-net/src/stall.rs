@@ -22,6 +22,11 @@ impl Progress {
         self.least = least.max(1);
     }
 
+    /// The window is over, and what moved in it was borne: the next one begins.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.moved, self.waited) = (0, Duration::ZERO);
+    }
+
     /// Bytes that moved in this window.
     pub(crate) fn in_window(&self) -> u64 {
         self.moved
@@ -39,7 +44,7 @@ impl Progress {
         self.waited += waited;
         let enough = self.moved >= self.least;
         if enough {
-            (self.moved, self.waited) = (0, Duration::ZERO);
+            self.begin_anew();
         }
         enough
     }
@@ -86,6 +91,14 @@ mod tests {
         assert!(!progress.moved(1023, ms(4000)));
         assert!(progress.moved(1, ms(500)));
         assert_eq!(progress.left(), ms(5000));
+    }
+
+    #[test]
+    fn a_window_that_was_borne_is_followed_by_another() {
+        let mut progress = progress();
+        assert!(!progress.moved(1000, ms(5000)));
+        progress.begin_anew();
+        assert_eq!((progress.left(), progress.in_window()), (ms(5000), 0));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
+use http::HeaderMap;
+use http::header::ACCEPT_RANGES;
 use tokio::time::{Instant, timeout};
 
 use crate::attempt::{Answer, Ask, Failure, attempt};
@@ -13,7 +15,9 @@ use crate::client::Shared;
 use crate::fetch::{GROWING_END, check_coding};
 use crate::header::Coding;
 use crate::origins::KnownOrigin;
+use crate::pace::{Lag, MOST_LAGGING};
 use crate::placement::{Placement, Rest};
+use crate::prefix::{OtherBytes, Skip, Sum};
 use crate::stall::Progress;
 use crate::transport::{WireBody, WireError};
 use crate::tries::Tries;
@@ -29,6 +33,8 @@ pub(crate) struct Transfer {
     url: RedactedUrl,
     origin: Origin,
     validators: Validators,
+    /// Of what was delivered, where nothing stronger tells whether it comes again.
+    sum: Option<Sum>,
     coding: Coding,
     position: u64,
     /// Offset behind the last byte the caller wants; `None` for all there are.
@@ -41,8 +47,10 @@ pub(crate) struct Transfer {
     delivered: u64,
     /// Bytes this connection delivered since the attempts were last counted anew.
     fresh: u64,
-    /// Connections that were given up for being much slower than others.
-    laggards: u32,
+    /// Stall windows in which the connection of the time was much slower than others.
+    lagging: u32,
+    /// Whether the server is known to answer ranges with the whole resource.
+    ignores_ranges: bool,
 }
 
 enum State {
@@ -83,13 +91,17 @@ impl Transfer {
             Some(RequestRange::Suffix(len)) => Some(placement.start.saturating_add(*len)),
             _ => None,
         };
+        let validators = Validators::of(&answer.headers);
+        let summed = request.delivery == Delivery::Streamed && !validators.has_strong_etag();
+        let is_ranged = request.range.is_some();
         let mut transfer = Self {
             shared,
             request,
             tries,
             state: State::Broken,
             url: RedactedUrl::new(&answer.url),
-            validators: Validators::of(&answer.headers),
+            validators,
+            sum: summed.then(Sum::default),
             coding: Coding::of(&answer.headers),
             origin: answer.origin,
             position: placement.start,
@@ -99,9 +111,10 @@ impl Transfer {
             total: placement.total,
             delivered: 0,
             fresh: 0,
-            laggards: 0,
+            lagging: 0,
+            ignores_ranges: answer.status != 206 && (is_ranged || refuses_ranges(&answer.headers)),
         };
-        transfer.arrive(answer.body, placement.skip, true);
+        transfer.arrive(answer.body, Skip::unseen(placement.skip), true);
         transfer
     }
 
@@ -167,7 +180,7 @@ impl Transfer {
         self.request.delivery == Delivery::Streamed || self.validators.has_strong_etag()
     }
 
-    fn arrive(&mut self, body: WireBody, skip: u64, first: bool) {
+    fn arrive(&mut self, body: WireBody, skip: Skip, first: bool) {
         let timeouts = &self.shared.options.timeouts;
         let progress = Progress::new(self.stall_window(), timeouts.min_progress);
         self.fresh = 0;
@@ -195,12 +208,13 @@ impl Transfer {
         arrival.progress.want(least);
         match arrival.next(self.tries.clock.left()).await {
             Next::Bytes(bytes) => self.received(bytes),
+            Next::Other => Err(self.failure(ErrorKind::Changed)),
             Next::End { skip, first } => self.ended(skip, first),
             Next::Broken(error) => {
                 let failure = self.failure(error.kind());
                 Err(error.into_cause().into_iter().fold(failure, NetError::caused_by))
             }
-            Next::Stalled { moved } => Err(self.stalled(moved)),
+            Next::Stalled { moved } => self.stalled(moved),
             Next::OutOfTime => Err(self.tries.clock.deadline_error().at(&self.url)),
         }
     }
@@ -210,32 +224,40 @@ impl Transfer {
         self.request.may_block.map_or(stall, |time| time.max(stall))
     }
 
-    /// Bytes that must move within the stall window. A body that cannot be resumed is not given up for being slow, and one
-    /// that comes as it is made is no laggard.
+    /// Bytes that must move within the stall window.
     fn least_progress(&self) -> u64 {
         let timeouts = &self.shared.options.timeouts;
         match &self.state {
-            State::Arriving(arrival)
-                if self.laggards < MOST_LAGGARDS && self.resumable() && self.request.may_block.is_none() =>
-            {
+            State::Arriving(arrival) if self.may_lag() => {
                 arrival.known.least_progress(timeouts).max(timeouts.min_progress)
             }
             _ => timeouts.min_progress,
         }
     }
 
+    /// Whether the body is held against the pace of its origin. One that cannot be resumed is not given up for being slow,
+    /// nor one of which all that came would have to come again, and one that comes as it is made is no laggard.
+    fn may_lag(&self) -> bool {
+        self.lagging < MOST_LAGGING && self.resumable() && !self.ignores_ranges && self.request.may_block.is_none()
+    }
+
     /// The body moved only so much within the stall window.
-    fn stalled(&mut self, moved: u64) -> NetError {
+    fn stalled(&mut self, moved: u64) -> Result<Step, NetError> {
         let timeouts = &self.shared.options.timeouts;
-        if let State::Arriving(arrival) = &self.state
+        if let State::Arriving(arrival) = &mut self.state
             && moved >= timeouts.min_progress
         {
-            self.laggards += 1;
-            if self.laggards == MOST_LAGGARDS {
-                arrival.known.slowed(moved, timeouts.stall);
+            self.lagging += 1;
+            match Lag::after(self.lagging) {
+                Lag::Change => {}
+                Lag::ChangeAndSlow => arrival.known.slowed(moved, timeouts.stall),
+                Lag::Bear => {
+                    arrival.progress.begin_anew();
+                    return Ok(Step::Nothing);
+                }
             }
         }
-        self.failure(ErrorKind::Stall).with_limit(self.stall_window())
+        Err(self.failure(ErrorKind::Stall).with_limit(self.stall_window()))
     }
 
     /// Takes what is wanted of `bytes`.
@@ -253,6 +275,7 @@ impl Transfer {
         }
         self.position += len;
         self.fresh += len;
+        self.count(&bytes);
         // The bytes of a whole delivery may all turn out to be for nothing, so they are no progress.
         let streamed = self.request.delivery == Delivery::Streamed;
         if streamed && self.fresh >= self.shared.options.timeouts.min_progress {
@@ -263,6 +286,15 @@ impl Transfer {
             self.finish();
         }
         Ok(Step::Chunk(bytes))
+    }
+
+    /// Keeps the sum of what is delivered, as long as an answer with all of it would be taken.
+    fn count(&mut self, bytes: &[u8]) {
+        if self.position > self.shared.options.max_skip {
+            self.sum = None;
+        } else if let Some(sum) = &mut self.sum {
+            sum.add(bytes);
+        }
     }
 
     /// All wanted bytes are there.
@@ -355,11 +387,13 @@ impl Transfer {
         self.end = placement.end;
         self.part_end = placement.part_end;
         self.total = placement.total;
+        self.ignores_ranges = answer.status != 206 && (self.ignores_ranges || placement.skip > 0);
         if self.validators.is_empty() {
             self.validators = Validators::of(&answer.headers);
         }
         tracing::debug!(position = self.position, skip = placement.skip, "resumed");
-        self.arrive(answer.body, placement.skip, false);
+        let skip = self.sum.as_ref().map_or(Skip::unseen(placement.skip), |sum| sum.expected_in(placement.skip));
+        self.arrive(answer.body, skip, false);
         Ok(Step::Nothing)
     }
 
@@ -379,6 +413,7 @@ impl Transfer {
             total: self.total,
             growing: matches!(self.request.range, Some(RequestRange::Growing(_))),
             proven: self.validators.has_strong_etag() && self.validators.etag == now.etag,
+            known_again: self.is_known_again(&now),
         };
         let placement = Placement::of_rest(&rest, answer.status, &answer.headers)?;
         let len = placement.end.map(|end| self.delivered.saturating_add(end - self.position));
@@ -386,6 +421,13 @@ impl Transfer {
             return Err(ErrorKind::TooLarge);
         }
         if placement.skip > self.shared.options.max_skip { Err(ErrorKind::RangeIgnored) } else { Ok(placement) }
+    }
+
+    /// Whether something will tell that a whole resource with these validators is ours; see [`Rest::known_again`].
+    fn is_known_again(&self, now: &Validators) -> bool {
+        let nothing_known = self.delivered == 0 && self.total.is_none() && self.validators.is_empty();
+        let comparable = self.sum.as_ref().is_some_and(|sum| sum.len() > 0);
+        nothing_known || comparable || self.validators.share_with(now)
     }
 
     /// The origin says that there is nothing at our position: where that is the end, the length it announced was too
@@ -416,8 +458,8 @@ impl Transfer {
 struct Arrival {
     body: WireBody,
     known: Arc<KnownOrigin>,
-    /// Bytes still to be thrown away.
-    skip: u64,
+    /// What is to be thrown away of it.
+    skip: Skip,
     /// Whether this is the answer to the first request, not to one for the rest.
     first: bool,
     progress: Progress,
@@ -431,6 +473,8 @@ struct Arrival {
 enum Next {
     /// Bytes behind those to throw away; may be empty.
     Bytes(Bytes),
+    /// Those to throw away are not those that came before.
+    Other,
     /// The message ended in order, with so many bytes still to be thrown away.
     End {
         skip: u64,
@@ -464,10 +508,10 @@ impl Arrival {
                 self.moved += bytes.len() as u64;
                 self.waited += waited;
                 self.progress.moved(bytes.len() as u64, waited);
-                Next::Bytes(self.skipped(bytes))
+                self.skipped(bytes)
             }
             Ok(Some(Err(error))) => Next::Broken(error),
-            Ok(None) => Next::End { skip: self.skip, first: self.first },
+            Ok(None) => Next::End { skip: self.skip.left(), first: self.first },
             Err(_) => {
                 self.progress.waited(waited);
                 if self.progress.left().is_zero() {
@@ -479,11 +523,14 @@ impl Arrival {
         }
     }
 
-    fn skipped(&mut self, mut bytes: Bytes) -> Bytes {
-        let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        bytes.advance(skip);
-        self.skip -= skip as u64;
-        bytes
+    fn skipped(&mut self, mut bytes: Bytes) -> Next {
+        match self.skip.next(&bytes) {
+            Ok(skip) => {
+                bytes.advance(skip);
+                Next::Bytes(bytes)
+            }
+            Err(OtherBytes) => Next::Other,
+        }
     }
 }
 
@@ -499,5 +546,7 @@ impl Drop for Wait<'_> {
     }
 }
 
-/// Connections a body gives up for being slow. The second one shows that it is not the connection.
-const MOST_LAGGARDS: u32 = 2;
+/// Whether the server says that it serves no ranges (RFC 9110 section 14.3).
+fn refuses_ranges(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT_RANGES).is_some_and(|units| units.as_bytes().trim_ascii().eq_ignore_ascii_case(b"none"))
+}

@@ -136,6 +136,37 @@ async fn an_ignored_range_is_skipped() {
     assert!(fetch(&client, part).await.unwrap() == content().slice(60_000..70_000));
 }
 
+/// Lets the answers of `rule` carry nothing by which a resource is known: no validators, no length, no ranges.
+fn nameless(rule: Rule) -> Rule {
+    rule.then(Fault::IgnoreRange).then(Fault::NoHeader("ETag".into())).then(Fault::Chunked(8192))
+}
+
+#[tokio::test]
+async fn what_a_nameless_resource_begins_with_is_compared_when_it_comes_again() {
+    let origin = origin();
+    origin.add_rule(nameless(Rule::on("seg")));
+    origin.add_rule(Rule::on("seg").first(1).then(Fault::truncate(At::Fraction(0.5))));
+    let client = Client::new(quick()).unwrap();
+    assert!(fetch(&client, get(&origin.url("/seg"))).await.unwrap() == content());
+    assert_eq!(origin.requests_of("/seg").len(), 2);
+
+    origin.clear_rules();
+    let page = Bytes::from("<html>busy</html>".repeat(LEN as usize / 10));
+    origin.add_rule(nameless(Rule::on("seg")));
+    origin.add_rule(Rule::on("seg").first(1).then(Fault::truncate(At::Fraction(0.5))));
+    origin.add_rule(Rule::on("seg").skip(1).then(Fault::Answer(Response::ok(page))));
+    let mut body = client.fetch(get(&origin.url("/seg"))).await.unwrap().body;
+    let mut got = Vec::new();
+    let error = loop {
+        match body.chunk().await {
+            Ok(chunk) => got.extend_from_slice(&chunk.expect("half of it")),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Changed);
+    assert!(got == content().slice(..LEN as usize / 2), "{} bytes", got.len());
+}
+
 #[tokio::test]
 async fn a_shifted_range_and_a_new_version_are_refused() {
     let origin = origin();

@@ -2,7 +2,7 @@
 
 use kithara_net::retry::Patience;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
-use kithara_net::{Attempt, Delivery, ErrorKind, NetworkOptions, RequestRange, Validators};
+use kithara_net::{Attempt, Client, Delivery, ErrorKind, NetworkOptions, RequestRange, Validators};
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -89,6 +89,65 @@ fn a_whole_answer_to_a_resume_is_skipped_correctly() {
     let all = pattern(9000);
     let replies = [resource(9000).breaks_after(4000), resource(9000).ignores_ranges().in_chunks(700, ms(1))];
     check(replies, get(URL), &all, &[None, Some("bytes=4000-")]);
+}
+
+/// A resource of which nothing is known: no validators, no length, no ranges.
+fn nameless(bytes: impl Into<Bytes>) -> Reply {
+    Reply::resource(bytes).without("etag").ignores_ranges().announces(None).in_chunks(700, ms(1))
+}
+
+#[test]
+fn a_server_without_ranges_validators_and_lengths_is_resumed_exactly() {
+    let (all, again) = (pattern(9000), || nameless(pattern(9000)));
+    let replies = [again().breaks_after(2800), again().breaks_after(1400), again().breaks_after(5600), again()];
+    let asked = [None, Some("bytes=2800-"), Some("bytes=2800-"), Some("bytes=5600-")];
+    check(replies, get(URL), &all, &asked);
+    let from = get(URL).range(RequestRange::From(1000));
+    let asked = [Some("bytes=1000-"), Some("bytes=2800-")];
+    check([again().breaks_after(2800), again()], from, &all[1000..], &asked);
+    let part = resource(9000).without("etag").breaks_after(1500);
+    let bounded = get(URL).range(RequestRange::Bounded(1000..5000));
+    check([part, again()], bounded, &all[1000..5000], &[Some("bytes=1000-4999"), Some("bytes=2500-4999")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_in_the_place_of_the_rest_is_not_joined_to_media() {
+    let page = || "<html>Service is busy, please come back</html>\n".repeat(300);
+    let media = || nameless(pattern(9000)).breaks_after(4200);
+    let dated = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let table = [
+        ("nothing known of either", media(), nameless(page())),
+        ("a page with a length", media(), nameless(page()).announces(Some(page().len() as u64))),
+        ("a page with an etag", media(), nameless(page()).header("etag", "\"page\"")),
+        ("a length before", media().announces(Some(9000)), nameless(page())),
+        ("the same length", media().announces(Some(9000)), nameless(page()).announces(Some(9000))),
+        ("the same date", media().header("last-modified", dated), nameless(page()).header("last-modified", dated)),
+        ("nothing in common", media().header("etag", "\"a\""), nameless(page()).header("last-modified", dated)),
+        ("a part before", resource(9000).without("etag").breaks_after(4200), nameless(page())),
+    ];
+    for (what, first, page) in table {
+        let origin = origin([first.in_chunks(700, ms(1)), page]);
+        let mut body = client(&origin).fetch(get(URL).range(RequestRange::From(0))).await.unwrap().body;
+        let mut got = Vec::new();
+        let error = loop {
+            match body.chunk().await {
+                Ok(chunk) => got.extend_from_slice(&chunk.expect(what)),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Changed, "{what}");
+        assert_eq!(got, pattern(9000).slice(..4200), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_first_byte_only_the_length_tells_a_page_from_the_rest() {
+    let first = || resource(9000).without("etag").breaks_after(0);
+    let from = || get(URL).range(RequestRange::From(1000));
+    let kind = fetch_error(&client(&origin([first(), nameless(pattern(9000))])), from()).await;
+    assert_eq!(kind, ErrorKind::Changed, "nothing says what it is");
+    let same = origin([first(), nameless(pattern(9000)).announces(Some(9000))]);
+    assert_eq!(fetch(&client(&same), from()).await.unwrap(), pattern(9000).slice(1000..));
 }
 
 #[test]
@@ -371,16 +430,80 @@ async fn a_body_far_slower_than_those_before_it_goes_on_over_another_connection(
     assert_eq!(ranges(&origin), [None, None, Some("bytes=15000-".into())], "what came is kept");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_link_that_became_slow_is_asked_twice_at_most_for_a_body() {
+/// A client to an origin that is known to be quick, and then answers with `replies`.
+async fn known_as_quick(replies: impl IntoIterator<Item = Reply>) -> (ScriptedTransport, Client) {
     let quick = resource(137_000).in_chunks(20_000, ms(10));
-    let origin = origin([quick, crawls()]);
+    let origin = origin([quick].into_iter().chain(replies));
     let client = client(&origin);
     fetch(&client, get(URL)).await.unwrap();
+    (origin, client)
+}
+
+/// When the requests after the first one were sent, in whole seconds since the second one.
+fn sent_at(origin: &ScriptedTransport) -> Vec<u64> {
+    let requests = origin.requests();
+    requests[1..].iter().map(|sent| sent.at.duration_since(requests[1].at).as_secs()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_crawl_for_fifteen_seconds_do_not_hold_a_body_for_longer() {
+    let quick = resource(137_000).in_chunks(20_000, ms(10));
+    let (origin, client) = known_as_quick([crawls(), crawls(), crawls(), quick]).await;
+    let begun = Instant::now();
     assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
-    assert_eq!(origin.requests().len(), 4, "twice anew, and then it is left alone");
+    assert!(begun.elapsed() < ms(16_000), "{:?}", begun.elapsed());
+    assert_eq!(sent_at(&origin), [0, 5, 10, 15]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_became_slow_is_left_alone_after_four_changes() {
+    let (origin, client) = known_as_quick([resource(200_000).in_chunks(300, ms(100))]).await;
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(200_000));
+    assert_eq!(sent_at(&origin), [0, 5, 10, 15, 30]);
+    let sent = origin.requests().len();
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(200_000));
+    assert_eq!(origin.requests().len(), sent + 1, "that is how fast the link is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_crawls_while_others_are_quick_looks_for_another_connection_ever_more_seldom() {
+    let crawling = resource(1_000_000).in_chunks(300, ms(100));
+    let (origin, client) = known_as_quick([crawling]).await;
+    let origin = origin.on("http://h/quick", [Reply::resource(pattern(137_000))]);
+    let others = async {
+        loop {
+            fetch(&client, get("http://h/quick")).await.unwrap();
+            tokio::time::sleep(ms(900)).await;
+        }
+    };
+    tokio::select! {
+        got = fetch(&client, get(URL)) => assert_eq!(got.unwrap(), pattern(1_000_000)),
+        () = others => {}
+    }
+    let begun = origin.requests()[1].at;
+    let requests = origin.requests().into_iter().skip(1).filter(|sent| sent.request.url.path() == "/a");
+    let at: Vec<_> = requests.map(|sent| sent.at.duration_since(begun).as_secs()).collect();
+    assert_eq!(at.len(), 7, "{at:?}");
+    for (at, want) in at.iter().zip([0, 5, 10, 15, 30, 60, 120]) {
+        assert!((want..want + 4).contains(at), "{at} {want}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crawling_body_does_not_begin_anew_at_a_server_that_ignores_ranges() {
+    let whole = || crawls().ignores_ranges();
+    let (origin, client) = known_as_quick([whole()]).await;
     assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
-    assert_eq!(origin.requests().len(), 5, "that is how fast the link is");
+    assert_eq!(ranges(&origin)[1..], [None, Some("bytes=15000-".into())], "it was not known before that");
+
+    let (origin, client) = known_as_quick([whole().header("accept-ranges", "none")]).await;
+    assert_eq!(fetch(&client, get(URL)).await.unwrap(), pattern(137_000));
+    assert_eq!(origin.requests().len(), 2, "it said so");
+
+    let (origin, client) = known_as_quick([whole()]).await;
+    let got = fetch(&client, get(URL).range(RequestRange::From(1000))).await.unwrap();
+    assert_eq!(got, pattern(137_000).slice(1000..));
+    assert_eq!(origin.requests().len(), 2, "its first answer showed it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,6 +134,20 @@ async fn retry_after_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn patience_survives_fifteen_seconds_whatever_wait_is_asked_for() {
+    for retry_after in ["7", "10", "15", "19", "25", "60", "3600", "99999999999999999999"] {
+        for _ in 0..10 {
+            let origin = away(secs(15), Reply::status(503).header("retry-after", retry_after));
+            let begun = Instant::now();
+            let got = fetch(&client(&origin), get(URL).patience(Patience::default())).await;
+            assert_eq!(got.unwrap(), "good", "{retry_after}");
+            assert!(begun.elapsed() < ms(18_600), "{:?} {retry_after}", begun.elapsed());
+            assert!(origin.requests().len() <= 4, "{}", origin.requests().len());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_after_beyond_the_deadline_is_reported_instead_of_waited_for() {
     let origin = origin([Reply::status(429).header("retry-after", "25")]);
     let begun = Instant::now();
