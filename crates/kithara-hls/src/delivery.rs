@@ -202,7 +202,7 @@ impl<'a> Attempt<'a> {
         };
         // The network layer has seen to it that the range is whole.
         if !self.excerpt {
-            let covered = check.covered();
+            let covered = check.covered(None);
             check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
             if let Some((covered, listed)) = covered.zip(listed)
                 && (covered.is_zero() || covered.saturating_add(tolerance(listed)) < listed)
