@@ -59,6 +59,8 @@ pub(crate) struct Slot {
     memory: Arc<Memory>,
     /// The clocks that it says, where it is an initialization section.
     clocks: Option<Clocks>,
+    /// It was believed to be whole; nothing proved it.
+    pub(crate) is_only_believed: bool,
 }
 
 /// A segment as its playlist lists it, where it is to have as much time.
@@ -90,6 +92,7 @@ impl Slot {
             doubt: Doubt::default(),
             memory: Arc::default(),
             clocks: None,
+            is_only_believed: false,
         }
     }
 
@@ -132,6 +135,7 @@ impl Slot {
         let ended = Ended { len, covered, listed, is_announced };
         let now = now.duration_since(self.begun);
         let verdict = self.memory.judge(media, &mut self.doubt, &ended, now, patience);
+        self.is_only_believed = verdict == Verdict::Believed;
         if verdict == Verdict::Doubted {
             let where_it_ends =
                 if is_announced { "it is as long as was announced" } else { "nothing said where it ends" };
@@ -444,6 +448,7 @@ mod tests {
             let listed = listed(Duration::from_millis(20), secs);
             assert_eq!(attempt.finish(false, Some(listed)).is_ok(), believed);
         }
+        assert!(slot.is_only_believed);
     }
 
     /// A segment of this duration that ended so many seconds from now.

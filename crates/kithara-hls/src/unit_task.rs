@@ -80,8 +80,12 @@ impl UnitTask {
         }
         let mut origin = Origin::Own(Box::new(self.requests.fetcher.fetch(request)));
         let result = self.receive(&mut origin, slot).await;
-        if let (Err(Failed { error: HlsError::BadDelivery { .. }, .. }), Origin::Own(delivery)) = (&result, origin) {
-            // What was stored of it is no better than what was delivered.
+        let is_bad = matches!(result, Err(Failed { error: HlsError::BadDelivery { .. }, .. }));
+        if let Origin::Own(delivery) = origin
+            && (is_bad || result.is_ok() && slot.is_only_believed)
+        {
+            // What was stored of it is no better than what was delivered. What nothing proves is good for those who wait for it,
+            // and not for ever.
             delivery.reject();
         }
         result

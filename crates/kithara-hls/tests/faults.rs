@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kithara_hls::{HlsError, HlsOptions};
+use kithara_hls::{
+    HlsError, HlsOptions, HlsParams,
+    fetch::assets::{AssetStore, MemoryOptions},
+};
 use kithara_origin::{At, Ending, Fault, Redirect, Response, Rule, Site};
 use support::{
     adts_seam, assert_exact, chain, file, fixtures, in_time, joined, open, ours, playlist, quick, read_all, serve,
@@ -526,4 +529,21 @@ async fn a_list_that_is_always_wrong_costs_the_wait_once() {
     let source = open(&playlist(&origin, "adts"), patient(patience)).await;
     assert_exact(&read_all(&source).await, &truth("adts"), "all there is");
     assert!((patience / 2..patience * 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_only_believed_is_not_stored() {
+    let segment = file("adts/seg1.aac");
+    let short = segment[..adts_seam(&segment, segment.len() / 2)].to_vec();
+    let origin = serve(fixtures().rule(Rule::on("seg1.aac").then(Fault::NoLength)));
+    origin.put("/adts/seg1.aac", short.clone());
+    let store = AssetStore::memory(MemoryOptions::default());
+    let params = || HlsParams { store: Some(store.clone()), ..HlsParams::from(quick()) };
+    let (bytes, error) = read_all(&open(&playlist(&origin, "adts"), params()).await).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(bytes.len(), truth("adts").len() - segment.len() + short.len());
+    origin.put("/adts/seg1.aac", segment);
+    let source = open(&playlist(&origin, "adts"), params()).await;
+    assert_exact(&read_all(&source).await, &truth("adts"), "after the origin was repaired");
+    assert_eq!(origin.requests_of("/adts/seg0.aac").len(), 1, "what was proved is stored");
 }
