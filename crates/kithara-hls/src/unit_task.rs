@@ -131,7 +131,7 @@ impl UnitTask {
         if bytes < wanted {
             return Err(bad(Bad::new(FailureKind::Incomplete, "what was asked for ahead ends early")));
         }
-        let listed = self.listed(is_known).filter(|_| !is_known && !from_store);
+        let listed = self.listed(is_known).filter(|_| !from_store);
         let delivered = attempt.finish(from_store, listed).map_err(bad)?;
         self.container.send_replace(slot.container);
         Ok(delivered)

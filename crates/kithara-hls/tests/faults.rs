@@ -487,6 +487,11 @@ fn joined_stream(fixture: &str, map: &str, lists: &[(&str, &[&str])]) -> (Site, 
     (site.bytes(&format!("/{fixture}/joined.m3u8"), text), all)
 }
 
+/// Two segments of three seconds and of one.
+fn joined_adts() -> (Site, Vec<u8>) {
+    joined_stream("adts", "", &[("a.aac", &["seg0.aac", "seg1.aac", "seg2.aac"]), ("b.aac", &["seg3.aac"])])
+}
+
 /// Options of a session with this patience.
 fn patient(patience: Duration) -> HlsOptions {
     let mut options = quick();
@@ -546,4 +551,28 @@ async fn what_was_only_believed_is_not_stored() {
     let source = open(&playlist(&origin, "adts"), params()).await;
     assert_exact(&read_all(&source).await, &truth("adts"), "after the origin was repaired");
     assert_eq!(origin.requests_of("/adts/seg0.aac").len(), 1, "what was proved is stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_was_cut_between_frames_is_asked_for_again_where_most_of_it_is_missing() {
+    let cut = adts_seam(&joined("adts", &["seg0.aac", "seg1.aac", "seg2.aac"]), file("adts/seg0.aac").len() - 1) as u64;
+    for deliveries in [1, 2] {
+        let (site, all) = joined_adts();
+        let origin = serve(site.rule(Rule::on("a.aac").first(deliveries).then(Fault::Shorten(At::Byte(cut)))));
+        let source = open(&origin.url("/adts/joined.m3u8"), quick()).await;
+        assert_exact(&read_all(&source).await, &all, "a cut upload");
+        assert_eq!(origin.requests_of("/adts/a.aac").len() as u64, deliveries + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_stays_cut_between_frames_is_believed_after_three_requests() {
+    let whole = joined("adts", &["seg0.aac", "seg1.aac", "seg2.aac"]);
+    let cut = adts_seam(&whole, file("adts/seg0.aac").len() - 1);
+    let (site, all) = joined_adts();
+    let origin = serve(site.rule(Rule::on("a.aac").then(Fault::Shorten(At::Byte(cut as u64)))));
+    let source = open(&origin.url("/adts/joined.m3u8"), quick()).await;
+    let want = [&all[..cut], &all[whole.len()..]].concat();
+    assert_exact(&read_all(&source).await, &want, "what there is");
+    assert_eq!(origin.requests_of("/adts/a.aac").len(), 3);
 }

@@ -80,7 +80,8 @@ impl Ended {
     fn shortfall(&self) -> Option<u64> {
         let missing = self.listed.saturating_sub(self.covered);
         let is_short = if self.is_announced {
-            missing >= MUCH && missing > self.listed / 2
+            // One without any may be scrambled.
+            missing >= MUCH && missing > self.listed / 2 && !self.covered.is_zero()
         } else {
             missing > tolerance(self.listed) || self.covered.is_zero()
         };
@@ -385,8 +386,10 @@ mod tests {
         }
         let other = ended(800, 2100, 6006, true);
         assert_eq!(Doubt::default().judge(&other, Duration::ZERO, PATIENCE, &mut lessons), Verdict::Proved, "learned");
-        let small = ended(800, 0, 900, true);
-        assert_eq!(Doubt::default().judge(&small, Duration::ZERO, PATIENCE, &mut Lessons::default()), Verdict::Proved);
+        for few in [ended(800, 100, 900, true), ended(800, 0, 6006, true)] {
+            let got = Doubt::default().judge(&few, Duration::ZERO, PATIENCE, &mut Lessons::default());
+            assert_eq!(got, Verdict::Proved, "{few:?}");
+        }
     }
 
     #[test]
