@@ -9,6 +9,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+pub use bmff::Clocks;
+
 use crate::Container;
 use crate::frames::Framing;
 
@@ -16,7 +18,7 @@ use crate::frames::Framing;
 ///
 /// A length from a header can be wrong or missing, and a proxy can cut a body and still close it properly; the container knows better. The
 /// check looks at headers only and skips over payload, so it costs next to nothing on every byte of a download. Its memory is bounded: at
-/// most the one `moof` box it is in, and of that no more than [`SegmentCheck::MAX_MOOF`] bytes.
+/// most the one `moof` or `moov` box it is in, and of that no more than [`SegmentCheck::MAX_MOOF`] bytes.
 ///
 /// What it demands:
 ///
@@ -73,13 +75,29 @@ impl SegmentCheck {
         }
     }
 
-    /// How much time the unit has so far, as far as its timestamps tell, the last packet taken for as long as the longest. `None`
-    /// where they do not tell, and for formats other than MPEG-TS, which tell their end in other ways.
+    /// How much time the unit has so far, as far as it tells: a container cannot say that whole packets, frames or fragments are
+    /// missing at its end, but their time can. `None` where that is not told, and for text.
+    ///
+    /// - MPEG-TS: the timestamps of the PID that has most, its last packet taken for as long as its longest;
+    /// - packed audio: the samples of its frames;
+    /// - fMP4: the durations of the samples of the track of sound or pictures that has most, or its `tfdt` boxes where those span more. That
+    ///   takes `clocks`, the [clocks](Self::clocks) of the initialization section, unless the unit has a `moov` of its own.
     #[must_use]
-    pub fn covered(&self) -> Option<Duration> {
+    pub fn covered(&self, clocks: Option<&Clocks>) -> Option<Duration> {
         match &self.state {
             State::Ts(check) => check.covered(),
-            State::Bmff(_) | State::Packed(_) | State::Ttml(_) | State::Opaque => None,
+            State::Bmff(check) => check.covered(clocks),
+            State::Packed(check) => check.covered(),
+            State::Ttml(_) | State::Opaque => None,
+        }
+    }
+
+    /// The clocks of the tracks of an fMP4 stream, where this unit has a `moov` that says them and that has passed.
+    #[must_use]
+    pub fn clocks(&self) -> Option<&Clocks> {
+        match &self.state {
+            State::Bmff(check) => check.clocks(),
+            State::Ts(_) | State::Packed(_) | State::Ttml(_) | State::Opaque => None,
         }
     }
 
@@ -100,6 +118,12 @@ impl SegmentCheck {
             State::Opaque => Ok(()),
         }
     }
+}
+
+/// So many ticks of a clock.
+fn time_of(ticks: u64, per_second: u32) -> Duration {
+    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(per_second.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// A unit ended before its container did. Fetching the rest or the whole unit again may help.

@@ -112,6 +112,46 @@ fn whole(container: Container, unit: &[u8]) -> Result<(), kithara_demux::Incompl
     check.finish()
 }
 
+/// Checks how much time the units of a folder have, in microseconds, and that each has less when it is cut at one of its seams.
+#[track_caller]
+fn check_covered(container: Container, init: Option<&Bytes>, units: &[Bytes], seams: &[usize], want: &[u64]) {
+    let mut header = SegmentCheck::new(Container::Fmp4);
+    header.push(init.map_or(&[], |init| init));
+    let covered = |unit: &[u8]| {
+        let mut check = SegmentCheck::new(container);
+        unit.chunks(777).for_each(|chunk| check.push(chunk));
+        check.covered(header.clocks()).map(|it| u64::try_from(it.as_micros()).unwrap())
+    };
+    assert_eq!(units.iter().map(|unit| covered(unit).unwrap()).collect::<Vec<_>>(), want, "{container}");
+    for seam in seams {
+        assert_eq!(whole(container, &units[0][..*seam]), Ok(()), "{container} ends whole at {seam}");
+        assert!(covered(&units[0][..*seam]).unwrap() < want[0], "{container} cut at {seam}");
+    }
+}
+
+/// The seams of packed audio: where frames end that are not the last; they are told by the two bytes they begin with.
+fn seams_of(container: Container, unit: &[u8], sync: [u8; 2]) -> Vec<usize> {
+    (1..unit.len()).filter(|at| unit[*at..].starts_with(&sync) && whole(container, &unit[..*at]).is_ok()).collect()
+}
+
+#[test]
+fn units_have_the_time_that_their_playlist_says_and_less_where_they_are_cut_at_a_seam() {
+    let adts = units("adts/seg{}.aac", 5);
+    let seams = seams_of(Container::Adts, &adts[0], [0xFF, 0xF1]);
+    assert!(seams.len() > 20, "{seams:?}");
+    check_covered(Container::Adts, None, &adts, &seams, &[1_002_666, 1_002_666, 1_002_666, 1_002_666, 917_333]);
+    let mp3 = units("mp3/seg{}.mp3", 5);
+    let seams = seams_of(Container::Mp3, &mp3[0], [0xFF, 0xFB]);
+    assert!(seams.len() > 20, "{seams:?}");
+    check_covered(Container::Mp3, None, &mp3, &seams, &[1_018_775, 992_653, 992_653, 1_018_775, 914_285]);
+    let init = read("fmp4_aac/init.mp4");
+    let fmp4 = units("fmp4_aac/seg{}.m4s", 5);
+    check_covered(Container::Fmp4, Some(&init), &fmp4, &[], &[1_002_666, 1_002_666, 1_002_666, 1_002_666, 910_666]);
+    // Two fragments, as low latency has them.
+    let both: Bytes = [&fmp4[0][..], &fmp4[1]].concat().into();
+    check_covered(Container::Fmp4, Some(&init), &[both], &[fmp4[0].len()], &[2_005_333]);
+}
+
 const AAC: Codec = Codec::Aac;
 
 #[test]

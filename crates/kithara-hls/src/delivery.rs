@@ -1,13 +1,17 @@
 //! The life of a unit between the wire and its readers: decrypt, recognise, check, hand on.
 
+mod belief;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use kithara_demux::{Container, SegmentCheck, Sniff, sniff};
+use kithara_demux::{Clocks, Container, SegmentCheck, Sniff, sniff};
 use kithara_fetch::net::RedactedUrl;
-use kithara_hls_core::session::{Delivered, FailureKind};
+use kithara_hls_core::session::{Delivered, FailureKind, MediaId};
 use kithara_stream::UnitWriter;
+use tokio::time::Instant;
 
+use self::belief::{Doubt, Ended, Memory, Verdict};
 use crate::{
     decrypt::{BadCiphertext, CbcStream},
     error::HlsError,
@@ -48,8 +52,30 @@ pub(crate) struct Slot {
     next_part: Option<Progress>,
     /// Where the last part came from, for errors.
     pub(crate) part_url: Option<RedactedUrl>,
-    /// The length that deliveries had which seemed short, and how many in a row had it.
-    short: (u64, u32),
+    /// Since when deliveries are counted, and what they showed.
+    begun: Instant,
+    doubt: Doubt,
+    /// What other units of the session showed.
+    memory: Arc<Memory>,
+    /// The clocks that it says, where it is an initialization section.
+    clocks: Option<Clocks>,
+    /// It was believed to be whole; nothing proved it.
+    pub(crate) is_only_believed: bool,
+}
+
+/// A segment as its playlist lists it, where it is to have as much time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed {
+    /// The stream.
+    pub(crate) media: MediaId,
+    /// How long it is.
+    pub(crate) duration: Duration,
+    /// Whether somebody said how long its body would be.
+    pub(crate) is_announced: bool,
+    /// When the body ended.
+    pub(crate) now: Instant,
+    /// How long a session asks again for a unit before it gives up.
+    pub(crate) patience: Duration,
 }
 
 impl Slot {
@@ -62,12 +88,17 @@ impl Slot {
             container: None,
             next_part: None,
             part_url: None,
-            short: (0, 0),
+            begun: Instant::now(),
+            doubt: Doubt::default(),
+            memory: Arc::default(),
+            clocks: None,
+            is_only_believed: false,
         }
     }
 
     /// Of a unit that readers of this shelf read.
     pub(crate) fn on(mut self, shelf: Arc<Shelf>) -> Self {
+        self.memory = Memory::of(&shelf);
         self.shelf = Some(shelf);
         self
     }
@@ -86,11 +117,31 @@ impl Slot {
         }
     }
 
-    /// Whether a delivery that seems short is to be believed: so many in a row would not be cut at the same byte.
-    fn believes(&mut self, len: u64) -> bool {
-        let (known, times) = self.short;
-        self.short = (len, if known == len { times + 1 } else { 1 });
-        self.short.1 >= BELIEVED
+    /// A delivery was no good.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        self.doubt.failed(now.duration_since(self.begun));
+    }
+
+    /// It is an initialization section of this stream, and whole.
+    pub(crate) fn rules(&mut self, media: MediaId) {
+        if let Some(clocks) = self.clocks.take() {
+            self.memory.note_clocks(media, clocks);
+        }
+    }
+
+    /// Whether a delivery of this length that looks whole has the time it is to have, or is believed to be whole nevertheless.
+    fn accept(&mut self, covered: Duration, len: u64, listed: Listed) -> Result<(), Bad> {
+        let Listed { media, duration: listed, is_announced, now, patience } = listed;
+        let ended = Ended { len, covered, listed, is_announced };
+        let now = now.duration_since(self.begun);
+        let verdict = self.memory.judge(media, &mut self.doubt, &ended, now, patience);
+        self.is_only_believed = verdict == Verdict::Believed;
+        if verdict == Verdict::Doubted {
+            let where_it_ends =
+                if is_announced { "it is as long as was announced" } else { "nothing said where it ends" };
+            return Err(Bad::new(FailureKind::Incomplete, format!("{covered:?} of {listed:?}, and {where_it_ends}")));
+        }
+        Ok(())
     }
 
     fn push(&mut self, bytes: Bytes) {
@@ -112,9 +163,6 @@ impl Drop for Slot {
         }
     }
 }
-
-/// Deliveries of one length after which it is that of the unit, however short it seems.
-const BELIEVED: u32 = 3;
 
 /// How far an attempt has come.
 #[derive(Clone)]
@@ -189,9 +237,9 @@ impl<'a> Attempt<'a> {
 
     /// The body ended. The unit is whole if its container says so.
     ///
-    /// `listed` is how long the playlist says that the unit is, where nothing said how long the body would be: a container
-    /// cannot tell that whole packets are missing at its end, but its timestamps can.
-    pub(crate) fn finish(mut self, from_store: bool, listed: Option<Duration>) -> Result<Delivered, Bad> {
+    /// `listed` is what the playlist says of a unit that comes from the network: a container cannot tell that whole packets,
+    /// frames or fragments are missing at its end, but the time it has can.
+    pub(crate) fn finish(mut self, from_store: bool, listed: Option<Listed>) -> Result<Delivered, Bad> {
         let last = match self.progress.cipher.take() {
             Some(cipher) => cipher.finish()?,
             None => Bytes::new(),
@@ -202,15 +250,13 @@ impl<'a> Attempt<'a> {
         };
         // The network layer has seen to it that the range is whole.
         if !self.excerpt {
-            let covered = check.covered();
+            let covered = listed.and_then(|listed| self.slot.memory.covered(listed.media, &check));
+            let clocks = check.clocks().cloned();
             check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
-            if let Some((covered, listed)) = covered.zip(listed)
-                && (covered.is_zero() || covered.saturating_add(tolerance(listed)) < listed)
-                && !self.slot.believes(self.progress.len)
-            {
-                let reason = format!("{covered:?} of {listed:?}, and nothing said where it ends");
-                return Err(Bad::new(FailureKind::Incomplete, reason));
+            if let Some((covered, listed)) = covered.zip(listed) {
+                self.slot.accept(covered, self.progress.len, listed)?;
             }
+            self.slot.clocks = clocks;
         }
         if self.progress.len < self.slot.published {
             return Err(Bad::new(FailureKind::Changed, "a second delivery ends before the first"));
@@ -284,14 +330,10 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// By how much a unit may be shorter than the playlist says, and be whole: lists are rounded.
-fn tolerance(listed: Duration) -> Duration {
-    (listed / 8).max(Duration::from_millis(100))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kithara_hls_core::playlist::VariantId;
     use kithara_stream::{ReadAt, Source, UnitBody};
 
     /// Whole packets of a transport stream without payload.
@@ -399,12 +441,49 @@ mod tests {
     #[test]
     fn packets_without_media_are_the_whole_of_a_unit_only_when_they_come_again_and_again() {
         let (writer, _body) = UnitBody::channel();
-        let (mut slot, listed) = (Slot::new(writer), Some(Duration::from_millis(20)));
-        for believed in [false, false, true] {
+        let mut slot = Slot::new(writer);
+        for (secs, believed) in [(0, false), (8, false), (12, false), (16, true)] {
             let mut attempt = Attempt::new(&mut slot, None, false);
             attempt.push(Bytes::from(packets(3))).unwrap();
-            assert_eq!(attempt.finish(false, listed).is_ok(), believed);
+            let listed = listed(Duration::from_millis(20), secs);
+            assert_eq!(attempt.finish(false, Some(listed)).is_ok(), believed);
         }
+        assert!(slot.is_only_believed);
+    }
+
+    /// A segment of this duration that ended so many seconds from now.
+    fn listed(duration: Duration, secs: u64) -> Listed {
+        Listed {
+            media: MediaId::Variant(VariantId(0)),
+            duration,
+            is_announced: false,
+            now: Instant::now() + Duration::from_secs(secs),
+            patience: Duration::from_secs(20),
+        }
+    }
+
+    fn file(name: &str) -> Vec<u8> {
+        std::fs::read(kithara_origin::fixtures_dir().join(name)).unwrap()
+    }
+
+    #[test]
+    fn fragments_have_the_time_that_the_initialization_section_makes_of_them() {
+        let (init, whole) = (file("fmp4_aac/init.mp4"), file("fmp4_aac/seg0.m4s"));
+        let both = [&whole[..], &file("fmp4_aac/seg1.m4s")].concat();
+        let shelf = Arc::<Shelf>::default();
+        let media = MediaId::Variant(VariantId(0));
+        let deliver = |bytes: &[u8]| {
+            let mut slot = Slot::new(UnitBody::channel().0).on(Arc::clone(&shelf));
+            let mut attempt = Attempt::new(&mut slot, None, false);
+            attempt.push(Bytes::copy_from_slice(bytes)).unwrap();
+            attempt.finish(false, Some(listed(Duration::from_micros(2_005_333), 0))).map_err(|bad| bad.kind)
+        };
+        assert!(deliver(&whole).is_ok(), "without its section nobody can tell");
+        let mut slot = Slot::new(UnitBody::channel().0).on(Arc::clone(&shelf));
+        attempt(&mut slot, &init, 100).unwrap();
+        slot.rules(media);
+        assert_eq!(deliver(&whole).unwrap_err(), FailureKind::Incomplete);
+        assert!(deliver(&both).is_ok());
     }
 
     #[test]

@@ -9,14 +9,14 @@ use std::{
 
 use kithara_demux::Container;
 use kithara_fetch::{FetchError, FetchErrorKind, FetchRequest, net::ErrorKind};
-use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, Place, UnitKey, UnitRequest};
+use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, MediaId, Place, UnitKey, UnitRequest};
 use kithara_stream::UnitBody;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::{
     ahead::{Origin, Taken},
     decrypt::{CbcStream, widened},
-    delivery::{Attempt, Bad, Slot},
+    delivery::{Attempt, Bad, Listed, Slot},
     driver::{Failed, Report},
     error::HlsError,
     keys::{KeyBytes, KeyState},
@@ -59,6 +59,11 @@ impl UnitTask {
         let slot = Arc::clone(&self.slot);
         let mut slot = slot.lock().await;
         let result = self.deliver(&mut slot).await;
+        match &result {
+            Ok(_) if matches!(self.unit.place, Place::Init(_)) => slot.rules(self.unit.media),
+            Ok(_) => {}
+            Err(_) => slot.failed(tokio::time::Instant::now()),
+        }
         drop(slot);
         let report = Report::Fetched { fetch: self.fetch, result };
         // The driver is gone when the session is: nobody is left to tell.
@@ -75,8 +80,12 @@ impl UnitTask {
         }
         let mut origin = Origin::Own(Box::new(self.requests.fetcher.fetch(request)));
         let result = self.receive(&mut origin, slot).await;
-        if let (Err(Failed { error: HlsError::BadDelivery { .. }, .. }), Origin::Own(delivery)) = (&result, origin) {
-            // What was stored of it is no better than what was delivered.
+        let is_bad = matches!(result, Err(Failed { error: HlsError::BadDelivery { .. }, .. }));
+        if let Origin::Own(delivery) = origin
+            && (is_bad || result.is_ok() && slot.is_only_believed)
+        {
+            // What was stored of it is no better than what was delivered. What nothing proves is good for those who wait for it,
+            // and not for ever.
             delivery.reject();
         }
         result
@@ -122,11 +131,23 @@ impl UnitTask {
         if bytes < wanted {
             return Err(bad(Bad::new(FailureKind::Incomplete, "what was asked for ahead ends early")));
         }
-        // What the store has was believed before.
-        let listed = self.duration.filter(|_| !is_known && !from_store);
+        let listed = self.listed(is_known).filter(|_| !from_store);
         let delivered = attempt.finish(from_store, listed).map_err(bad)?;
         self.container.send_replace(slot.container);
         Ok(delivered)
+    }
+
+    /// How long the segment is to be, where it is whole: pictures cut out of segments stand for more time than they have. What
+    /// the store has was judged when it came, so only what comes from the network is to be.
+    fn listed(&self, is_announced: bool) -> Option<Listed> {
+        let is_whole = matches!(self.unit.place, Place::Segment(_)) && !matches!(self.unit.media, MediaId::IFrames(_));
+        Some(Listed {
+            media: self.unit.media,
+            duration: self.duration.filter(|_| is_whole)?,
+            is_announced,
+            now: tokio::time::Instant::now(),
+            patience: self.requests.options().playback.patience,
+        })
     }
 
     async fn report_head(&self, head: &kithara_fetch::Head) {

@@ -160,9 +160,19 @@ impl TrackRun {
         self.fields & SIZE != 0
     }
 
+    /// Whether each sample states how long it lasts.
+    pub(crate) const fn states_durations(&self) -> bool {
+        self.fields & DURATION != 0
+    }
+
+    /// Samples, each of which has its place in the run.
+    pub(crate) const fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Ticks that all samples last.
     pub(crate) fn duration(&self, default: u32) -> u64 {
-        if self.fields & DURATION == 0 {
+        if !self.states_durations() {
             return u64::from(self.count) * u64::from(default);
         }
         self.clone().map(|sample| u64::from(sample.duration.unwrap_or(default))).sum()

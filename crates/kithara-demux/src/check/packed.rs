@@ -1,7 +1,9 @@
 //! Packed audio is whole when its last frame is.
 
-use super::{Incomplete, IncompleteKind};
-use crate::frames::{Boundary, Framing};
+use std::time::Duration;
+
+use super::{Incomplete, IncompleteKind, time_of};
+use crate::frames::{Boundary, FrameHead, Framing};
 use crate::id3::{self, TagStart};
 
 /// Bytes that always suffice to tell a frame or a tag and its length.
@@ -21,6 +23,17 @@ pub(super) struct PackedCheck {
     len: usize,
     remaining: usize,
     any_frame: bool,
+    sound: Sound,
+}
+
+/// How much sound there is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sound {
+    /// Frames at the present rate.
+    samples: u64,
+    rate: u32,
+    /// Frames at rates before.
+    earlier: Duration,
 }
 
 /// How sure we are that the current place is a boundary.
@@ -44,6 +57,7 @@ impl PackedCheck {
             len: 0,
             remaining: 0,
             any_frame: false,
+            sound: Sound::default(),
         }
     }
 
@@ -80,13 +94,28 @@ impl PackedCheck {
         }
     }
 
+    /// The time of all frames that began, by the samples that their headers state; `None` where none did.
+    pub(super) fn covered(&self) -> Option<Duration> {
+        self.any_frame.then(|| self.sound.time())
+    }
+
     /// Decides what the head is, as soon as it can be told; drops bytes off its front while it is junk.
     fn resolve(&mut self) {
         while self.head_len > 0 {
             let head = &self.head[..self.head_len];
             match (id3::tag_start(head), self.framing.boundary(head)) {
                 (TagStart::Tag(len), _) => return self.enter(len, false),
-                (_, Boundary::Frame(len)) => return self.enter(len, true),
+                (_, Boundary::Frame(len)) => {
+                    let frame = self.framing.head(head);
+                    self.enter(len, true);
+                    // One that stands in junk may be none.
+                    if self.standing == Standing::Sure
+                        && let Some(frame) = frame
+                    {
+                        self.sound.add(&frame);
+                    }
+                    return;
+                }
                 (TagStart::NeedMore, _) | (_, Boundary::NeedMore) => return,
                 _ if head == b"TAG" => return self.enter(ID3V1_LEN, false),
                 _ if b"TAG".starts_with(head) => return,
@@ -108,6 +137,22 @@ impl PackedCheck {
         self.len = len;
         self.remaining = len.saturating_sub(self.head_len);
         self.head_len = 0;
+    }
+}
+
+impl Sound {
+    fn add(&mut self, frame: &FrameHead) {
+        if frame.is_dependent {
+            return;
+        }
+        if frame.format.sample_rate != self.rate {
+            *self = Self { samples: 0, rate: frame.format.sample_rate, earlier: self.time() };
+        }
+        self.samples = self.samples.saturating_add(u64::from(frame.samples));
+    }
+
+    fn time(&self) -> Duration {
+        self.earlier.saturating_add(time_of(self.samples, self.rate))
     }
 }
 
@@ -149,6 +194,49 @@ mod tests {
             };
             check(Framing::Adts, &unit[..len], want);
         }
+    }
+
+    #[track_caller]
+    fn covers(framing: Framing, unit: &[u8], micros: Option<u64>) {
+        for portion in [1, 5, 188, usize::MAX] {
+            let mut check = PackedCheck::new(framing);
+            unit.chunks(portion.min(unit.len())).for_each(|chunk| check.push(chunk));
+            let covered = check.covered().map(|it| u64::try_from(it.as_micros()).unwrap());
+            assert_eq!(covered, micros, "in portions of {portion}");
+        }
+    }
+
+    #[test]
+    fn frames_tell_how_much_time_a_unit_has() {
+        let (tag, frame) = (timestamp_tag(1), adts_frame(60));
+        covers(Framing::Adts, &tag, None);
+        covers(Framing::Adts, &[&tag[..], &frame, &tag, &frame, &frame].concat(), Some(64_000));
+        covers(Framing::Mpeg, &[mp3_frame(), mp3_frame()].concat(), Some(52_244));
+        // Four blocks in one frame.
+        let mut several = adts_frame(60);
+        several[6] |= 3;
+        covers(Framing::Adts, &several, Some(85_333));
+    }
+
+    #[test]
+    fn a_new_sample_rate_counts_for_the_frames_behind_it() {
+        let mut slower = adts_frame(60);
+        // 24 kHz instead of 48.
+        slower[2] = 0x58;
+        covers(Framing::Adts, &[&adts_frame(60)[..], &slower, &slower].concat(), Some(106_666));
+    }
+
+    #[test]
+    fn frames_of_dependent_substreams_take_no_time_of_their_own() {
+        // Enhanced AC-3 at 48 kHz, 8 bytes, six blocks; of the independent substream 0 and of a dependent one.
+        let frame = |kind: u8| [0x0B, 0x77, kind << 6, 3, 0x34, 16 << 3, 0, 0];
+        covers(Framing::Ac3, &[frame(0), frame(1), frame(0), frame(1)].concat(), Some(64_000));
+    }
+
+    #[test]
+    fn frames_among_junk_count_once_they_are_sure() {
+        let frame = adts_frame(60);
+        covers(Framing::Adts, &[&frame[..], b"junk", &frame, &frame].concat(), Some(42_666));
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn check(container: Container, units: &[Vec<u8>], portion: usize) {
         let judge = |portion: usize| {
             let mut check = SegmentCheck::new(container);
             unit.chunks(portion).for_each(|chunk| check.push(chunk));
-            check.finish()
+            (check.covered(None), check.covered(check.clocks()), check.finish())
         };
         assert_eq!(judge(portion), judge(usize::MAX), "{container} in portions of {portion}");
     }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{assert_exact, fixtures, open, playlist, read_all, serve, truth};
+use crate::support::{adts_seam, assert_exact, file, fixtures, open, playlist, read_all, serve, truth};
 use futures_util::future::join_all;
 use kithara_hls::{HlsOptions, fetch::net::Proxy};
 use kithara_origin::{At, Fault, Origin, Response, Rule};
@@ -38,6 +38,13 @@ fn away(path: &str) -> [Rule; 1] {
     [Rule::on(path).for_duration(AWAY).then(Response::new(503))]
 }
 
+/// Nothing says where the body ends, and it ends between two frames.
+fn cut_at_seam(path: &str) -> [Rule; 1] {
+    let segment = file(path.trim_start_matches('/'));
+    let cut = adts_seam(&segment, segment.len() / 2) as u64;
+    [Rule::on(path).for_duration(AWAY).then(Fault::NoLength).then(Fault::truncate(At::Byte(cut)))]
+}
+
 fn scenarios() -> Vec<Scenario> {
     let second = Duration::from_secs(1);
     vec![
@@ -63,6 +70,7 @@ fn scenarios() -> Vec<Scenario> {
             1,
             [Rule::on("/ts_aac/index.m3u8").first(1).then(Fault::truncate(At::Fraction(0.5)))],
         ),
+        scenario("a segment without length is cut at a seam", "adts", 4, cut_at_seam("/adts/seg2.aac")),
         scenario(
             "a segment stalls and goes on",
             "ts_aac",

@@ -183,6 +183,24 @@ pub fn asked(request: &Logged, len: u64) -> Range<u64> {
     }
 }
 
+/// The last place up to `limit` where a frame of ADTS begins: a cut that a container cannot see.
+pub fn adts_seam(segment: &[u8], limit: usize) -> usize {
+    let mut at = 0;
+    // The ID3 tag in front.
+    if segment.starts_with(b"ID3") {
+        at = 10 + segment[6..10].iter().fold(0, |len, byte| len << 7 | usize::from(*byte));
+    }
+    loop {
+        let len = usize::from(segment[at + 3] & 3) << 11
+            | usize::from(segment[at + 4]) << 3
+            | usize::from(segment[at + 5] >> 5);
+        if at + len > limit {
+            return at;
+        }
+        at += len;
+    }
+}
+
 /// A session's URL as `Url`.
 pub fn url(text: &str) -> Url {
     Url::parse(text).expect("a URL")
