@@ -11,7 +11,8 @@ use kithara_hls_core::session::{Delivered, FailureKind, MediaId};
 use kithara_stream::UnitWriter;
 use tokio::time::Instant;
 
-use self::belief::{Doubt, Ended, Memory, Verdict};
+pub(crate) use self::belief::Memory;
+use self::belief::{Doubt, Ended, Verdict};
 use crate::{
     decrypt::{BadCiphertext, CbcStream},
     error::HlsError,
@@ -98,7 +99,7 @@ impl Slot {
 
     /// Of a unit that readers of this shelf read.
     pub(crate) fn on(mut self, shelf: Arc<Shelf>) -> Self {
-        self.memory = Memory::of(&shelf);
+        self.memory = Arc::clone(&shelf.memory);
         self.shelf = Some(shelf);
         self
     }

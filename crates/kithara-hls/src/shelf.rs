@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -14,7 +14,7 @@ use kithara_hls_core::session::{Demand, MediaId, ReaderId, UnitKey};
 use kithara_stream::{ChunkAt, ReadAt, Source, StreamError, UnitBody};
 use tokio::sync::Notify;
 
-use crate::error::HlsError;
+use crate::{delivery::Memory, error::HlsError};
 
 /// Bytes read in sequence after a jump at which the driver is told at once.
 const TELL_AFTER: u64 = 64 * 1024;
@@ -34,6 +34,8 @@ pub(crate) struct Shelf {
     inner: Mutex<Inner>,
     /// Told when a reader wants something: the driver waits here.
     pub(crate) demands: Notify,
+    /// What the deliveries of the session showed of its streams.
+    pub(crate) memory: Arc<Memory>,
 }
 
 #[derive(Debug, Default)]

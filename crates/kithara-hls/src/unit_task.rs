@@ -95,7 +95,7 @@ impl UnitTask {
         let (mut from_store, mut is_known) = (false, false);
         if let Origin::Own(delivery) = origin {
             let head = delivery.head().await?.clone();
-            (from_store, is_known) = (head.from_cache(), head.len.is_some());
+            (from_store, is_known) = (head.from_cache(), head.has_end);
             self.report_head(&head).await;
         }
         let key = match &self.key {

@@ -1,12 +1,12 @@
 //! The keys a session asked its driver for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     action::KeyRequest,
     ids::{KeyId, MediaId},
 };
-use crate::{playlist::Key, trace::shown_path};
+use crate::{playlist::Key, time::Tick, trace::shown_path};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyState {
@@ -21,8 +21,10 @@ enum KeyState {
 struct Known {
     request: KeyRequest,
     state: KeyState,
-    /// When it was asked for last, counted in questions.
+    /// When it was needed last, counted in questions.
     used: u64,
+    /// When it was asked for last.
+    asked: Tick,
 }
 
 /// A key as a fetch uses it.
@@ -51,8 +53,14 @@ pub(super) struct Keys {
 
 impl Keys {
     /// The use of `key`, which a playlist of `media` names, and what to fetch if it is not there or under way. `None` for a
-    /// key without URI.
-    pub(super) fn ask(&mut self, key: &Key, media: MediaId) -> Option<(KeyUse, Option<KeyRequest>)> {
+    /// key without URI. One that is doubted is asked for at once, and then after `rest`, which doubles each time.
+    pub(super) fn ask(
+        &mut self,
+        key: &Key,
+        media: MediaId,
+        now: Tick,
+        rest: Duration,
+    ) -> Option<(KeyUse, Option<KeyRequest>)> {
         let url = key.uri.as_ref()?.url();
         self.questions += 1;
         let id = *self.by_url.entry(url.as_str().to_owned()).or_insert_with(|| {
@@ -71,13 +79,18 @@ impl Keys {
             },
             state: KeyState::Failed,
             used: 0,
+            asked: now,
         });
         self.by_use.remove(&known.used);
         known.used = self.questions;
         self.by_use.insert(known.used, id);
-        let is_due = matches!(known.state, KeyState::Failed | KeyState::Doubted);
+        let is_due = match known.state {
+            KeyState::Failed => true,
+            KeyState::Doubted => now.since(known.asked) >= rest_after(known.request.attempt, rest),
+            KeyState::Asked | KeyState::Ready => false,
+        };
         if is_due {
-            known.state = KeyState::Asked;
+            (known.state, known.asked) = (KeyState::Asked, now);
             known.request.attempt = known.request.attempt.saturating_add(1);
         }
         let used = KeyUse { key: id, attempt: known.request.attempt };
@@ -132,6 +145,17 @@ impl Keys {
     }
 }
 
+/// How long a key that does not fit is left alone once it was asked for so often.
+fn rest_after(attempt: u32, rest: Duration) -> Duration {
+    match attempt.checked_sub(2) {
+        Some(doublings) => rest.saturating_mul(1 << doublings.min(16)).min(LONGEST_REST),
+        None => Duration::ZERO,
+    }
+}
+
+/// Less than units rest, so that each try of a unit may have a new key.
+const LONGEST_REST: Duration = Duration::from_secs(3);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,8 +174,27 @@ mod tests {
 
     /// Asks, and says which attempt is begun by that.
     fn ask(keys: &mut Keys, url: &str) -> (KeyUse, Option<u32>) {
-        let (used, request) = keys.ask(&key(url), MediaId::Variant(VariantId(0))).expect("a key with a URI");
+        ask_at(keys, url, 0)
+    }
+
+    fn ask_at(keys: &mut Keys, url: &str, millis: u64) -> (KeyUse, Option<u32>) {
+        let (now, rest) = (Tick::ZERO + Duration::from_millis(millis), Duration::from_millis(250));
+        let asked = keys.ask(&key(url), MediaId::Variant(VariantId(0)), now, rest);
+        let (used, request) = asked.expect("a key with a URI");
         (used, request.map(|request| request.attempt))
+    }
+
+    #[test]
+    fn a_key_that_never_fits_is_asked_for_more_and_more_seldom_by_however_many_units() {
+        let mut keys = Keys::default();
+        let mut asked = Vec::new();
+        for millis in (0..20_000).step_by(50) {
+            let (used, attempt) = ask_at(&mut keys, "k", millis);
+            asked.extend(attempt.map(|_| millis));
+            keys.settle(used.key, true);
+            keys.doubt(used);
+        }
+        assert_eq!(asked, [0, 50, 300, 800, 1_800, 3_800, 6_800, 9_800, 12_800, 15_800, 18_800]);
     }
 
     #[test]

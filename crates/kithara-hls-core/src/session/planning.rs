@@ -521,7 +521,9 @@ impl Session {
                 Err(FetchFailure { detail: Some(detail.into()), ..FetchFailure::new(FailureKind::Unsupported) })
             }
             Protection::Aes128(key) => {
-                let (used, ask) = self.keys.ask(key, media).ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
+                let (now, rest) = (self.tick(), self.options.playback.refetch_backoff);
+                let asked = self.keys.ask(key, media, now, rest);
+                let (used, ask) = asked.ok_or_else(|| FetchFailure::new(FailureKind::Key))?;
                 let encryption = Some(Encryption { key: used.key, iv: initialization_vector(key, msn) });
                 Ok(Decryption { encryption, key: Some(used), ask: ask.map(|ask| (used.key, ask)) })
             }

@@ -5,14 +5,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use kithara_demux::{Clocks, SegmentCheck};
 use kithara_hls_core::session::MediaId;
-
-use crate::shelf::Shelf;
 
 /// Faults pass in so much time. A session fetches again after 0.25, 0.5, 1, 2 and then every 4 s, that is
 /// after 15.75 s once more, and has patience for 20 s.
@@ -44,7 +42,7 @@ pub(super) struct Ended {
     pub(super) covered: Duration,
     /// How much the playlist says.
     pub(super) listed: Duration,
-    /// Whether its length was announced.
+    /// Whether its end was told: by a length, or by chunks or frames.
     pub(super) is_announced: bool,
 }
 
@@ -152,7 +150,7 @@ fn tolerance(listed: Duration) -> Duration {
 
 /// What a session has learned of its streams.
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<Learned>);
+pub(crate) struct Memory(Mutex<Learned>);
 
 #[derive(Debug, Default)]
 struct Learned {
@@ -171,23 +169,7 @@ struct Sections {
     overflows: bool,
 }
 
-/// What the sessions under way have learned, by their shelves, which it does not keep.
-static SESSIONS: Mutex<Vec<(Weak<Shelf>, Arc<Memory>)>> = Mutex::new(Vec::new());
-
 impl Memory {
-    /// That of the session whose readers read this shelf.
-    pub(super) fn of(shelf: &Arc<Shelf>) -> Arc<Self> {
-        let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|(shelf, _)| shelf.strong_count() > 0);
-        // A shelf that was let go of keeps its address while it stands here.
-        if let Some((_, memory)) = sessions.iter().find(|(known, _)| known.as_ptr() == Arc::as_ptr(shelf)) {
-            return Arc::clone(memory);
-        }
-        let memory = Arc::<Self>::default();
-        sessions.push((Arc::downgrade(shelf), Arc::clone(&memory)));
-        memory
-    }
-
     /// [`Doubt::judge`] with what other units of the stream taught.
     pub(super) fn judge(
         &self,
@@ -402,17 +384,17 @@ mod tests {
 
     #[test]
     fn what_one_variant_teaches_holds_for_all_and_for_no_rendition_or_other_session() {
-        let (shelf, other) = (Arc::<Shelf>::default(), Arc::<Shelf>::default());
+        let (memory, other) = (Memory::default(), Memory::default());
         let short = ended(700, 3000, 6006, false);
-        let judge = |shelf: &Arc<Shelf>, media, doubt: &mut Doubt, at| {
-            Memory::of(shelf).judge(media, doubt, &short, Duration::from_secs(at), PATIENCE)
+        let judge = |memory: &Memory, media, doubt: &mut Doubt, at| {
+            memory.judge(media, doubt, &short, Duration::from_secs(at), PATIENCE)
         };
         let mut doubt = Doubt::default();
-        let first = [0, 8, 16].map(|at| judge(&shelf, MediaId::Variant(VariantId(0)), &mut doubt, at));
+        let first = [0, 8, 16].map(|at| judge(&memory, MediaId::Variant(VariantId(0)), &mut doubt, at));
         assert_eq!(first, [Verdict::Doubted, Verdict::Doubted, Verdict::Believed]);
-        let fresh = |shelf, media| judge(shelf, media, &mut Doubt::default(), 17);
-        assert_eq!(fresh(&shelf, MediaId::Variant(VariantId(1))), Verdict::Believed);
-        assert_eq!(fresh(&shelf, MediaId::Rendition(RenditionId(0))), Verdict::Doubted);
+        let fresh = |memory, media| judge(memory, media, &mut Doubt::default(), 17);
+        assert_eq!(fresh(&memory, MediaId::Variant(VariantId(1))), Verdict::Believed);
+        assert_eq!(fresh(&memory, MediaId::Rendition(RenditionId(0))), Verdict::Doubted);
         assert_eq!(fresh(&other, MediaId::Variant(VariantId(0))), Verdict::Doubted);
     }
 }
