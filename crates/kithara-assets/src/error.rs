@@ -25,6 +25,8 @@ pub enum AssetsErrorKind {
     Io,
     /// The writer thread is behind and its queue is full. Retrying helps a moment later.
     QueueFull,
+    /// Another process is making room, and there is none before it is done. Retrying helps a moment later.
+    Busy,
     /// The bytes disagree with what is stored about length or version. Retrying helps after
     /// [`StreamingResource::invalidate`](crate::StreamingResource::invalidate).
     Conflict,
@@ -52,7 +54,10 @@ impl AssetsErrorKind {
     /// True where the same call may succeed later without anything else being done.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Full | Self::Io | Self::QueueFull | Self::Abandoned | Self::Held | Self::TimedOut)
+        matches!(
+            self,
+            Self::Full | Self::Io | Self::QueueFull | Self::Busy | Self::Abandoned | Self::Held | Self::TimedOut
+        )
     }
 }
 
@@ -84,6 +89,7 @@ impl fmt::Display for AssetsError {
             AssetsErrorKind::Denied => "not permitted",
             AssetsErrorKind::Io => "the file system failed",
             AssetsErrorKind::QueueFull => "the disk is behind",
+            AssetsErrorKind::Busy => "another process is making room",
             AssetsErrorKind::Conflict => "length or version disagree with what is stored",
             AssetsErrorKind::Changed => "another version is stored now",
             AssetsErrorKind::Abandoned => "cut short",

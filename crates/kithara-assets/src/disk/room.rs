@@ -30,8 +30,8 @@ impl Room {
     /// Makes sure that `bytes` more may be written, evicting what is needed.
     ///
     /// # Errors
-    /// [`AssetsErrorKind::Full`] where nothing more may be evicted, [`AssetsErrorKind::QueueFull`] where another
-    /// process is at it, [`AssetsErrorKind::TooLarge`] where an empty store would be too small.
+    /// [`AssetsErrorKind::Full`] where nothing more may be evicted, [`AssetsErrorKind::Busy`] where another process is
+    /// at it, [`AssetsErrorKind::TooLarge`] where an empty store would be too small.
     pub(crate) fn ensure(&mut self, ledger: &mut Ledger, bytes: u64) -> Result<(), AssetsError> {
         let quota = ledger.root.options.quota;
         if bytes > quota {
@@ -44,7 +44,7 @@ impl Room {
             let busy = self.evict(ledger, Until::Stored(target), usize::MAX) == Progress::Busy;
             let left = excess(self, ledger);
             if left > 0 && !(busy && left <= quota / TOLERANCE) {
-                let kind = if busy { AssetsErrorKind::QueueFull } else { AssetsErrorKind::Full };
+                let kind = if busy { AssetsErrorKind::Busy } else { AssetsErrorKind::Full };
                 return Err(AssetsError::new(kind, ROOM));
             }
         }

@@ -7,7 +7,9 @@ use kithara_assets::event::{LossReason, StoreEvent};
 use kithara_assets::maintain::GcOptions;
 use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators, WriteOutcome};
 
-use crate::ground::{BLOCK, Log, asset, check_present, key, open, options, pattern, span_files, whole, write};
+use crate::ground::{
+    BLOCK, Log, asset, block_on, check_present, key, open, options, pattern, span_files, whole, write,
+};
 
 #[test]
 fn names_on_disk_tell_nothing() {
@@ -109,23 +111,6 @@ fn a_full_queue_gives_up_the_span_and_keeps_its_beginning() {
 
 #[test]
 fn a_task_waits_for_room_without_blocking() {
-    use std::task::{Context, Poll, Wake, Waker};
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    fn block_on<T>(task: impl Future<Output = T>) -> T {
-        let mut task = std::pin::pin!(task);
-        let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
-        loop {
-            match task.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(done) => return done,
-                Poll::Pending => std::thread::park(),
-            }
-        }
-    }
     let dir = tempfile::tempdir().unwrap();
     let store = AssetStore::open(dir.path(), DiskOptions { queue_bytes: 100_000, ..options() }).unwrap();
     let resource = store.streaming(&key("a", 1));

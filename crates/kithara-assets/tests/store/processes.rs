@@ -8,12 +8,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use kithara_assets::event::{LossReason, StoreEvent};
-use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators};
+use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators, WriteOutcome};
 
 use crate::ground::{
-    Dice, Log, asset, check_present, key, open, options, pattern, span_files, try_write, whole, write,
+    Dice, Log, asset, block_on, check_present, key, open, options, pattern, span_files, try_write, whole, write,
 };
 
 fn tight(dir: &Path, quota: u64) -> AssetStore {
@@ -188,6 +190,35 @@ fn a_pin_of_one_holds_for_the_other_until_it_is_taken_away() {
     first.unpin(&asset("pinned")).unwrap();
     (25..40).for_each(|number| write(&second, "more", number, 100_000));
     assert_eq!(whole(&second, "pinned", 0..1), [0_u64; 0]);
+}
+
+/// As another process has it that evicts, and does not end.
+fn evicting(dir: &Path) -> std::fs::File {
+    let lock = std::fs::File::options().create(true).truncate(false).write(true).open(dir.join("v1/lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+#[test]
+fn a_writer_gives_up_where_another_process_evicts_and_does_not_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = tight(dir.path(), 1 << 20);
+    (0..5).for_each(|number| write(&store, "a", number, 200_000));
+    let _lock = evicting(dir.path());
+    let (tell, told) = std::sync::mpsc::channel();
+    let resource = store.streaming(&key("b", 1));
+    // A thread of its own, for one that never ends must not keep the test from doing so.
+    std::thread::spawn(move || {
+        block_on(async {
+            let mut writer = resource.writer(0, Meta::default());
+            for chunk in pattern(1, 0..500_000).chunks(50_000).cycle() {
+                if let WriteOutcome::GaveUp(reason) = writer.write_paced(Bytes::copy_from_slice(chunk)).await {
+                    return tell.send(reason).unwrap();
+                }
+            }
+        });
+    });
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(AssetsErrorKind::Busy));
 }
 
 #[test]
