@@ -107,6 +107,8 @@ impl Chores {
         let (resources, stored) = count(ledger);
         let limits = &ledger.root.options;
         let (quota, unused_for) = (options.quota.unwrap_or(limits.quota), options.unused_for.or(limits.max_age));
+        // Limits that were queued before are not what was asked for.
+        self.left.retain(|chore| !matches!(chore, Chore::Expire { .. } | Chore::Trim { .. }));
         self.left.extend([Chore::Sweep, Chore::Walk(None)]);
         self.limits(quota, unused_for);
         self.left.push_back(Chore::Compact);
@@ -179,18 +181,25 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::AssetStore;
     use crate::disk::layout::Layout;
     use crate::disk::publisher::Publisher;
     use crate::disk::restore;
     use crate::disk::root::Root;
     use crate::disk::run::Run;
+    use crate::index::Index;
     use crate::key::{AssetId, Partition, ResourceKey};
+    use crate::meta::Meta;
 
     /// A store in `dir` that was there before, as it is when it was opened.
     fn reopened(dir: &Path) -> Publisher {
+        reopened_with(dir, DiskOptions::default())
+    }
+
+    fn reopened_with(dir: &Path, options: DiskOptions) -> Publisher {
         let layout = Layout::new(dir, 7);
         assert!(!layout.create().unwrap());
-        let root = Arc::new(Root::new(layout, DiskOptions::default()));
+        let root = Arc::new(Root::new(layout, options));
         let run = Run::begin(&root.layout);
         let restored = restore(&root);
         Publisher::new(root, run, restored)
@@ -218,5 +227,21 @@ mod tests {
             }
             assert!(!leftover.exists(), "leftover {number}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_for_goes_before_the_limits_of_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = ResourceKey::named(AssetId::named(&Partition::default(), "a"), "b");
+        {
+            let store = AssetStore::open(dir.path(), DiskOptions { free_space: 0, ..DiskOptions::default() }).unwrap();
+            store.atomic(&key).write(&[1; 100_000], &Meta::default()).wait().unwrap();
+        }
+        let options = DiskOptions { quota: 50_000, max_age: Some(Duration::ZERO), ..DiskOptions::default() };
+        let mut store = reopened_with(dir.path(), options);
+        assert!(store.has_chores());
+        let wanted = GcOptions { quota: Some(1 << 20), unused_for: Some(Duration::from_secs(3600)) };
+        let report = store.gc(&wanted);
+        assert_eq!((report.resources, store.root().shared.read(Index::resources)), (0, 1));
     }
 }
