@@ -125,17 +125,32 @@ impl Shared {
 
     /// Tells that these spans were taken out of the index.
     pub(crate) fn lost(&self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
-        if spans.is_empty() {
-            return;
+        self.tell(self.note_lost(key, spans, reason));
+    }
+
+    /// Lets readers look again, for these spans were taken out of the index. Answers with what is to be told.
+    #[must_use]
+    pub(crate) fn note_lost(&self, key: &ResourceKey, spans: &[Span], reason: LossReason) -> Vec<StoreEvent> {
+        if !spans.is_empty() {
+            self.losses.fetch_add(1, Ordering::Release);
         }
-        self.losses.fetch_add(1, Ordering::Release);
-        for span in spans {
-            self.observers.send(&StoreEvent::Lost { key: *key, range: span.range(), reason });
-        }
+        spans.iter().map(|span| StoreEvent::Lost { key: *key, range: span.range(), reason }).collect()
+    }
+
+    /// Calls those who watch. Nothing may be held meanwhile that a callback may wait for: a lock, or the right to evict.
+    pub(crate) fn tell(&self, events: Vec<StoreEvent>) {
+        events.iter().for_each(|event| self.observers.send(event));
     }
 
     /// Tells that this span was put into the index.
     pub(crate) fn committed(&self, key: &ResourceKey, range: Range<u64>) {
+        let event = self.note_committed(key, range);
+        self.observers.send(&event);
+    }
+
+    /// Wakes who waits for a span that was put into the index. Answers with what is to be told.
+    #[must_use]
+    pub(crate) fn note_committed(&self, key: &ResourceKey, range: Range<u64>) -> StoreEvent {
         let mut commits = self.lock_commits();
         commits.count += 1;
         let waited_for = commits.waiting > 0;
@@ -143,7 +158,7 @@ impl Shared {
         if waited_for {
             self.committed.notify_all();
         }
-        self.observers.send(&StoreEvent::Committed { key: *key, range });
+        StoreEvent::Committed { key: *key, range }
     }
 
     /// Commits so far.

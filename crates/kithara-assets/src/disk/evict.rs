@@ -66,7 +66,7 @@ const REST: Duration = Duration::from_secs(1);
 
 impl Evictor {
     pub(crate) fn evict(&mut self, ledger: &mut Ledger, goal: Goal, now: Instant) -> Progress {
-        let _lock = match FileLock::try_take(ledger.root.layout.lock()) {
+        let lock = match FileLock::try_take(ledger.root.layout.lock()) {
             Ok(Some(lock)) => Some(lock),
             Ok(None) => return Progress::Busy,
             // Where locks do not work, or the store was taken away, nobody else is expected.
@@ -80,6 +80,8 @@ impl Evictor {
         let progress = self.evict_alone(ledger, goal, now);
         // Whoever evicts next has to know what is gone.
         ledger.write_out();
+        drop(lock);
+        ledger.tell();
         progress
     }
 

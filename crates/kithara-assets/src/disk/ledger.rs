@@ -9,7 +9,7 @@ use crate::disk::lock::FileLock;
 use crate::disk::recover::{self, Restored};
 use crate::disk::root::Root;
 use crate::disk::run::Run;
-use crate::event::LossReason;
+use crate::event::{LossReason, StoreEvent};
 use crate::format::Record;
 use crate::index::{Index, State};
 use crate::key::{AssetId, ResourceKey};
@@ -23,6 +23,8 @@ pub(crate) struct Ledger {
     journal: Option<Journal>,
     /// Records that are still to be appended.
     unwritten: Vec<Record>,
+    /// What those who watch are still to be told: see [`Ledger::tell`].
+    untold: Vec<StoreEvent>,
     others: Others,
     run: Run,
     /// Something was not recorded: whoever opens the store next has to look at the disk.
@@ -48,6 +50,7 @@ impl Ledger {
             doubtful: restored.doubtful || restored.unread,
             journal: restored.journal,
             unwritten: Vec::new(),
+            untold: Vec::new(),
             others: restored.others,
         };
         ledger.judge_index();
@@ -107,28 +110,41 @@ impl Ledger {
             let others = gone.iter().filter(|span| span.start != offer.span.start);
             let records: Vec<Record> = others.map(|span| self.unlink(key, span)).collect();
             self.record(&records);
-            self.root.shared.lost(key, gone, LossReason::Replaced);
-            self.root.shared.committed(key, offer.span.range());
+            self.lost(key, gone, LossReason::Replaced);
+            let came = self.root.shared.note_committed(key, offer.span.range());
+            self.untold.push(came);
+            self.tell();
         }
         admission
     }
 
-    /// Removes one span: its file, its entry, and its record.
+    fn lost(&mut self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
+        self.untold.extend(self.root.shared.note_lost(key, spans, reason));
+    }
+
+    /// Tells those who watch what happened, in that order. Not before locks and the right to evict are given back: a callback
+    /// may lease what it was told of.
+    pub(crate) fn tell(&mut self) {
+        let events = std::mem::take(&mut self.untold);
+        self.root.shared.tell(events);
+    }
+
+    /// Removes one span: its file, its entry, and its record. Whoever calls it tells.
     pub(crate) fn remove_span(&mut self, key: &ResourceKey, span: &Span, reason: LossReason) {
         let record = self.unlink(key, span);
         if self.root.shared.write(|index| index.remove_span(key, span.start)).is_some() {
-            self.root.shared.lost(key, &[*span], reason);
+            self.lost(key, &[*span], reason);
         }
         self.record(&[record]);
     }
 
-    /// Removes a resource whose spans are these.
+    /// Removes a resource whose spans are these. Whoever calls it tells.
     pub(crate) fn remove(&mut self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
         for span in spans {
             let _ = self.unlink(key, span);
         }
         let gone = self.root.shared.write(|index| index.remove(key));
-        self.root.shared.lost(key, &gone, reason);
+        self.lost(key, &gone, reason);
         let stamp = self.root.shared.next_stamp();
         self.record(&[Record::Removed { key: *key, stamp }]);
     }
@@ -147,20 +163,19 @@ impl Ledger {
         }
     }
 
-    /// Learns what other processes did.
+    /// Learns what other processes did. Whoever calls it tells.
     pub(crate) fn news(&mut self) {
         if let Err(error) = self.root.refresh_pins() {
             tracing::debug!(%error, "the pins cannot be listed");
         }
         let (root, own) = (Arc::clone(&self.root), self.id());
+        let untold = &mut self.untold;
         let told = self.others.news(&root.layout, own, |record| {
             root.shared.stamps_follow(record.stamp());
             let Some(change) = root.shared.write(|index| recover::apply(index, &record)) else { return };
             let reason = if change.came.is_some() { LossReason::Replaced } else { LossReason::Evicted };
-            root.shared.lost(&change.key, &change.gone, reason);
-            if let Some(span) = change.came {
-                root.shared.committed(&change.key, span.range());
-            }
+            untold.extend(root.shared.note_lost(&change.key, &change.gone, reason));
+            untold.extend(change.came.map(|span| root.shared.note_committed(&change.key, span.range())));
         });
         if let Err(error) = told {
             tracing::debug!(%error, "the journals of other processes cannot be read");
@@ -176,8 +191,15 @@ impl Ledger {
     /// Writes what is there into a new journal and removes the old one, with those of dead processes. Nothing where
     /// somebody else holds the root lock: they do the same.
     pub(crate) fn compact(&mut self) -> io::Result<()> {
+        let Some(lock) = FileLock::try_take(self.root.layout.lock())? else { return Ok(()) };
+        let compacted = self.compact_alone();
+        drop(lock);
+        self.tell();
+        compacted
+    }
+
+    fn compact_alone(&mut self) -> io::Result<()> {
         let layout = &Arc::clone(&self.root).layout;
-        let Some(_lock) = FileLock::try_take(layout.lock())? else { return Ok(()) };
         // The new journal tells of everything.
         self.write_out();
         self.news();

@@ -161,6 +161,7 @@ impl Publisher {
             Admission::Conflict => {
                 // It was invalidated between the judgement and now.
                 self.ledger.remove_span(key, &offer.span, LossReason::Removed);
+                self.ledger.tell();
                 Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING))
             }
         }
@@ -240,6 +241,7 @@ impl Publisher {
         let freed = before.saturating_sub(root.shared.read(Index::stored));
         let removed = removed.map(|()| freed).map_err(|error| AssetsError::io("removing an asset", error));
         held.end_asset();
+        self.ledger.tell();
         root.health.retry_now();
         removed
     }

@@ -124,6 +124,7 @@ fn forget_missing(ledger: &mut Ledger, asset: AssetId, seen: &HashSet<(ResourceN
         }
     }
     ledger.remove_remains(asset);
+    ledger.tell();
 }
 
 fn listed(root: &Root, asset: AssetId) -> Vec<(ResourceKey, Vec<Span>)> {
