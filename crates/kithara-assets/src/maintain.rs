@@ -4,6 +4,7 @@
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
+use crate::error::AssetsErrorKind;
 use crate::event::LossReason;
 use crate::index::{Asset, Index, Resource};
 use crate::key::{AssetId, ResourceKey};
@@ -85,6 +86,7 @@ pub struct GcOptions {
 
 /// What [`AssetStore::gc`](crate::AssetStore::gc) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GcReport {
     /// Resources that went.
     pub resources: usize,
@@ -92,6 +94,9 @@ pub struct GcReport {
     pub bytes: u64,
     /// Bytes that stayed.
     pub bytes_left: u64,
+    /// What kept it from doing all that was asked for: [`Busy`](AssetsErrorKind::Busy) where another process was at it for more
+    /// than half a second, else what the file system says.
+    pub obstacle: Option<AssetsErrorKind>,
 }
 
 pub(crate) fn assets(medium: &Medium) -> Vec<AssetSummary> {

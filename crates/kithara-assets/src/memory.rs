@@ -141,7 +141,7 @@ impl Memory {
             self.trim(before, quota);
         }
         let (resources_left, bytes_left) = count();
-        GcReport { resources: resources - resources_left, bytes: stored - bytes_left, bytes_left }
+        GcReport { resources: resources - resources_left, bytes: stored - bytes_left, bytes_left, obstacle: None }
     }
 
     pub(crate) fn label(&self, asset: AssetId) -> Option<String> {

@@ -201,7 +201,7 @@ impl AssetStore {
     }
 
     /// Removes what nobody needs: what is beyond the limits and not leased or pinned, files that processes left behind
-    /// when they died, and the history in the journals.
+    /// when they died, and the history in the journals. What kept it from doing all of that is in the report.
     ///
     /// # Errors
     /// In the ticket: [`Closed`](AssetsErrorKind::Closed).
@@ -215,7 +215,8 @@ impl AssetStore {
     /// Removes `asset` with everything in it. Answers with the bytes that were freed.
     ///
     /// # Errors
-    /// In the ticket: [`Held`](AssetsErrorKind::Held) where it is leased or pinned, in whichever process.
+    /// In the ticket: [`Held`](AssetsErrorKind::Held) where it is leased or pinned, in whichever process; what the file system
+    /// says where that cannot be asked, or files stay.
     pub fn remove_asset(&self, asset: &AssetId) -> Ticket<u64> {
         match &self.medium {
             Medium::Memory(memory) => Ticket::ready(memory.remove_asset(*asset)),

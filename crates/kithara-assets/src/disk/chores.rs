@@ -9,6 +9,7 @@ use crate::disk::lock::FileLock;
 use crate::disk::recover::Restored;
 use crate::disk::room::Room;
 use crate::disk::walk::Walk;
+use crate::error::{AssetsError, AssetsErrorKind};
 use crate::maintain::{GcOptions, GcReport};
 use crate::options::DiskOptions;
 
@@ -103,6 +104,9 @@ impl Chores {
 
     /// Does everything, now.
     pub(crate) fn all(&mut self, ledger: &mut Ledger, room: &mut Room, options: &GcOptions) -> GcReport {
+        room.begin_chores();
+        ledger.news();
+        ledger.tell();
         let count = |ledger: &Ledger| ledger.root.shared.read(|index| (index.resources(), index.stored()));
         let (resources, stored) = count(ledger);
         let limits = &ledger.root.options;
@@ -120,6 +124,7 @@ impl Chores {
             resources: resources.saturating_sub(resources_left),
             bytes: stored.saturating_sub(stored_left),
             bytes_left: stored_left,
+            obstacle: room.end_chores(),
         }
     }
 }
@@ -148,8 +153,13 @@ impl Chore {
             }
             Self::Trim { quota } => room.trim(ledger, *quota),
             Self::Compact => {
-                if let Err(error) = ledger.compact() {
-                    tracing::debug!(%error, "the journals cannot be compacted");
+                match ledger.compact(room.patience()) {
+                    Ok(true) => {}
+                    Ok(false) => room.note_obstacle(AssetsErrorKind::Busy),
+                    Err(error) => {
+                        tracing::debug!(%error, "the journals cannot be compacted");
+                        room.note_obstacle(AssetsError::io("compacting the journals", error).kind());
+                    }
                 }
                 false
             }

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::disk::journal::{self, Journal, Others};
 use crate::disk::layout::remove_file;
@@ -188,14 +189,14 @@ impl Ledger {
         self.journal.as_ref().is_some_and(|journal| journal.records() > 2 * spans + SURPLUS)
     }
 
-    /// Writes what is there into a new journal and removes the old one, with those of dead processes. Nothing where
-    /// somebody else holds the root lock: they do the same.
-    pub(crate) fn compact(&mut self) -> io::Result<()> {
-        let Some(lock) = FileLock::try_take(self.root.layout.lock())? else { return Ok(()) };
+    /// Writes what is there into a new journal and removes the old one, with those of dead processes. False where somebody
+    /// else holds the root lock, before and after each pause: they do the same.
+    pub(crate) fn compact(&mut self, pauses: &[Duration]) -> io::Result<bool> {
+        let Some(lock) = FileLock::take_within(&self.root.layout.lock(), pauses)? else { return Ok(false) };
         let compacted = self.compact_alone();
         drop(lock);
         self.tell();
-        compacted
+        compacted.map(|()| true)
     }
 
     fn compact_alone(&mut self) -> io::Result<()> {

@@ -225,8 +225,9 @@ impl Publisher {
     pub(crate) fn remove_asset(&mut self, asset: AssetId) -> Result<u64, AssetsError> {
         let root = Arc::clone(self.root());
         let pinned = root.is_pinned_on_disk(asset);
-        let held = EvictionLock::take(&root.shared.leases, &root.layout, asset).filter(|_| !pinned);
-        let held = held.ok_or(AssetsError::new(AssetsErrorKind::Held, "removing an asset"))?;
+        let held = EvictionLock::take(&root.shared.leases, &root.layout, asset);
+        let held = held.map_err(|error| AssetsError::io(REMOVING, error))?.filter(|_| !pinned);
+        let held = held.ok_or(AssetsError::new(AssetsErrorKind::Held, REMOVING))?;
         let before = root.shared.read(Index::stored);
         for key in root.shared.read(|index| index.keys_of(&asset)) {
             root.shared.fates.abandon(&key);
@@ -239,7 +240,7 @@ impl Publisher {
             _ => remove_file(&root.layout.label(asset)),
         };
         let freed = before.saturating_sub(root.shared.read(Index::stored));
-        let removed = removed.map(|()| freed).map_err(|error| AssetsError::io("removing an asset", error));
+        let removed = removed.map(|()| freed).map_err(|error| AssetsError::io(REMOVING, error));
         held.end_asset();
         self.ledger.tell();
         root.health.retry_now();
@@ -292,6 +293,7 @@ impl Publisher {
 
 const WRITING: &str = "writing a span";
 const COMMITTING: &str = "committing a span";
+const REMOVING: &str = "removing an asset";
 
 const fn stored_as(offer: Offer, stored: u64) -> Offer {
     Offer { span: Span { stored, ..offer.span }, ..offer }

@@ -222,6 +222,20 @@ fn a_writer_gives_up_where_another_process_evicts_and_does_not_end() {
 }
 
 #[test]
+fn who_asks_for_chores_is_told_that_another_process_is_at_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    write(&store, "a", 1, 1000);
+    let wanted = kithara_assets::maintain::GcOptions { quota: Some(0), unused_for: None };
+    let lock = evicting(dir.path());
+    let report = store.gc(wanted).wait().unwrap();
+    assert_eq!((report.obstacle, report.resources), (Some(AssetsErrorKind::Busy), 0));
+    drop(lock);
+    let report = store.gc(wanted).wait().unwrap();
+    assert_eq!((report.obstacle, report.resources), (None, 1));
+}
+
+#[test]
 fn what_a_dead_process_wrote_is_not_told_twice() {
     let dir = tempfile::tempdir().unwrap();
     {
