@@ -94,6 +94,7 @@ impl Evictor {
             Until::Stored(bytes) => bytes,
             Until::Freed(bytes) => stored().saturating_sub(bytes),
         };
+        let stamp = root.shared.next_stamp();
         let (mut files, mut unknown) = (goal.files, Ok(Progress::Exhausted));
         while stored() > enough {
             let Some(victim) = self.next(ledger, goal.before, now) else {
@@ -118,7 +119,7 @@ impl Evictor {
                     continue;
                 }
             };
-            files = files.saturating_sub(remove(ledger, &victim.key, &spans, files, enough));
+            files = files.saturating_sub(remove(ledger, &victim.key, &spans, Limits { files, enough, stamp }));
             if root.shared.read(|index| index.asset(&victim.key.asset).is_none()) {
                 ledger.remove_remains(victim.key.asset);
                 held.end_asset();
@@ -169,10 +170,21 @@ fn still_there(ledger: &Ledger, victim: &Victim) -> Vec<Span> {
     spans.unwrap_or_default()
 }
 
+/// How much of a resource goes.
+#[derive(Clone, Copy)]
+struct Limits {
+    files: usize,
+    /// Bytes that may be stored.
+    enough: u64,
+    /// Of before anything went.
+    stamp: u64,
+}
+
 /// Removes spans from the first on, as many as are needed and allowed. Answers with how many.
-fn remove(ledger: &mut Ledger, key: &ResourceKey, spans: &[Span], files: usize, enough: u64) -> usize {
+fn remove(ledger: &mut Ledger, key: &ResourceKey, spans: &[Span], limits: Limits) -> usize {
+    let Limits { files, enough, stamp } = limits;
     if let [span] = spans {
-        ledger.remove(key, &[*span], LossReason::Evicted);
+        ledger.remove(key, &[*span], LossReason::Evicted, stamp);
         return 1;
     }
     let mut removed = 0;
@@ -180,7 +192,7 @@ fn remove(ledger: &mut Ledger, key: &ResourceKey, spans: &[Span], files: usize, 
         if ledger.root.shared.read(|index| index.stored() <= enough) {
             break;
         }
-        ledger.remove_span(key, span, LossReason::Evicted);
+        ledger.remove_span(key, span, LossReason::Evicted, stamp);
         removed += 1;
     }
     removed

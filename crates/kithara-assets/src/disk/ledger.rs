@@ -108,9 +108,11 @@ impl Ledger {
         let admission = self.root.shared.write(|index| index.admit(key, offer));
         if let Admission::Admitted { gone } = &admission {
             // One of them may have had the same name, and then its file is this one.
-            let others = gone.iter().filter(|span| span.start != offer.span.start);
-            let records: Vec<Record> = others.map(|span| self.unlink(key, span)).collect();
-            self.record(&records);
+            for span in gone.iter().filter(|span| span.start != offer.span.start) {
+                let record = Record::Gone { key: *key, start: span.start, stamp: self.root.shared.next_stamp() };
+                self.unlink(key, span);
+                self.record(&[record]);
+            }
             self.lost(key, gone, LossReason::Replaced);
             let came = self.root.shared.note_committed(key, offer.span.range());
             self.untold.push(came);
@@ -131,23 +133,31 @@ impl Ledger {
     }
 
     /// Removes one span: its file, its entry, and its record. Whoever calls it tells.
-    pub(crate) fn remove_span(&mut self, key: &ResourceKey, span: &Span, reason: LossReason) {
-        let record = self.unlink(key, span);
+    ///
+    /// `stamp` is of before the file went: what another process puts in its place is later. One is enough for all that goes
+    /// at once, for stamps that are taken faster than time goes run ahead of the clocks of others.
+    pub(crate) fn remove_span(&mut self, key: &ResourceKey, span: &Span, reason: LossReason, stamp: u64) {
+        let record = Record::Gone { key: *key, start: span.start, stamp: self.not_before(key, stamp) };
+        self.unlink(key, span);
         if self.root.shared.write(|index| index.remove_span(key, span.start)).is_some() {
             self.lost(key, &[*span], reason);
         }
         self.record(&[record]);
     }
 
-    /// Removes a resource whose spans are these. Whoever calls it tells.
-    pub(crate) fn remove(&mut self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
-        for span in spans {
-            let _ = self.unlink(key, span);
-        }
+    /// As [`Ledger::remove_span`], of a resource whose spans are these.
+    pub(crate) fn remove(&mut self, key: &ResourceKey, spans: &[Span], reason: LossReason, stamp: u64) {
+        let stamp = self.not_before(key, stamp);
+        spans.iter().for_each(|span| self.unlink(key, span));
         let gone = self.root.shared.write(|index| index.remove(key));
         self.lost(key, &gone, reason);
-        let stamp = self.root.shared.next_stamp();
         self.record(&[Record::Removed { key: *key, stamp }]);
+    }
+
+    /// A stamp that says of all that is listed of a resource that it went later than it came: a reader may have found some of
+    /// it since `stamp` was taken.
+    fn not_before(&self, key: &ResourceKey, stamp: u64) -> u64 {
+        self.root.shared.resource(key, |resource| resource.committed).map_or(stamp, |committed| committed.max(stamp))
     }
 
     /// Removes what is left of an asset when its last file is gone: its folder, and then its label.
@@ -173,7 +183,8 @@ impl Ledger {
         let untold = &mut self.untold;
         let told = self.others.news(&root.layout, own, |record| {
             root.shared.stamps_follow(record.stamp());
-            let Some(change) = root.shared.write(|index| recover::apply(index, &record)) else { return };
+            let kept = recover::there(&root.layout, root.shared.read(|index| recover::takes(index, &record)));
+            let Some(change) = root.shared.write(|index| recover::apply(index, &record, &kept)) else { return };
             let reason = if change.came.is_some() { LossReason::Replaced } else { LossReason::Evicted };
             untold.extend(root.shared.note_lost(&change.key, &change.gone, reason));
             untold.extend(change.came.map(|span| root.shared.note_committed(&change.key, span.range())));
@@ -277,11 +288,10 @@ impl Ledger {
 
     /// Removes a file. One that cannot be removed is forgotten all the same: it takes room, but nobody can be served
     /// from it.
-    fn unlink(&self, key: &ResourceKey, span: &Span) -> Record {
+    fn unlink(&self, key: &ResourceKey, span: &Span) {
         if let Err(error) = remove_file(&self.root.layout.span(key, span.start)) {
             tracing::debug!(%key, start = span.start, %error, "a span cannot be removed");
         }
-        Record::Gone { key: *key, start: span.start, stamp: self.root.shared.next_stamp() }
     }
 }
 

@@ -160,7 +160,8 @@ impl Publisher {
             Admission::Admitted { .. } | Admission::Redundant => Ok(offer.span),
             Admission::Conflict => {
                 // It was invalidated between the judgement and now.
-                self.ledger.remove_span(key, &offer.span, LossReason::Removed);
+                let stamp = self.root().shared.next_stamp();
+                self.ledger.remove_span(key, &offer.span, LossReason::Removed, stamp);
                 self.ledger.tell();
                 Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING))
             }
@@ -194,11 +195,12 @@ impl Publisher {
 
     /// Removes the files of a resource that is on its way out.
     pub(crate) fn remove(&mut self, key: &ResourceKey) {
+        // Of before the files go: what another process puts in their place is later.
+        let stamp = self.root().shared.next_stamp();
         let removed = self.remove_files(key);
         if let Err(error) = removed {
             tracing::debug!(%key, %error, "the files of a resource cannot be removed");
         }
-        let stamp = self.root().shared.next_stamp();
         self.ledger.record(&[Record::Removed { key: *key, stamp }]);
         self.root().shared.write(|index| index.end_removal(key));
         self.root().health.retry_now();
@@ -229,10 +231,11 @@ impl Publisher {
         let held = held.map_err(|error| AssetsError::io(REMOVING, error))?.filter(|_| !pinned);
         let held = held.ok_or(AssetsError::new(AssetsErrorKind::Held, REMOVING))?;
         let before = root.shared.read(Index::stored);
+        let stamp = root.shared.next_stamp();
         for key in root.shared.read(|index| index.keys_of(&asset)) {
             root.shared.fates.abandon(&key);
             let spans = root.shared.resource(&key, |resource| resource.spans.as_slice().to_vec()).unwrap_or_default();
-            self.ledger.remove(&key, &spans, LossReason::Removed);
+            self.ledger.remove(&key, &spans, LossReason::Removed, stamp);
         }
         // Files that the index does not know go with their folder.
         let removed = match std::fs::remove_dir_all(root.layout.asset(asset)) {

@@ -5,6 +5,7 @@ use std::io;
 use crate::disk::journal::{self, Journal, JournalReader, Others};
 use crate::disk::layout::Layout;
 use crate::disk::lock::FileLock;
+use crate::disk::span_file::SpanFile;
 use crate::format::Record;
 use crate::index::{Index, State};
 use crate::key::ResourceKey;
@@ -63,11 +64,14 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     let (mut found, unusable) = find(layout)?;
     let mut others = Others::default();
     let unread = found.is_empty();
+    // One journal alone is in order.
+    let several = found.len() > 1;
     // Nobody else has the store yet.
     shared.write(|index| {
         while let Some((at, record)) = earliest(&mut found) {
             shared.stamps_follow(record.stamp());
-            apply(index, &record);
+            let kept = if several { there(layout, takes(index, &record)) } else { Vec::new() };
+            apply(index, &record, &kept);
             found[at].last = Some(record);
             found[at].records += 1;
         }
@@ -111,8 +115,18 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     Ok(restored)
 }
 
-/// What a record means for the index: `Some` of what came or went, if that changed.
-pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
+/// The spans that a record of another process would take out of the index, so that their files can be asked first: the
+/// clocks of two processes are not one, and what went by the one may have come again by the other.
+pub(crate) fn takes(index: &Index, record: &Record) -> Option<(ResourceKey, Vec<Span>)> {
+    let (Record::Gone { key, stamp, .. } | Record::Removed { key, stamp }) = *record else { return None };
+    let resource = index.get(&key).filter(|it| it.committed <= stamp && it.state == State::Known)?;
+    let is_meant = |span: &&Span| !matches!(record, Record::Gone { start, .. } if *start != span.start);
+    Some((key, resource.spans.as_slice().iter().filter(is_meant).copied().collect()))
+}
+
+/// What a record means for the index: `Some` of what came or went, if that changed. Spans that are `kept` stay, for their
+/// files are there.
+pub(crate) fn apply(index: &mut Index, record: &Record, kept: &[Span]) -> Option<Change> {
     match *record {
         Record::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint } => {
             let span = Span { start, len, stored, committed };
@@ -135,6 +149,14 @@ pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
         {
             None
         }
+        Record::Gone { .. } if !kept.is_empty() => None,
+        Record::Removed { key, .. } if !kept.is_empty() => {
+            index.begin_version(&key);
+            let spans = index.get(&key).map(|resource| resource.spans.as_slice().to_vec()).unwrap_or_default();
+            let gone = spans.iter().filter(|span| !kept.contains(span));
+            let gone = gone.filter_map(|span| index.remove_listed(&key, span)).collect();
+            Some(Change { key, came: None, gone })
+        }
         Record::Gone { key, start, .. } => {
             index.remove_span(&key, start).map(|span| Change { key, came: None, gone: vec![span] })
         }
@@ -147,6 +169,18 @@ pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
         }
         Record::Journal | Record::Closed { .. } => None,
     }
+}
+
+/// Those of the spans whose files are there.
+pub(crate) fn there(layout: &Layout, spans: Option<(ResourceKey, Vec<Span>)>) -> Vec<Span> {
+    let Some((key, mut spans)) = spans else { return Vec::new() };
+    spans.retain(|span| is_there(layout, &key, span));
+    spans
+}
+
+/// Whether the file of a span is there, and is of its commit as far as it says. That of a link is asked again when it is read.
+fn is_there(layout: &Layout, key: &ResourceKey, span: &Span) -> bool {
+    SpanFile::open(&layout.span(key, span.start), key, span.start).is_ok_and(|file| file.may_be(span))
 }
 
 /// What a record changed.
@@ -231,7 +265,7 @@ mod tests {
         fn no_journal_makes_the_index_panic(records in prop::collection::vec(record(), 0..40)) {
             let mut index = Index::default();
             for record in records.into_iter().flatten() {
-                apply(&mut index, &record);
+                apply(&mut index, &record, &[]);
                 let spans = index.iter().map(|(_, resource)| resource.spans.as_slice().len());
                 prop_assert_eq!(spans.sum::<usize>(), index.spans());
                 let _ = crate::maintain::stored(index.iter().map(|(_, resource)| resource));

@@ -11,7 +11,7 @@ use crate::disk::draft::remove_unless_written;
 use crate::disk::health::Health;
 use crate::disk::job::Job;
 use crate::disk::layout::Layout;
-use crate::disk::lock::LeaseFiles;
+use crate::disk::lock::{EvictionLock, LeaseFiles};
 use crate::disk::queue::{Hurry, Queue};
 use crate::disk::span_file::SpanFile;
 use crate::error::AssetsError;
@@ -291,9 +291,18 @@ impl Root {
         self.queue.push_note(Job::Note(Record::Gone { key: *key, start, stamp }));
     }
 
-    /// Removes a file that nobody will read any more.
-    fn drop_file(&self, key: &ResourceKey, start: u64) {
-        self.drop_if(key, start, || true);
+    /// Removes the file of a span that nobody will read any more; not one that came in its place.
+    fn drop_file(&self, key: &ResourceKey, span: &Span) {
+        let open = || SpanFile::open(&self.layout.span(key, span.start), key, span.start);
+        self.drop_if(key, span.start, || open().is_ok_and(|file| file.may_be(span)));
+    }
+
+    /// As [`Root::drop_file`], of a version that is older than what is known here. Another process may see that the other way
+    /// round, and play it.
+    fn drop_unleased(&self, key: &ResourceKey, span: &Span) {
+        if let Ok(Some(_held)) = EvictionLock::take(&self.shared.leases, &self.layout, key.asset) {
+            self.drop_file(key, span);
+        }
     }
 
     /// Removes a file that was found not to be whole. Whoever makes it may be at it, or may have finished it meanwhile.
@@ -320,6 +329,24 @@ impl Root {
         self.settle(key, &offer, admission)
     }
 
+    /// Forgets what the index lists of a resource where its files are gone. True where none of it is left.
+    fn forget_if_gone(&self, key: &ResourceKey) -> bool {
+        let listed = self.shared.resource(key, |resource| {
+            (resource.state == State::Known).then(|| resource.spans.as_slice().to_vec()).unwrap_or_default()
+        });
+        let listed = listed.unwrap_or_default();
+        let is_there = |span: &Span| match SpanFile::open(&self.layout.span(key, span.start), key, span.start) {
+            Ok(file) => file.may_be(span),
+            Err(ReadFault::Io(error)) => error.kind() != io::ErrorKind::NotFound,
+            Err(_) => false,
+        };
+        if listed.is_empty() || listed.iter().any(is_there) {
+            return false;
+        }
+        listed.into_iter().for_each(|span| self.forget(key, span, LossReason::Gone));
+        self.shared.resource(key, |resource| resource.spans.is_empty()).unwrap_or(true)
+    }
+
     /// Whether what the index lists of a resource is where it should be, as far as one file tells: who invalidates a
     /// resource removes all its files, and who evicts begins with the first.
     fn is_in_place(&self, key: &ResourceKey) -> bool {
@@ -333,15 +360,19 @@ impl Root {
 
     /// Does what follows from entering a file that was found into the index. True where it is new there.
     fn settle(&self, key: &ResourceKey, offer: &Offer, admission: Admission) -> bool {
+        let admission = match admission {
+            // What it disagrees with is not there any more. The clocks of two processes are not one, so it may be the younger.
+            Admission::Conflict if self.forget_if_gone(key) => self.shared.write(|index| index.admit(key, offer)),
+            admission => admission,
+        };
         let Admission::Admitted { gone } = admission else {
             if admission == Admission::Conflict {
-                // A younger version is known: this one will never be read.
-                self.drop_file(key, offer.span.start);
+                self.drop_unleased(key, &offer.span);
             }
             return false;
         };
         for span in gone.iter().filter(|span| span.start != offer.span.start) {
-            self.drop_file(key, span.start);
+            self.drop_file(key, span);
         }
         self.shared.lost(key, &gone, LossReason::Replaced);
         self.shared.committed(key, offer.span.range());

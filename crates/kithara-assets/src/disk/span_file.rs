@@ -12,6 +12,7 @@ use crate::format::{BLOCK, Corrupt, Footer};
 use crate::key::ResourceKey;
 use crate::medium::ReadFault;
 use crate::meta::{Meta, Validators};
+use crate::spans::Span;
 
 /// A span on disk, open for reading: its footer was checked, its blocks are checked when they are read. It stays
 /// readable when its name is removed.
@@ -83,6 +84,11 @@ impl SpanFile {
     /// Whether its data was written for another resource.
     pub(crate) const fn is_link(&self) -> bool {
         self.is_link
+    }
+
+    /// Whether it is of the commit of `span`, as far as it says. That of a link is another resource's.
+    pub(crate) const fn may_be(&self, span: &Span) -> bool {
+        self.footer.len == span.len && (self.is_link || self.footer.stamp == span.committed)
     }
 
     /// Whether `path` is another name of this very file. False where the system does not tell.

@@ -119,7 +119,8 @@ fn forget_missing(ledger: &mut Ledger, asset: AssetId, seen: &HashSet<(ResourceN
         for span in spans.iter().filter(|span| !seen.contains(&(key.name, span.start))) {
             // It may have come since the folder was listed.
             if matches!(ledger.root.layout.span(&key, span.start).try_exists(), Ok(false)) {
-                ledger.remove_span(&key, span, LossReason::Gone);
+                let stamp = ledger.root.shared.next_stamp();
+                ledger.remove_span(&key, span, LossReason::Gone, stamp);
             }
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kithara_assets::event::{LossReason, StoreEvent};
-use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators, WriteOutcome};
+use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, UnixMillis, Validators, WriteOutcome};
 
 use crate::ground::{
     Dice, Log, asset, block_on, check_present, key, open, options, pattern, span_files, try_write, whole, write,
@@ -233,6 +233,74 @@ fn who_asks_for_chores_is_told_that_another_process_is_at_them() {
     drop(lock);
     let report = store.gc(wanted).wait().unwrap();
     assert_eq!((report.obstacle, report.resources), (None, 1));
+}
+
+/// A store whose clock shows what it is told.
+fn at_its_own_time(dir: &Path, quota: u64) -> (AssetStore, Arc<AtomicU64>) {
+    let now = Arc::new(AtomicU64::new(1_000_000));
+    let shown = Arc::clone(&now);
+    let clock = kithara_assets::Clock::from_fn(move || UnixMillis(shown.load(Ordering::Relaxed)));
+    (AssetStore::open(dir, DiskOptions { quota, clock, ..options() }).unwrap(), now)
+}
+
+#[test]
+fn what_another_process_evicted_by_a_clock_ahead_stays_where_it_was_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, ahead) = at_its_own_time(dir.path(), 64 << 20);
+    let (second, _) = at_its_own_time(dir.path(), 1_050_000);
+    ahead.fetch_add(60_000, Ordering::Relaxed);
+    write(&first, "a", 1, 1000);
+    let nothing = kithara_assets::maintain::GcOptions { quota: Some(0), unused_for: None };
+    first.gc(nothing).wait().unwrap();
+    let _lease = second.lease(&asset("a"));
+    write(&second, "a", 1, 1000);
+    let log = Log::of(&second);
+    // It evicts, and learns what the first did.
+    (10..25).for_each(|number| write(&second, "more", number, 100_000));
+    assert_eq!(log.count(|event| matches!(event, StoreEvent::Lost { key, .. } if key.asset() == asset("a"))), 0);
+    assert_eq!(whole(&second, "a", 1..2), [1]);
+    drop((first, second));
+    assert_eq!(whole(&open(dir.path()), "a", 1..2), [1], "nor does who reads both journals");
+}
+
+#[test]
+fn a_newer_version_of_a_clock_behind_is_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, ahead) = at_its_own_time(dir.path(), 64 << 20);
+    let (second, _) = at_its_own_time(dir.path(), 64 << 20);
+    ahead.fetch_add(60_000, Ordering::Relaxed);
+    let write = |store: &AssetStore, etag: &str, content: u64, range: std::ops::Range<u64>| {
+        let validators = Validators { etag: Some(etag.into()), last_modified: None };
+        let mut writer = store.streaming(&key("a", 1)).writer(range.start, Meta { validators, ..Meta::default() });
+        let _ = writer.write(pattern(content, range).into());
+        writer.commit(Some(6000)).wait().unwrap();
+    };
+    [0..3000, 3000..6000].into_iter().for_each(|range| write(&first, "\"1\"", 1, range));
+    let resource = second.streaming(&key("a", 1));
+    assert_eq!(resource.spans(), [0..6000]);
+    resource.invalidate();
+    second.flush().wait().unwrap();
+    // As one that has not heard of what the first did, and whose clock is behind.
+    drop(second);
+    let (second, _) = at_its_own_time(dir.path(), 64 << 20);
+    let _lease = second.lease(&asset("a"));
+    write(&second, "\"2\"", 2, 0..3000);
+    let read = first.streaming(&key("a", 1)).read_span(0, 10).unwrap().unwrap();
+    assert!(read == pattern(2, 0..10), "the first takes what is there");
+    assert_eq!(second.streaming(&key("a", 1)).confirmed_holes(0..3000).unwrap(), []);
+}
+
+#[test]
+fn eviction_does_not_run_ahead_of_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, now) = at_its_own_time(dir.path(), 64 << 20);
+    for number in 0..200 {
+        now.fetch_add(1, Ordering::Relaxed);
+        write(&store, "a", number, 1000);
+    }
+    let before = store.now();
+    store.gc(kithara_assets::maintain::GcOptions { quota: Some(0), unused_for: None }).wait().unwrap();
+    assert!(store.now().since(before) < Duration::from_millis(10));
 }
 
 #[test]
