@@ -23,6 +23,8 @@ pub(crate) struct Chores {
 enum Chore {
     /// Temporary files of processes that died are removed.
     Sweep,
+    /// Files in whose place others came are removed.
+    Uncover,
     /// The index is compared with the files.
     Walk(Option<Walk>),
     /// What was not used for long is removed.
@@ -44,6 +46,9 @@ impl Chores {
             return chores;
         }
         chores.left.push_back(Chore::Sweep);
+        if !restored.covered.is_empty() {
+            chores.left.push_back(Chore::Uncover);
+        }
         if restored.doubtful || restored.unread {
             chores.left.push_back(Chore::Walk(None));
         }
@@ -136,6 +141,12 @@ impl Chore {
             Self::Sweep => {
                 if let Err(error) = sweep(ledger) {
                     tracing::debug!(%error, "temporary files cannot be swept");
+                }
+                false
+            }
+            Self::Uncover => {
+                if let Err(error) = ledger.uncover() {
+                    tracing::debug!(%error, "files in whose place others came stay");
                 }
                 false
             }
@@ -253,5 +264,51 @@ mod tests {
         let wanted = GcOptions { quota: Some(1 << 20), unused_for: Some(Duration::from_secs(3600)) };
         let report = store.gc(&wanted);
         assert_eq!((report.resources, store.root().shared.read(Index::resources)), (0, 1));
+    }
+
+    #[test]
+    fn a_file_in_whose_place_another_process_put_more_is_removed() {
+        // It is learnt from the journals at the start, or from the other process while that lives, or from the file alone.
+        let ways = ["start", "news", "walk"].into_iter().flat_map(|way| [(way, false), (way, true)]);
+        for (way, other_way) in ways {
+            let dir = tempfile::tempdir().unwrap();
+            let key = ResourceKey::named(AssetId::named(&Partition::default(), "a"), "b");
+            let open =
+                || AssetStore::open(dir.path(), DiskOptions { free_space: 0, ..DiskOptions::default() }).unwrap();
+            let (first, second) = (open(), open());
+            let mut files = [(&first, 1000, 1000), (&second, 0, 3000)];
+            if other_way {
+                files.reverse();
+            }
+            for (store, start, len) in files {
+                let mut writer = store.streaming(&key).writer(start, Meta::default());
+                let _ = writer.write(vec![1; len].into());
+                writer.commit(Some(9000)).wait().unwrap();
+                store.flush().wait().unwrap();
+            }
+            let layout = Layout::new(dir.path(), 9);
+            let [covered, whole] = [1000, 0].map(|start| layout.span(&key, start));
+            assert!(covered.exists() && whole.exists());
+            let used = || [covered.exists(), whole.exists()];
+            match way {
+                "news" => drop(first.gc(GcOptions::default()).wait().unwrap()),
+                "start" => {
+                    drop((first, second));
+                    let mut store = reopened(dir.path());
+                    while store.has_chores() {
+                        store.do_chore();
+                    }
+                }
+                _ => {
+                    drop((first, second));
+                    std::fs::remove_dir_all(layout.journals()).unwrap();
+                    let mut store = reopened(dir.path());
+                    while store.has_chores() {
+                        store.do_chore();
+                    }
+                }
+            }
+            assert_eq!(used(), [false, true], "{way} {other_way}");
+        }
     }
 }

@@ -78,6 +78,7 @@ impl Evictor {
             Err(error) => return Err(error),
         };
         ledger.news();
+        ledger.remove_covered();
         let progress = self.evict_alone(ledger, goal, now);
         // Whoever evicts next has to know what is gone.
         ledger.write_out();

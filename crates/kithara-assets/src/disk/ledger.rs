@@ -12,7 +12,7 @@ use crate::disk::root::Root;
 use crate::disk::run::Run;
 use crate::event::{LossReason, StoreEvent};
 use crate::format::Record;
-use crate::index::{Index, State};
+use crate::index::{Index, Resource, State};
 use crate::key::{AssetId, ResourceKey};
 use crate::offer::{Admission, Offer};
 use crate::spans::Span;
@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
     unwritten: Vec<Record>,
     /// What those who watch are still to be told: see [`Ledger::tell`].
     untold: Vec<StoreEvent>,
+    /// Spans in whose place another process put others, under other names: their files may still be there.
+    covered: Vec<(ResourceKey, Span)>,
     others: Others,
     run: Run,
     /// Something was not recorded: whoever opens the store next has to look at the disk.
@@ -52,6 +54,7 @@ impl Ledger {
             journal: restored.journal,
             unwritten: Vec::new(),
             untold: Vec::new(),
+            covered: restored.covered,
             others: restored.others,
         };
         ledger.judge_index();
@@ -180,11 +183,18 @@ impl Ledger {
             tracing::debug!(%error, "the pins cannot be listed");
         }
         let (root, own) = (Arc::clone(&self.root), self.id());
-        let untold = &mut self.untold;
+        let (untold, covered) = (&mut self.untold, &mut self.covered);
         let told = self.others.news(&root.layout, own, |record| {
             root.shared.stamps_follow(record.stamp());
-            let kept = recover::there(&root.layout, root.shared.read(|index| recover::takes(index, &record)));
+            if recover::is_history(&root.layout, &root.shared, &record) {
+                return;
+            }
+            let (taken, nothing) =
+                root.shared.read(|index| (recover::takes(index, &record), recover::brings_nothing(index, &record)));
+            covered.extend(nothing);
+            let kept = recover::kept(taken, |key, span| recover::is_there(&root.layout, key, span));
             let Some(change) = root.shared.write(|index| recover::apply(index, &record, &kept)) else { return };
+            covered.extend(change.covered().map(|span| (change.key, *span)));
             let reason = if change.came.is_some() { LossReason::Replaced } else { LossReason::Evicted };
             untold.extend(root.shared.note_lost(&change.key, &change.gone, reason));
             untold.extend(change.came.map(|span| root.shared.note_committed(&change.key, span.range())));
@@ -192,6 +202,25 @@ impl Ledger {
         if let Err(error) = told {
             tracing::debug!(%error, "the journals of other processes cannot be read");
         }
+    }
+
+    /// Removes the files of spans in whose place others came. The caller holds the root lock, or there are no locks.
+    pub(crate) fn remove_covered(&mut self) {
+        for (key, span) in std::mem::take(&mut self.covered) {
+            let lists = |resource: &Resource| resource.spans.beginning_at(span.start).is_some();
+            if !self.root.shared.resource(&key, lists).unwrap_or(false) {
+                self.root.drop_file(&key, &span);
+            }
+        }
+    }
+
+    /// As [`Ledger::remove_covered`], unless another process is at it: then it is done with the next eviction.
+    pub(crate) fn uncover(&mut self) -> io::Result<()> {
+        let lock = FileLock::try_take(self.root.layout.lock())?;
+        if lock.is_some() {
+            self.remove_covered();
+        }
+        Ok(())
     }
 
     /// True when most of the journal is history.
@@ -215,6 +244,7 @@ impl Ledger {
         // The new journal tells of everything.
         self.write_out();
         self.news();
+        self.remove_covered();
         let mut keys = self.keys_by_use();
         let shared = &self.root.shared;
         let mut records = keys.drain(..).flat_map(|(_, key)| shared.read(|index| index.records(&key)));

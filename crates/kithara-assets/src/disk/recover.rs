@@ -7,9 +7,9 @@ use crate::disk::layout::Layout;
 use crate::disk::lock::FileLock;
 use crate::disk::span_file::SpanFile;
 use crate::format::Record;
-use crate::index::{Index, State};
+use crate::index::{Index, Resource, State};
 use crate::key::ResourceKey;
-use crate::offer::{Admission, Offer, Rule};
+use crate::offer::{Admission, Judgement, Offer, Rule};
 use crate::shared::Shared;
 use crate::spans::Span;
 
@@ -19,6 +19,8 @@ pub(crate) struct Restored {
     /// Ours; `None` where it cannot be written.
     pub(crate) journal: Option<Journal>,
     pub(crate) others: Others,
+    /// Spans in whose place another process put others, under other names: their files may still be there.
+    pub(crate) covered: Vec<(ResourceKey, Span)>,
     /// Journals of dead processes beside the one that we adopted are to be merged into ours.
     pub(crate) merge: bool,
     /// Something may be on the disk that no journal tells of, or the other way round.
@@ -37,13 +39,21 @@ impl Restored {
         let journal = Journal::begin(layout).ok();
         // Where none can be begun, chores try again.
         let is_new = journal.is_some();
-        Self { journal, others: Others::default(), merge: false, doubtful: false, unread: false, is_new, met: false }
+        Self { journal, is_new, doubtful: false, unread: false, met: false, ..Self::nothing() }
     }
 
     /// No journal can be read or written.
     pub(crate) fn nothing() -> Self {
-        let (doubtful, unread) = (true, true);
-        Self { journal: None, others: Others::default(), merge: false, doubtful, unread, is_new: false, met: true }
+        Self {
+            journal: None,
+            others: Others::default(),
+            covered: Vec::new(),
+            merge: false,
+            doubtful: true,
+            unread: true,
+            is_new: false,
+            met: true,
+        }
     }
 }
 
@@ -66,12 +76,16 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     let unread = found.is_empty();
     // One journal alone is in order.
     let several = found.len() > 1;
+    let mut covered = Vec::new();
     // Nobody else has the store yet.
     shared.write(|index| {
         while let Some((at, record)) = earliest(&mut found) {
             shared.stamps_follow(record.stamp());
-            let kept = if several { there(layout, takes(index, &record)) } else { Vec::new() };
-            apply(index, &record, &kept);
+            let taken = if several { takes(index, &record) } else { None };
+            covered.extend(if several { brings_nothing(index, &record) } else { None });
+            let change = apply(index, &record, &kept(taken, |key, span| is_any_there(layout, key, span)));
+            let change = change.filter(|_| several);
+            covered.extend(change.iter().flat_map(|change| change.covered().map(|span| (change.key, *span))));
             found[at].last = Some(record);
             found[at].records += 1;
         }
@@ -84,6 +98,7 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     let mut restored = Restored {
         journal: None,
         others,
+        covered,
         merge: !unusable.is_empty(),
         doubtful: !unusable.is_empty() || found.iter().any(is_doubtful),
         unread,
@@ -124,15 +139,24 @@ pub(crate) fn takes(index: &Index, record: &Record) -> Option<(ResourceKey, Vec<
     Some((key, resource.spans.as_slice().iter().filter(is_meant).copied().collect()))
 }
 
+/// Those of the spans that a record takes out that `is_there` says stay.
+pub(crate) fn kept(
+    taken: Option<(ResourceKey, Vec<Span>)>,
+    is_there: impl Fn(&ResourceKey, &Span) -> bool,
+) -> Vec<Span> {
+    let Some((key, mut spans)) = taken else { return Vec::new() };
+    spans.retain(|span| is_there(&key, span));
+    spans
+}
+
 /// What a record means for the index: `Some` of what came or went, if that changed. Spans that are `kept` stay, for their
 /// files are there.
 pub(crate) fn apply(index: &mut Index, record: &Record, kept: &[Span]) -> Option<Change> {
     match *record {
-        Record::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint } => {
-            let span = Span { start, len, stored, committed };
-            let offer = Offer { span, total, mark, fingerprint, stamp, rule: Rule::Restore };
+        Record::Span { .. } => {
+            let (key, offer) = offered(record)?;
             match index.admit(&key, &offer) {
-                Admission::Admitted { gone } => Some(Change { key, came: Some(span), gone }),
+                Admission::Admitted { gone } => Some(Change { key, came: Some(offer.span), gone }),
                 Admission::Redundant | Admission::Conflict => None,
             }
         }
@@ -171,16 +195,39 @@ pub(crate) fn apply(index: &mut Index, record: &Record, kept: &[Span]) -> Option
     }
 }
 
-/// Those of the spans whose files are there.
-pub(crate) fn there(layout: &Layout, spans: Option<(ResourceKey, Vec<Span>)>) -> Vec<Span> {
-    let Some((key, mut spans)) = spans else { return Vec::new() };
-    spans.retain(|span| is_there(layout, &key, span));
-    spans
+/// The span of a record that brings nothing, and whose file is found by nobody.
+pub(crate) fn brings_nothing(index: &Index, record: &Record) -> Option<(ResourceKey, Span)> {
+    let (key, offer) = offered(record)?;
+    let is_listed = |resource: &Resource| resource.spans.beginning_at(offer.span.start).is_some();
+    let resource = index.get(&key).filter(|resource| resource.state == State::Known && !is_listed(resource))?;
+    (resource.spans.holds(&offer.span) && index.judge(&key, &offer) == Judgement::Redundant)
+        .then_some((key, offer.span))
 }
 
-/// Whether the file of a span is there, and is of its commit as far as it says. That of a link is asked again when it is read.
-fn is_there(layout: &Layout, key: &ResourceKey, span: &Span) -> bool {
+/// Whether a record of another process is of a span that would take the place of what is listed, and is not there any more.
+pub(crate) fn is_history(layout: &Layout, shared: &Shared, record: &Record) -> bool {
+    let Some((key, offer)) = offered(record) else { return false };
+    let judgement = shared.read(|index| index.judge(&key, &offer));
+    let takes_a_place = matches!(judgement, Judgement::Renew | Judgement::Replace);
+    takes_a_place && !is_there(layout, &key, &offer.span)
+}
+
+/// Whether the file of a span is there, and is of its commit as far as it says.
+pub(crate) fn is_there(layout: &Layout, key: &ResourceKey, span: &Span) -> bool {
     SpanFile::open(&layout.span(key, span.start), key, span.start).is_ok_and(|file| file.may_be(span))
+}
+
+/// Whether there is a file where that of a span should be. What it is, is asked when it is read.
+fn is_any_there(layout: &Layout, key: &ResourceKey, span: &Span) -> bool {
+    layout.span(key, span.start).try_exists().unwrap_or(true)
+}
+
+fn offered(record: &Record) -> Option<(ResourceKey, Offer)> {
+    let Record::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint } = *record else {
+        return None;
+    };
+    let span = Span { start, len, stored, committed };
+    Some((key, Offer { span, total, mark, fingerprint, stamp, rule: Rule::Restore }))
 }
 
 /// What a record changed.
@@ -189,6 +236,14 @@ pub(crate) struct Change {
     pub(crate) key: ResourceKey,
     pub(crate) came: Option<Span>,
     pub(crate) gone: Vec<Span>,
+}
+
+impl Change {
+    /// What went because something with another name came in its place.
+    pub(crate) fn covered(&self) -> impl Iterator<Item = &Span> {
+        let came = self.came.map(|span| span.start);
+        self.gone.iter().filter(move |span| came.is_some_and(|start| start != span.start))
+    }
 }
 
 /// A file that is no journal.

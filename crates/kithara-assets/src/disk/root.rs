@@ -193,6 +193,25 @@ impl Root {
         }
     }
 
+    /// As [`Root::look`], for a file that was found: one that brings nothing is removed, for nobody would find it any more.
+    pub(crate) fn take_in(&self, key: &ResourceKey, start: u64) {
+        if self.look(key, start) {
+            return;
+        }
+        let Ok(file) = self.open_file(key, start) else { return };
+        let span = offer_of(&file).span;
+        let holder = |resource: &Resource| {
+            let known = resource.state == State::Known && resource.spans.beginning_at(start).is_none();
+            let holder = if known && resource.spans.holds(&span) { resource.spans.at(start) } else { None };
+            holder.filter(|holder| holder.end() >= span.end())
+        };
+        let Some(holder) = self.shared.resource(key, holder).flatten() else { return };
+        // It may have gone without anybody here knowing.
+        if self.open_file(key, holder.start).is_ok_and(|file| file.may_be(&holder)) {
+            self.drop_file(key, &span);
+        }
+    }
+
     /// Reads the footers of a resource that only a directory walk has seen.
     pub(crate) fn resolve(&self, key: &ResourceKey) {
         let unread = self
@@ -292,7 +311,7 @@ impl Root {
     }
 
     /// Removes the file of a span that nobody will read any more; not one that came in its place.
-    fn drop_file(&self, key: &ResourceKey, span: &Span) {
+    pub(crate) fn drop_file(&self, key: &ResourceKey, span: &Span) {
         let open = || SpanFile::open(&self.layout.span(key, span.start), key, span.start);
         self.drop_if(key, span.start, || open().is_ok_and(|file| file.may_be(span)));
     }

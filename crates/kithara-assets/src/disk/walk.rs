@@ -77,7 +77,7 @@ impl Visit {
         self.seen.insert((key.name, start));
         root.resolve(&key);
         if !root.shared.resource(&key, |resource| lists(resource.spans.as_slice(), start)).unwrap_or_default() {
-            root.look(&key, start);
+            root.take_in(&key, start);
         }
     }
 }
