@@ -28,7 +28,8 @@ impl Default for MemoryOptions {
 pub struct DiskOptions {
     /// Bytes the files of the store may take, at most, over all processes that share the directory. The least recently
     /// used go first; those of leased and pinned assets never: when nothing else is left, the store stops caching. One
-    /// span may take half of it. While another process evicts, the quota may be exceeded by an eighth. Default: 1 GiB.
+    /// span may take half of it. While another process evicts, the quota may be exceeded by an eighth, and by a
+    /// sixteenth for each process that writes at the same time. Default: 1 GiB.
     pub quota: u64,
     /// Bytes of the file system that stay free: below them the store evicts its own files and then stops caching.
     /// Default: 256 MiB.

@@ -15,6 +15,8 @@ pub(crate) struct Room {
     drafted: u64,
     /// Bytes that may be written before the file system is asked again how much is free.
     allowance: u64,
+    /// Bytes written since other processes were heard.
+    unheard: u64,
     /// Pauses between attempts to evict where another process is at it.
     patience: &'static [Duration],
     /// What kept the last chores from being done.
@@ -25,6 +27,8 @@ pub(crate) struct Room {
 const SLACK: u64 = 64;
 /// This part of the quota may be exceeded while another process evicts.
 const TOLERANCE: u64 = 8;
+/// This part of the quota may be written before other processes are heard.
+const UNHEARD: u64 = 16;
 /// Bytes written between two questions to the file system, at most.
 const MAX_ALLOWANCE: u64 = 4 << 20;
 /// Files removed between two jobs, at most.
@@ -50,6 +54,7 @@ impl Room {
         if bytes > quota {
             return Err(AssetsError::new(AssetsErrorKind::TooLarge, ROOM));
         }
+        self.hear(ledger, bytes, quota);
         let excess = |room: &Self, ledger: &Ledger| room.used(ledger).saturating_add(bytes).saturating_sub(quota);
         if excess(self, ledger) > 0 {
             // More than is missing, for asking all other processes has a price of its own.
@@ -62,6 +67,21 @@ impl Room {
             }
         }
         self.ensure_free(ledger, bytes)
+    }
+
+    /// Learns what other processes wrote, if there are any, for the quota is one for all.
+    fn hear(&mut self, ledger: &mut Ledger, bytes: u64, quota: u64) {
+        self.unheard = self.unheard.saturating_add(bytes);
+        if self.unheard <= quota / UNHEARD {
+            return;
+        }
+        self.unheard = 0;
+        if !ledger.root.is_alone() {
+            // Others go by what was written here.
+            ledger.write_out();
+            ledger.news();
+            ledger.tell();
+        }
     }
 
     /// Notes that so many bytes were written to temporary files.

@@ -155,7 +155,12 @@ impl Root {
 
     /// True while the index tells of all files there are.
     fn is_index_all(&self) -> bool {
-        self.index_complete.load(Ordering::Relaxed) && !self.has_missed() && self.alone.exists()
+        self.index_complete.load(Ordering::Relaxed) && !self.has_missed() && self.is_alone()
+    }
+
+    /// Whether no other run has the store open, or has had since this one began.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone.exists()
     }
 
     /// Whether there was a file that could not be looked at.

@@ -335,6 +335,19 @@ fn a_quota_counts_what_all_wrote() {
     assert!(of_others > 10 && evicted > 10, "{of_others} {evicted}");
 }
 
+#[test]
+fn a_quota_is_kept_by_all_who_write_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let quota = 4 << 20;
+    let stores = [tight(dir.path(), quota), tight(dir.path(), quota)];
+    // Neither writes more than the quota.
+    for number in 0..76 {
+        write(&stores[usize::try_from(number % 2).unwrap()], "a", number, 100_000);
+    }
+    let on_disk: u64 = span_files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(on_disk <= quota + quota / 8, "{on_disk}");
+}
+
 const DIR: &str = "KITHARA_SHARE_DIR";
 const SEED: &str = "KITHARA_SHARE_SEED";
 /// How long they play, in seconds; without it, a number of rounds.
