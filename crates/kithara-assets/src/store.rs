@@ -94,7 +94,8 @@ impl AssetStore {
         Lease { medium: self.medium.clone(), asset: *asset }
     }
 
-    /// Keeps `asset` until [`AssetStore::unpin`], across restarts: for what is kept offline.
+    /// Keeps `asset` until [`AssetStore::unpin`], across restarts: for what is kept offline. It may wait as
+    /// [`AssetStore::lease`] does.
     ///
     /// # Errors
     /// The directory cannot be written.

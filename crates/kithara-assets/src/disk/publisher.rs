@@ -226,9 +226,10 @@ impl Publisher {
     /// Removes an asset, if nobody holds it. Answers with the bytes that were freed.
     pub(crate) fn remove_asset(&mut self, asset: AssetId) -> Result<u64, AssetsError> {
         let root = Arc::clone(self.root());
-        let pinned = root.is_pinned_on_disk(asset);
         let held = EvictionLock::take(&root.shared.leases, &root.layout, asset);
-        let held = held.map_err(|error| AssetsError::io(REMOVING, error))?.filter(|_| !pinned);
+        let held = held.map_err(|error| AssetsError::io(REMOVING, error))?;
+        // Asked now: whoever pins it leases it meanwhile.
+        let held = held.filter(|_| !root.is_pinned_on_disk(asset));
         let held = held.ok_or(AssetsError::new(AssetsErrorKind::Held, REMOVING))?;
         let before = root.shared.read(Index::stored);
         let stamp = root.shared.next_stamp();
