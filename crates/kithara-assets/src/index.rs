@@ -72,6 +72,16 @@ pub(crate) enum State {
     Removing,
 }
 
+/// Whether a file is of a span that is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Yes,
+    /// It is of another commit of the resource.
+    Other,
+    /// It was written for another resource, and its content is not that which the resource has.
+    OtherContent,
+}
+
 #[derive(Debug)]
 struct Group {
     /// The resource whose file later ones are linked to.
@@ -121,6 +131,17 @@ impl Resource {
         let same_mark = self.mark == 0 || said.mark == 0 || self.mark == said.mark;
         let same_commit = !is_link && said.span.committed == listed.committed;
         same_mark && said.span.len == listed.len && (same_commit || self.has_content(content))
+    }
+
+    /// As [`Resource::is_held_by`], with what it is else.
+    pub(crate) fn holds(&self, listed: &Span, said: &Offer, content: u64, is_link: bool) -> Held {
+        if self.is_held_by(listed, said, content, is_link) {
+            Held::Yes
+        } else if is_link && self.fingerprint != 0 {
+            Held::OtherContent
+        } else {
+            Held::Other
+        }
     }
 
     /// Whether this is the fingerprint of its content, as far as that is known.

@@ -17,7 +17,7 @@ use crate::disk::span_file::SpanFile;
 use crate::error::AssetsError;
 use crate::event::LossReason;
 use crate::format::Record;
-use crate::index::{Resource, State};
+use crate::index::{Held, Resource, State};
 use crate::key::{AssetId, ResourceKey};
 use crate::medium::ReadFault;
 use crate::offer::{Admission, Offer, Rule};
@@ -100,11 +100,16 @@ impl Root {
         let said = offer_of(&file);
         let (content, is_link) = (file.fingerprint(), file.is_link());
         let holds = |resource: &Resource| {
-            resource.lists(&listed).then(|| resource.is_held_by(&listed, &said, content, is_link))
+            resource.lists(&listed).then(|| resource.holds(&listed, &said, content, is_link))
         };
         match self.shared.resource(key, holds).flatten() {
-            Some(true) => return Ok(Ok(file)),
-            Some(false) => self.correct(key, listed, &said),
+            Some(Held::Yes) => return Ok(Ok(file)),
+            Some(Held::Other) => self.correct(key, listed, &said),
+            // Nothing says that this content is of this resource.
+            Some(Held::OtherContent) => {
+                self.drop_file(key, &said.span);
+                self.forget(key, listed, LossReason::Replaced);
+            }
             // It is not what the index says by now.
             None => {}
         }

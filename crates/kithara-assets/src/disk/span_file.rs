@@ -38,7 +38,11 @@ impl SpanFile {
     /// Opens the file that has the name of `key` and `start`. It may have been written for another resource: whether it is a
     /// link, or came there by accident, has to be asked then (see [`SpanFile::is_link`]).
     pub(crate) fn open(path: &Path, key: &ResourceKey, start: u64) -> Result<Self, ReadFault> {
-        let file = File::open(path)?;
+        Self::of(File::open(path)?, key, start)
+    }
+
+    /// As [`SpanFile::open`], of a file that is open.
+    pub(crate) fn of(file: File, key: &ResourceKey, start: u64) -> Result<Self, ReadFault> {
         let metadata = file.metadata()?;
         let stored = metadata.len();
         let first =

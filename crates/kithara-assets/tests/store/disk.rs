@@ -76,6 +76,24 @@ fn equal_content_is_one_file() {
     assert_eq!(store.usage().bytes, 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_other_content_is_not_taken_for_the_resource() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    (1..3).for_each(|number| stored(&store, number, 77, "\"1\""));
+    stored(&store, 3, 78, "\"1\"");
+    assert!(store.streaming(&key("a", 2)).contains(0..600_000));
+    let file_of = |number| dir.path().join(format!("v1/assets/{}.0", key("a", number)));
+    // As one leaves it who links what took the place of what was compared.
+    std::fs::remove_file(file_of(2)).unwrap();
+    std::fs::hard_link(file_of(3), file_of(2)).unwrap();
+    let resource = store.streaming(&key("a", 2));
+    assert_eq!((resource.read_span(0, 10).unwrap(), resource.contains(0..600_000)), (None, false));
+    assert!(!file_of(2).exists());
+    assert!(store.streaming(&key("a", 3)).read_span(0, 10).unwrap().unwrap() == pattern(78, 0..10));
+}
+
 #[test]
 fn a_full_queue_gives_up_the_span_and_keeps_its_beginning() {
     let dir = tempfile::tempdir().unwrap();
