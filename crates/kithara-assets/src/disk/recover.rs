@@ -107,22 +107,21 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     };
     found.sort_by_key(|found| found.records);
     for journal in found.into_iter().rev() {
-        match journal.lock {
-            Some(lock) if restored.journal.is_none() => {
-                // The farewell of the run before is not ours.
-                let farewell = matches!(journal.last, Some(Record::Closed { .. }));
-                let len = journal.reader.good_len() - if farewell { Record::LEN as u64 } else { 0 };
-                restored.journal = Journal::adopt(lock, journal.id, len).ok();
-            }
-            lock => {
-                // Read to its end, of which nothing must be applied again.
-                if lock.is_some() {
-                    restored.merge = true;
-                    restored.others.judge(journal.id);
-                }
-                restored.others.add(journal.id, journal.reader);
+        let is_dead = journal.lock.is_some();
+        // What is no record goes with all history.
+        restored.merge |= journal.reader.bad_slots() > 0;
+        if let Some(lock) = journal.lock.filter(|_| restored.journal.is_none()) {
+            restored.journal = Journal::adopt(lock, journal.id).ok();
+            if restored.journal.is_some() {
+                continue;
             }
         }
+        if is_dead {
+            restored.merge = true;
+            restored.others.judge(journal.id);
+        }
+        // Read to its end, of which nothing must be applied again.
+        restored.others.add(journal.id, journal.reader);
     }
     if restored.journal.is_none() {
         restored.journal = Journal::begin(layout).ok();

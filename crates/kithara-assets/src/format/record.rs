@@ -7,7 +7,7 @@ use crate::key::{AssetId, ResourceKey, ResourceName};
 /// entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// The first entry: this is a journal of this version.
+    /// The first entry: this is a journal of this version. Once more where another run goes on with it.
     Journal,
     /// A span is there.
     Span {
