@@ -15,6 +15,7 @@ mod lock;
 mod publisher;
 mod queue;
 mod recover;
+mod remains;
 mod room;
 mod root;
 mod run;

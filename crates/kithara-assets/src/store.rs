@@ -121,7 +121,7 @@ impl AssetStore {
         }
     }
 
-    /// Remembers what the application calls `asset`, for lists. At most 4 KiB; it must hold no secret.
+    /// Remembers what the application calls `asset`, for lists, while something of it is stored, leased or pinned. At most 4 KiB; it must hold no secret.
     ///
     /// # Errors
     /// The text is too long, or the directory cannot be written.
@@ -202,7 +202,7 @@ impl AssetStore {
     }
 
     /// Removes what nobody needs: what is beyond the limits and not leased or pinned, files that processes left behind
-    /// when they died, and the history in the journals. What kept it from doing all of that is in the report.
+    /// when they died, labels of assets of which nothing is stored, leased or pinned, and the history in the journals. What kept it from doing all of that is in the report.
     ///
     /// # Errors
     /// In the ticket: [`Closed`](AssetsErrorKind::Closed).

@@ -7,6 +7,7 @@ use crate::disk::layout::remove_file;
 use crate::disk::ledger::Ledger;
 use crate::disk::lock::FileLock;
 use crate::disk::recover::Restored;
+use crate::disk::remains::Remains;
 use crate::disk::room::Room;
 use crate::disk::walk::Walk;
 use crate::error::{AssetsError, AssetsErrorKind};
@@ -31,6 +32,8 @@ enum Chore {
     Expire { unused_for: Duration },
     /// The quota is kept.
     Trim { quota: u64 },
+    /// What is left of assets that store nothing is removed.
+    Remains(Remains),
     /// The journals become one, without history.
     Compact,
 }
@@ -56,6 +59,7 @@ impl Chores {
             chores.left.push_back(Chore::Compact);
         }
         chores.limits(options.quota, options.max_age);
+        chores.left.push_back(Chore::Remains(Remains::old()));
         chores
     }
 
@@ -71,6 +75,12 @@ impl Chores {
         }
     }
 
+    /// An asset was removed, and nothing of what is gone is to stay.
+    pub(crate) fn remove_remains(&mut self) {
+        self.left.retain(|chore| !matches!(chore, Chore::Remains(_)));
+        self.left.push_back(Chore::Remains(Remains::all()));
+    }
+
     pub(crate) fn compact(&mut self) {
         if !self.left.iter().any(|chore| matches!(chore, Chore::Compact)) {
             self.left.push_back(Chore::Compact);
@@ -78,12 +88,16 @@ impl Chores {
     }
 
     /// The store is closed: a journal that is worth compacting is not left for whoever opens it next, even if there was
-    /// never an idle moment for it. Everything else is found again by the next store.
+    /// never an idle moment for it, nor remains that are to go with an asset. Everything else is found again by the next
+    /// store.
     pub(crate) fn close(&mut self, ledger: &mut Ledger, room: &mut Room) {
-        if self.left.iter().any(|chore| matches!(chore, Chore::Compact)) {
-            Chore::Compact.step(ledger, room);
+        for mut chore in self.left.drain(..) {
+            match &chore {
+                Chore::Compact => drop(chore.step(ledger, room)),
+                Chore::Remains(remains) if remains.are_all() => while chore.step(ledger, room) {},
+                _ => {}
+            }
         }
-        self.left.clear();
     }
 
     pub(crate) fn are_left(&self) -> bool {
@@ -120,6 +134,7 @@ impl Chores {
         self.left.retain(|chore| !matches!(chore, Chore::Expire { .. } | Chore::Trim { .. }));
         self.left.extend([Chore::Sweep, Chore::Walk(None)]);
         self.limits(quota, unused_for);
+        self.remove_remains();
         self.left.push_back(Chore::Compact);
         while self.are_left() {
             self.step(ledger, room);
@@ -163,6 +178,7 @@ impl Chore {
                 room.expire(ledger, now.saturating_sub(age))
             }
             Self::Trim { quota } => room.trim(ledger, *quota),
+            Self::Remains(remains) => remains.step(ledger, STEP_FILES),
             Self::Compact => {
                 match ledger.compact(room.patience()) {
                     Ok(true) => {}

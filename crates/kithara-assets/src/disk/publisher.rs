@@ -246,6 +246,7 @@ impl Publisher {
         let freed = before.saturating_sub(root.shared.read(Index::stored));
         let removed = removed.map(|()| freed).map_err(|error| AssetsError::io(REMOVING, error));
         held.end_asset();
+        self.chores.remove_remains();
         self.ledger.tell();
         root.health.retry_now();
         removed

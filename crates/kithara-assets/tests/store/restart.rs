@@ -354,3 +354,33 @@ fn a_file_in_more_pieces_than_can_be_open_is_found_without_a_journal() {
     let output = limited.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+#[test]
+fn nothing_stays_of_assets_that_store_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let remains = || ["labels", "leases"].map(|folder| files(&dir.path().join("v1").join(folder)));
+    let old = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
+    {
+        let store = open(dir.path());
+        for name in ["old", "young", "leased", "pinned", "stored"] {
+            store.set_label(&asset(name), name).unwrap();
+            drop(store.lease(&asset(name)));
+        }
+        store.pin(&asset("pinned")).unwrap();
+        write(&store, "stored", 1, 1000);
+        let of_old = asset("old").to_string();
+        for path in remains().into_iter().flatten().filter(|path| path.ends_with(&of_old)) {
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+        }
+    }
+    let store = open(dir.path());
+    let lease = store.lease(&asset("leased"));
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
+    assert_eq!(remains().map(|left| left.len()), [3, 3], "what is leased, pinned or stored keeps its own");
+    drop(lease);
+    store.unpin(&asset("pinned")).unwrap();
+    store.remove_asset(&asset("stored")).wait().unwrap();
+    // With the last of what was stored goes what is left of all others, at the end of the store at the latest.
+    drop(store);
+    assert_eq!(remains().map(|left| left.len()), [0, 0]);
+}
