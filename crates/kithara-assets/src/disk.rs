@@ -115,7 +115,8 @@ impl Disk {
         waiting
     }
 
-    pub(crate) fn compare(&self) -> Ticket<()> {
+    /// Answers with how many folders could not be read.
+    pub(crate) fn compare(&self) -> Ticket<usize> {
         let (answer, waiting) = ticket();
         self.root.order(Job::Compare { answer });
         waiting
@@ -178,11 +179,14 @@ impl From<Refused> for AssetsErrorKind {
 /// Fills the index: from the journals, or from the folders where there is none.
 fn restore(root: &Root) -> Restored {
     let restored = recover::restore(&root.layout, &root.shared);
-    let restored = restored.unwrap_or_else(|_| Restored::nothing());
+    let restored = restored.unwrap_or_else(|error| {
+        root.could_not_look(&error);
+        Restored::nothing()
+    });
     if restored.unread
         && let Err(error) = walk::list_files(root)
     {
-        tracing::debug!(%error, "the cache cannot be listed");
+        root.could_not_look(&error);
     }
     if let Err(error) = root.refresh_pins() {
         tracing::debug!(%error, "the pins cannot be listed");

@@ -51,6 +51,14 @@ pub enum AssetsErrorKind {
 }
 
 impl AssetsErrorKind {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied,
+            _ => Self::Io,
+        }
+    }
+
     /// True where the same call may succeed later without anything else being done.
     #[must_use]
     pub const fn is_transient(self) -> bool {
@@ -67,12 +75,7 @@ impl AssetsError {
     }
 
     pub(crate) fn io(doing: &'static str, source: io::Error) -> Self {
-        let kind = match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AssetsErrorKind::Full,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => AssetsErrorKind::Denied,
-            _ => AssetsErrorKind::Io,
-        };
-        Self { kind, doing, source: Some(Arc::new(source)) }
+        Self { kind: AssetsErrorKind::of(&source), doing, source: Some(Arc::new(source)) }
     }
 
     /// What happened, for the program.

@@ -58,6 +58,7 @@ pub struct ResourceSummary {
 
 /// How far [`AssetStore::verify`](crate::AssetStore::verify) has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verified {
     /// Resources there are to check.
     pub resources: usize,
@@ -73,6 +74,8 @@ pub struct Verified {
     pub gone_bytes: u64,
     /// Spans that could not be read, and were left alone.
     pub unreadable: usize,
+    /// Folders that could not be read, of which nobody knows what is in them.
+    pub unreadable_folders: usize,
 }
 
 /// What [`AssetStore::gc`](crate::AssetStore::gc) keeps.
@@ -144,11 +147,12 @@ pub(crate) fn resources(medium: &Medium, asset: AssetId) -> Vec<ResourceSummary>
 }
 
 pub(crate) fn verify(medium: &Medium, progress: &mut dyn FnMut(&Verified) -> ControlFlow<()>) -> Verified {
-    if let Err(error) = medium.compare().wait() {
+    let unreadable_folders = medium.compare().wait().unwrap_or_else(|error| {
         tracing::debug!(%error, "the index is not compared with the files");
-    }
+        0
+    });
     let keys: Vec<ResourceKey> = medium.shared().read(|index| index.iter().map(|(key, _)| key).collect());
-    let mut verified = Verified { resources: keys.len(), ..Verified::default() };
+    let mut verified = Verified { resources: keys.len(), unreadable_folders, ..Verified::default() };
     for key in keys {
         medium.know(&key);
         let spans = medium.shared().resource(&key, |resource| resource.spans.as_slice().to_vec());

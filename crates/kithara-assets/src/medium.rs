@@ -171,10 +171,10 @@ impl Medium {
         checked.map_or_else(|fault| disk.root.fault(key, span, fault).map(Some), |()| Ok(None))
     }
 
-    /// Lets the index know of all files there are.
-    pub(crate) fn compare(&self) -> Ticket<()> {
+    /// Lets the index know of all files there are. Answers with how many folders could not be read.
+    pub(crate) fn compare(&self) -> Ticket<usize> {
         match self {
-            Self::Memory(_) => Ticket::ready(Ok(())),
+            Self::Memory(_) => Ticket::ready(Ok(0)),
             Self::Disk(disk) => disk.compare(),
         }
     }

@@ -161,6 +161,16 @@ impl AssetStore {
         }
     }
 
+    /// Why something in the directory could not be read since the store was opened, so that there may be more than the lists
+    /// show; `None` where all could. What can be read again later is found when it is asked for.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<AssetsErrorKind> {
+        match &self.medium {
+            Medium::Memory(_) => None,
+            Medium::Disk(disk) => disk.root.why_missed(),
+        }
+    }
+
     /// Answers when everything ordered before is carried out.
     pub fn flush(&self) -> Ticket<()> {
         match &self.medium {

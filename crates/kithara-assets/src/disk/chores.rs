@@ -10,7 +10,7 @@ use crate::disk::recover::Restored;
 use crate::disk::remains::Remains;
 use crate::disk::room::Room;
 use crate::disk::walk::Walk;
-use crate::error::{AssetsError, AssetsErrorKind};
+use crate::error::AssetsErrorKind;
 use crate::maintain::{GcOptions, GcReport};
 use crate::options::DiskOptions;
 
@@ -115,10 +115,12 @@ impl Chores {
         }
     }
 
-    /// Compares the index with all files, now.
-    pub(crate) fn compare(ledger: &mut Ledger, room: &mut Room) {
-        let mut walk = Chore::Walk(None);
-        while walk.step(ledger, room) {}
+    /// Compares the index with all files, now. Answers with how many folders could not be read.
+    pub(crate) fn compare(ledger: &mut Ledger) -> usize {
+        let mut walk = Walk::begin(&ledger.root);
+        while walk.step(ledger, STEP_FILES) {}
+        ledger.compared();
+        walk.unreadable()
     }
 
     /// Does everything, now.
@@ -185,7 +187,7 @@ impl Chore {
                     Ok(false) => room.note_obstacle(AssetsErrorKind::Busy),
                     Err(error) => {
                         tracing::debug!(%error, "the journals cannot be compacted");
-                        room.note_obstacle(AssetsError::io("compacting the journals", error).kind());
+                        room.note_obstacle(AssetsErrorKind::of(&error));
                     }
                 }
                 false

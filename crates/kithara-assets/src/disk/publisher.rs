@@ -262,9 +262,9 @@ impl Publisher {
         report
     }
 
-    /// Compares the index with the files, at once.
-    pub(crate) fn compare(&mut self) {
-        Chores::compare(&mut self.ledger, &mut self.room);
+    /// Compares the index with the files, at once. Answers with how many folders could not be read.
+    pub(crate) fn compare(&mut self) -> usize {
+        Chores::compare(&mut self.ledger)
     }
 
     /// What was recorded is where others find it.

@@ -14,7 +14,7 @@ use crate::disk::layout::Layout;
 use crate::disk::lock::{EvictionLock, LeaseFiles};
 use crate::disk::queue::{Hurry, Queue};
 use crate::disk::span_file::SpanFile;
-use crate::error::AssetsError;
+use crate::error::{AssetsError, AssetsErrorKind};
 use crate::event::LossReason;
 use crate::format::Record;
 use crate::index::{Held, Resource, State};
@@ -40,8 +40,8 @@ pub(crate) struct Root {
     next_draft: AtomicU64,
     /// The index tells of every file, but for those of other runs, if there are any.
     index_complete: AtomicBool,
-    /// A file was there and could not be looked at, so the index may lack it.
-    missed: AtomicBool,
+    /// Why a file or folder that was there could not be looked at, so that the index may lack it. Of the first one.
+    missed: OnceLock<AssetsErrorKind>,
     /// Is there while this run is the only one.
     alone: PathBuf,
 }
@@ -50,7 +50,7 @@ impl Root {
     pub(crate) fn new(layout: Layout, options: DiskOptions) -> Self {
         Self {
             alone: layout.alone(),
-            missed: AtomicBool::new(false),
+            missed: OnceLock::new(),
             index_complete: AtomicBool::new(false),
             shared: Shared::new(options.clock.clone()),
             layout,
@@ -170,12 +170,17 @@ impl Root {
 
     /// Whether there was a file that could not be looked at.
     pub(crate) fn has_missed(&self) -> bool {
-        self.missed.load(Ordering::Relaxed)
+        self.missed.get().is_some()
+    }
+
+    /// Why one could not be looked at, if there was one.
+    pub(crate) fn why_missed(&self) -> Option<AssetsErrorKind> {
+        self.missed.get().copied()
     }
 
     /// A file or folder of the store could not be looked at.
     pub(crate) fn could_not_look(&self, error: &io::Error) {
-        if error.kind() != io::ErrorKind::NotFound && !self.missed.swap(true, Ordering::Relaxed) {
+        if error.kind() != io::ErrorKind::NotFound && self.missed.set(AssetsErrorKind::of(error)).is_ok() {
             tracing::debug!(%error, "something in the cache cannot be read, and is looked for when it is wanted");
         }
     }

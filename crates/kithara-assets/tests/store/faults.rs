@@ -1,5 +1,6 @@
 //! Disks that are full, cannot be written, or go away.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -248,4 +249,32 @@ fn a_lease_that_cannot_be_asked_for_is_no_lease_and_the_error_is_told() {
     assert_eq!(whole(&store, "a", 0..5).len(), 5);
     std::fs::remove_dir(&lease).unwrap();
     assert!(store.remove_asset(&asset("a")).wait().is_ok());
+}
+
+#[test]
+fn what_cannot_be_read_is_not_shown_as_if_it_were_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = open(dir.path());
+        write(&store, "a", 1, 1000);
+        assert_eq!((store.unreadable(), store.verify(|_| ControlFlow::Continue(())).unreadable_folders), (None, 0));
+    }
+    // Files where folders should be cannot be read, by root neither.
+    let assets = dir.path().join("v1/assets");
+    std::fs::write(assets.join(asset("b").to_string()), b"in the way").unwrap();
+    std::fs::remove_dir_all(dir.path().join("v1/journals")).unwrap();
+    {
+        let store = open(dir.path());
+        assert_eq!((store.unreadable(), whole(&store, "a", 1..2)), (Some(AssetsErrorKind::Io), vec![1]));
+        let verified = store.verify(|_| ControlFlow::Continue(()));
+        assert_eq!((verified.unreadable_folders, verified.good_bytes), (1, 1000));
+    }
+    let journals = dir.path().join("v1/journals");
+    std::fs::remove_dir_all(&journals).unwrap();
+    std::fs::write(&journals, b"in the way").unwrap();
+    std::fs::rename(&assets, dir.path().join("away")).unwrap();
+    std::fs::write(&assets, b"in the way").unwrap();
+    let store = open(dir.path());
+    assert_eq!((store.assets().len(), store.unreadable()), (0, Some(AssetsErrorKind::Io)));
+    assert_eq!(store.verify(|_| ControlFlow::Continue(())).unreadable_folders, 1);
 }
