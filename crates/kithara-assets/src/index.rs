@@ -114,6 +114,12 @@ impl Resource {
         self.used.fetch_max(stamp, Ordering::Relaxed);
     }
 
+    /// Lets a use that is far ahead be at `stamp`, unless it was used since.
+    pub(crate) fn bring_use_back(&self, used: u64, stamp: u64) {
+        // Whoever was quicker knows better.
+        let _ = self.used.compare_exchange(used, stamp, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// The version of its spans, where there are any.
     pub(crate) fn version(&self) -> Option<StoredVersion> {
         let known = self.state == State::Known && !self.spans.is_empty();
@@ -381,6 +387,17 @@ impl Index {
     /// The resource whose file a new one with this fingerprint may be linked to.
     pub(crate) fn same_content(&self, fingerprint: u64) -> Option<ResourceKey> {
         self.counts.groups.get(&fingerprint).map(|group| group.first)
+    }
+
+    /// Lets uses later than `latest` be of just before `now`, in their order. True where there were any.
+    pub(crate) fn bring_uses_back(&self, now: u64, latest: u64) -> bool {
+        let mut ahead: Vec<_> = self.iter().map(|(_, resource)| (resource.used(), resource)).collect();
+        ahead.retain(|(used, _)| *used > latest);
+        ahead.sort_unstable_by_key(|(used, _)| *used);
+        for ((used, resource), before) in ahead.iter().rev().zip(1..) {
+            resource.bring_use_back(*used, now.saturating_sub(before));
+        }
+        !ahead.is_empty()
     }
 
     /// The least recently used resources of assets that are not pinned and that `may_go`, oldest first: at most

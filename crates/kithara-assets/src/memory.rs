@@ -175,7 +175,7 @@ impl Memory {
             total: total.or(known),
             mark: span.meta.validators.mark(),
             fingerprint: 0,
-            stamp,
+            stamp: self.shared.use_stamp(),
             rule,
         };
         let gone = match self.shared.write(|index| index.admit(key, &offer)) {

@@ -37,9 +37,9 @@ pub struct DiskOptions {
     /// Resources not used for this long are removed, however much room there is; those of leased and pinned assets
     /// stay. `None`: they are kept. Default: 30 days.
     ///
-    /// Ages are told by a clock that never goes back: after the system's was far ahead once, nothing grows old before it
-    /// is there again, and what was used before that time counts as old at once while it is ahead. The quota, and the
-    /// order in which resources go, do not depend on it.
+    /// Ages are told by a clock that goes back only where the system's was ahead by more than a day: what was used until then
+    /// counts as used just now. What was used before that time counts as old at once while the system's clock is ahead. The
+    /// quota, and the order in which resources go, do not depend on it.
     pub max_age: Option<Duration>,
     /// Bytes that may wait for the disk, at most. Beyond them a span is given up rather than a reader delayed. Default:
     /// 8 MiB.

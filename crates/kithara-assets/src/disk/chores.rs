@@ -29,7 +29,7 @@ enum Chore {
     /// The index is compared with the files.
     Walk(Option<Walk>),
     /// What was not used for long is removed.
-    Expire { unused_for: Duration },
+    Expire { unused_for: Duration, begun: bool },
     /// The quota is kept.
     Trim { quota: u64 },
     /// What is left of assets that store nothing is removed.
@@ -64,7 +64,7 @@ impl Chores {
     }
 
     fn limits(&mut self, quota: u64, unused_for: Option<Duration>) {
-        self.left.extend(unused_for.map(|unused_for| Chore::Expire { unused_for }));
+        self.left.extend(unused_for.map(|unused_for| Chore::Expire { unused_for, begun: false }));
         self.left.push_back(Chore::Trim { quota });
     }
 
@@ -112,6 +112,10 @@ impl Chores {
         }
         if ledger.is_doubtful() {
             self.walk();
+        }
+        if ledger.root.shared.take_uses_moved() {
+            // The journal tells of uses that were not.
+            self.compact();
         }
     }
 
@@ -174,7 +178,10 @@ impl Chore {
                 }
                 more
             }
-            Self::Expire { unused_for } => {
+            Self::Expire { unused_for, begun } => {
+                if !std::mem::replace(begun, true) {
+                    ledger.root.shared.bring_uses_back();
+                }
                 let now = ledger.root.shared.clock.now().0;
                 let age = u64::try_from(unused_for.as_millis()).unwrap_or(u64::MAX);
                 room.expire(ledger, now.saturating_sub(age))

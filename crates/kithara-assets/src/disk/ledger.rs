@@ -186,6 +186,7 @@ impl Ledger {
         let (untold, covered) = (&mut self.untold, &mut self.covered);
         let told = self.others.news(&root.layout, own, |record| {
             root.shared.stamps_follow(record.stamp());
+            record.used().into_iter().for_each(|used| root.shared.uses_follow(used));
             if recover::is_history(&root.layout, &root.shared, &record) {
                 return;
             }
@@ -245,7 +246,7 @@ impl Ledger {
         self.write_out();
         self.news();
         self.remove_covered();
-        let mut keys = self.keys_by_use();
+        let mut keys = self.keys_in_order();
         let shared = &self.root.shared;
         let mut records = keys.drain(..).flat_map(|(_, key)| shared.read(|index| index.records(&key)));
         let journal = Journal::create(layout, fresh_id(), &mut records)?;
@@ -306,11 +307,11 @@ impl Ledger {
         self.run.end(&self.root.layout);
     }
 
-    /// All known resources, the least recently used first, as their records must be.
-    fn keys_by_use(&self) -> Vec<(u64, ResourceKey)> {
+    /// All known resources in the order of their records: see [`Record::stamp`].
+    fn keys_in_order(&self) -> Vec<(u64, ResourceKey)> {
         let mut keys = self.root.shared.read(|index| {
             let known = index.iter().filter(|(_, resource)| resource.state == State::Known);
-            known.map(|(key, resource)| (resource.used(), key)).collect::<Vec<_>>()
+            known.map(|(key, resource)| (resource.used().max(resource.committed), key)).collect::<Vec<_>>()
         });
         keys.sort_unstable();
         keys

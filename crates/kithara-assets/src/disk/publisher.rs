@@ -110,7 +110,7 @@ impl Publisher {
         let mark = meta.validators.mark();
         let stamp = root.shared.next_stamp();
         let span = Span { start: piece.start, len: piece.len(), stored: piece.len(), committed: stamp };
-        let mut offer = Offer { span, total, mark, fingerprint: 0, stamp, rule };
+        let mut offer = Offer { span, total, mark, fingerprint: 0, stamp: root.shared.use_stamp(), rule };
         root.resolve(key);
         match root.shared.read(|index| index.judge(key, &offer)) {
             Judgement::Redundant => return Ok(span),
@@ -153,7 +153,7 @@ impl Publisher {
     fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Result<Span, AssetsError> {
         let admission = self.ledger.admit(key, offer);
         self.root().health.worked(&self.root().shared.observers);
-        if self.ledger.is_worth_compacting() {
+        if self.ledger.is_worth_compacting() || self.root().shared.take_uses_moved() {
             self.chores.compact();
         }
         match admission {

@@ -81,6 +81,7 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     shared.write(|index| {
         while let Some((at, record)) = earliest(&mut found) {
             shared.stamps_follow(record.stamp());
+            record.used().into_iter().for_each(|used| shared.uses_follow(used));
             let taken = if several { takes(index, &record) } else { None };
             covered.extend(if several { brings_nothing(index, &record) } else { None });
             let change = apply(index, &record, &kept(taken, |key, span| is_any_there(layout, key, span)));

@@ -99,9 +99,8 @@ impl Root {
         };
         let said = offer_of(&file);
         let (content, is_link) = (file.fingerprint(), file.is_link());
-        let holds = |resource: &Resource| {
-            resource.lists(&listed).then(|| resource.holds(&listed, &said, content, is_link))
-        };
+        let holds =
+            |resource: &Resource| resource.lists(&listed).then(|| resource.holds(&listed, &said, content, is_link));
         match self.shared.resource(key, holds).flatten() {
             Some(Held::Yes) => return Ok(Ok(file)),
             Some(Held::Other) => self.correct(key, listed, &said),
@@ -139,6 +138,7 @@ impl Root {
 
     /// Another process put something else where `listed` should be.
     fn correct(&self, key: &ResourceKey, listed: Span, said: &Offer) {
+        let said = &self.found(*said);
         let Some(admission) = self.shared.write(|index| index.correct(key, &listed, said)) else { return };
         self.shared.lost(key, &[listed], LossReason::Replaced);
         if said.span.range() != listed.range() {
@@ -235,7 +235,7 @@ impl Root {
         let Some(unread) = unread.flatten() else { return };
         // One by one, for there may be more of them than files that can be open.
         let read = |span: &Span| match self.open_file(key, span.start) {
-            Ok(file) => Some(offer_of(&file)),
+            Ok(file) => Some(self.found(offer_of(&file))),
             Err(ReadFault::Corrupt) => {
                 self.drop_broken(key, span.start);
                 None
@@ -352,7 +352,7 @@ impl Root {
     }
 
     fn admit(&self, key: &ResourceKey, file: &SpanFile) -> bool {
-        let offer = offer_of(file);
+        let offer = self.found(offer_of(file));
         let is_doubtful = offer.mark == 0 && !self.is_in_place(key);
         let admission = self.shared.write(|index| {
             if is_doubtful {
@@ -366,7 +366,7 @@ impl Root {
     /// Forgets what the index lists of a resource where its files are gone. True where none of it is left.
     fn forget_if_gone(&self, key: &ResourceKey) -> bool {
         let listed = self.shared.resource(key, |resource| {
-            (resource.state == State::Known).then(|| resource.spans.as_slice().to_vec()).unwrap_or_default()
+            if resource.state == State::Known { resource.spans.as_slice().to_vec() } else { Vec::new() }
         });
         let listed = listed.unwrap_or_default();
         let is_there = |span: &Span| match SpanFile::open(&self.layout.span(key, span.start), key, span.start) {
@@ -379,6 +379,12 @@ impl Root {
         }
         listed.into_iter().for_each(|span| self.forget(key, span, LossReason::Gone));
         self.shared.resource(key, |resource| resource.spans.is_empty()).unwrap_or(true)
+    }
+
+    /// An offer that was found: what is committed from now on is later, and it was used when it was committed at the latest.
+    fn found(&self, offer: Offer) -> Offer {
+        self.shared.stamps_follow(offer.span.committed);
+        Offer { stamp: self.shared.use_of_commit(offer.stamp), ..offer }
     }
 
     /// Whether what the index lists of a resource is where it should be, as far as one file tells: who invalidates a

@@ -101,22 +101,18 @@ impl Visit {
     }
 }
 
-/// What was written later than this after now was not: a day, in milliseconds. Clocks are corrected by less.
-const AHEAD: u64 = 24 * 3600 * 1000;
-
 /// Fills an empty index from names and sizes alone: no file is opened, which is what makes it quick.
 pub(crate) fn list_files(root: &Root) -> io::Result<()> {
-    let now = root.shared.clock.now().0;
     for asset in list_assets(root)? {
         // What is in the others is there all the same.
-        if let Err(error) = list_files_of(root, asset, now) {
+        if let Err(error) = list_files_of(root, asset) {
             root.could_not_look(&error);
         }
     }
     Ok(())
 }
 
-fn list_files_of(root: &Root, asset: AssetId, now: u64) -> io::Result<()> {
+fn list_files_of(root: &Root, asset: AssetId) -> io::Result<()> {
     for entry in std::fs::read_dir(root.layout.asset(asset))? {
         let entry = entry?;
         let Some((key, start)) = entry.file_name().to_str().and_then(|name| parse_span(asset, name)) else {
@@ -125,8 +121,9 @@ fn list_files_of(root: &Root, asset: AssetId, now: u64) -> io::Result<()> {
         let metadata = entry.metadata()?;
         let written = UnixMillis::from(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)).0;
         // A time far ahead is none of a use: it would let all that follow be later, for good.
-        let written = if written > now.saturating_add(AHEAD) { now } else { written };
+        let written = root.shared.use_of_commit(written);
         root.shared.stamps_follow(written);
+        root.shared.uses_follow(written);
         root.shared.write(|index| index.admit_unread(&key, start, metadata.len(), written));
     }
     Ok(())
