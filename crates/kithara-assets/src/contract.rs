@@ -72,6 +72,7 @@ pub const CASES: &[Case] = &[
     ("the least recently used goes first", stores::the_least_recently_used_goes_first),
     ("what is leased or pinned stays", stores::what_is_leased_or_pinned_stays),
     ("who watches is told", stores::who_watches_is_told),
+    ("who is told of a loss may lease", stores::who_is_told_of_a_loss_may_lease),
     ("lists show what is there", stores::lists_show_what_is_there),
     ("gc and removal respect holders", stores::gc_and_removal_respect_holders),
     ("readers and writers are in nobody's way", stores::readers_and_writers_are_in_nobodys_way),

@@ -15,6 +15,7 @@ mod lock;
 mod publisher;
 mod queue;
 mod recover;
+mod remains;
 mod room;
 mod root;
 mod run;
@@ -114,7 +115,8 @@ impl Disk {
         waiting
     }
 
-    pub(crate) fn compare(&self) -> Ticket<()> {
+    /// Answers with how many folders could not be read.
+    pub(crate) fn compare(&self) -> Ticket<usize> {
         let (answer, waiting) = ticket();
         self.root.order(Job::Compare { answer });
         waiting
@@ -127,12 +129,16 @@ impl Disk {
     }
 
     pub(crate) fn set_pinned(&self, asset: AssetId, pinned: bool) -> Result<(), AssetsError> {
-        let path = self.root.layout.pin(asset);
+        let root = &self.root;
+        // Whoever evicts asks for the pin when nobody can lease any more: so it is there before that, or after.
+        root.lease_files.acquire(&root.shared.leases, &root.layout, asset);
+        let path = root.layout.pin(asset);
         let done = if pinned { write_small(&path, b"") } else { remove_file(&path) };
-        done.map_err(|error| AssetsError::io("pinning an asset", error))?;
-        self.root.shared.write(|index| index.set_pinned(&asset, pinned));
-        self.root.health.retry_now();
-        Ok(())
+        if done.is_ok() {
+            root.shared.write(|index| index.set_pinned(&asset, pinned));
+        }
+        root.release_lease(asset);
+        done.map_err(|error| AssetsError::io("pinning an asset", error))
     }
 
     pub(crate) fn set_label(&self, asset: AssetId, label: &str) -> Result<(), AssetsError> {
@@ -173,11 +179,14 @@ impl From<Refused> for AssetsErrorKind {
 /// Fills the index: from the journals, or from the folders where there is none.
 fn restore(root: &Root) -> Restored {
     let restored = recover::restore(&root.layout, &root.shared);
-    let restored = restored.unwrap_or_else(|_| Restored::nothing());
+    let restored = restored.unwrap_or_else(|error| {
+        root.could_not_look(&error);
+        Restored::nothing()
+    });
     if restored.unread
         && let Err(error) = walk::list_files(root)
     {
-        tracing::debug!(%error, "the cache cannot be listed");
+        root.could_not_look(&error);
     }
     if let Err(error) = root.refresh_pins() {
         tracing::debug!(%error, "the pins cannot be listed");
@@ -193,3 +202,33 @@ fn write_small(path: &Path, content: &[u8]) -> io::Result<()> {
 
 const OPENING: &str = "opening a store";
 const PUTTING: &str = "storing an atomic resource";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::key::Partition;
+
+    #[test]
+    fn who_pins_waits_for_an_eviction_that_has_asked_for_the_pin() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), DiskOptions::default()).unwrap();
+        let asset = AssetId::named(&Partition::default(), "a");
+        let evicting = disk.root.shared.leases.evict(asset).unwrap();
+        let (tell, told) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                disk.set_pinned(asset, true).unwrap();
+                tell.send(()).unwrap();
+            });
+            let early = told.recv_timeout(Duration::from_millis(50));
+            let pinned = disk.root.is_pinned_on_disk(asset);
+            drop(evicting);
+            assert!(early.is_err() && !pinned);
+            told.recv_timeout(Duration::from_secs(20)).unwrap();
+        });
+        assert!(disk.root.is_pinned_on_disk(asset) && !disk.root.shared.leases.is_leased(&asset));
+    }
+}

@@ -25,6 +25,8 @@ pub enum AssetsErrorKind {
     Io,
     /// The writer thread is behind and its queue is full. Retrying helps a moment later.
     QueueFull,
+    /// Another process is making room, and there is none before it is done. Retrying helps a moment later.
+    Busy,
     /// The bytes disagree with what is stored about length or version. Retrying helps after
     /// [`StreamingResource::invalidate`](crate::StreamingResource::invalidate).
     Conflict,
@@ -49,10 +51,21 @@ pub enum AssetsErrorKind {
 }
 
 impl AssetsErrorKind {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied,
+            _ => Self::Io,
+        }
+    }
+
     /// True where the same call may succeed later without anything else being done.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Full | Self::Io | Self::QueueFull | Self::Abandoned | Self::Held | Self::TimedOut)
+        matches!(
+            self,
+            Self::Full | Self::Io | Self::QueueFull | Self::Busy | Self::Abandoned | Self::Held | Self::TimedOut
+        )
     }
 }
 
@@ -62,12 +75,7 @@ impl AssetsError {
     }
 
     pub(crate) fn io(doing: &'static str, source: io::Error) -> Self {
-        let kind = match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AssetsErrorKind::Full,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => AssetsErrorKind::Denied,
-            _ => AssetsErrorKind::Io,
-        };
-        Self { kind, doing, source: Some(Arc::new(source)) }
+        Self { kind: AssetsErrorKind::of(&source), doing, source: Some(Arc::new(source)) }
     }
 
     /// What happened, for the program.
@@ -84,6 +92,7 @@ impl fmt::Display for AssetsError {
             AssetsErrorKind::Denied => "not permitted",
             AssetsErrorKind::Io => "the file system failed",
             AssetsErrorKind::QueueFull => "the disk is behind",
+            AssetsErrorKind::Busy => "another process is making room",
             AssetsErrorKind::Conflict => "length or version disagree with what is stored",
             AssetsErrorKind::Changed => "another version is stored now",
             AssetsErrorKind::Abandoned => "cut short",

@@ -72,6 +72,16 @@ pub(crate) enum State {
     Removing,
 }
 
+/// Whether a file is of a span that is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Yes,
+    /// It is of another commit of the resource.
+    Other,
+    /// It was written for another resource, and its content is not that which the resource has.
+    OtherContent,
+}
+
 #[derive(Debug)]
 struct Group {
     /// The resource whose file later ones are linked to.
@@ -104,6 +114,12 @@ impl Resource {
         self.used.fetch_max(stamp, Ordering::Relaxed);
     }
 
+    /// Lets a use that is far ahead be at `stamp`, unless it was used since.
+    pub(crate) fn bring_use_back(&self, used: u64, stamp: u64) {
+        // Whoever was quicker knows better.
+        let _ = self.used.compare_exchange(used, stamp, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// The version of its spans, where there are any.
     pub(crate) fn version(&self) -> Option<StoredVersion> {
         let known = self.state == State::Known && !self.spans.is_empty();
@@ -121,6 +137,17 @@ impl Resource {
         let same_mark = self.mark == 0 || said.mark == 0 || self.mark == said.mark;
         let same_commit = !is_link && said.span.committed == listed.committed;
         same_mark && said.span.len == listed.len && (same_commit || self.has_content(content))
+    }
+
+    /// As [`Resource::is_held_by`], with what it is else.
+    pub(crate) fn holds(&self, listed: &Span, said: &Offer, content: u64, is_link: bool) -> Held {
+        if self.is_held_by(listed, said, content, is_link) {
+            Held::Yes
+        } else if is_link && self.fingerprint != 0 {
+            Held::OtherContent
+        } else {
+            Held::Other
+        }
     }
 
     /// Whether this is the fingerprint of its content, as far as that is known.
@@ -360,6 +387,17 @@ impl Index {
     /// The resource whose file a new one with this fingerprint may be linked to.
     pub(crate) fn same_content(&self, fingerprint: u64) -> Option<ResourceKey> {
         self.counts.groups.get(&fingerprint).map(|group| group.first)
+    }
+
+    /// Lets uses later than `latest` be of just before `now`, in their order. True where there were any.
+    pub(crate) fn bring_uses_back(&self, now: u64, latest: u64) -> bool {
+        let mut ahead: Vec<_> = self.iter().map(|(_, resource)| (resource.used(), resource)).collect();
+        ahead.retain(|(used, _)| *used > latest);
+        ahead.sort_unstable_by_key(|(used, _)| *used);
+        for ((used, resource), before) in ahead.iter().rev().zip(1..) {
+            resource.bring_use_back(*used, now.saturating_sub(before));
+        }
+        !ahead.is_empty()
     }
 
     /// The least recently used resources of assets that are not pinned and that `may_go`, oldest first: at most

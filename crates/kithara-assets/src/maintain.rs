@@ -4,6 +4,7 @@
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
+use crate::error::AssetsErrorKind;
 use crate::event::LossReason;
 use crate::index::{Asset, Index, Resource};
 use crate::key::{AssetId, ResourceKey};
@@ -57,6 +58,7 @@ pub struct ResourceSummary {
 
 /// How far [`AssetStore::verify`](crate::AssetStore::verify) has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verified {
     /// Resources there are to check.
     pub resources: usize,
@@ -72,6 +74,8 @@ pub struct Verified {
     pub gone_bytes: u64,
     /// Spans that could not be read, and were left alone.
     pub unreadable: usize,
+    /// Folders that could not be read, of which nobody knows what is in them.
+    pub unreadable_folders: usize,
 }
 
 /// What [`AssetStore::gc`](crate::AssetStore::gc) keeps.
@@ -85,6 +89,7 @@ pub struct GcOptions {
 
 /// What [`AssetStore::gc`](crate::AssetStore::gc) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GcReport {
     /// Resources that went.
     pub resources: usize,
@@ -92,6 +97,9 @@ pub struct GcReport {
     pub bytes: u64,
     /// Bytes that stayed.
     pub bytes_left: u64,
+    /// What kept it from doing all that was asked for: [`Busy`](AssetsErrorKind::Busy) where another process was at it for more
+    /// than half a second, else what the file system says.
+    pub obstacle: Option<AssetsErrorKind>,
 }
 
 pub(crate) fn assets(medium: &Medium) -> Vec<AssetSummary> {
@@ -139,11 +147,12 @@ pub(crate) fn resources(medium: &Medium, asset: AssetId) -> Vec<ResourceSummary>
 }
 
 pub(crate) fn verify(medium: &Medium, progress: &mut dyn FnMut(&Verified) -> ControlFlow<()>) -> Verified {
-    if let Err(error) = medium.compare().wait() {
+    let unreadable_folders = medium.compare().wait().unwrap_or_else(|error| {
         tracing::debug!(%error, "the index is not compared with the files");
-    }
+        0
+    });
     let keys: Vec<ResourceKey> = medium.shared().read(|index| index.iter().map(|(key, _)| key).collect());
-    let mut verified = Verified { resources: keys.len(), ..Verified::default() };
+    let mut verified = Verified { resources: keys.len(), unreadable_folders, ..Verified::default() };
     for key in keys {
         medium.know(&key);
         let spans = medium.shared().resource(&key, |resource| resource.spans.as_slice().to_vec());

@@ -109,6 +109,7 @@ impl Medium {
         let shared = self.shared();
         let listed =
             shared.resource(key, |resource| Found::at(resource, offset).map(|found| (found, shared.touch(resource))));
+        shared.settle_uses();
         if let Some((found, worth_noting)) = listed.flatten() {
             self.note_use(key, worth_noting);
             return Some(found);
@@ -126,6 +127,7 @@ impl Medium {
             let whole = first.filter(|span| span.start == 0 && resource.total() == Some(span.len));
             (whole, shared.touch(resource))
         })?;
+        shared.settle_uses();
         self.note_use(key, worth_noting);
         whole
     }
@@ -171,10 +173,10 @@ impl Medium {
         checked.map_or_else(|fault| disk.root.fault(key, span, fault).map(Some), |()| Ok(None))
     }
 
-    /// Lets the index know of all files there are.
-    pub(crate) fn compare(&self) -> Ticket<()> {
+    /// Lets the index know of all files there are. Answers with how many folders could not be read.
+    pub(crate) fn compare(&self) -> Ticket<usize> {
         match self {
-            Self::Memory(_) => Ticket::ready(Ok(())),
+            Self::Memory(_) => Ticket::ready(Ok(0)),
             Self::Disk(disk) => disk.compare(),
         }
     }

@@ -101,25 +101,33 @@ impl Memory {
         self.commit(Commit { key, span, total, rule: Rule::Replace, fate: None })
     }
 
-    pub(crate) fn remove(&self, key: &ResourceKey, reason: LossReason) -> u64 {
+    pub(crate) fn remove(&self, key: &ResourceKey, reason: LossReason) {
+        let gone = self.take(key);
+        self.shared.lost(key, &gone, reason);
+    }
+
+    /// Takes out a resource, of which those who watch are still to be told.
+    fn take(&self, key: &ResourceKey) -> Vec<Span> {
         let mut spans = self.lock();
         let gone = self.shared.write(|index| index.remove(key));
         for span in &gone {
             spans.remove(&(*key, span.start));
         }
-        drop(spans);
-        self.shared.lost(key, &gone, reason);
-        gone.iter().map(|span| span.stored).sum()
+        gone
     }
 
     pub(crate) fn remove_asset(&self, asset: AssetId) -> Result<u64, AssetsError> {
         let pinned = self.shared.read(|index| index.asset(&asset).is_some_and(|asset| asset.pinned));
         let eviction = self.shared.leases.evict(asset).filter(|_| !pinned);
-        let _eviction = eviction.ok_or(AssetsError::new(AssetsErrorKind::Held, "removing an asset"))?;
+        let eviction = eviction.ok_or(AssetsError::new(AssetsErrorKind::Held, "removing an asset"))?;
         self.labels.lock().unwrap_or_else(PoisonError::into_inner).remove(&asset);
         let keys = self.shared.read(|index| index.keys_of(&asset));
         keys.iter().for_each(|key| self.shared.fates.abandon(key));
-        Ok(keys.iter().map(|key| self.remove(key, LossReason::Removed)).sum())
+        let gone: Vec<_> = keys.iter().map(|key| (key, self.take(key))).collect();
+        // Whoever is told may lease the asset.
+        drop(eviction);
+        gone.iter().for_each(|(key, spans)| self.shared.lost(key, spans, LossReason::Removed));
+        Ok(gone.iter().flat_map(|(_, spans)| spans).map(|span| span.stored).sum())
     }
 
     pub(crate) fn gc(&self, options: GcOptions) -> GcReport {
@@ -133,7 +141,7 @@ impl Memory {
             self.trim(before, quota);
         }
         let (resources_left, bytes_left) = count();
-        GcReport { resources: resources - resources_left, bytes: stored - bytes_left, bytes_left }
+        GcReport { resources: resources - resources_left, bytes: stored - bytes_left, bytes_left, obstacle: None }
     }
 
     pub(crate) fn label(&self, asset: AssetId) -> Option<String> {
@@ -167,7 +175,7 @@ impl Memory {
             total: total.or(known),
             mark: span.meta.validators.mark(),
             fingerprint: 0,
-            stamp,
+            stamp: self.shared.use_stamp(),
             rule,
         };
         let gone = match self.shared.write(|index| index.admit(key, &offer)) {

@@ -28,7 +28,8 @@ impl Default for MemoryOptions {
 pub struct DiskOptions {
     /// Bytes the files of the store may take, at most, over all processes that share the directory. The least recently
     /// used go first; those of leased and pinned assets never: when nothing else is left, the store stops caching. One
-    /// span may take half of it. While another process evicts, the quota may be exceeded by an eighth. Default: 1 GiB.
+    /// span may take half of it. While another process evicts, the quota may be exceeded by an eighth, and by a
+    /// sixteenth for each process that writes at the same time. Default: 1 GiB.
     pub quota: u64,
     /// Bytes of the file system that stay free: below them the store evicts its own files and then stops caching.
     /// Default: 256 MiB.
@@ -36,9 +37,9 @@ pub struct DiskOptions {
     /// Resources not used for this long are removed, however much room there is; those of leased and pinned assets
     /// stay. `None`: they are kept. Default: 30 days.
     ///
-    /// Ages are told by a clock that never goes back: after the system's was far ahead once, nothing grows old before it
-    /// is there again, and what was used before that time counts as old at once while it is ahead. The quota, and the
-    /// order in which resources go, do not depend on it.
+    /// Ages are told by a clock that goes back only where the system's was ahead by more than a day: what was used until then
+    /// counts as used just now. What was used before that time counts as old at once while the system's clock is ahead. The
+    /// quota, and the order in which resources go, do not depend on it.
     pub max_age: Option<Duration>,
     /// Bytes that may wait for the disk, at most. Beyond them a span is given up rather than a reader delayed. Default:
     /// 8 MiB.

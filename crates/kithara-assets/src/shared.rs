@@ -1,7 +1,7 @@
 //! What both kinds of store have in common: the index, who watches, who waits, who holds.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,9 @@ use crate::spans::Span;
 
 /// Uses closer together than this are one use for the journal: 10 min, in milliseconds.
 const SAME_USE: u64 = 10 * 60 * 1000;
+
+/// A clock is corrected by less than this, a day in milliseconds: a use that is later than now by more was not.
+pub(crate) const AHEAD: u64 = 24 * 3600 * 1000;
 
 /// A clock that is corrected by no more than this did not go back, in milliseconds.
 const CLOCK_SLACK: u64 = 1000;
@@ -30,6 +33,12 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// The last stamp given out. Stamps are wall time where that goes forward, and never go back.
     stamp: AtomicU64,
+    /// The last stamp of a use. As those, but it goes back with a clock that was far ahead: uses grow old.
+    uses: AtomicU64,
+    /// It went back, so that there may be uses that are far ahead.
+    uses_ahead: AtomicBool,
+    /// Uses were brought back, of which the journal does not tell.
+    uses_moved: AtomicBool,
     /// What the clock showed when the last stamp was given out.
     shown: AtomicU64,
     /// Grows when bytes that could be read cannot be read any more: what a reader holds open must be looked up again.
@@ -54,6 +63,9 @@ impl Shared {
             fates: Fates::default(),
             clock,
             stamp: AtomicU64::new(0),
+            uses: AtomicU64::new(0),
+            uses_ahead: AtomicBool::new(false),
+            uses_moved: AtomicBool::new(false),
             shown: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             commits: Mutex::default(),
@@ -76,8 +88,7 @@ impl Shared {
     /// A stamp later than all before, and not before the wall clock.
     ///
     /// So a clock that was once far ahead is followed for ever: what was committed then must stay older than what takes
-    /// its place, in every journal and footer. Ages cannot be told until the clock is there, see
-    /// [`DiskOptions::max_age`](crate::DiskOptions::max_age).
+    /// its place, in every journal and footer. Ages are told by uses, see [`Shared::next_use`].
     pub(crate) fn next_stamp(&self) -> u64 {
         let now = self.clock.now().0;
         let before = self.shown.swap(now, Ordering::Relaxed);
@@ -100,18 +111,74 @@ impl Shared {
         self.observers.send(&StoreEvent::ClockWentBack { by });
     }
 
-    /// Notes that a resource is used. True when that is worth a place in the journal.
+    /// The stamp of a use of what is about to be entered. Called without the index.
+    pub(crate) fn use_stamp(&self) -> u64 {
+        let stamp = self.next_use();
+        self.settle_uses();
+        stamp
+    }
+
+    /// A stamp later than those of all uses before, and not before the wall clock; but for uses that are far ahead of that,
+    /// which [`Shared::settle_uses`] brings back.
+    fn next_use(&self) -> u64 {
+        let now = self.clock.now().0;
+        let is_ahead = |last: u64| last > now.saturating_add(AHEAD);
+        let next = |last: u64| if is_ahead(last) { now } else { now.max(last.saturating_add(1)) };
+        let last = self.uses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        let last = last.unwrap_or_else(|last| last);
+        if is_ahead(last) {
+            self.uses_ahead.store(true, Ordering::Relaxed);
+        }
+        next(last)
+    }
+
+    /// Brings uses back that a clock far ahead left, if it went back. Called without the index.
+    pub(crate) fn settle_uses(&self) {
+        if self.uses_ahead.load(Ordering::Relaxed) && self.uses_ahead.swap(false, Ordering::Relaxed) {
+            self.bring_uses_back();
+        }
+    }
+
+    /// Lets all uses that are far ahead be of a moment ago, in their order.
+    pub(crate) fn bring_uses_back(&self) {
+        let now = self.clock.now().0;
+        if self.read(|index| index.bring_uses_back(now, now.saturating_add(AHEAD))) {
+            self.uses_moved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether uses were brought back since this was asked last.
+    pub(crate) fn take_uses_moved(&self) -> bool {
+        self.uses_moved.load(Ordering::Relaxed) && self.uses_moved.swap(false, Ordering::Relaxed)
+    }
+
+    /// Lets the next use be later than `stamp`, which an earlier process gave, or this one.
+    pub(crate) fn uses_follow(&self, stamp: u64) {
+        self.uses.fetch_max(stamp, Ordering::Relaxed);
+    }
+
+    /// When something was used that was committed then and of whose use nothing else is known.
+    pub(crate) fn use_of_commit(&self, committed: u64) -> u64 {
+        let now = self.clock.now().0;
+        if committed > now.saturating_add(AHEAD) { now } else { committed }
+    }
+
+    /// Notes that a resource is used. True when that is worth a place in the journal. Whoever calls it settles uses when it
+    /// has let go of the index.
     pub(crate) fn touch(&self, resource: &Resource) -> bool {
         let (used, now) = (resource.used(), self.clock.now().0);
-        let is_latest = used == self.stamp.load(Ordering::Relaxed);
+        let is_latest = used == self.uses.load(Ordering::Relaxed) && used <= now.saturating_add(AHEAD);
         // A reader comes back for every few bytes: only a use that changes the order, or comes much later, takes a new
         // stamp.
         if is_latest && now.saturating_sub(used) < SAME_USE {
             return false;
         }
-        let stamp = self.next_stamp();
+        let stamp = self.next_use();
+        if used > stamp.saturating_add(AHEAD) {
+            resource.bring_use_back(used, stamp);
+        }
         resource.touch(stamp);
-        stamp.saturating_sub(used) >= SAME_USE
+        stamp.abs_diff(used) >= SAME_USE
     }
 
     /// Lets the next stamp be later than `stamp`, which an earlier process gave.
@@ -125,17 +192,32 @@ impl Shared {
 
     /// Tells that these spans were taken out of the index.
     pub(crate) fn lost(&self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
-        if spans.is_empty() {
-            return;
+        self.tell(self.note_lost(key, spans, reason));
+    }
+
+    /// Lets readers look again, for these spans were taken out of the index. Answers with what is to be told.
+    #[must_use]
+    pub(crate) fn note_lost(&self, key: &ResourceKey, spans: &[Span], reason: LossReason) -> Vec<StoreEvent> {
+        if !spans.is_empty() {
+            self.losses.fetch_add(1, Ordering::Release);
         }
-        self.losses.fetch_add(1, Ordering::Release);
-        for span in spans {
-            self.observers.send(&StoreEvent::Lost { key: *key, range: span.range(), reason });
-        }
+        spans.iter().map(|span| StoreEvent::Lost { key: *key, range: span.range(), reason }).collect()
+    }
+
+    /// Calls those who watch. Nothing may be held meanwhile that a callback may wait for: a lock, or the right to evict.
+    pub(crate) fn tell(&self, events: Vec<StoreEvent>) {
+        events.iter().for_each(|event| self.observers.send(event));
     }
 
     /// Tells that this span was put into the index.
     pub(crate) fn committed(&self, key: &ResourceKey, range: Range<u64>) {
+        let event = self.note_committed(key, range);
+        self.observers.send(&event);
+    }
+
+    /// Wakes who waits for a span that was put into the index. Answers with what is to be told.
+    #[must_use]
+    pub(crate) fn note_committed(&self, key: &ResourceKey, range: Range<u64>) -> StoreEvent {
         let mut commits = self.lock_commits();
         commits.count += 1;
         let waited_for = commits.waiting > 0;
@@ -143,7 +225,7 @@ impl Shared {
         if waited_for {
             self.committed.notify_all();
         }
-        self.observers.send(&StoreEvent::Committed { key: *key, range });
+        StoreEvent::Committed { key: *key, range }
     }
 
     /// Commits so far.

@@ -121,8 +121,8 @@ impl SpanWriter {
             });
             match sent {
                 Ok(()) => return WriteOutcome::Accepted,
-                // Somebody else was quicker.
-                Err(AssetsErrorKind::QueueFull) => {}
+                // Somebody else was quicker. Where the writer thread gave up, there is nothing to wait for.
+                Err(AssetsErrorKind::QueueFull) if self.fate.get().is_none() => {}
                 Err(reason) => return self.give_up(reason),
             }
         }

@@ -94,7 +94,8 @@ impl AssetStore {
         Lease { medium: self.medium.clone(), asset: *asset }
     }
 
-    /// Keeps `asset` until [`AssetStore::unpin`], across restarts: for what is kept offline.
+    /// Keeps `asset` until [`AssetStore::unpin`], across restarts: for what is kept offline. It may wait as
+    /// [`AssetStore::lease`] does.
     ///
     /// # Errors
     /// The directory cannot be written.
@@ -120,7 +121,7 @@ impl AssetStore {
         }
     }
 
-    /// Remembers what the application calls `asset`, for lists. At most 4 KiB; it must hold no secret.
+    /// Remembers what the application calls `asset`, for lists, while something of it is stored, leased or pinned. At most 4 KiB; it must hold no secret.
     ///
     /// # Errors
     /// The text is too long, or the directory cannot be written.
@@ -157,6 +158,16 @@ impl AssetStore {
         match &self.medium {
             Medium::Memory(_) => None,
             Medium::Disk(disk) => disk.root.health.reason(),
+        }
+    }
+
+    /// Why something in the directory could not be read since the store was opened, so that there may be more than the lists
+    /// show; `None` where all could. What can be read again later is found when it is asked for.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<AssetsErrorKind> {
+        match &self.medium {
+            Medium::Memory(_) => None,
+            Medium::Disk(disk) => disk.root.why_missed(),
         }
     }
 
@@ -201,7 +212,7 @@ impl AssetStore {
     }
 
     /// Removes what nobody needs: what is beyond the limits and not leased or pinned, files that processes left behind
-    /// when they died, and the history in the journals.
+    /// when they died, labels of assets of which nothing is stored, leased or pinned, and the history in the journals. What kept it from doing all of that is in the report.
     ///
     /// # Errors
     /// In the ticket: [`Closed`](AssetsErrorKind::Closed).
@@ -215,7 +226,8 @@ impl AssetStore {
     /// Removes `asset` with everything in it. Answers with the bytes that were freed.
     ///
     /// # Errors
-    /// In the ticket: [`Held`](AssetsErrorKind::Held) where it is leased or pinned, in whichever process.
+    /// In the ticket: [`Held`](AssetsErrorKind::Held) where it is leased or pinned, in whichever process; what the file system
+    /// says where that cannot be asked, or files stay.
     pub fn remove_asset(&self, asset: &AssetId) -> Ticket<u64> {
         match &self.medium {
             Medium::Memory(memory) => Ticket::ready(memory.remove_asset(*asset)),

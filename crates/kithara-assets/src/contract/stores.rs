@@ -77,6 +77,27 @@ pub(super) fn who_watches_is_told(make: Make<'_>) {
     assert_eq!(seen.lock().expect("no panic").len(), want.len());
 }
 
+pub(super) fn who_is_told_of_a_loss_may_lease(make: Make<'_>) {
+    let (store, now) = tight(make);
+    fill(&store, &now, "removed", 0..1);
+    fill(&store, &now, "evicted", 0..1);
+    let (tell, told) = std::sync::mpsc::channel();
+    let of_callback = store.clone();
+    let watch = store.observe_all(move |event| {
+        if let StoreEvent::Lost { key, .. } = event {
+            drop(of_callback.lease(&key.asset()));
+            let _ = tell.send(key.asset());
+        }
+    });
+    // Threads of their own, for those that never end must not keep the test from doing so.
+    let (removing, filling, clock) = (store.clone(), store.clone(), Arc::clone(&now));
+    std::thread::spawn(move || removing.remove_asset(&asset("removed")).wait());
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(asset("removed")));
+    std::thread::spawn(move || fill(&filling, &clock, "more", 0..10));
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(asset("evicted")));
+    drop(watch);
+}
+
 pub(super) fn lists_show_what_is_there(make: Make<'_>) {
     let (store, now) = tight(make);
     fill(&store, &now, "b", 0..1);

@@ -35,6 +35,8 @@ pub(crate) struct Goal {
     pub(crate) before: u64,
     /// Stop after so many files, to come back later.
     pub(crate) files: usize,
+    /// Pauses between attempts where another process is at it.
+    pub(crate) patience: &'static [Duration],
 }
 
 /// When there is room enough. It is asked after the news of other processes came in.
@@ -65,25 +67,27 @@ const CHOICE: usize = 512;
 const REST: Duration = Duration::from_secs(1);
 
 impl Evictor {
-    pub(crate) fn evict(&mut self, ledger: &mut Ledger, goal: Goal, now: Instant) -> Progress {
-        let _lock = match FileLock::try_take(ledger.root.layout.lock()) {
+    /// # Errors
+    /// Nobody can know whether others evict, or lease what would have to go.
+    pub(crate) fn evict(&mut self, ledger: &mut Ledger, goal: Goal, now: Instant) -> io::Result<Progress> {
+        let lock = match FileLock::take_within(&ledger.root.layout.lock(), goal.patience) {
             Ok(Some(lock)) => Some(lock),
-            Ok(None) => return Progress::Busy,
+            Ok(None) => return Ok(Progress::Busy),
             // Where locks do not work, or the store was taken away, nobody else is expected.
             Err(error) if means_no_locks(&error) || error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                tracing::debug!(%error, "nobody can know whether others evict");
-                return Progress::Busy;
-            }
+            Err(error) => return Err(error),
         };
         ledger.news();
+        ledger.remove_covered();
         let progress = self.evict_alone(ledger, goal, now);
         // Whoever evicts next has to know what is gone.
         ledger.write_out();
+        drop(lock);
+        ledger.tell();
         progress
     }
 
-    fn evict_alone(&mut self, ledger: &mut Ledger, goal: Goal, now: Instant) -> Progress {
+    fn evict_alone(&mut self, ledger: &mut Ledger, goal: Goal, now: Instant) -> io::Result<Progress> {
         let root = Arc::clone(&ledger.root);
         self.held_elsewhere.clear();
         let stored = || root.shared.read(Index::stored);
@@ -91,28 +95,38 @@ impl Evictor {
             Until::Stored(bytes) => bytes,
             Until::Freed(bytes) => stored().saturating_sub(bytes),
         };
-        let mut files = goal.files;
+        let stamp = root.shared.next_stamp();
+        let (mut files, mut unknown) = (goal.files, Ok(Progress::Exhausted));
         while stored() > enough {
-            let Some(victim) = self.next(ledger, goal.before, now) else { return Progress::Exhausted };
+            let Some(victim) = self.next(ledger, goal.before, now) else {
+                // It may be known the next time.
+                self.fruitless = self.fruitless.filter(|_| unknown.is_ok());
+                return unknown;
+            };
             let spans = still_there(ledger, &victim);
             if spans.is_empty() {
                 continue;
             }
             if files == 0 {
                 self.victims.push_front(victim);
-                return Progress::More;
+                return Ok(Progress::More);
             }
-            let Some(held) = hold(&root, victim.key.asset) else {
-                self.held_elsewhere.insert(victim.key.asset);
-                continue;
+            let held = match hold(&root, victim.key.asset) {
+                Ok(Some(held)) => held,
+                // What cannot be asked counts as held; where nothing else can go, that is why.
+                not_held => {
+                    self.held_elsewhere.insert(victim.key.asset);
+                    unknown = not_held.map_or_else(Err, |_| unknown);
+                    continue;
+                }
             };
-            files = files.saturating_sub(remove(ledger, &victim.key, &spans, files, enough));
+            files = files.saturating_sub(remove(ledger, &victim.key, &spans, Limits { files, enough, stamp }));
             if root.shared.read(|index| index.asset(&victim.key.asset).is_none()) {
                 ledger.remove_remains(victim.key.asset);
                 held.end_asset();
             }
         }
-        Progress::Done
+        Ok(Progress::Done)
     }
 
     fn next(&mut self, ledger: &Ledger, before: u64, now: Instant) -> Option<Victim> {
@@ -142,10 +156,10 @@ impl Evictor {
 }
 
 /// The right to evict from an asset; `None` while somebody leases it, here or elsewhere, or it is pinned.
-fn hold(root: &Root, asset: AssetId) -> Option<EvictionLock<'_>> {
+fn hold(root: &Root, asset: AssetId) -> io::Result<Option<EvictionLock<'_>>> {
     let held = EvictionLock::take(&root.shared.leases, &root.layout, asset)?;
     // Another process may have pinned it since.
-    (!root.is_pinned_on_disk(asset)).then_some(held)
+    Ok(held.filter(|_| !root.is_pinned_on_disk(asset)))
 }
 
 /// The spans of a resource, unless it was used since it was chosen.
@@ -157,10 +171,21 @@ fn still_there(ledger: &Ledger, victim: &Victim) -> Vec<Span> {
     spans.unwrap_or_default()
 }
 
+/// How much of a resource goes.
+#[derive(Clone, Copy)]
+struct Limits {
+    files: usize,
+    /// Bytes that may be stored.
+    enough: u64,
+    /// Of before anything went.
+    stamp: u64,
+}
+
 /// Removes spans from the first on, as many as are needed and allowed. Answers with how many.
-fn remove(ledger: &mut Ledger, key: &ResourceKey, spans: &[Span], files: usize, enough: u64) -> usize {
+fn remove(ledger: &mut Ledger, key: &ResourceKey, spans: &[Span], limits: Limits) -> usize {
+    let Limits { files, enough, stamp } = limits;
     if let [span] = spans {
-        ledger.remove(key, &[*span], LossReason::Evicted);
+        ledger.remove(key, &[*span], LossReason::Evicted, stamp);
         return 1;
     }
     let mut removed = 0;
@@ -168,7 +193,7 @@ fn remove(ledger: &mut Ledger, key: &ResourceKey, spans: &[Span], files: usize, 
         if ledger.root.shared.read(|index| index.stored() <= enough) {
             break;
         }
-        ledger.remove_span(key, span, LossReason::Evicted);
+        ledger.remove_span(key, span, LossReason::Evicted, stamp);
         removed += 1;
     }
     removed

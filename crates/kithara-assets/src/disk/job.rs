@@ -36,8 +36,8 @@ pub(crate) enum Job {
     Note(Record),
     /// All chores are done now.
     Gc { options: GcOptions, answer: Answer<GcReport> },
-    /// The index is compared with the files.
-    Compare { answer: Answer<()> },
+    /// The index is compared with the files. Answers with how many folders could not be read.
+    Compare { answer: Answer<usize> },
     /// Answers when everything before it was done.
     Flush { answer: Answer<()> },
 }

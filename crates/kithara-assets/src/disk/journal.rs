@@ -28,8 +28,6 @@ pub(crate) struct JournalReader {
     file: File,
     /// Where the next record begins, in bytes.
     next: u64,
-    /// Where the last good record ended.
-    good: u64,
     /// Slots that hold no record.
     bad: u64,
     buffer: Vec<u8>,
@@ -76,12 +74,19 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Goes on with the journal of a process that died, cutting it to `len` bytes.
-    pub(crate) fn adopt(lock: FileLock, id: u64, len: u64) -> io::Result<Self> {
+    /// Goes on with the journal of a process that ended.
+    ///
+    /// Others may have read all of it, and go on where they are: so nothing but half a record at its end is cut off. A
+    /// farewell stays, and what follows says that another run has begun.
+    pub(crate) fn adopt(lock: FileLock, id: u64) -> io::Result<Self> {
         let (file, path) = lock.into_parts();
+        let slot = Record::LEN as u64;
+        let len = file.metadata()?.len() / slot * slot;
         file.set_len(len)?;
         (&*file).seek(SeekFrom::Start(len))?;
-        Ok(Self { id, file, path, len, broken: false })
+        let mut journal = Self { id, file, path, len, broken: false };
+        journal.append(&[Record::Journal])?;
+        Ok(journal)
     }
 
     pub(crate) const fn id(&self) -> u64 {
@@ -133,7 +138,7 @@ impl JournalReader {
     /// `None` where the file is no journal.
     pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = File::open(path)?;
-        let mut reader = Self { file, next: 0, good: 0, bad: 0, buffer: Vec::new(), at: 0 };
+        let mut reader = Self { file, next: 0, bad: 0, buffer: Vec::new(), at: 0 };
         Ok(matches!(reader.read()?, Some(Record::Journal)).then_some(reader))
     }
 
@@ -148,18 +153,10 @@ impl JournalReader {
             self.at += Record::LEN;
             self.next += Record::LEN as u64;
             match record {
-                Ok(record) => {
-                    self.good = self.next;
-                    return Ok(Some(record));
-                }
+                Ok(record) => return Ok(Some(record)),
                 Err(_) => self.bad += 1,
             }
         }
-    }
-
-    /// Bytes up to the end of the last good record.
-    pub(crate) const fn good_len(&self) -> u64 {
-        self.good
     }
 
     pub(crate) const fn bad_slots(&self) -> u64 {
@@ -203,8 +200,12 @@ impl Others {
                 self.readers.insert(*id, reader);
             }
         }
-        for reader in self.readers.values_mut() {
+        for (id, reader) in &mut self.readers {
             while let Some(record) = reader.read()? {
+                if record == Record::Journal {
+                    // Another run goes on with it, whose end is still to be judged.
+                    self.judged.remove(id);
+                }
                 each(record);
             }
         }
@@ -257,4 +258,40 @@ pub(crate) fn list(layout: &Layout) -> io::Result<BTreeSet<u64>> {
         ids.extend(entry?.file_name().to_str().and_then(parse_hex));
     }
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_read_a_farewell_reads_what_the_next_run_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), 1);
+        layout.create().unwrap();
+        let mut journal = Journal::begin(&layout).unwrap();
+        let id = journal.id();
+        journal.append(&[Record::Closed { stamp: 1 }]).unwrap();
+        drop(journal);
+        let mut others = Others::default();
+        let news = |others: &mut Others| {
+            let mut stamps = Vec::new();
+            others.news(&layout, 0, |record| stamps.push(record.stamp())).unwrap();
+            stamps
+        };
+        assert_eq!(news(&mut others), [1]);
+        others.judge(id);
+        // As a process leaves it that died while it wrote.
+        let mut file = private_file().append(true).open(layout.journal(id)).unwrap();
+        file.write_all(&[1; 50]).unwrap();
+        let lock = FileLock::try_take_existing(layout.journal(id)).unwrap().unwrap();
+        let mut adopted = Journal::adopt(lock, id).unwrap();
+        adopted.append(&[Record::Closed { stamp: 2 }]).unwrap();
+        assert_eq!(news(&mut others), [0, 2]);
+        assert!(!others.judged.contains(&id), "its end is still to come");
+        drop(adopted);
+        let lock = FileLock::try_take_existing(layout.journal(id)).unwrap().unwrap();
+        drop(Journal::adopt(lock, id).unwrap());
+        assert!(!ends_with_farewell(&File::open(layout.journal(id)).unwrap()).unwrap(), "its own is still to come");
+    }
 }

@@ -106,6 +106,10 @@ impl Layout {
         self.root.join(PINS).join(asset.to_string())
     }
 
+    pub(crate) fn labels(&self) -> PathBuf {
+        self.root.join(LABELS)
+    }
+
     pub(crate) fn label(&self, asset: AssetId) -> PathBuf {
         self.root.join(LABELS).join(asset.to_string())
     }

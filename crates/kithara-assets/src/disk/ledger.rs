@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::disk::journal::{self, Journal, Others};
 use crate::disk::layout::remove_file;
@@ -9,9 +10,9 @@ use crate::disk::lock::FileLock;
 use crate::disk::recover::{self, Restored};
 use crate::disk::root::Root;
 use crate::disk::run::Run;
-use crate::event::LossReason;
+use crate::event::{LossReason, StoreEvent};
 use crate::format::Record;
-use crate::index::{Index, State};
+use crate::index::{Index, Resource, State};
 use crate::key::{AssetId, ResourceKey};
 use crate::offer::{Admission, Offer};
 use crate::spans::Span;
@@ -23,6 +24,10 @@ pub(crate) struct Ledger {
     journal: Option<Journal>,
     /// Records that are still to be appended.
     unwritten: Vec<Record>,
+    /// What those who watch are still to be told: see [`Ledger::tell`].
+    untold: Vec<StoreEvent>,
+    /// Spans in whose place another process put others, under other names: their files may still be there.
+    covered: Vec<(ResourceKey, Span)>,
     others: Others,
     run: Run,
     /// Something was not recorded: whoever opens the store next has to look at the disk.
@@ -48,6 +53,8 @@ impl Ledger {
             doubtful: restored.doubtful || restored.unread,
             journal: restored.journal,
             unwritten: Vec::new(),
+            untold: Vec::new(),
+            covered: restored.covered,
             others: restored.others,
         };
         ledger.judge_index();
@@ -104,33 +111,56 @@ impl Ledger {
         let admission = self.root.shared.write(|index| index.admit(key, offer));
         if let Admission::Admitted { gone } = &admission {
             // One of them may have had the same name, and then its file is this one.
-            let others = gone.iter().filter(|span| span.start != offer.span.start);
-            let records: Vec<Record> = others.map(|span| self.unlink(key, span)).collect();
-            self.record(&records);
-            self.root.shared.lost(key, gone, LossReason::Replaced);
-            self.root.shared.committed(key, offer.span.range());
+            for span in gone.iter().filter(|span| span.start != offer.span.start) {
+                let record = Record::Gone { key: *key, start: span.start, stamp: self.root.shared.next_stamp() };
+                self.unlink(key, span);
+                self.record(&[record]);
+            }
+            self.lost(key, gone, LossReason::Replaced);
+            let came = self.root.shared.note_committed(key, offer.span.range());
+            self.untold.push(came);
+            self.tell();
         }
         admission
     }
 
-    /// Removes one span: its file, its entry, and its record.
-    pub(crate) fn remove_span(&mut self, key: &ResourceKey, span: &Span, reason: LossReason) {
-        let record = self.unlink(key, span);
+    fn lost(&mut self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
+        self.untold.extend(self.root.shared.note_lost(key, spans, reason));
+    }
+
+    /// Tells those who watch what happened, in that order. Not before locks and the right to evict are given back: a callback
+    /// may lease what it was told of.
+    pub(crate) fn tell(&mut self) {
+        let events = std::mem::take(&mut self.untold);
+        self.root.shared.tell(events);
+    }
+
+    /// Removes one span: its file, its entry, and its record. Whoever calls it tells.
+    ///
+    /// `stamp` is of before the file went: what another process puts in its place is later. One is enough for all that goes
+    /// at once, for stamps that are taken faster than time goes run ahead of the clocks of others.
+    pub(crate) fn remove_span(&mut self, key: &ResourceKey, span: &Span, reason: LossReason, stamp: u64) {
+        let record = Record::Gone { key: *key, start: span.start, stamp: self.not_before(key, stamp) };
+        self.unlink(key, span);
         if self.root.shared.write(|index| index.remove_span(key, span.start)).is_some() {
-            self.root.shared.lost(key, &[*span], reason);
+            self.lost(key, &[*span], reason);
         }
         self.record(&[record]);
     }
 
-    /// Removes a resource whose spans are these.
-    pub(crate) fn remove(&mut self, key: &ResourceKey, spans: &[Span], reason: LossReason) {
-        for span in spans {
-            let _ = self.unlink(key, span);
-        }
+    /// As [`Ledger::remove_span`], of a resource whose spans are these.
+    pub(crate) fn remove(&mut self, key: &ResourceKey, spans: &[Span], reason: LossReason, stamp: u64) {
+        let stamp = self.not_before(key, stamp);
+        spans.iter().for_each(|span| self.unlink(key, span));
         let gone = self.root.shared.write(|index| index.remove(key));
-        self.root.shared.lost(key, &gone, reason);
-        let stamp = self.root.shared.next_stamp();
+        self.lost(key, &gone, reason);
         self.record(&[Record::Removed { key: *key, stamp }]);
+    }
+
+    /// A stamp that says of all that is listed of a resource that it went later than it came: a reader may have found some of
+    /// it since `stamp` was taken.
+    fn not_before(&self, key: &ResourceKey, stamp: u64) -> u64 {
+        self.root.shared.resource(key, |resource| resource.committed).map_or(stamp, |committed| committed.max(stamp))
     }
 
     /// Removes what is left of an asset when its last file is gone: its folder, and then its label.
@@ -147,24 +177,51 @@ impl Ledger {
         }
     }
 
-    /// Learns what other processes did.
+    /// Learns what other processes did. Whoever calls it tells.
     pub(crate) fn news(&mut self) {
         if let Err(error) = self.root.refresh_pins() {
             tracing::debug!(%error, "the pins cannot be listed");
         }
         let (root, own) = (Arc::clone(&self.root), self.id());
+        let (untold, covered) = (&mut self.untold, &mut self.covered);
         let told = self.others.news(&root.layout, own, |record| {
             root.shared.stamps_follow(record.stamp());
-            let Some(change) = root.shared.write(|index| recover::apply(index, &record)) else { return };
-            let reason = if change.came.is_some() { LossReason::Replaced } else { LossReason::Evicted };
-            root.shared.lost(&change.key, &change.gone, reason);
-            if let Some(span) = change.came {
-                root.shared.committed(&change.key, span.range());
+            record.used().into_iter().for_each(|used| root.shared.uses_follow(used));
+            if recover::is_history(&root.layout, &root.shared, &record) {
+                return;
             }
+            let (taken, nothing) =
+                root.shared.read(|index| (recover::takes(index, &record), recover::brings_nothing(index, &record)));
+            covered.extend(nothing);
+            let kept = recover::kept(taken, |key, span| recover::is_there(&root.layout, key, span));
+            let Some(change) = root.shared.write(|index| recover::apply(index, &record, &kept)) else { return };
+            covered.extend(change.covered().map(|span| (change.key, *span)));
+            let reason = if change.came.is_some() { LossReason::Replaced } else { LossReason::Evicted };
+            untold.extend(root.shared.note_lost(&change.key, &change.gone, reason));
+            untold.extend(change.came.map(|span| root.shared.note_committed(&change.key, span.range())));
         });
         if let Err(error) = told {
             tracing::debug!(%error, "the journals of other processes cannot be read");
         }
+    }
+
+    /// Removes the files of spans in whose place others came. The caller holds the root lock, or there are no locks.
+    pub(crate) fn remove_covered(&mut self) {
+        for (key, span) in std::mem::take(&mut self.covered) {
+            let lists = |resource: &Resource| resource.spans.beginning_at(span.start).is_some();
+            if !self.root.shared.resource(&key, lists).unwrap_or(false) {
+                self.root.drop_file(&key, &span);
+            }
+        }
+    }
+
+    /// As [`Ledger::remove_covered`], unless another process is at it: then it is done with the next eviction.
+    pub(crate) fn uncover(&mut self) -> io::Result<()> {
+        let lock = FileLock::try_take(self.root.layout.lock())?;
+        if lock.is_some() {
+            self.remove_covered();
+        }
+        Ok(())
     }
 
     /// True when most of the journal is history.
@@ -173,15 +230,23 @@ impl Ledger {
         self.journal.as_ref().is_some_and(|journal| journal.records() > 2 * spans + SURPLUS)
     }
 
-    /// Writes what is there into a new journal and removes the old one, with those of dead processes. Nothing where
-    /// somebody else holds the root lock: they do the same.
-    pub(crate) fn compact(&mut self) -> io::Result<()> {
+    /// Writes what is there into a new journal and removes the old one, with those of dead processes. False where somebody
+    /// else holds the root lock, before and after each pause: they do the same.
+    pub(crate) fn compact(&mut self, pauses: &[Duration]) -> io::Result<bool> {
+        let Some(lock) = FileLock::take_within(&self.root.layout.lock(), pauses)? else { return Ok(false) };
+        let compacted = self.compact_alone();
+        drop(lock);
+        self.tell();
+        compacted.map(|()| true)
+    }
+
+    fn compact_alone(&mut self) -> io::Result<()> {
         let layout = &Arc::clone(&self.root).layout;
-        let Some(_lock) = FileLock::try_take(layout.lock())? else { return Ok(()) };
         // The new journal tells of everything.
         self.write_out();
         self.news();
-        let mut keys = self.keys_by_use();
+        self.remove_covered();
+        let mut keys = self.keys_in_order();
         let shared = &self.root.shared;
         let mut records = keys.drain(..).flat_map(|(_, key)| shared.read(|index| index.records(&key)));
         let journal = Journal::create(layout, fresh_id(), &mut records)?;
@@ -242,11 +307,11 @@ impl Ledger {
         self.run.end(&self.root.layout);
     }
 
-    /// All known resources, the least recently used first, as their records must be.
-    fn keys_by_use(&self) -> Vec<(u64, ResourceKey)> {
+    /// All known resources in the order of their records: see [`Record::stamp`].
+    fn keys_in_order(&self) -> Vec<(u64, ResourceKey)> {
         let mut keys = self.root.shared.read(|index| {
             let known = index.iter().filter(|(_, resource)| resource.state == State::Known);
-            known.map(|(key, resource)| (resource.used(), key)).collect::<Vec<_>>()
+            known.map(|(key, resource)| (resource.used().max(resource.committed), key)).collect::<Vec<_>>()
         });
         keys.sort_unstable();
         keys
@@ -254,11 +319,10 @@ impl Ledger {
 
     /// Removes a file. One that cannot be removed is forgotten all the same: it takes room, but nobody can be served
     /// from it.
-    fn unlink(&self, key: &ResourceKey, span: &Span) -> Record {
+    fn unlink(&self, key: &ResourceKey, span: &Span) {
         if let Err(error) = remove_file(&self.root.layout.span(key, span.start)) {
             tracing::debug!(%key, start = span.start, %error, "a span cannot be removed");
         }
-        Record::Gone { key: *key, start: span.start, stamp: self.root.shared.next_stamp() }
     }
 }
 

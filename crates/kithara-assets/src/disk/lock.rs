@@ -65,6 +65,18 @@ impl FileLock {
         Self::try_lock(file, path)
     }
 
+    /// As [`FileLock::try_take`], trying once more after each pause while somebody has it.
+    pub(crate) fn take_within(path: &Path, pauses: &[Duration]) -> io::Result<Option<Self>> {
+        let mut pauses = pauses.iter();
+        loop {
+            let taken = Self::try_take(path.to_owned())?;
+            match pauses.next() {
+                Some(pause) if taken.is_none() => std::thread::sleep(*pause),
+                _ => return Ok(taken),
+            }
+        }
+    }
+
     /// Takes the lock if the file is there and nobody has it.
     ///
     /// # Errors
@@ -186,9 +198,12 @@ pub(crate) struct EvictionLock<'a> {
 }
 
 impl<'a> EvictionLock<'a> {
-    /// `None` while the asset is leased, or nobody can know.
-    pub(crate) fn take(table: &'a LeaseTable, layout: &Layout, asset: AssetId) -> Option<Self> {
-        let eviction = table.evict(asset)?;
+    /// `None` while the asset is leased.
+    ///
+    /// # Errors
+    /// Leases of other processes cannot be asked for, and there may be some.
+    pub(crate) fn take(table: &'a LeaseTable, layout: &Layout, asset: AssetId) -> io::Result<Option<Self>> {
+        let Some(eviction) = table.evict(asset) else { return Ok(None) };
         let taken = match FileLock::try_take(layout.lease(asset)) {
             // Nobody can lease by a file in a folder that is not there.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -197,13 +212,10 @@ impl<'a> EvictionLock<'a> {
             taken => taken,
         };
         match taken {
-            Ok(file) => file.map(|file| Self { file: Some(file), _eviction: eviction }),
+            Ok(file) => Ok(file.map(|file| Self { file: Some(file), _eviction: eviction })),
             // Where leases cannot be told, no other process has one.
-            Err(error) if means_no_locks(&error) => Some(Self { file: None, _eviction: eviction }),
-            Err(error) => {
-                tracing::debug!(%asset, %error, "leases of other processes cannot be asked for: the asset counts as leased");
-                None
-            }
+            Err(error) if means_no_locks(&error) => Ok(Some(Self { file: None, _eviction: eviction })),
+            Err(error) => Err(error),
         }
     }
 
@@ -296,12 +308,12 @@ mod tests {
         let files = LeaseFiles::default();
         files.acquire(&ours, &layout, asset);
         files.acquire(&ours, &layout, asset);
-        assert!(EvictionLock::take(&theirs, &layout, asset).is_none());
+        assert!(EvictionLock::take(&theirs, &layout, asset).unwrap().is_none());
         files.release(&ours, asset);
-        assert!(EvictionLock::take(&theirs, &layout, asset).is_none());
+        assert!(EvictionLock::take(&theirs, &layout, asset).unwrap().is_none());
         files.release(&ours, asset);
-        let lock = EvictionLock::take(&theirs, &layout, asset).unwrap();
-        assert!(EvictionLock::take(&ours, &layout, asset).is_none());
+        let lock = EvictionLock::take(&theirs, &layout, asset).unwrap().unwrap();
+        assert!(EvictionLock::take(&ours, &layout, asset).unwrap().is_none());
         lock.end_asset();
         assert!(!layout.lease(asset).exists() || cfg!(not(unix)));
     }
@@ -312,7 +324,7 @@ mod tests {
         let [stuck, free] = ["a", "b"].map(|name| AssetId::named(&Partition::default(), name));
         let (ours, theirs) = (LeaseTable::default(), LeaseTable::default());
         let files = LeaseFiles::default();
-        let suspended = EvictionLock::take(&theirs, &layout, stuck).unwrap();
+        let suspended = EvictionLock::take(&theirs, &layout, stuck).unwrap().unwrap();
         let (done, leased) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -324,14 +336,14 @@ mod tests {
             drop(suspended);
             came.unwrap();
         });
-        assert!(EvictionLock::take(&ours, &layout, stuck).is_none(), "it holds in this process");
-        assert!(EvictionLock::take(&theirs, &layout, free).is_none());
+        assert!(EvictionLock::take(&ours, &layout, stuck).unwrap().is_none(), "it holds in this process");
+        assert!(EvictionLock::take(&theirs, &layout, free).unwrap().is_none());
         files.acquire(&ours, &layout, stuck);
-        assert!(EvictionLock::take(&theirs, &layout, stuck).is_none(), "and is told when it can be");
+        assert!(EvictionLock::take(&theirs, &layout, stuck).unwrap().is_none(), "and is told when it can be");
         for asset in [stuck, stuck, free] {
             files.release(&ours, asset);
         }
-        assert!(EvictionLock::take(&theirs, &layout, stuck).is_some());
+        assert!(EvictionLock::take(&theirs, &layout, stuck).unwrap().is_some());
         assert!(lock(&files.held).is_empty());
     }
 
@@ -346,14 +358,14 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..200 {
                         files.acquire(&ours, &layout, asset);
-                        assert!(EvictionLock::take(&theirs, &layout, asset).is_none());
+                        assert!(EvictionLock::take(&theirs, &layout, asset).unwrap().is_none());
                         files.release(&ours, asset);
                     }
                 });
             }
         });
         assert!(lock(&files.held).is_empty());
-        assert!(EvictionLock::take(&theirs, &layout, asset).is_some());
+        assert!(EvictionLock::take(&theirs, &layout, asset).unwrap().is_some());
     }
 
     #[test]
@@ -371,17 +383,17 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_counts_as_leased() {
+    fn what_cannot_be_asked_is_not_evicted_from() {
         let (_dir, layout) = folders();
         let [unknown, free] = ["a", "b"].map(|name| AssetId::named(&Partition::default(), name));
         // What cannot be opened as a file, by root neither.
         std::fs::create_dir(layout.lease(unknown)).unwrap();
         let table = LeaseTable::default();
-        assert!(EvictionLock::take(&table, &layout, unknown).is_none());
+        assert!(EvictionLock::take(&table, &layout, unknown).is_err());
         assert!(table.evict(unknown).is_some(), "the attempt left nothing behind");
-        assert!(EvictionLock::take(&table, &layout, free).is_some());
+        assert!(EvictionLock::take(&table, &layout, free).unwrap().is_some());
         std::fs::remove_dir_all(layout.leases()).unwrap();
-        assert!(EvictionLock::take(&table, &layout, free).is_some(), "without a folder there are no leases");
+        assert!(EvictionLock::take(&table, &layout, free).unwrap().is_some(), "without a folder there are no leases");
     }
 
     #[cfg(unix)]

@@ -110,7 +110,7 @@ impl Publisher {
         let mark = meta.validators.mark();
         let stamp = root.shared.next_stamp();
         let span = Span { start: piece.start, len: piece.len(), stored: piece.len(), committed: stamp };
-        let mut offer = Offer { span, total, mark, fingerprint: 0, stamp, rule };
+        let mut offer = Offer { span, total, mark, fingerprint: 0, stamp: root.shared.use_stamp(), rule };
         root.resolve(key);
         match root.shared.read(|index| index.judge(key, &offer)) {
             Judgement::Redundant => return Ok(span),
@@ -153,14 +153,16 @@ impl Publisher {
     fn admit(&mut self, key: &ResourceKey, offer: &Offer) -> Result<Span, AssetsError> {
         let admission = self.ledger.admit(key, offer);
         self.root().health.worked(&self.root().shared.observers);
-        if self.ledger.is_worth_compacting() {
+        if self.ledger.is_worth_compacting() || self.root().shared.take_uses_moved() {
             self.chores.compact();
         }
         match admission {
             Admission::Admitted { .. } | Admission::Redundant => Ok(offer.span),
             Admission::Conflict => {
                 // It was invalidated between the judgement and now.
-                self.ledger.remove_span(key, &offer.span, LossReason::Removed);
+                let stamp = self.root().shared.next_stamp();
+                self.ledger.remove_span(key, &offer.span, LossReason::Removed, stamp);
+                self.ledger.tell();
                 Err(AssetsError::new(AssetsErrorKind::Conflict, COMMITTING))
             }
         }
@@ -193,11 +195,12 @@ impl Publisher {
 
     /// Removes the files of a resource that is on its way out.
     pub(crate) fn remove(&mut self, key: &ResourceKey) {
+        // Of before the files go: what another process puts in their place is later.
+        let stamp = self.root().shared.next_stamp();
         let removed = self.remove_files(key);
         if let Err(error) = removed {
             tracing::debug!(%key, %error, "the files of a resource cannot be removed");
         }
-        let stamp = self.root().shared.next_stamp();
         self.ledger.record(&[Record::Removed { key: *key, stamp }]);
         self.root().shared.write(|index| index.end_removal(key));
         self.root().health.retry_now();
@@ -223,14 +226,17 @@ impl Publisher {
     /// Removes an asset, if nobody holds it. Answers with the bytes that were freed.
     pub(crate) fn remove_asset(&mut self, asset: AssetId) -> Result<u64, AssetsError> {
         let root = Arc::clone(self.root());
-        let pinned = root.is_pinned_on_disk(asset);
-        let held = EvictionLock::take(&root.shared.leases, &root.layout, asset).filter(|_| !pinned);
-        let held = held.ok_or(AssetsError::new(AssetsErrorKind::Held, "removing an asset"))?;
+        let held = EvictionLock::take(&root.shared.leases, &root.layout, asset);
+        let held = held.map_err(|error| AssetsError::io(REMOVING, error))?;
+        // Asked now: whoever pins it leases it meanwhile.
+        let held = held.filter(|_| !root.is_pinned_on_disk(asset));
+        let held = held.ok_or(AssetsError::new(AssetsErrorKind::Held, REMOVING))?;
         let before = root.shared.read(Index::stored);
+        let stamp = root.shared.next_stamp();
         for key in root.shared.read(|index| index.keys_of(&asset)) {
             root.shared.fates.abandon(&key);
             let spans = root.shared.resource(&key, |resource| resource.spans.as_slice().to_vec()).unwrap_or_default();
-            self.ledger.remove(&key, &spans, LossReason::Removed);
+            self.ledger.remove(&key, &spans, LossReason::Removed, stamp);
         }
         // Files that the index does not know go with their folder.
         let removed = match std::fs::remove_dir_all(root.layout.asset(asset)) {
@@ -238,8 +244,10 @@ impl Publisher {
             _ => remove_file(&root.layout.label(asset)),
         };
         let freed = before.saturating_sub(root.shared.read(Index::stored));
-        let removed = removed.map(|()| freed).map_err(|error| AssetsError::io("removing an asset", error));
+        let removed = removed.map(|()| freed).map_err(|error| AssetsError::io(REMOVING, error));
         held.end_asset();
+        self.chores.remove_remains();
+        self.ledger.tell();
         root.health.retry_now();
         removed
     }
@@ -254,9 +262,9 @@ impl Publisher {
         report
     }
 
-    /// Compares the index with the files, at once.
-    pub(crate) fn compare(&mut self) {
-        Chores::compare(&mut self.ledger, &mut self.room);
+    /// Compares the index with the files, at once. Answers with how many folders could not be read.
+    pub(crate) fn compare(&mut self) -> usize {
+        Chores::compare(&mut self.ledger)
     }
 
     /// What was recorded is where others find it.
@@ -290,6 +298,7 @@ impl Publisher {
 
 const WRITING: &str = "writing a span";
 const COMMITTING: &str = "committing a span";
+const REMOVING: &str = "removing an asset";
 
 const fn stored_as(offer: Offer, stored: u64) -> Offer {
     Offer { span: Span { stored, ..offer.span }, ..offer }

@@ -5,10 +5,11 @@ use std::io;
 use crate::disk::journal::{self, Journal, JournalReader, Others};
 use crate::disk::layout::Layout;
 use crate::disk::lock::FileLock;
+use crate::disk::span_file::SpanFile;
 use crate::format::Record;
-use crate::index::{Index, State};
+use crate::index::{Index, Resource, State};
 use crate::key::ResourceKey;
-use crate::offer::{Admission, Offer, Rule};
+use crate::offer::{Admission, Judgement, Offer, Rule};
 use crate::shared::Shared;
 use crate::spans::Span;
 
@@ -18,6 +19,8 @@ pub(crate) struct Restored {
     /// Ours; `None` where it cannot be written.
     pub(crate) journal: Option<Journal>,
     pub(crate) others: Others,
+    /// Spans in whose place another process put others, under other names: their files may still be there.
+    pub(crate) covered: Vec<(ResourceKey, Span)>,
     /// Journals of dead processes beside the one that we adopted are to be merged into ours.
     pub(crate) merge: bool,
     /// Something may be on the disk that no journal tells of, or the other way round.
@@ -36,13 +39,21 @@ impl Restored {
         let journal = Journal::begin(layout).ok();
         // Where none can be begun, chores try again.
         let is_new = journal.is_some();
-        Self { journal, others: Others::default(), merge: false, doubtful: false, unread: false, is_new, met: false }
+        Self { journal, is_new, doubtful: false, unread: false, met: false, ..Self::nothing() }
     }
 
     /// No journal can be read or written.
     pub(crate) fn nothing() -> Self {
-        let (doubtful, unread) = (true, true);
-        Self { journal: None, others: Others::default(), merge: false, doubtful, unread, is_new: false, met: true }
+        Self {
+            journal: None,
+            others: Others::default(),
+            covered: Vec::new(),
+            merge: false,
+            doubtful: true,
+            unread: true,
+            is_new: false,
+            met: true,
+        }
     }
 }
 
@@ -63,11 +74,19 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     let (mut found, unusable) = find(layout)?;
     let mut others = Others::default();
     let unread = found.is_empty();
+    // One journal alone is in order.
+    let several = found.len() > 1;
+    let mut covered = Vec::new();
     // Nobody else has the store yet.
     shared.write(|index| {
         while let Some((at, record)) = earliest(&mut found) {
             shared.stamps_follow(record.stamp());
-            apply(index, &record);
+            record.used().into_iter().for_each(|used| shared.uses_follow(used));
+            let taken = if several { takes(index, &record) } else { None };
+            covered.extend(if several { brings_nothing(index, &record) } else { None });
+            let change = apply(index, &record, &kept(taken, |key, span| is_any_there(layout, key, span)));
+            let change = change.filter(|_| several);
+            covered.extend(change.iter().flat_map(|change| change.covered().map(|span| (change.key, *span))));
             found[at].last = Some(record);
             found[at].records += 1;
         }
@@ -80,6 +99,7 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     let mut restored = Restored {
         journal: None,
         others,
+        covered,
         merge: !unusable.is_empty(),
         doubtful: !unusable.is_empty() || found.iter().any(is_doubtful),
         unread,
@@ -88,22 +108,21 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     };
     found.sort_by_key(|found| found.records);
     for journal in found.into_iter().rev() {
-        match journal.lock {
-            Some(lock) if restored.journal.is_none() => {
-                // The farewell of the run before is not ours.
-                let farewell = matches!(journal.last, Some(Record::Closed { .. }));
-                let len = journal.reader.good_len() - if farewell { Record::LEN as u64 } else { 0 };
-                restored.journal = Journal::adopt(lock, journal.id, len).ok();
-            }
-            lock => {
-                // Read to its end, of which nothing must be applied again.
-                if lock.is_some() {
-                    restored.merge = true;
-                    restored.others.judge(journal.id);
-                }
-                restored.others.add(journal.id, journal.reader);
+        let is_dead = journal.lock.is_some();
+        // What is no record goes with all history.
+        restored.merge |= journal.reader.bad_slots() > 0;
+        if let Some(lock) = journal.lock.filter(|_| restored.journal.is_none()) {
+            restored.journal = Journal::adopt(lock, journal.id).ok();
+            if restored.journal.is_some() {
+                continue;
             }
         }
+        if is_dead {
+            restored.merge = true;
+            restored.others.judge(journal.id);
+        }
+        // Read to its end, of which nothing must be applied again.
+        restored.others.add(journal.id, journal.reader);
     }
     if restored.journal.is_none() {
         restored.journal = Journal::begin(layout).ok();
@@ -111,14 +130,33 @@ pub(crate) fn restore(layout: &Layout, shared: &Shared) -> io::Result<Restored> 
     Ok(restored)
 }
 
-/// What a record means for the index: `Some` of what came or went, if that changed.
-pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
+/// The spans that a record of another process would take out of the index, so that their files can be asked first: the
+/// clocks of two processes are not one, and what went by the one may have come again by the other.
+pub(crate) fn takes(index: &Index, record: &Record) -> Option<(ResourceKey, Vec<Span>)> {
+    let (Record::Gone { key, stamp, .. } | Record::Removed { key, stamp }) = *record else { return None };
+    let resource = index.get(&key).filter(|it| it.committed <= stamp && it.state == State::Known)?;
+    let is_meant = |span: &&Span| !matches!(record, Record::Gone { start, .. } if *start != span.start);
+    Some((key, resource.spans.as_slice().iter().filter(is_meant).copied().collect()))
+}
+
+/// Those of the spans that a record takes out that `is_there` says stay.
+pub(crate) fn kept(
+    taken: Option<(ResourceKey, Vec<Span>)>,
+    is_there: impl Fn(&ResourceKey, &Span) -> bool,
+) -> Vec<Span> {
+    let Some((key, mut spans)) = taken else { return Vec::new() };
+    spans.retain(|span| is_there(&key, span));
+    spans
+}
+
+/// What a record means for the index: `Some` of what came or went, if that changed. Spans that are `kept` stay, for their
+/// files are there.
+pub(crate) fn apply(index: &mut Index, record: &Record, kept: &[Span]) -> Option<Change> {
     match *record {
-        Record::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint } => {
-            let span = Span { start, len, stored, committed };
-            let offer = Offer { span, total, mark, fingerprint, stamp, rule: Rule::Restore };
+        Record::Span { .. } => {
+            let (key, offer) = offered(record)?;
             match index.admit(&key, &offer) {
-                Admission::Admitted { gone } => Some(Change { key, came: Some(span), gone }),
+                Admission::Admitted { gone } => Some(Change { key, came: Some(offer.span), gone }),
                 Admission::Redundant | Admission::Conflict => None,
             }
         }
@@ -135,6 +173,14 @@ pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
         {
             None
         }
+        Record::Gone { .. } if !kept.is_empty() => None,
+        Record::Removed { key, .. } if !kept.is_empty() => {
+            index.begin_version(&key);
+            let spans = index.get(&key).map(|resource| resource.spans.as_slice().to_vec()).unwrap_or_default();
+            let gone = spans.iter().filter(|span| !kept.contains(span));
+            let gone = gone.filter_map(|span| index.remove_listed(&key, span)).collect();
+            Some(Change { key, came: None, gone })
+        }
         Record::Gone { key, start, .. } => {
             index.remove_span(&key, start).map(|span| Change { key, came: None, gone: vec![span] })
         }
@@ -149,12 +195,55 @@ pub(crate) fn apply(index: &mut Index, record: &Record) -> Option<Change> {
     }
 }
 
+/// The span of a record that brings nothing, and whose file is found by nobody.
+pub(crate) fn brings_nothing(index: &Index, record: &Record) -> Option<(ResourceKey, Span)> {
+    let (key, offer) = offered(record)?;
+    let is_listed = |resource: &Resource| resource.spans.beginning_at(offer.span.start).is_some();
+    let resource = index.get(&key).filter(|resource| resource.state == State::Known && !is_listed(resource))?;
+    (resource.spans.holds(&offer.span) && index.judge(&key, &offer) == Judgement::Redundant)
+        .then_some((key, offer.span))
+}
+
+/// Whether a record of another process is of a span that would take the place of what is listed, and is not there any more.
+pub(crate) fn is_history(layout: &Layout, shared: &Shared, record: &Record) -> bool {
+    let Some((key, offer)) = offered(record) else { return false };
+    let judgement = shared.read(|index| index.judge(&key, &offer));
+    let takes_a_place = matches!(judgement, Judgement::Renew | Judgement::Replace);
+    takes_a_place && !is_there(layout, &key, &offer.span)
+}
+
+/// Whether the file of a span is there, and is of its commit as far as it says.
+pub(crate) fn is_there(layout: &Layout, key: &ResourceKey, span: &Span) -> bool {
+    SpanFile::open(&layout.span(key, span.start), key, span.start).is_ok_and(|file| file.may_be(span))
+}
+
+/// Whether there is a file where that of a span should be. What it is, is asked when it is read.
+fn is_any_there(layout: &Layout, key: &ResourceKey, span: &Span) -> bool {
+    layout.span(key, span.start).try_exists().unwrap_or(true)
+}
+
+fn offered(record: &Record) -> Option<(ResourceKey, Offer)> {
+    let Record::Span { key, start, len, total, mark, stored, committed, stamp, fingerprint } = *record else {
+        return None;
+    };
+    let span = Span { start, len, stored, committed };
+    Some((key, Offer { span, total, mark, fingerprint, stamp, rule: Rule::Restore }))
+}
+
 /// What a record changed.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) key: ResourceKey,
     pub(crate) came: Option<Span>,
     pub(crate) gone: Vec<Span>,
+}
+
+impl Change {
+    /// What went because something with another name came in its place.
+    pub(crate) fn covered(&self) -> impl Iterator<Item = &Span> {
+        let came = self.came.map(|span| span.start);
+        self.gone.iter().filter(move |span| came.is_some_and(|start| start != span.start))
+    }
 }
 
 /// A file that is no journal.
@@ -231,7 +320,7 @@ mod tests {
         fn no_journal_makes_the_index_panic(records in prop::collection::vec(record(), 0..40)) {
             let mut index = Index::default();
             for record in records.into_iter().flatten() {
-                apply(&mut index, &record);
+                apply(&mut index, &record, &[]);
                 let spans = index.iter().map(|(_, resource)| resource.spans.as_slice().len());
                 prop_assert_eq!(spans.sum::<usize>(), index.spans());
                 let _ = crate::maintain::stored(index.iter().map(|(_, resource)| resource));

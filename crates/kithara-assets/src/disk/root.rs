@@ -11,13 +11,13 @@ use crate::disk::draft::remove_unless_written;
 use crate::disk::health::Health;
 use crate::disk::job::Job;
 use crate::disk::layout::Layout;
-use crate::disk::lock::LeaseFiles;
+use crate::disk::lock::{EvictionLock, LeaseFiles};
 use crate::disk::queue::{Hurry, Queue};
 use crate::disk::span_file::SpanFile;
-use crate::error::AssetsError;
+use crate::error::{AssetsError, AssetsErrorKind};
 use crate::event::LossReason;
 use crate::format::Record;
-use crate::index::{Resource, State};
+use crate::index::{Held, Resource, State};
 use crate::key::{AssetId, ResourceKey};
 use crate::medium::ReadFault;
 use crate::offer::{Admission, Offer, Rule};
@@ -40,8 +40,8 @@ pub(crate) struct Root {
     next_draft: AtomicU64,
     /// The index tells of every file, but for those of other runs, if there are any.
     index_complete: AtomicBool,
-    /// A file was there and could not be looked at, so the index may lack it.
-    missed: AtomicBool,
+    /// Why a file or folder that was there could not be looked at, so that the index may lack it. Of the first one.
+    missed: OnceLock<AssetsErrorKind>,
     /// Is there while this run is the only one.
     alone: PathBuf,
 }
@@ -50,7 +50,7 @@ impl Root {
     pub(crate) fn new(layout: Layout, options: DiskOptions) -> Self {
         Self {
             alone: layout.alone(),
-            missed: AtomicBool::new(false),
+            missed: OnceLock::new(),
             index_complete: AtomicBool::new(false),
             shared: Shared::new(options.clock.clone()),
             layout,
@@ -99,12 +99,16 @@ impl Root {
         };
         let said = offer_of(&file);
         let (content, is_link) = (file.fingerprint(), file.is_link());
-        let holds = |resource: &Resource| {
-            resource.lists(&listed).then(|| resource.is_held_by(&listed, &said, content, is_link))
-        };
+        let holds =
+            |resource: &Resource| resource.lists(&listed).then(|| resource.holds(&listed, &said, content, is_link));
         match self.shared.resource(key, holds).flatten() {
-            Some(true) => return Ok(Ok(file)),
-            Some(false) => self.correct(key, listed, &said),
+            Some(Held::Yes) => return Ok(Ok(file)),
+            Some(Held::Other) => self.correct(key, listed, &said),
+            // Nothing says that this content is of this resource.
+            Some(Held::OtherContent) => {
+                self.drop_file(key, &said.span);
+                self.forget(key, listed, LossReason::Replaced);
+            }
             // It is not what the index says by now.
             None => {}
         }
@@ -134,6 +138,7 @@ impl Root {
 
     /// Another process put something else where `listed` should be.
     fn correct(&self, key: &ResourceKey, listed: Span, said: &Offer) {
+        let said = &self.found(*said);
         let Some(admission) = self.shared.write(|index| index.correct(key, &listed, said)) else { return };
         self.shared.lost(key, &[listed], LossReason::Replaced);
         if said.span.range() != listed.range() {
@@ -155,17 +160,27 @@ impl Root {
 
     /// True while the index tells of all files there are.
     fn is_index_all(&self) -> bool {
-        self.index_complete.load(Ordering::Relaxed) && !self.has_missed() && self.alone.exists()
+        self.index_complete.load(Ordering::Relaxed) && !self.has_missed() && self.is_alone()
+    }
+
+    /// Whether no other run has the store open, or has had since this one began.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone.exists()
     }
 
     /// Whether there was a file that could not be looked at.
     pub(crate) fn has_missed(&self) -> bool {
-        self.missed.load(Ordering::Relaxed)
+        self.missed.get().is_some()
+    }
+
+    /// Why one could not be looked at, if there was one.
+    pub(crate) fn why_missed(&self) -> Option<AssetsErrorKind> {
+        self.missed.get().copied()
     }
 
     /// A file or folder of the store could not be looked at.
     pub(crate) fn could_not_look(&self, error: &io::Error) {
-        if error.kind() != io::ErrorKind::NotFound && !self.missed.swap(true, Ordering::Relaxed) {
+        if error.kind() != io::ErrorKind::NotFound && self.missed.set(AssetsErrorKind::of(error)).is_ok() {
             tracing::debug!(%error, "something in the cache cannot be read, and is looked for when it is wanted");
         }
     }
@@ -193,6 +208,25 @@ impl Root {
         }
     }
 
+    /// As [`Root::look`], for a file that was found: one that brings nothing is removed, for nobody would find it any more.
+    pub(crate) fn take_in(&self, key: &ResourceKey, start: u64) {
+        if self.look(key, start) {
+            return;
+        }
+        let Ok(file) = self.open_file(key, start) else { return };
+        let span = offer_of(&file).span;
+        let holder = |resource: &Resource| {
+            let known = resource.state == State::Known && resource.spans.beginning_at(start).is_none();
+            let holder = if known && resource.spans.holds(&span) { resource.spans.at(start) } else { None };
+            holder.filter(|holder| holder.end() >= span.end())
+        };
+        let Some(holder) = self.shared.resource(key, holder).flatten() else { return };
+        // It may have gone without anybody here knowing.
+        if self.open_file(key, holder.start).is_ok_and(|file| file.may_be(&holder)) {
+            self.drop_file(key, &span);
+        }
+    }
+
     /// Reads the footers of a resource that only a directory walk has seen.
     pub(crate) fn resolve(&self, key: &ResourceKey) {
         let unread = self
@@ -201,7 +235,7 @@ impl Root {
         let Some(unread) = unread.flatten() else { return };
         // One by one, for there may be more of them than files that can be open.
         let read = |span: &Span| match self.open_file(key, span.start) {
-            Ok(file) => Some(offer_of(&file)),
+            Ok(file) => Some(self.found(offer_of(&file))),
             Err(ReadFault::Corrupt) => {
                 self.drop_broken(key, span.start);
                 None
@@ -291,9 +325,18 @@ impl Root {
         self.queue.push_note(Job::Note(Record::Gone { key: *key, start, stamp }));
     }
 
-    /// Removes a file that nobody will read any more.
-    fn drop_file(&self, key: &ResourceKey, start: u64) {
-        self.drop_if(key, start, || true);
+    /// Removes the file of a span that nobody will read any more; not one that came in its place.
+    pub(crate) fn drop_file(&self, key: &ResourceKey, span: &Span) {
+        let open = || SpanFile::open(&self.layout.span(key, span.start), key, span.start);
+        self.drop_if(key, span.start, || open().is_ok_and(|file| file.may_be(span)));
+    }
+
+    /// As [`Root::drop_file`], of a version that is older than what is known here. Another process may see that the other way
+    /// round, and play it.
+    fn drop_unleased(&self, key: &ResourceKey, span: &Span) {
+        if let Ok(Some(_held)) = EvictionLock::take(&self.shared.leases, &self.layout, key.asset) {
+            self.drop_file(key, span);
+        }
     }
 
     /// Removes a file that was found not to be whole. Whoever makes it may be at it, or may have finished it meanwhile.
@@ -309,7 +352,7 @@ impl Root {
     }
 
     fn admit(&self, key: &ResourceKey, file: &SpanFile) -> bool {
-        let offer = offer_of(file);
+        let offer = self.found(offer_of(file));
         let is_doubtful = offer.mark == 0 && !self.is_in_place(key);
         let admission = self.shared.write(|index| {
             if is_doubtful {
@@ -318,6 +361,30 @@ impl Root {
             index.admit(key, &offer)
         });
         self.settle(key, &offer, admission)
+    }
+
+    /// Forgets what the index lists of a resource where its files are gone. True where none of it is left.
+    fn forget_if_gone(&self, key: &ResourceKey) -> bool {
+        let listed = self.shared.resource(key, |resource| {
+            if resource.state == State::Known { resource.spans.as_slice().to_vec() } else { Vec::new() }
+        });
+        let listed = listed.unwrap_or_default();
+        let is_there = |span: &Span| match SpanFile::open(&self.layout.span(key, span.start), key, span.start) {
+            Ok(file) => file.may_be(span),
+            Err(ReadFault::Io(error)) => error.kind() != io::ErrorKind::NotFound,
+            Err(_) => false,
+        };
+        if listed.is_empty() || listed.iter().any(is_there) {
+            return false;
+        }
+        listed.into_iter().for_each(|span| self.forget(key, span, LossReason::Gone));
+        self.shared.resource(key, |resource| resource.spans.is_empty()).unwrap_or(true)
+    }
+
+    /// An offer that was found: what is committed from now on is later, and it was used when it was committed at the latest.
+    fn found(&self, offer: Offer) -> Offer {
+        self.shared.stamps_follow(offer.span.committed);
+        Offer { stamp: self.shared.use_of_commit(offer.stamp), ..offer }
     }
 
     /// Whether what the index lists of a resource is where it should be, as far as one file tells: who invalidates a
@@ -333,15 +400,19 @@ impl Root {
 
     /// Does what follows from entering a file that was found into the index. True where it is new there.
     fn settle(&self, key: &ResourceKey, offer: &Offer, admission: Admission) -> bool {
+        let admission = match admission {
+            // What it disagrees with is not there any more. The clocks of two processes are not one, so it may be the younger.
+            Admission::Conflict if self.forget_if_gone(key) => self.shared.write(|index| index.admit(key, offer)),
+            admission => admission,
+        };
         let Admission::Admitted { gone } = admission else {
             if admission == Admission::Conflict {
-                // A younger version is known: this one will never be read.
-                self.drop_file(key, offer.span.start);
+                self.drop_unleased(key, &offer.span);
             }
             return false;
         };
         for span in gone.iter().filter(|span| span.start != offer.span.start) {
-            self.drop_file(key, span.start);
+            self.drop_file(key, span);
         }
         self.shared.lost(key, &gone, LossReason::Replaced);
         self.shared.committed(key, offer.span.range());

@@ -1,11 +1,12 @@
 //! Equal content under other URLs is one file with several names.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::disk::draft::Piece;
-use crate::disk::layout::create_dir;
+use crate::disk::layout::{create_dir, remove_file};
+use crate::disk::lock::is_at;
 use crate::disk::root::Root;
 use crate::disk::span_file::SpanFile;
 use crate::offer::Offer;
@@ -44,10 +45,26 @@ pub(crate) fn fingerprint(checksums: &[u32], len: u64) -> u64 {
 pub(crate) fn link(root: &Root, offer: &Offer, piece: &Piece, path: &Path) -> Linked {
     let Some(other) = root.shared.read(|index| index.same_content(offer.fingerprint)) else { return Linked::First };
     let source = root.layout.span(&other, 0);
-    let Ok(file) = SpanFile::open(&source, &other, 0) else { return Linked::No };
-    let same =
-        file.footer().len == offer.span.len && file.footer().is_whole() && same_data(&source, piece).unwrap_or(false);
-    if same && hard_link(&source, path).is_ok() { Linked::Yes { stored: file.stored() } } else { Linked::No }
+    // One handle for all: another process may put something else there meanwhile.
+    let Ok(file) = File::open(&source) else { return Linked::No };
+    let Ok(span) = file.try_clone().map_err(Into::into).and_then(|file| SpanFile::of(file, &other, 0)) else {
+        return Linked::No;
+    };
+    let same = span.footer().len == offer.span.len
+        && span.footer().is_whole()
+        && same_data(&file, piece).unwrap_or(false)
+        && name(&file, &source, path).unwrap_or(false);
+    if same { Linked::Yes { stored: span.stored() } } else { Linked::No }
+}
+
+/// Gives `file` the name `path`. False where `source` is the name of another by now, and then `path` is none.
+fn name(file: &File, source: &Path, path: &Path) -> io::Result<bool> {
+    hard_link(source, path)?;
+    if is_at(file, path) {
+        return Ok(true);
+    }
+    remove_file(path)?;
+    Ok(false)
 }
 
 fn hard_link(source: &Path, path: &Path) -> io::Result<()> {
@@ -63,8 +80,8 @@ fn hard_link(source: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Compares the data of a piece with the beginning of a file of a span of the same length.
-fn same_data(path: &Path, piece: &Piece) -> io::Result<bool> {
-    let mut file = File::open(path)?;
+fn same_data(mut file: &File, piece: &Piece) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(0))?;
     let mut buffer = vec![0; BUFFER];
     let mut same = |bytes: &[u8]| {
         for chunk in bytes.chunks(BUFFER) {
@@ -79,3 +96,21 @@ fn same_data(path: &Path, piece: &Piece) -> io::Result<bool> {
 }
 
 const BUFFER: usize = 64 << 10;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_the_place_of_the_compared_file_is_not_linked() {
+        let dir = tempfile::tempdir().unwrap();
+        let [source, other, path] = ["source", "other", "path"].map(|name| dir.path().join(name));
+        std::fs::write(&source, b"compared").unwrap();
+        let file = File::open(&source).unwrap();
+        assert!(name(&file, &source, &path).unwrap() && path.exists());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&other, b"another one").unwrap();
+        std::fs::rename(&other, &source).unwrap();
+        assert!(!name(&file, &source, &path).unwrap() && !path.exists());
+    }
+}

@@ -12,6 +12,7 @@ use crate::format::{BLOCK, Corrupt, Footer};
 use crate::key::ResourceKey;
 use crate::medium::ReadFault;
 use crate::meta::{Meta, Validators};
+use crate::spans::Span;
 
 /// A span on disk, open for reading: its footer was checked, its blocks are checked when they are read. It stays
 /// readable when its name is removed.
@@ -37,7 +38,11 @@ impl SpanFile {
     /// Opens the file that has the name of `key` and `start`. It may have been written for another resource: whether it is a
     /// link, or came there by accident, has to be asked then (see [`SpanFile::is_link`]).
     pub(crate) fn open(path: &Path, key: &ResourceKey, start: u64) -> Result<Self, ReadFault> {
-        let file = File::open(path)?;
+        Self::of(File::open(path)?, key, start)
+    }
+
+    /// As [`SpanFile::open`], of a file that is open.
+    pub(crate) fn of(file: File, key: &ResourceKey, start: u64) -> Result<Self, ReadFault> {
         let metadata = file.metadata()?;
         let stored = metadata.len();
         let first =
@@ -83,6 +88,11 @@ impl SpanFile {
     /// Whether its data was written for another resource.
     pub(crate) const fn is_link(&self) -> bool {
         self.is_link
+    }
+
+    /// Whether it is of the commit of `span`, as far as it says. That of a link is another resource's.
+    pub(crate) const fn may_be(&self, span: &Span) -> bool {
+        self.footer.len == span.len && (self.is_link || self.footer.stamp == span.committed)
     }
 
     /// Whether `path` is another name of this very file. False where the system does not tell.

@@ -66,10 +66,7 @@ impl Writer {
             Job::RemoveAsset { asset, answer } => answer.answer(self.publisher.remove_asset(asset)),
             Job::Note(record) => self.publisher.record(record),
             Job::Gc { options, answer } => answer.answer(Ok(self.publisher.gc(&options))),
-            Job::Compare { answer } => {
-                self.publisher.compare();
-                answer.answer(Ok(()));
-            }
+            Job::Compare { answer } => answer.answer(Ok(self.publisher.compare())),
             Job::Flush { answer } => {
                 self.publisher.write_out();
                 answer.answer(Ok(()));

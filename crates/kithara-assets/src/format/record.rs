@@ -7,7 +7,7 @@ use crate::key::{AssetId, ResourceKey, ResourceName};
 /// entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// The first entry: this is a journal of this version.
+    /// The first entry: this is a journal of this version. Once more where another run goes on with it.
     Journal,
     /// A span is there.
     Span {
@@ -118,13 +118,29 @@ impl Record {
         Self::from_fields(&Fields { kind, key, numbers })
     }
 
-    /// When it happened; zero for the first entry.
+    /// When it happened, of a span the later of commit and use; zero for the first entry.
     #[must_use]
     pub const fn stamp(&self) -> u64 {
         match self {
             Self::Journal => 0,
-            Self::Span { stamp, .. } | Self::Gone { stamp, .. } | Self::Removed { stamp, .. } => *stamp,
+            // Uses may be of a clock that went back, commits never are.
+            Self::Span { stamp, committed, .. } => {
+                if *committed > *stamp {
+                    *committed
+                } else {
+                    *stamp
+                }
+            }
+            Self::Gone { stamp, .. } | Self::Removed { stamp, .. } => *stamp,
             Self::Used { stamp, .. } | Self::Closed { stamp } => *stamp,
+        }
+    }
+
+    /// When a resource was used, if it tells of that.
+    pub(crate) const fn used(&self) -> Option<u64> {
+        match self {
+            Self::Span { stamp, .. } | Self::Used { stamp, .. } => Some(*stamp),
+            Self::Journal | Self::Gone { .. } | Self::Removed { .. } | Self::Closed { .. } => None,
         }
     }
 
@@ -202,6 +218,26 @@ mod tests {
         for record in records() {
             assert_eq!(Record::decode(&record.encode()), Ok(record));
         }
+    }
+
+    #[test]
+    fn a_span_happened_when_it_was_committed_though_it_was_used_by_a_clock_that_went_back() {
+        let of = |stamp, committed| {
+            let key = NO_KEY;
+            let record = Record::Span {
+                key,
+                start: 0,
+                len: 1,
+                total: None,
+                mark: 0,
+                stored: 1,
+                committed,
+                stamp,
+                fingerprint: 0,
+            };
+            (record.stamp(), record.used())
+        };
+        assert_eq!((of(5, 9), of(9, 5)), ((9, Some(5)), (9, Some(9))));
     }
 
     #[test]

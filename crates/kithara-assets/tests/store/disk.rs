@@ -7,7 +7,9 @@ use kithara_assets::event::{LossReason, StoreEvent};
 use kithara_assets::maintain::GcOptions;
 use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators, WriteOutcome};
 
-use crate::ground::{BLOCK, Log, asset, check_present, key, open, options, pattern, span_files, whole, write};
+use crate::ground::{
+    BLOCK, Log, asset, block_on, check_present, key, open, options, pattern, span_files, whole, write,
+};
 
 #[test]
 fn names_on_disk_tell_nothing() {
@@ -74,6 +76,24 @@ fn equal_content_is_one_file() {
     assert_eq!(store.usage().bytes, 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_other_content_is_not_taken_for_the_resource() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    (1..3).for_each(|number| stored(&store, number, 77, "\"1\""));
+    stored(&store, 3, 78, "\"1\"");
+    assert!(store.streaming(&key("a", 2)).contains(0..600_000));
+    let file_of = |number| dir.path().join(format!("v1/assets/{}.0", key("a", number)));
+    // As one leaves it who links what took the place of what was compared.
+    std::fs::remove_file(file_of(2)).unwrap();
+    std::fs::hard_link(file_of(3), file_of(2)).unwrap();
+    let resource = store.streaming(&key("a", 2));
+    assert_eq!((resource.read_span(0, 10).unwrap(), resource.contains(0..600_000)), (None, false));
+    assert!(!file_of(2).exists());
+    assert!(store.streaming(&key("a", 3)).read_span(0, 10).unwrap().unwrap() == pattern(78, 0..10));
+}
+
 #[test]
 fn a_full_queue_gives_up_the_span_and_keeps_its_beginning() {
     let dir = tempfile::tempdir().unwrap();
@@ -109,23 +129,6 @@ fn a_full_queue_gives_up_the_span_and_keeps_its_beginning() {
 
 #[test]
 fn a_task_waits_for_room_without_blocking() {
-    use std::task::{Context, Poll, Wake, Waker};
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    fn block_on<T>(task: impl Future<Output = T>) -> T {
-        let mut task = std::pin::pin!(task);
-        let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
-        loop {
-            match task.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(done) => return done,
-                Poll::Pending => std::thread::park(),
-            }
-        }
-    }
     let dir = tempfile::tempdir().unwrap();
     let store = AssetStore::open(dir.path(), DiskOptions { queue_bytes: 100_000, ..options() }).unwrap();
     let resource = store.streaming(&key("a", 1));

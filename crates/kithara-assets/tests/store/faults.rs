@@ -1,10 +1,12 @@
 //! Disks that are full, cannot be written, or go away.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use kithara_assets::event::StoreEvent;
+use kithara_assets::maintain::GcOptions;
 use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, WriteOutcome};
 
 use crate::ground::{Log, asset, check_present, key, open, options, pattern, try_write, whole, write};
@@ -209,4 +211,70 @@ fn what_may_be_pinned_is_not_removed() {
     assert_eq!(store.remove_asset(&asset("a")).wait().unwrap_err().kind(), AssetsErrorKind::Held);
     std::fs::remove_file(&pins).unwrap();
     assert!(store.remove_asset(&asset("a")).wait().is_ok());
+}
+
+#[test]
+fn a_lock_that_cannot_be_opened_degrades_once_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let quota = 1 << 20;
+    let store = AssetStore::open(dir.path(), DiskOptions { quota, ..tries_again_at_once() }).unwrap();
+    (0..5).for_each(|number| write(&store, "a", number, 200_000));
+    let log = Log::of(&store);
+    let lock = dir.path().join("v1/lock");
+    // What cannot be opened as a file, by root neither.
+    std::fs::create_dir(&lock).unwrap();
+    for number in 5..8 {
+        let outcome = try_write(&store.streaming(&key("a", number)), number, 0..100_000, Some(100_000));
+        assert_eq!(outcome, Err(AssetsErrorKind::Io));
+    }
+    assert_eq!((log.count(is_degraded), store.degraded()), (1, Some(AssetsErrorKind::Io)));
+    let wanted = GcOptions { quota: Some(0), ..GcOptions::default() };
+    let report = store.gc(wanted).wait().unwrap();
+    assert_eq!((report.obstacle, report.resources), (Some(AssetsErrorKind::Io), 0));
+    std::fs::remove_dir(&lock).unwrap();
+    write(&store, "a", 8, 100_000);
+    assert_eq!((store.degraded(), store.gc(wanted).wait().unwrap().obstacle), (None, None));
+}
+
+#[test]
+fn a_lease_that_cannot_be_asked_for_is_no_lease_and_the_error_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = AssetStore::open(dir.path(), DiskOptions { quota: 1 << 20, ..tries_again_at_once() }).unwrap();
+    (0..5).for_each(|number| write(&store, "a", number, 200_000));
+    let lease = dir.path().join("v1/leases").join(asset("a").to_string());
+    std::fs::create_dir(&lease).unwrap();
+    assert_eq!(store.remove_asset(&asset("a")).wait().unwrap_err().kind(), AssetsErrorKind::Io);
+    let outcome = try_write(&store.streaming(&key("b", 1)), 1, 0..100_000, Some(100_000));
+    assert_eq!((outcome, store.degraded()), (Err(AssetsErrorKind::Io), Some(AssetsErrorKind::Io)));
+    assert_eq!(whole(&store, "a", 0..5).len(), 5);
+    std::fs::remove_dir(&lease).unwrap();
+    assert!(store.remove_asset(&asset("a")).wait().is_ok());
+}
+
+#[test]
+fn what_cannot_be_read_is_not_shown_as_if_it_were_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = open(dir.path());
+        write(&store, "a", 1, 1000);
+        assert_eq!((store.unreadable(), store.verify(|_| ControlFlow::Continue(())).unreadable_folders), (None, 0));
+    }
+    // Files where folders should be cannot be read, by root neither.
+    let assets = dir.path().join("v1/assets");
+    std::fs::write(assets.join(asset("b").to_string()), b"in the way").unwrap();
+    std::fs::remove_dir_all(dir.path().join("v1/journals")).unwrap();
+    {
+        let store = open(dir.path());
+        assert_eq!((store.unreadable(), whole(&store, "a", 1..2)), (Some(AssetsErrorKind::Io), vec![1]));
+        let verified = store.verify(|_| ControlFlow::Continue(()));
+        assert_eq!((verified.unreadable_folders, verified.good_bytes), (1, 1000));
+    }
+    let journals = dir.path().join("v1/journals");
+    std::fs::remove_dir_all(&journals).unwrap();
+    std::fs::write(&journals, b"in the way").unwrap();
+    std::fs::rename(&assets, dir.path().join("away")).unwrap();
+    std::fs::write(&assets, b"in the way").unwrap();
+    let store = open(dir.path());
+    assert_eq!((store.assets().len(), store.unreadable()), (0, Some(AssetsErrorKind::Io)));
+    assert_eq!(store.verify(|_| ControlFlow::Continue(())).unreadable_folders, 1);
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use kithara_assets::event::{StoreEvent, Subscription};
@@ -82,6 +83,24 @@ pub(crate) fn whole(store: &AssetStore, asset: &str, numbers: Range<u64>) -> Vec
         present > 0 && store.streaming(&key(asset, *number)).total_len() == Some(present)
     };
     numbers.filter(is_whole).collect()
+}
+
+/// Runs a task on this thread.
+pub(crate) fn block_on<T>(task: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut task = std::pin::pin!(task);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match task.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
+        }
+    }
 }
 
 /// Everything a store says from now on.

@@ -8,12 +8,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use kithara_assets::event::{LossReason, StoreEvent};
-use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, Validators};
+use kithara_assets::{AssetStore, AssetsErrorKind, DiskOptions, Meta, UnixMillis, Validators, WriteOutcome};
 
 use crate::ground::{
-    Dice, Log, asset, check_present, key, open, options, pattern, span_files, try_write, whole, write,
+    Dice, Log, asset, block_on, check_present, key, open, options, pattern, span_files, try_write, whole, write,
 };
 
 fn tight(dir: &Path, quota: u64) -> AssetStore {
@@ -190,6 +192,112 @@ fn a_pin_of_one_holds_for_the_other_until_it_is_taken_away() {
     assert_eq!(whole(&second, "pinned", 0..1), [0_u64; 0]);
 }
 
+/// As another process has it that evicts, and does not end.
+fn evicting(dir: &Path) -> std::fs::File {
+    let lock = std::fs::File::options().create(true).truncate(false).write(true).open(dir.join("v1/lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+#[test]
+fn a_writer_gives_up_where_another_process_evicts_and_does_not_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = tight(dir.path(), 1 << 20);
+    (0..5).for_each(|number| write(&store, "a", number, 200_000));
+    let _lock = evicting(dir.path());
+    let (tell, told) = std::sync::mpsc::channel();
+    let resource = store.streaming(&key("b", 1));
+    // A thread of its own, for one that never ends must not keep the test from doing so.
+    std::thread::spawn(move || {
+        block_on(async {
+            let mut writer = resource.writer(0, Meta::default());
+            for chunk in pattern(1, 0..500_000).chunks(50_000).cycle() {
+                if let WriteOutcome::GaveUp(reason) = writer.write_paced(Bytes::copy_from_slice(chunk)).await {
+                    return tell.send(reason).unwrap();
+                }
+            }
+        });
+    });
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(AssetsErrorKind::Busy));
+}
+
+#[test]
+fn who_asks_for_chores_is_told_that_another_process_is_at_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    write(&store, "a", 1, 1000);
+    let wanted = kithara_assets::maintain::GcOptions { quota: Some(0), unused_for: None };
+    let lock = evicting(dir.path());
+    let report = store.gc(wanted).wait().unwrap();
+    assert_eq!((report.obstacle, report.resources), (Some(AssetsErrorKind::Busy), 0));
+    drop(lock);
+    let report = store.gc(wanted).wait().unwrap();
+    assert_eq!((report.obstacle, report.resources), (None, 1));
+}
+
+/// A store whose clock shows what it is told.
+fn at_its_own_time(dir: &Path, quota: u64) -> (AssetStore, Arc<AtomicU64>) {
+    let now = Arc::new(AtomicU64::new(1_000_000));
+    let shown = Arc::clone(&now);
+    let clock = kithara_assets::Clock::from_fn(move || UnixMillis(shown.load(Ordering::Relaxed)));
+    (AssetStore::open(dir, DiskOptions { quota, clock, ..options() }).unwrap(), now)
+}
+
+#[test]
+fn what_another_process_evicted_by_a_clock_ahead_stays_where_it_was_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, ahead) = at_its_own_time(dir.path(), 64 << 20);
+    let (second, _) = at_its_own_time(dir.path(), 1_050_000);
+    ahead.fetch_add(60_000, Ordering::Relaxed);
+    write(&first, "a", 1, 1000);
+    let nothing = kithara_assets::maintain::GcOptions { quota: Some(0), unused_for: None };
+    first.gc(nothing).wait().unwrap();
+    let _lease = second.lease(&asset("a"));
+    write(&second, "a", 1, 1000);
+    let log = Log::of(&second);
+    // It evicts, and learns what the first did.
+    (10..25).for_each(|number| write(&second, "more", number, 100_000));
+    assert_eq!(log.count(|event| matches!(event, StoreEvent::Lost { key, .. } if key.asset() == asset("a"))), 0);
+    assert_eq!(whole(&second, "a", 1..2), [1]);
+    drop((first, second));
+    assert_eq!(whole(&open(dir.path()), "a", 1..2), [1], "nor does who reads both journals");
+}
+
+#[test]
+fn a_newer_version_of_a_clock_behind_is_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, ahead) = at_its_own_time(dir.path(), 64 << 20);
+    let (second, _) = at_its_own_time(dir.path(), 64 << 20);
+    ahead.fetch_add(60_000, Ordering::Relaxed);
+    let write = |store: &AssetStore, etag: &str, content: u64, range: std::ops::Range<u64>| {
+        let validators = Validators { etag: Some(etag.into()), last_modified: None };
+        let mut writer = store.streaming(&key("a", 1)).writer(range.start, Meta { validators, ..Meta::default() });
+        let _ = writer.write(pattern(content, range).into());
+        writer.commit(Some(6000)).wait().unwrap();
+    };
+    [0..3000, 3000..6000].into_iter().for_each(|range| write(&first, "\"1\"", 1, range));
+    // It has not heard of what the first did, and its clock is behind.
+    second.streaming(&key("a", 1)).invalidate();
+    let _lease = second.lease(&asset("a"));
+    write(&second, "\"2\"", 2, 0..3000);
+    let read = first.streaming(&key("a", 1)).read_span(0, 10).unwrap().unwrap();
+    assert!(read == pattern(2, 0..10), "the first takes what is there");
+    assert_eq!(second.streaming(&key("a", 1)).confirmed_holes(0..3000).unwrap(), []);
+}
+
+#[test]
+fn eviction_does_not_run_ahead_of_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, now) = at_its_own_time(dir.path(), 64 << 20);
+    for number in 0..200 {
+        now.fetch_add(1, Ordering::Relaxed);
+        write(&store, "a", number, 1000);
+    }
+    let before = store.now();
+    store.gc(kithara_assets::maintain::GcOptions { quota: Some(0), unused_for: None }).wait().unwrap();
+    assert!(store.now().since(before) < Duration::from_millis(10));
+}
+
 #[test]
 fn what_a_dead_process_wrote_is_not_told_twice() {
     let dir = tempfile::tempdir().unwrap();
@@ -225,6 +333,19 @@ fn a_quota_counts_what_all_wrote() {
         log.count(|event| matches!(event, StoreEvent::Lost { reason: LossReason::Evicted, .. })),
     );
     assert!(of_others > 10 && evicted > 10, "{of_others} {evicted}");
+}
+
+#[test]
+fn a_quota_is_kept_by_all_who_write_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let quota = 4 << 20;
+    let stores = [tight(dir.path(), quota), tight(dir.path(), quota)];
+    // Neither writes more than the quota.
+    for number in 0..76 {
+        write(&stores[usize::try_from(number % 2).unwrap()], "a", number, 100_000);
+    }
+    let on_disk: u64 = span_files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(on_disk <= quota + quota / 8, "{on_disk}");
 }
 
 const DIR: &str = "KITHARA_SHARE_DIR";

@@ -277,6 +277,49 @@ fn a_clock_that_went_back_changes_nothing() {
 }
 
 #[test]
+fn what_was_used_by_a_clock_far_ahead_grows_old_when_that_went_back() {
+    const YEARS: u64 = 50 * 365 * 86_400_000;
+    for restarts in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Arc::new(AtomicU64::new(1_000_000_000_000 + YEARS));
+        let reopen = |store: AssetStore| {
+            if restarts {
+                drop(store);
+                None
+            } else {
+                Some(store)
+            }
+        };
+        let open = |store: Option<AssetStore>, max_age| {
+            store.unwrap_or_else(|| with_clock(dir.path(), &now, 350_000, max_age))
+        };
+        let max_age = Some(Duration::from_secs(50));
+        let store = open(None, max_age);
+        (0..3).for_each(|number| write(&store, "a", number, 100_000));
+        now.fetch_add(700_000, Ordering::Relaxed);
+        assert_eq!(whole(&store, "a", 0..1), [0], "used last");
+        let store = reopen(store);
+        now.fetch_sub(YEARS + 700_000, Ordering::Relaxed);
+        let store = open(store, max_age);
+        (3..5).for_each(|number| write(&store, "a", number, 100_000));
+        let contained = |store: &AssetStore, numbers: std::ops::Range<u64>| {
+            let contains = |number: &u64| store.streaming(&key("a", *number)).contains(0..100_000);
+            numbers.filter(contains).collect::<Vec<u64>>()
+        };
+        assert_eq!(contained(&store, 0..5), [0, 3, 4], "the order of use, not of clocks");
+        let store = reopen(store);
+        now.fetch_add(700_000, Ordering::Relaxed);
+        let store = open(store, None);
+        assert_eq!(whole(&store, "a", 3..4), [3]);
+        let store = reopen(store);
+        now.fetch_add(10_000, Ordering::Relaxed);
+        let store = open(store, max_age);
+        store.gc(kithara_assets::maintain::GcOptions { unused_for: max_age, quota: None }).wait().unwrap();
+        assert_eq!(contained(&store, 0..5), [3], "{restarts}");
+    }
+}
+
+#[test]
 fn a_file_from_the_future_does_not_take_the_clock_along() {
     let dir = tempfile::tempdir().unwrap();
     write(&open(dir.path()), "a", 0, 1000);
@@ -353,4 +396,34 @@ fn a_file_in_more_pieces_than_can_be_open_is_found_without_a_journal() {
     limited.args(["--exact", "restart::a_process_with_few_descriptors"]).env("KITHARA_FEW_DIR", dir.path());
     let output = limited.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn nothing_stays_of_assets_that_store_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let remains = || ["labels", "leases"].map(|folder| files(&dir.path().join("v1").join(folder)));
+    let old = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
+    {
+        let store = open(dir.path());
+        for name in ["old", "young", "leased", "pinned", "stored"] {
+            store.set_label(&asset(name), name).unwrap();
+            drop(store.lease(&asset(name)));
+        }
+        store.pin(&asset("pinned")).unwrap();
+        write(&store, "stored", 1, 1000);
+        let of_old = asset("old").to_string();
+        for path in remains().into_iter().flatten().filter(|path| path.ends_with(&of_old)) {
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+        }
+    }
+    let store = open(dir.path());
+    let lease = store.lease(&asset("leased"));
+    store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
+    assert_eq!(remains().map(|left| left.len()), [3, 3], "what is leased, pinned or stored keeps its own");
+    drop(lease);
+    store.unpin(&asset("pinned")).unwrap();
+    store.remove_asset(&asset("stored")).wait().unwrap();
+    // With the last of what was stored goes what is left of all others, at the end of the store at the latest.
+    drop(store);
+    assert_eq!(remains().map(|left| left.len()), [0, 0]);
 }
