@@ -130,8 +130,7 @@ pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
         }
         CacheCommand::Verify => verify::run(&mut out, &store, args.json, verbose),
         CacheCommand::Gc { quota, unused_for } => {
-            let limits = GcOptions { quota: *quota, unused_for: *unused_for };
-            (collect(&mut out, &store, limits, args.json)?, Ok(()))
+            (collect(&mut out, &store, limits(*quota, *unused_for), args.json)?, Ok(()))
         }
         CacheCommand::Rm { assets, all } => remove(&mut out, &store, &wanted(&store, assets, *all)?, args.json),
     };
@@ -145,15 +144,15 @@ pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
 
 fn open(args: &CacheArgs) -> Result<AssetStore, Failure> {
     let dir = folder::existing(args.cache.as_deref())?;
-    AssetStore::open(&dir, options(&args.command)).map_err(|error| cannot("opened", &error))
+    // Nothing goes because the store is opened: to look must change nothing, and room is made as `gc` is told.
+    let options = DiskOptions { quota: u64::MAX, free_space: 0, max_age: None, ..DiskOptions::default() };
+    AssetStore::open(&dir, options).map_err(|error| cannot("opened", &error))
 }
 
-/// Only who makes room may evict: to look must change nothing.
-fn options(command: &CacheCommand) -> DiskOptions {
-    match command {
-        CacheCommand::Gc { .. } => DiskOptions::default(),
-        _ => DiskOptions { quota: u64::MAX, free_space: 0, max_age: None, ..DiskOptions::default() },
-    }
+/// What may stay: where nobody says, what stays while streams are played.
+fn limits(quota: Option<u64>, unused_for: Option<Duration>) -> GcOptions {
+    let usual = DiskOptions::default();
+    GcOptions { quota: Some(quota.unwrap_or(usual.quota)), unused_for: unused_for.or(usual.max_age) }
 }
 
 fn list(out: &mut impl Write, store: &AssetStore, as_json: bool) -> io::Result<()> {

@@ -264,6 +264,7 @@ fn classify_net(error: &NetError) -> Verdict {
     match error.kind() {
         ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::Authorizer => (Class::Missing, Some(FORBIDDEN)),
         ErrorKind::NotFound | ErrorKind::Gone => (Class::Missing, Some(MISSING)),
+        ErrorKind::Deadline => (Class::Network, Some(LATER)),
         ErrorKind::Dns => (Class::Network, Some("check the host name and your connection")),
         ErrorKind::Tls => (Class::Network, Some("check the clock of this machine and the server's certificate")),
         ErrorKind::InvalidRequest => (Class::Usage, None),

@@ -1,6 +1,13 @@
 //! What is kept on disk: listed, checked, made room in, removed.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use kithara::fetch::assets::{
+    AssetId, AssetStore, Clock, DiskOptions, Meta, Partition, ResourceKey, UnixMillis, WriteOutcome,
+};
 
 use crate::{Run, fixtures, scratch, serve, text};
 
@@ -76,10 +83,29 @@ fn room_is_made_as_told() {
     assert_eq!(all["bytes"], 0, "{all}");
 }
 
+/// A cache with one resource that nobody used for so many days.
+fn of_old(cache: &Path, days: u64) {
+    let ago = Duration::from_secs(days * 24 * 3600);
+    let clock = Clock::from_fn(move || UnixMillis::from(SystemTime::now() - ago));
+    let store = AssetStore::open(cache, DiskOptions { clock, free_space: 0, ..DiskOptions::default() }).unwrap();
+    let key = ResourceKey::named(AssetId::named(&Partition::default(), "old"), "1");
+    let mut writer = store.streaming(&key).writer(0, Meta::default());
+    assert_eq!(writer.write_blocking(vec![7; 1000].into()), WriteOutcome::Accepted);
+    writer.commit(Some(1000)).wait().unwrap();
+}
+
+#[test]
+fn limits_may_be_more_generous_than_the_usual_ones() {
+    let (_dir, folder) = scratch("cache");
+    of_old(&folder, 60);
+    let kept = cache(&folder, &["gc", "--unused-for", "90d", "--quota", "5G"]).succeeded().json();
+    assert_eq!((kept["removed"].as_u64(), kept["bytes"].as_u64() > Some(0)), (Some(0), true), "{kept}");
+    let usual = cache(&folder, &["gc"]).succeeded().json();
+    assert_eq!((&usual["removed"], &usual["bytes"]), (&1.into(), &0.into()), "{usual}");
+}
+
 #[test]
 fn what_is_removed_is_gone_and_what_plays_stays() {
-    use kithara::fetch::assets::{AssetStore, DiskOptions};
-
     let (_dir, folder) = scratch("cache");
     let url = filled(&folder);
     let asset = {
