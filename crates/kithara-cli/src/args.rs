@@ -10,7 +10,7 @@ use kithara::{
 };
 
 use crate::{
-    cache::CacheArgs, play::PlayArgs, probe::ProbeArgs, quantity::time, rendition::AudioArg, session_args::SessionArgs,
+    cache::CacheArgs, play::PlayArgs, probe::ProbeArgs, quantity::{length, time}, rendition::AudioArg, session_args::SessionArgs,
 };
 
 /// Plays HTTP Live Streams.
@@ -79,8 +79,8 @@ pub(crate) struct SaveArgs {
     #[arg(long, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
 
-    /// End the recording of a live stream after this time, and keep it: 90, 90s, 30m, 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = time)]
+    /// End the recording of a live stream after this time, and keep it: 90, 90s, 30m, 2h; one that has ended is saved whole
+    #[arg(long = "for", value_name = "DURATION", value_parser = length)]
     pub(crate) length: Option<Duration>,
 
     /// Where to begin with a stream that still grows: `auto` (where its playlist says; else an EVENT at its beginning, a

@@ -97,7 +97,7 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
         audio.check(&session.status()).map_err(cannot_save)?;
     }
     let tally = tokio::spawn(tally::listen(session.events(), progress.clone()));
-    let until = args.length.and_then(|length| tokio::time::Instant::now().checked_add(length));
+    let until = end(args, &session.status(), &progress);
     let recording = Recording { source, output, interrupt, progress, until };
     let (mut recording, ended) = recording.run_where_it_is_cheapest().await?;
 
@@ -127,6 +127,16 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     };
     summary.tell();
     Ok(summary)
+}
+
+/// When the recording is long enough, if ever: a stream that has ended has a length of its own.
+fn end(args: &SaveArgs, status: &Status, progress: &Progress) -> Option<tokio::time::Instant> {
+    let length = args.length?;
+    if status.duration.is_some() {
+        progress.line.note("--for is for live streams: this one has ended, and is saved whole");
+        return None;
+    }
+    tokio::time::Instant::now().checked_add(length)
 }
 
 /// What becomes of the file: kept when it is whole. A recording of a live stream is whole whenever it ends; what was

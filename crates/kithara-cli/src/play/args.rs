@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     args::{LiveStartArg, VariantArg},
     play::encode::SampleFormat,
-    quantity::time,
+    quantity::{length, time},
     rendition::AudioArg,
     session_args::SessionArgs,
 };
@@ -54,7 +54,7 @@ pub(crate) struct PlayArgs {
     pub(crate) live_start: LiveStartArg,
 
     /// Stop after so much sound: 90, 90s, 30m, 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = time)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = length)]
     pub(crate) limit: Option<Duration>,
 
     /// Which variant: `auto` adapts to the link, the others hold one: `best`, `worst`, its number in `kithara probe` (from
