@@ -5,6 +5,7 @@
 
 mod args;
 mod cache;
+mod counted;
 mod failure;
 mod interrupt;
 mod line;

@@ -116,11 +116,11 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     let summary = Summary {
         out: args.out.clone(),
         bytes,
-        segments: tally.segments,
+        segments: tally.came.segments,
         skipped: tally.skipped,
         seconds: started.elapsed().as_secs_f64(),
         requests: meter.requests(),
-        from_store: tally.from_store,
+        from_store: tally.came.from_store,
         retries: meter.failed() + tally.refetched,
         variant: Chosen::of(media, &status),
         is_complete,

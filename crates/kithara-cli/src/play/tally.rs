@@ -4,15 +4,13 @@ use kithara::{
     sound,
 };
 
-use crate::line::Line;
+use crate::{counted::Counted, line::Line};
 
 /// What the events of playback add up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Segments that came, from wherever.
-    pub(super) segments: u64,
-    /// Segments that came from the store.
-    pub(super) from_store: u64,
+    /// Segments that came.
+    pub(super) came: Counted,
     /// Segments that were left out.
     pub(super) skipped: u64,
     /// Deliveries that were no good and were fetched again.
@@ -49,9 +47,8 @@ impl Tally {
             {
                 self.played.push(*variant);
             }
-            HlsEvent::SegmentComplete { cached, .. } => {
-                self.segments += 1;
-                self.from_store += u64::from(*cached);
+            HlsEvent::SegmentComplete { variant, segment_index, cached, .. } => {
+                self.came.count(*variant, *segment_index, *cached);
             }
             HlsEvent::SegmentSkipped { variant, segment_index, start, duration, .. } => {
                 self.skipped += 1;

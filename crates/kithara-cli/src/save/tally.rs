@@ -4,15 +4,13 @@ use kithara::{
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use crate::save::progress::Progress;
+use crate::{counted::Counted, save::progress::Progress};
 
 /// What the events of a session add up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Segments that came, from wherever.
-    pub(super) segments: u64,
-    /// Segments that came from the store.
-    pub(super) from_store: u64,
+    /// Segments that came.
+    pub(super) came: Counted,
     /// Segments that were left out.
     pub(super) skipped: u64,
     /// Deliveries that were no good and were fetched again.
@@ -44,9 +42,8 @@ impl Tally {
                 let listed = self.listed.filter(|(media, _)| media == variant);
                 progress.segment(*segment_index, listed.map(|(_, count)| count));
             }
-            HlsEvent::SegmentComplete { cached, .. } => {
-                self.segments += 1;
-                self.from_store += u64::from(*cached);
+            HlsEvent::SegmentComplete { variant, segment_index, cached, .. } => {
+                self.came.count(*variant, *segment_index, *cached);
             }
             HlsEvent::SegmentSkipped { variant, segment_index, start, .. } => {
                 self.skipped += 1;

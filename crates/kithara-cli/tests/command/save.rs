@@ -213,3 +213,15 @@ fn an_audio_rendition_that_is_not_there_is_named_with_those_that_are() {
     assert!(told.contains("no audio rendition fr") && told.contains("1 Deutsch (de)"), "{told}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
 }
+
+#[test]
+fn a_segment_that_is_delivered_again_is_counted_once() {
+    let broken = Rule::on("/ts_aes/seg8.ts").first(2).then(Fault::bad_padding());
+    let busy = Rule::on("/ts_aac/seg1.ts").first(2).then(Response::ok("<html>busy</html>"));
+    let origin = serve(fixtures().rule(broken).rule(busy));
+    for path in ["/ts_aac/index.m3u8", "/ts_aes/index.m3u8"] {
+        let (_dir, out) = scratch("out.ts");
+        let run = Run::of(["save", &origin.url(path), text(&out), "--json"]).succeeded();
+        assert_eq!(run.json()["segments"], 5, "{path}: {}", run.stderr);
+    }
+}
