@@ -103,6 +103,13 @@ impl Failure {
         Self::new(Class::Interrupted, "interrupted")
     }
 
+    /// There was nothing in a stream: because of what went wrong last, or of segments that were left out.
+    pub(crate) fn nothing(doing: &str, cause: Option<Self>, skipped: u64) -> Self {
+        let left_out = || Self::new(Class::Playlist, format!("all segments are left out ({skipped})")).with_hint(LOOK);
+        let empty = || Self::new(Class::Playlist, "there is nothing in the stream").with_hint(LOOK);
+        cause.unwrap_or_else(|| if skipped > 0 { left_out() } else { empty() }).while_doing(doing)
+    }
+
     /// The same failure with what was being done in front.
     pub(crate) fn while_doing(mut self, doing: &str) -> Self {
         self.message = format!("{doing}: {}", self.message);

@@ -104,8 +104,9 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     line.clear();
     drop(player);
     let played = played.map_err(before)?;
-    let tally = tally.await.map_err(|error| before(Failure::new(Class::Other, error.to_string())))?;
+    let mut tally = tally.await.map_err(|error| before(Failure::new(Class::Other, error.to_string())))?;
     let Played { ended, spec, frames, first, stalls, written } = played;
+    let ended = ended.and_then(|ended| tally.something(ended, frames));
     let stream = status.stream.unwrap_or_default();
     let summary = Summary {
         seconds: started.elapsed().as_secs_f64(),
@@ -127,7 +128,7 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
         stalls: stalls.0,
         stalled_seconds: stalls.1.as_secs_f64(),
         written,
-        is_complete: matches!(ended, Ok(Ended::Whole)),
+        is_complete: matches!(ended, Ok(Ended::Whole)) && tally.skipped == 0,
     };
     summary.tell();
     match ended {

@@ -70,7 +70,7 @@ pub(crate) fn run(args: &SaveArgs, verbose: u8) -> Result<(), Failure> {
         told.map_err(|error| Failure::disk("cannot write to", "standard output".as_ref(), &error))?;
     }
     let summary = result?;
-    if summary.is_complete { Ok(()) } else { Err(Failure::interrupted()) }
+    if summary.is_kept { Ok(()) } else { Err(Failure::interrupted()) }
 }
 
 async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
@@ -110,9 +110,10 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     recording.progress.line.clear();
     let Recording { source, output, .. } = recording;
     drop((source, session));
-    let tally = tally.await.map_err(|error| Failure::new(Class::Other, error.to_string()))?;
+    let mut tally = tally.await.map_err(|error| Failure::new(Class::Other, error.to_string()))?;
     let bytes = output.written();
-    let is_complete = settle(output, ended, &status).map_err(cannot_save)?;
+    let ended = ended.and_then(|ended| tally.something(ended, bytes));
+    let is_kept = settle(output, ended, &status).map_err(cannot_save)?;
     let summary = Summary {
         out: args.out.clone(),
         bytes,
@@ -123,7 +124,8 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
         from_store: tally.came.from_store,
         retries: meter.failed() + tally.refetched,
         variant: Chosen::of(media, &status),
-        is_complete,
+        is_complete: is_kept && tally.skipped == 0,
+        is_kept,
     };
     summary.tell();
     Ok(summary)
@@ -147,7 +149,7 @@ fn settle(output: Output, ended: Result<Ended, Failure>, status: &Status) -> Res
     let is_live = status.duration.is_none();
     match ended {
         Ok(Ended::Whole | Ended::LongEnough) => output.keep().map(|()| true),
-        Ok(Ended::Stopped) if is_live => output.keep().map(|()| true),
+        Ok(Ended::Stopped) if is_live && output.written() > 0 => output.keep().map(|()| true),
         Ok(Ended::Stopped) => Ok(false),
         Err(failure) if is_live && output.written() > 0 => {
             output.keep()?;

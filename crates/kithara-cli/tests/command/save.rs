@@ -164,7 +164,7 @@ fn a_missing_segment_is_left_out_only_when_that_is_wanted() {
     let whole: Vec<u8> =
         parts.iter().flat_map(|part| std::fs::read(fixtures_dir().join("ts_aac").join(part)).unwrap()).collect();
     assert_eq!(std::fs::read(&out).unwrap(), whole);
-    assert_eq!(run.json()["skipped"], 1);
+    assert_eq!((&run.json()["skipped"], &run.json()["complete"]), (&1.into(), &false.into()));
     assert!(run.stderr.contains("segment 2 of v0, at 2.005 s, is left out"), "{}", run.stderr);
 }
 
@@ -224,4 +224,28 @@ fn a_segment_that_is_delivered_again_is_counted_once() {
         let run = Run::of(["save", &origin.url(path), text(&out), "--json"]).succeeded();
         assert_eq!(run.json()["segments"], 5, "{path}: {}", run.stderr);
     }
+}
+
+#[test]
+fn nothing_at_all_is_no_success_and_replaces_nothing() {
+    let list = |gap| format!("#EXTM3U\n#EXT-X-TARGETDURATION:9\n{gap}#EXT-X-ENDLIST\n");
+    let gap = list("#EXT-X-GAP\n#EXTINF:9,\na.ts\n");
+    let site = fixtures().bytes("/empty.m3u8", list("")).bytes("/gap.m3u8", gap);
+    let missing = Rule::on("*.ts").then(Response::new(404));
+    let origin = serve(site.rule(missing).rule(Rule::on("/fmp4_aac/seg*").then(Response::new(403))));
+    let (dir, out) = scratch("keep");
+    std::fs::write(&out, "old").unwrap();
+    let wav = format!("wav:{}", text(&out));
+    for (path, status) in [("/ts_aac/index.m3u8", 4), ("/fmp4_aac/index.m3u8", 4), ("/empty.m3u8", 5), ("/gap.m3u8", 5)]
+    {
+        let url = origin.url(path);
+        let rest = ["--on-missing", "skip", "--patience", "0", "--json"];
+        for command in [&["save", &url, text(&out)][..], &["play", &url, "--no-cache", "--output", &wav]] {
+            let run = Run::of([command, &rest].concat());
+            assert_eq!(run.status, Some(status), "{command:?}: {}", run.stderr);
+            assert_eq!(run.json()["exit_status"], status, "{command:?}");
+            assert_eq!(std::fs::read(&out).unwrap(), b"old", "{command:?}");
+        }
+    }
+    assert_eq!(names(dir.path()), ["keep"]);
 }
