@@ -22,6 +22,7 @@ pub(crate) use self::folder::default_folder;
 use crate::{
     failure::{Class, Failure},
     quantity::{bytes, time},
+    target::shown,
 };
 
 /// Look after the cache: list it, check it, make room in it, remove from it
@@ -280,7 +281,7 @@ fn find(store: &AssetStore, name: &str) -> Result<AssetId, Failure> {
     match (matching.next(), matching.next()) {
         (Some(id), None) => Ok(id),
         (Some(_), Some(_)) => Err(Failure::usage(format!("several assets begin with {name}: give more of the id"))),
-        (None, _) => Err(nothing_called(&name)),
+        (None, _) => Err(nothing_called(&shown(&name))),
     }
 }
 

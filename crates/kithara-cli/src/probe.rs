@@ -28,7 +28,7 @@ use crate::{
         load::{Loaded, Loader},
         record::Record,
     },
-    target::Target,
+    target::{Target, shown},
 };
 
 /// Show what is in a playlist: variants, renditions, segments, keys, durations
@@ -145,7 +145,7 @@ fn probe(args: &ProbeArgs) -> Result<Probed, Failure> {
     let imports = args.vars.as_deref().map(variables).transpose()?;
     if let Some(text) = load::local(&args.input)? {
         let base = args.base.as_deref().unwrap_or(UNKNOWN_BASE);
-        let url = base.parse().map_err(|_| Failure::usage(format!("--base: {base} is no URL")))?;
+        let url = base.parse().map_err(|_| Failure::usage(format!("--base: {} is no URL", shown(base))))?;
         return probe_text(args, &Loaded { text, url }, imports.as_ref());
     }
     let target = Target::open(&args.input)?;

@@ -119,3 +119,24 @@ fn no_secret_is_shown_however_much_is_told() {
         assert_eq!(line, None, "{secret} is shown");
     }
 }
+
+#[test]
+fn no_secret_is_shown_of_what_is_no_url() {
+    let (dir, out) = scratch("out");
+    let file = dir.path().join("a");
+    std::fs::write(&file, "#EXTM3U\n").unwrap();
+    let url = "http://alice:hunter2@h:99999/a?sig=hunter3#hunter4";
+    let lines: [&[&str]; 4] = [
+        &["play", url, "--output", "null", "--no-cache", "--json"],
+        &["save", url, text(&out), "--json"],
+        &["probe", url, "--json"],
+        &["probe", text(&file), "--base", url, "--json"],
+    ];
+    for line in lines {
+        let run = Run::of(line);
+        assert_eq!(run.status, Some(2), "{line:?}: {}", run.stderr);
+        let told = run.stderr + std::str::from_utf8(&run.stdout).unwrap();
+        assert!(!told.contains("hunter"), "{line:?}: {told}");
+    }
+    assert_eq!(names(dir.path()), ["a"]);
+}
