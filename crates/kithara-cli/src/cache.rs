@@ -21,6 +21,7 @@ use url::Url;
 pub(crate) use self::folder::default_folder;
 use crate::{
     failure::{Class, Failure},
+    output::told,
     quantity::{bytes, time},
     target::shown,
 };
@@ -123,7 +124,7 @@ Examples:
 pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
     let store = open(args).inspect_err(|failure| failure.tell_json(args.json))?;
     let mut out = io::stdout().lock();
-    let (told, outcome) = match &args.command {
+    let (written, outcome) = match &args.command {
         CacheCommand::Ls { asset: None } => (list(&mut out, &store, args.json), Ok(())),
         CacheCommand::Ls { asset: Some(name) } => {
             let resources = store.resources(&find(&store, name)?);
@@ -135,12 +136,8 @@ pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
         }
         CacheCommand::Rm { assets, all } => remove(&mut out, &store, &wanted(&store, assets, *all)?, args.json),
     };
-    match told.and_then(|()| out.flush()) {
-        // Whoever reads the output, a pager perhaps, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => outcome,
-        Err(error) => Err(Failure::disk("cannot write to", "standard output".as_ref(), &error)),
-        Ok(()) => outcome,
-    }
+    told(written.and_then(|()| out.flush()))?;
+    outcome
 }
 
 fn open(args: &CacheArgs) -> Result<AssetStore, Failure> {

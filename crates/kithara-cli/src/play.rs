@@ -31,6 +31,7 @@ use crate::{
     interrupt::{Interrupt, STILL_OPENING},
     line::Line,
     meter::Meter,
+    output::told,
     play::{
         args::PlayVariantArg,
         performance::{Ended, Performance, Played},
@@ -53,17 +54,10 @@ pub(crate) fn run(args: &PlayArgs, verbose: u8) -> Result<(), Failure> {
     if args.json {
         let object = result.as_ref().map_or_else(|(_, failure)| failure.json(), Summary::json);
         let line = format!("{object}\n");
-        let told = if args.is_stdout() {
-            io::stderr().write_all(line.as_bytes())
-        } else {
-            io::stdout().write_all(line.as_bytes())
-        };
-        match told {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(Failure::disk("cannot write to", "standard output".as_ref(), &error));
-            }
-            _ => {}
-        }
+        let to_stderr = args.is_stdout();
+        let written =
+            if to_stderr { io::stderr().write_all(line.as_bytes()) } else { io::stdout().write_all(line.as_bytes()) };
+        told(written)?;
     }
     result.map(|_| ()).map_err(|(_, failure)| failure)
 }

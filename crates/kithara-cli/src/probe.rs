@@ -23,6 +23,7 @@ use url::Url;
 use crate::{
     args::{RequestArgs, VariantArg},
     failure::{Class, Failure},
+    output::told,
     probe::{
         lint::Report,
         load::{Loaded, Loader},
@@ -109,18 +110,13 @@ const UNKNOWN_BASE: &str = "file:///";
 pub(crate) fn run(args: &ProbeArgs) -> Result<(), Failure> {
     let probed = probe(args);
     let mut out = io::stdout().lock();
-    let told = match &probed {
+    let written = match &probed {
         Ok(probed) if args.json => writeln!(out, "{}", probed.json()),
         Ok(probed) => probed.show(&mut out, args),
         Err(failure) if args.json => writeln!(out, "{}", failure.json()),
         Err(_) => Ok(()),
     };
-    match told.and_then(|()| out.flush()) {
-        // Whoever reads the output, a pager perhaps, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => return Err(Failure::disk("cannot write to", "standard output".as_ref(), &error)),
-        Ok(()) => {}
-    }
+    told(written.and_then(|()| out.flush()))?;
     probed?.lint.map_or(Ok(()), |report| report.verdict())
 }
 

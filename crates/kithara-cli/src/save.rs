@@ -32,7 +32,7 @@ use crate::{
     failure::{Class, Failure},
     interrupt::{Interrupt, STILL_OPENING},
     meter::Meter,
-    output::Output,
+    output::{Output, told},
     rendition::AudioArg,
     save::{
         progress::Progress,
@@ -65,9 +65,9 @@ pub(crate) fn run(args: &SaveArgs, verbose: u8) -> Result<(), Failure> {
         // Standard output is the stream itself when that is where it goes.
         let to_stdout = args.out.as_os_str() != "-";
         let line = format!("{object}\n");
-        let told =
+        let written =
             if to_stdout { io::stdout().write_all(line.as_bytes()) } else { io::stderr().write_all(line.as_bytes()) };
-        told.map_err(|error| Failure::disk("cannot write to", "standard output".as_ref(), &error))?;
+        told(written)?;
     }
     let summary = result?;
     if summary.is_kept { Ok(()) } else { Err(Failure::interrupted()) }
@@ -113,6 +113,8 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     let mut tally = tally.await.map_err(|error| Failure::new(Class::Other, error.to_string()))?;
     let bytes = output.written();
     let ended = ended.and_then(|ended| tally.something(ended, bytes));
+    // Who stopped reading is content with less.
+    let is_wanted = !matches!(ended, Ok(Ended::Unread));
     let is_kept = settle(output, ended, &status).map_err(cannot_save)?;
     let summary = Summary {
         out: args.out.clone(),
@@ -124,7 +126,7 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
         from_store: tally.came.from_store,
         retries: meter.failed() + tally.refetched,
         variant: Chosen::of(media, &status),
-        is_complete: is_kept && tally.skipped == 0,
+        is_complete: is_kept && is_wanted && tally.skipped == 0,
         is_kept,
     };
     summary.tell();
@@ -148,7 +150,7 @@ fn end(args: &SaveArgs, status: &Status, progress: &Progress) -> Option<tokio::t
 fn settle(output: Output, ended: Result<Ended, Failure>, status: &Status) -> Result<bool, Failure> {
     let is_live = status.duration.is_none();
     match ended {
-        Ok(Ended::Whole | Ended::LongEnough) => output.keep().map(|()| true),
+        Ok(Ended::Whole | Ended::LongEnough | Ended::Unread) => output.keep().map(|()| true),
         Ok(Ended::Stopped) if is_live && output.written() > 0 => output.keep().map(|()| true),
         Ok(Ended::Stopped) => Ok(false),
         Err(failure) if is_live && output.written() > 0 => {

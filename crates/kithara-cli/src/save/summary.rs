@@ -23,7 +23,7 @@ pub(super) struct Summary {
     /// Requests and deliveries that failed and had to be made again.
     pub(super) retries: u64,
     pub(super) variant: Chosen,
-    /// False when something was left out, and when the user stopped it and nothing is kept.
+    /// False when something was left out, when whoever read it went away, and when the user stopped it and nothing is kept.
     #[serde(rename = "complete")]
     pub(super) is_complete: bool,
     /// False when the user stopped it and nothing is kept.

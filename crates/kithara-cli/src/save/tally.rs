@@ -46,7 +46,7 @@ impl Tally {
     pub(super) fn something(&mut self, ended: Ended, bytes: u64) -> Result<Ended, Failure> {
         // An initialization section alone is nothing, either.
         let is_nothing = bytes == 0 || (self.came.segments == 0 && self.skipped > 0);
-        if ended == Ended::Stopped || !is_nothing {
+        if matches!(ended, Ended::Stopped | Ended::Unread) || !is_nothing {
             return Ok(ended);
         }
         Err(Failure::nothing("nothing was saved", self.cause.take(), self.skipped))

@@ -100,11 +100,26 @@ fn a_slow_reader_gets_all_of_a_save() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_goes_away_ends_the_save() {
-    let origin = serve(fixtures());
-    let mut child = start(&["save", &origin.url("/ts_aac/index.m3u8"), "-"]);
-    drop(child.stdout.take());
-    assert_eq!(finished(child).status, Some(7));
+fn a_reader_that_goes_away_ends_every_command_quietly() {
+    let origin = long();
+    let (dir, out) = scratch("out.ts");
+    let (url, trace) = (origin.url("/a.m3u8"), dir.path().join("trace"));
+    crate::Run::of(["save", &url, text(&out), "--trace", text(&trace)]).succeeded();
+    std::fs::remove_file(&out).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["save", &url, "-"],
+        &["save", &url, "-", "--json"],
+        &["save", &url, text(&out), "--json"],
+        &["replay", text(&trace), "--from", "1", "--json"],
+        &["probe", &url, "--json"],
+    ];
+    for command in commands {
+        let mut child = start(command);
+        drop(child.stdout.take());
+        let run = finished(child).succeeded();
+        assert!(!run.stderr.contains("kithara:"), "{command:?}: {}", run.stderr);
+    }
+    assert_eq!(names(dir.path()), ["out.ts", "trace"]);
 }
 
 /// The same five seconds, over and over: far more than is fetched ahead of who plays them.
