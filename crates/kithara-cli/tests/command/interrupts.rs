@@ -28,7 +28,7 @@ fn until_asked(origin: &Origin, end: &str) {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_save_without_a_trace_of_it() {
-    for name in ["-INT", "-TERM"] {
+    for name in ["-INT", "-TERM", "-HUP"] {
         // The third segment never ends.
         let hold = Fault::stall(At::Fraction(0.5), Duration::from_secs(600));
         let origin = serve(fixtures().rule(Rule::on("seg2").then(hold)));
@@ -46,12 +46,18 @@ fn ctrl_c_ends_a_save_without_a_trace_of_it() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_recording_and_keeps_it() {
+    ["-INT", "-HUP"].into_iter().for_each(keeps_a_recording);
+}
+
+/// A recording that is ended by this signal is kept.
+#[cfg(unix)]
+fn keeps_a_recording(name: &str) {
     let origin = serve(fixtures().live("*", Live::event().start(2).speed(4.0).without_end()));
     let (dir, out) = scratch("out.ts");
     let child = start(&["save", &origin.url("/ts_aac/index.m3u8"), text(&out), "--json"]);
     // Not listed at first: by then the playlist was loaded again.
     until_asked(&origin, "seg2.ts");
-    signal(&child, "-INT");
+    signal(&child, name);
     let run = finished(child).succeeded();
     assert_eq!(names(dir.path()), ["out.ts"]);
     let bytes = std::fs::metadata(&out).unwrap().len();
