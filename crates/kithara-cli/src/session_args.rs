@@ -17,7 +17,7 @@ pub(crate) struct SessionArgs {
     #[arg(long, value_enum, default_value_t = OnMissingArg::Fail)]
     pub(crate) on_missing: OnMissingArg,
 
-    /// How long to keep trying for what does not come, in seconds [default: 20]
+    /// How long to keep trying for what does not come, in seconds: also for the stream itself, when it is opened [default: 20]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) patience: Option<u32>,
 
@@ -36,6 +36,9 @@ pub(crate) enum OnMissingArg {
     Skip,
 }
 
+/// As long as a playlist or key may take, however little patience there is.
+const ONE_TRY: Duration = Duration::from_secs(2);
+
 impl SessionArgs {
     /// The options of a session, with what these arguments say in them.
     pub(crate) fn options(&self) -> Result<HlsOptions, Failure> {
@@ -49,7 +52,9 @@ impl SessionArgs {
             let patience = Duration::from_secs(seconds.into());
             options.request.patience.max_elapsed = patience;
             playback.patience = patience;
-            playback.ready_timeout = patience.min(playback.ready_timeout);
+            playback.ready_timeout = patience;
+            // Who has no patience at all still gets what is there.
+            options.request.deadline = patience.clamp(ONE_TRY, options.request.deadline);
         }
         Ok(options)
     }
@@ -58,5 +63,36 @@ impl SessionArgs {
     pub(crate) fn trace(&self) -> Result<Option<Box<dyn Write + Send>>, Failure> {
         let file = self.trace.as_deref().map(TraceFile::at).transpose()?;
         Ok(file.map(|file| Box::new(file) as Box<dyn Write + Send>))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        session: SessionArgs,
+    }
+
+    fn options(args: &[&str]) -> HlsOptions {
+        Line::try_parse_from([&["kithara"], args].concat()).unwrap().session.options().unwrap()
+    }
+
+    #[test]
+    fn patience_is_for_all_that_does_not_come() {
+        for (seconds, deadline) in [(0, 2), (5, 5), (120, 30)] {
+            let options = options(&["--patience", &seconds.to_string()]);
+            let patience = Duration::from_secs(seconds);
+            let told =
+                (options.playback.patience, options.playback.ready_timeout, options.request.patience.max_elapsed);
+            assert_eq!(told, (patience, patience, patience));
+            assert_eq!(options.request.deadline, Duration::from_secs(deadline), "{seconds}");
+        }
+        let (unsaid, usual) = (options(&[]), HlsOptions::default());
+        assert_eq!((unsaid.playback, unsaid.request.deadline), (usual.playback, usual.request.deadline));
     }
 }

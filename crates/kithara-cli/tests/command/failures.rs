@@ -1,8 +1,11 @@
 //! What fails is told in words, with a number for scripts, and leaves nothing behind.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
-use kithara_origin::{Response, Rule, Site};
+use kithara_origin::{At, Fault, Response, Rule, Site};
 
 use crate::{Run, fixtures, names, scratch, serve, text};
 
@@ -35,6 +38,14 @@ fn a_server_that_is_not_there_is_status_3() {
     // A port that was free a moment ago refuses connections.
     let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check(&format!("http://{addr}/a.m3u8"), 3, &["no connection", "attempts", "try:"]);
+}
+
+#[test]
+fn a_server_that_is_silent_is_waited_for_as_long_as_there_is_patience() {
+    let origin = serve(fixtures().rule(Rule::on("*.m3u8").then(Fault::stall(At::Byte(0), Duration::from_secs(600)))));
+    let began = Instant::now();
+    check(&origin.url("/ts_aac/index.m3u8"), 3, &["try:"]);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
 #[test]
