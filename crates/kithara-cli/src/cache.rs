@@ -122,22 +122,42 @@ Examples:
   kithara cache rm --all --cache /var/cache/films";
 
 pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
-    let store = open(args).inspect_err(|failure| failure.tell_json(args.json))?;
     let mut out = io::stdout().lock();
-    let (written, outcome) = match &args.command {
-        CacheCommand::Ls { asset: None } => (list(&mut out, &store, args.json), Ok(())),
-        CacheCommand::Ls { asset: Some(name) } => {
-            let resources = store.resources(&find(&store, name)?);
-            (list_resources(&mut out, &resources, args.json), Ok(()))
-        }
-        CacheCommand::Verify => verify::run(&mut out, &store, args.json, verbose),
-        CacheCommand::Gc { quota, unused_for } => {
-            (collect(&mut out, &store, limits(*quota, *unused_for), args.json)?, Ok(()))
-        }
-        CacheCommand::Rm { assets, all } => remove(&mut out, &store, &wanted(&store, assets, *all)?, args.json),
-    };
+    let (written, outcome) = work(&mut out, args, verbose).inspect_err(|failure| failure.tell_json(args.json))?;
     told(written.and_then(|()| out.flush()))?;
     outcome
+}
+
+/// What was written, and how the work ended that it tells of.
+type Told = (io::Result<()>, Result<(), Failure>);
+
+/// Does what is wanted, and tells of it.
+///
+/// # Errors
+/// There is nothing to tell of.
+fn work(out: &mut impl Write, args: &CacheArgs, verbose: u8) -> Result<Told, Failure> {
+    let store = open(args)?;
+    Ok(match &args.command {
+        CacheCommand::Ls { asset: None } => (list(out, &store, args.json), Ok(())),
+        CacheCommand::Ls { asset: Some(name) } => {
+            let resources = store.resources(&find(&store, name)?);
+            (list_resources(out, &resources, args.json), Ok(()))
+        }
+        CacheCommand::Verify => verify::run(out, &store, args.json, verbose),
+        CacheCommand::Gc { quota, unused_for } => {
+            (collect(out, &store, limits(*quota, *unused_for), args.json)?, Ok(()))
+        }
+        CacheCommand::Rm { assets, all } => remove(out, &store, &wanted(&store, assets, *all)?, args.json),
+    })
+}
+
+/// The facts as the last line, with the failure where there is one.
+fn tell_facts(out: &mut impl Write, facts: Value, outcome: &Result<(), Failure>) -> io::Result<()> {
+    let object = match outcome {
+        Ok(()) => facts,
+        Err(failure) => failure.json_beside(facts),
+    };
+    writeln!(out, "{object}")
 }
 
 fn open(args: &CacheArgs) -> Result<AssetStore, Failure> {
@@ -220,12 +240,7 @@ fn collect(
 }
 
 /// Removes what can be removed, and says of the rest why not.
-fn remove(
-    out: &mut impl Write,
-    store: &AssetStore,
-    assets: &[AssetId],
-    as_json: bool,
-) -> (io::Result<()>, Result<(), Failure>) {
+fn remove(out: &mut impl Write, store: &AssetStore, assets: &[AssetId], as_json: bool) -> Told {
     let (mut removed, mut freed, mut failed) = (0, 0, Vec::new());
     for asset in assets {
         match store.remove_asset(asset).wait() {
@@ -233,12 +248,6 @@ fn remove(
             Err(error) => failed.push((*asset, error)),
         }
     }
-    let told = if as_json {
-        let kept: Vec<String> = failed.iter().map(|(asset, _)| asset.to_string()).collect();
-        writeln!(out, "{}", json!({ "removed": removed, "freed_bytes": freed, "kept": kept }))
-    } else {
-        writeln!(out, "{removed} assets removed, {} freed", HumanBytes(freed))
-    };
     let outcome = match failed.first() {
         None => Ok(()),
         Some((asset, error)) => {
@@ -247,14 +256,28 @@ fn remove(
             Err(if is_held { failure.with_hint("end what plays it, or what keeps it offline") } else { failure })
         }
     };
-    (told, outcome)
+    let written = if as_json {
+        let kept: Vec<String> = failed.iter().map(|(asset, _)| asset.to_string()).collect();
+        tell_facts(out, json!({ "removed": removed, "freed_bytes": freed, "kept": kept }), &outcome)
+    } else {
+        writeln!(out, "{removed} assets removed, {} freed", HumanBytes(freed))
+    };
+    (written, outcome)
 }
 
+/// The assets that are named, each once.
 fn wanted(store: &AssetStore, names: &[String], all: bool) -> Result<Vec<AssetId>, Failure> {
     if all {
         return Ok(store.assets().iter().map(|asset| asset.id).collect());
     }
-    names.iter().map(|name| find(store, name)).collect()
+    let mut wanted = Vec::new();
+    for name in names {
+        let id = find(store, name)?;
+        if !wanted.contains(&id) {
+            wanted.push(id);
+        }
+    }
+    Ok(wanted)
 }
 
 /// Characters of an id that name an asset, at least.

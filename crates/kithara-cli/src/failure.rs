@@ -145,6 +145,14 @@ impl Failure {
         }
     }
 
+    /// As a JSON object beside what is known all the same, for the last line of `--json`.
+    pub(crate) fn json_beside(&self, mut facts: serde_json::Value) -> serde_json::Value {
+        if let (Some(facts), serde_json::Value::Object(failure)) = (facts.as_object_mut(), self.json()) {
+            facts.extend(failure);
+        }
+        facts
+    }
+
     /// As a JSON object, for the last line of `--json`.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({

@@ -52,7 +52,11 @@ pub(crate) fn run(args: &PlayArgs, verbose: u8) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Class::Other, format!("no runtime: {error}")))?;
     let result = runtime.block_on(play(args, verbose));
     if args.json {
-        let object = result.as_ref().map_or_else(|(_, failure)| failure.json(), Summary::json);
+        let object = match &result {
+            Ok(summary) => summary.json(),
+            Err((Some(summary), failure)) => failure.json_beside(summary.json()),
+            Err((None, failure)) => failure.json(),
+        };
         let line = format!("{object}\n");
         let to_stderr = args.is_stdout();
         let written =

@@ -24,11 +24,12 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let result = trace.replay();
     let mut out = io::stdout().lock();
     told(tell(&mut out, args, &trace, &result).and_then(|()| out.flush()))?;
-    let differs = |divergence: Divergence| {
-        Failure::new(Class::Other, format!("the replay differs at line {}", divergence.line))
-            .with_hint("a session of another version decides otherwise; within one version it is a bug")
-    };
-    result.map(|_| ()).map_err(differs)
+    result.map(|_| ()).map_err(|divergence| differs(&divergence))
+}
+
+fn differs(divergence: &Divergence) -> Failure {
+    Failure::new(Class::Other, format!("the replay differs at line {}", divergence.line))
+        .with_hint("a session of another version decides otherwise; within one version it is a bug")
 }
 
 fn read(args: &ReplayArgs) -> Result<Trace, Failure> {
@@ -60,7 +61,8 @@ fn tell(
             }
             writeln!(out, "{divergence}")?;
             if args.json {
-                writeln!(out, "{}", json!({ "differs_at": divergence.line, "difference": divergence.to_string() }))?;
+                let facts = json!({ "differs_at": divergence.line, "difference": divergence.to_string() });
+                writeln!(out, "{}", differs(divergence).json_beside(facts))?;
             }
         }
     }

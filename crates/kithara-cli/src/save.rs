@@ -26,6 +26,7 @@ use kithara::{
     options::{BitRate, MediaSelection, PlaybackOptions},
     playlist::VariantId,
 };
+use serde_json::json;
 
 use crate::{
     args::{SaveArgs, VariantArg},
@@ -59,18 +60,27 @@ pub(crate) fn run(args: &SaveArgs, verbose: u8) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Class::Other, format!("no runtime: {error}")))?;
-    let result = runtime.block_on(save(args, verbose));
+    let (summary, failure) = match runtime.block_on(save(args, verbose)) {
+        Ok(summary) if summary.is_kept => (Some(summary), None),
+        Ok(summary) => (Some(summary), Some(Failure::interrupted())),
+        Err(failure) => (None, Some(failure)),
+    };
     if args.json {
-        let object = result.as_ref().map_or_else(Failure::json, Summary::json);
-        // Standard output is the stream itself when that is where it goes.
-        let to_stdout = args.out.as_os_str() != "-";
-        let line = format!("{object}\n");
-        let written =
-            if to_stdout { io::stdout().write_all(line.as_bytes()) } else { io::stderr().write_all(line.as_bytes()) };
-        told(written)?;
+        tell_json(args, summary.as_ref(), failure.as_ref())?;
     }
-    let summary = result?;
-    if summary.is_kept { Ok(()) } else { Err(Failure::interrupted()) }
+    failure.map_or(Ok(()), Err)
+}
+
+fn tell_json(args: &SaveArgs, summary: Option<&Summary>, failure: Option<&Failure>) -> Result<(), Failure> {
+    let facts = summary.map_or_else(|| json!({}), Summary::json);
+    let object = match failure {
+        Some(failure) => failure.json_beside(facts),
+        None => facts,
+    };
+    let line = format!("{object}\n");
+    // Standard output is the stream itself when that is where it goes.
+    let to_stdout = args.out.as_os_str() != "-";
+    told(if to_stdout { io::stdout().write_all(line.as_bytes()) } else { io::stderr().write_all(line.as_bytes()) })
 }
 
 async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {

@@ -64,6 +64,7 @@ fn damage_is_found_removed_and_said() {
     let run = cache(&folder, &["verify"]);
     assert_eq!(run.status, Some(7), "{run:?}");
     let bad = run.json();
+    assert_eq!((&bad["error"]["class"], &bad["exit_status"]), (&"disk".into(), &7.into()));
     assert!(bad["bad_bytes"].as_u64().unwrap() > 0, "{bad}");
     assert!(run.stderr.contains("bytes were not what was stored"), "{}", run.stderr);
     assert!(!damaged.exists());
@@ -118,9 +119,11 @@ fn what_is_removed_is_gone_and_what_plays_stays() {
             (Some(7), Some(asset.to_string()))
         );
         assert!(held.stderr.contains("end what plays it"), "{}", held.stderr);
+        assert_eq!(held.json()["exit_status"], 7);
         asset
     };
-    let removed = cache(&folder, &["rm", &asset.to_string()]).succeeded().json();
+    // However often it is named.
+    let removed = cache(&folder, &["rm", &url, &asset.to_string(), &url]).succeeded().json();
     assert!(removed["removed"] == 1 && removed["freed_bytes"].as_u64().unwrap() > 10_000, "{removed}");
     assert_eq!(files(&folder.join("v1/assets")), Vec::<std::path::PathBuf>::new());
     assert_eq!(cache(&folder, &["rm", "--all"]).succeeded().json()["removed"], 0);
@@ -137,7 +140,11 @@ fn mistakes_are_explained_and_make_nothing() {
     assert!(!folder.exists(), "to look makes no folder");
     filled(&folder);
     for name in ["zzzz", "https://example.com/other.m3u8"] {
-        assert_eq!(cache(&folder, &["rm", name]).status, Some(4));
+        for command in ["rm", "ls"] {
+            let run = cache(&folder, &[command, name]);
+            assert_eq!((run.status, &run.json()["exit_status"]), (Some(4), &4.into()), "{run:?}");
+            assert_eq!(run.json()["error"]["class"], "missing");
+        }
     }
     // A variable that was never set is no name.
     for arguments in [&["rm"][..], &["rm", ""], &["rm", "0af"]] {

@@ -38,7 +38,7 @@ fn ctrl_c_ends_a_save_without_a_trace_of_it() {
         signal(&child, name);
         let run = finished(child);
         assert_eq!(run.status, Some(130), "{}", run.stderr);
-        assert_eq!(run.json()["complete"], false);
+        assert_eq!((&run.json()["complete"], &run.json()["exit_status"]), (&false.into(), &130.into()));
         assert_eq!(names(dir.path()), Vec::<String>::new());
     }
 }
@@ -155,6 +155,7 @@ fn ctrl_c_ends_playback_and_what_was_written_is_a_whole_file() {
     signal(&child, "-INT");
     let run = finished(child);
     assert_eq!(run.status, Some(130), "{}", run.stderr);
+    assert_eq!((&run.json()["complete"], &run.json()["exit_status"]), (&false.into(), &130.into()));
     assert_eq!(names(dir.path()), ["out.wav"]);
     let bytes = std::fs::read(&out).unwrap();
     let stated = u32::from_le_bytes(bytes[4..8].try_into().unwrap());

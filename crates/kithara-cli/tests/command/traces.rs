@@ -29,6 +29,7 @@ fn a_recorded_session_replays_and_a_changed_one_does_not() {
     let run = Run::of(["replay", text(&trace), "--json"]);
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert!(run.json()["differs_at"].as_u64().unwrap() > 1);
+    assert_eq!(run.json()["exit_status"], 1);
     assert!(String::from_utf8(run.stdout).unwrap().contains("recorded `"));
 }
 
