@@ -10,7 +10,7 @@ use kithara::{
 };
 
 use crate::{
-    cache::CacheArgs, play::PlayArgs, probe::ProbeArgs, quantity::{length, time}, rendition::AudioArg, session_args::SessionArgs,
+    cache::CacheArgs, play::PlayArgs, probe::ProbeArgs, quantity::{length, time}, rendition::AudioArg, session_args::SessionArgs, store::StoreArgs,
 };
 
 /// Plays HTTP Live Streams.
@@ -78,6 +78,9 @@ pub(crate) struct SaveArgs {
     /// Use no cache (the default of this command)
     #[arg(long, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     /// End the recording of a live stream after this time, and keep it: 90, 90s, 30m, 2h; one that has ended is saved whole
     #[arg(long = "for", value_name = "DURATION", value_parser = length)]

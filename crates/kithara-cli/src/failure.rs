@@ -232,6 +232,14 @@ impl From<FetchError> for Failure {
     }
 }
 
+/// The text of an error and of its first cause, in one line.
+pub(crate) fn in_one_line(error: &dyn Error) -> String {
+    story(error).replace(BECAUSE, ": ")
+}
+
+/// Stands between an error and its cause.
+const BECAUSE: &str = "\n  because: ";
+
 /// The text of an error and of its first cause, which is mostly what the system said.
 fn story(error: &dyn Error) -> String {
     let text = error.to_string();
@@ -240,7 +248,7 @@ fn story(error: &dyn Error) -> String {
         first = Some(below);
     }
     match first.map(ToString::to_string) {
-        Some(first) if !text.contains(&first) => format!("{text}\n  because: {first}"),
+        Some(first) if !text.contains(&first) => format!("{text}{BECAUSE}{first}"),
         _ => text,
     }
 }

@@ -20,6 +20,7 @@ mod replay;
 mod requests;
 mod save;
 mod session_args;
+mod store;
 mod target;
 mod trace_file;
 

@@ -77,7 +77,7 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     let line = status_line::line(verbose);
     let outlet = Outlet::open(args, &line).map_err(before)?;
     let meter = Arc::new(Meter::default());
-    let params = setup::params(args, outlet.spec(), &meter, &line, target.is_demo()).map_err(before)?;
+    let (params, _watch) = setup::params(args, outlet.spec(), &meter, &line, target.is_demo()).map_err(before)?;
     let opening = Box::pin(kithara::open(target.url(), params));
     let opened = interrupt.until_stopped(opening, || line.note(STILL_OPENING)).await.map_err(before)?;
     let (player, reader) = opened.map_err(|error| before(cannot_play(cannot_open(error, args))))?;

@@ -21,7 +21,7 @@ use kithara::{
     event::{MediaId, Status},
     fetch::{
         FetchOptions, Fetcher, StorePace,
-        assets::{AssetStore, DiskOptions},
+        assets::{AssetStore, DiskOptions, event::Subscription},
     },
     options::{BitRate, MediaSelection, PlaybackOptions},
     playlist::VariantId,
@@ -91,7 +91,7 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     let output = Output::create(&args.out)?;
     let progress = Progress::new(verbose);
     let meter = Arc::new(Meter::default());
-    let params = params(args, &meter)?;
+    let (params, _watch) = params(args, &meter, &progress)?;
     let cannot_save = |failure: Failure| failure.while_doing_to("cannot save", &target.shown());
     let cannot_open = |error| match (error, args.variant) {
         (HlsError::NoSuitableVariant, VariantArg::Number(number)) => {
@@ -171,13 +171,14 @@ fn settle(output: Output, ended: Result<Ended, Failure>, status: &Status) -> Res
     }
 }
 
-fn params(args: &SaveArgs, meter: &Arc<Meter>) -> Result<HlsParams, Failure> {
+fn params(
+    args: &SaveArgs,
+    meter: &Arc<Meter>,
+    progress: &Progress,
+) -> Result<(HlsParams, Option<Subscription>), Failure> {
     let options = options(args)?;
     let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
-    let store = args.cache.as_ref().map(|dir| {
-        let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
-        AssetStore::open(dir, DiskOptions { queue_bytes: QUEUE, ..DiskOptions::default() }).map_err(cannot)
-    });
+    let (store, watch) = store(args, progress)?.unzip();
     // One reader reads everything once: nothing is kept for others.
     let fetching = FetchOptions {
         window: WINDOW,
@@ -187,9 +188,21 @@ fn params(args: &SaveArgs, meter: &Arc<Meter>) -> Result<HlsParams, Failure> {
         ..FetchOptions::default()
     };
     let no_store = store.is_none();
-    let fetcher = Fetcher::new(client, store.transpose()?, fetching);
+    let fetcher = Fetcher::new(client, store, fetching);
     let trace = args.session.trace()?;
-    Ok(HlsParams { fetcher: Some(fetcher), no_store, trace, ..HlsParams::from(options) })
+    Ok((HlsParams { fetcher: Some(fetcher), no_store, trace, ..HlsParams::from(options) }, watch))
+}
+
+/// The cache, where one is wanted, and who watches it.
+fn store(args: &SaveArgs, progress: &Progress) -> Result<Option<(AssetStore, Subscription)>, Failure> {
+    let Some(dir) = &args.cache else {
+        let is_useless = args.store.quota.is_some();
+        let useless = || Failure::usage("--quota is for a cache: name its folder with --cache");
+        return if is_useless { Err(useless()) } else { Ok(None) };
+    };
+    let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
+    let options = DiskOptions { queue_bytes: QUEUE, ..DiskOptions::default() };
+    args.store.open(dir, options, &progress.line).map(Some).map_err(cannot)
 }
 
 fn options(args: &SaveArgs) -> Result<HlsOptions, Failure> {

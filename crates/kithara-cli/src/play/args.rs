@@ -10,6 +10,7 @@ use crate::{
     quantity::{length, time},
     rendition::AudioArg,
     session_args::SessionArgs,
+    store::StoreArgs,
 };
 
 /// Play a stream: its sound, decoded while it arrives
@@ -73,6 +74,9 @@ pub(crate) struct PlayArgs {
     /// Keep nothing on disk
     #[arg(long, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     /// Play a stream from the cache at once if it is there and has ended, and ask its server meanwhile: also when that is gone
     #[arg(long, conflicts_with = "no_cache")]

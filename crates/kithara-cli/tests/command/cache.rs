@@ -9,7 +9,7 @@ use kithara::fetch::assets::{
     AssetId, AssetStore, Clock, DiskOptions, Meta, Partition, ResourceKey, UnixMillis, WriteOutcome,
 };
 
-use crate::{Run, fixtures, scratch, serve, text};
+use crate::{Run, fixtures, kithara, scratch, serve, text};
 
 /// A cache with one stream in it, and the URL of that.
 fn filled(cache: &Path) -> String {
@@ -151,4 +151,39 @@ fn mistakes_are_explained_and_make_nothing() {
         assert_eq!(cache(&folder, arguments).status, Some(2), "{arguments:?}");
     }
     assert_eq!(cache(&folder, &["gc", "--quota", "many"]).status, Some(2));
+}
+
+#[test]
+fn a_cache_that_keeps_nothing_more_says_so_once() {
+    let origin = serve(fixtures());
+    let (dir, folder) = scratch("cache");
+    let (url, out) = (origin.url("/ts_aac/index.m3u8"), dir.path().join("out.ts"));
+    // What plays is not evicted: there is room for one or two segments of five.
+    let (out, folder, quota) = (text(&out), text(&folder), ["--quota", "24k"]);
+    let (save, play) = (["save", &url, out, "--cache", folder], ["play", &url, "--output", "null", "--cache", folder]);
+    for command in [&save[..], &play] {
+        let run = Run::of([command, &quota].concat()).succeeded();
+        assert_eq!(run.stderr.matches("nothing more is kept in").count(), 1, "{}", run.stderr);
+        assert!(run.stderr.contains("24.00 KiB"), "{}", run.stderr);
+        let run = Run::of(command).succeeded();
+        assert!(!run.stderr.contains("nothing more"), "{}", run.stderr);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+    for useless in [&["save", &url, out][..], &["play", &url, "--no-cache", "--output", "null"]] {
+        assert_eq!(Run::of([useless, &quota].concat()).status, Some(2), "{useless:?}");
+    }
+}
+
+#[test]
+fn why_there_is_no_cache_is_said_as_the_system_says_it() {
+    let origin = serve(fixtures());
+    let (dir, folder) = scratch("kithara");
+    std::fs::write(&folder, "no folder").unwrap();
+    let mut play = kithara(["play", &origin.url("/ts_aac/index.m3u8"), "--output", "null"]);
+    for name in ["XDG_CACHE_HOME", "LOCALAPPDATA"] {
+        play.env(name, dir.path());
+    }
+    let run = Run::from(play.output().unwrap()).succeeded();
+    let told = run.stderr.lines().find(|line| line.contains("playing without a cache")).unwrap();
+    assert!(told.contains("the file system failed: ") && told.contains("os error"), "{told}");
 }
