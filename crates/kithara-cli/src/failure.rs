@@ -13,11 +13,12 @@ use kithara::{
     error::FailureKind,
     fetch::{
         FetchError, FetchErrorKind,
-        net::{ErrorKind, NetError},
+        net::{ErrorKind, NetError, Origin},
     },
     file::FileError,
     sound::{DecodeError, DecodeErrorKind},
 };
+use url::Url;
 
 /// The class of a failure: what scripts decide by. The numbers stand in `kithara --help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +63,25 @@ pub(crate) struct Failure {
     class: Class,
     message: String,
     hint: Option<&'static str>,
+    /// The origin of the key that could not be had, if that is what happened.
+    key_at: Option<Origin>,
 }
 
 impl Failure {
     pub(crate) fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), hint: None }
+        Self { class, message: message.into(), hint: None, key_at: None }
+    }
+
+    /// The same failure of the stream at `url`: its headers are not for the key of another origin.
+    pub(crate) fn of_stream(self, url: &str) -> Self {
+        let stream = Url::parse(url).ok().and_then(|url| Origin::of(&url));
+        let is_elsewhere = self.key_at.is_some() && self.key_at != stream;
+        let hint = match self.hint {
+            Some(KEYS) if is_elsewhere => Some(KEYS_ELSEWHERE),
+            Some(FORBIDDEN) if is_elsewhere => Some(FORBIDDEN_ELSEWHERE),
+            hint => hint,
+        };
+        Self { hint, ..self }
     }
 
     /// What happened, without why and what to do.
@@ -172,7 +187,18 @@ impl fmt::Display for Failure {
 impl From<HlsError> for Failure {
     fn from(error: HlsError) -> Self {
         let (class, hint) = classify(&error);
-        Self { class, message: story(&error), hint }
+        Self { hint, key_at: key_at(&error), ..Self::new(class, story(&error)) }
+    }
+}
+
+/// Where the key is that could not be had, if that is what happened.
+fn key_at(error: &HlsError) -> Option<Origin> {
+    match error {
+        HlsError::KeyProcessing { url: Some(url), .. } => {
+            Url::parse(url.as_str()).ok().and_then(|url| Origin::of(&url))
+        }
+        HlsError::SegmentNotFound { source: Some(source), .. } => key_at(source),
+        _ => None,
     }
 }
 
@@ -192,7 +218,7 @@ impl From<DecodeError> for Failure {
             DecodeErrorKind::Output => (Class::Usage, Some("choose another --rate or --channels")),
             _ => (Class::Other, None),
         };
-        Self { class, message: story(&error), hint }
+        Self { hint, ..Self::new(class, story(&error)) }
     }
 }
 
@@ -203,7 +229,7 @@ impl From<FileError> for Failure {
             FileError::Net(error) => HlsError::Net(error).into(),
             FileError::InvalidUrl(reason) => HlsError::InvalidUrl(reason).into(),
             FileError::Changed { .. } => {
-                Self { class: Class::Media, message: story(&error), hint: Some("try again: there is a new one now") }
+                Self::new(Class::Media, story(&error)).with_hint("try again: there is a new one now")
             }
             error => Self::new(Class::Network, story(&error)),
         }
@@ -216,11 +242,9 @@ impl From<OpenError> for Failure {
             OpenError::Hls(error) => error.into(),
             OpenError::Decode(error) => error.into(),
             OpenError::File(error) => error.into(),
-            OpenError::NotMedia { .. } => Self {
-                class: Class::Playlist,
-                message: story(&error),
-                hint: Some("give the URL of a stream or a file of sound"),
-            },
+            OpenError::NotMedia { .. } => {
+                Self::new(Class::Playlist, story(&error)).with_hint("give the URL of a stream or a file of sound")
+            }
             other => Self::new(Class::Other, story(&other)),
         }
     }
@@ -327,6 +351,9 @@ const FORBIDDEN: &str = "send credentials (--header, --query), or get a fresh UR
 const MISSING: &str = "check the URL; a signed one may have expired, and a live stream may be over";
 const LATER: &str = "try again later; -vv shows every attempt";
 const BROKEN: &str = "try again; if the server always sends this, --on-missing skip leaves the segment out";
+const FORBIDDEN_ELSEWHERE: &str = "the key is at another server than the stream: send it credentials with --key-header";
+const KEYS_ELSEWHERE: &str = "only AES-128 with plain keys is supported; the key is at another server than the stream, \
+    which may want credentials (--key-header)";
 const KEYS: &str = "only AES-128 with plain keys is supported; a key server may want credentials (--header)";
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ type Failed = (Option<Summary>, Failure);
 async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     let started = Instant::now();
     let target = Target::open(&args.url).map_err(before)?;
-    let cannot_play = |failure: Failure| failure.while_doing_to("cannot play", &target.shown());
+    let cannot_play = |failure: Failure| failure.of_stream(target.url()).while_doing_to("cannot play", &target.shown());
     let no_signals = |error| before(Failure::new(Class::Other, format!("no signals: {error}")));
     let mut interrupt = Interrupt::listen().map_err(no_signals)?;
     let line = status_line::line(verbose);

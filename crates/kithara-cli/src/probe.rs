@@ -21,7 +21,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    args::{RequestArgs, VariantArg},
+    args::{NetworkArgs, RequestArgs, VariantArg},
     failure::{Class, Failure},
     output::told,
     probe::{
@@ -65,6 +65,9 @@ pub(crate) struct ProbeArgs {
 
     #[command(flatten)]
     request: RequestArgs,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 
     /// The address a file was loaded from, for its relative URIs and for variables from the query
     #[arg(long, value_name = "URL")]
@@ -145,7 +148,7 @@ fn probe(args: &ProbeArgs) -> Result<Probed, Failure> {
         return probe_text(args, &Loaded { text, url }, imports.as_ref());
     }
     let target = Target::open(&args.input)?;
-    let mut loader = Loader::new(target.url(), &args.request, |url| args.record(url))?;
+    let mut loader = Loader::new(target.url(), &args.request, args.network.options(), |url| args.record(url))?;
     let loaded = loader.load(PlaylistId::Primary, &loader.url().clone())?;
     let at = target.shown();
     let primary = read(&loaded, &at, imports.as_ref())?;

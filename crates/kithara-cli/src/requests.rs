@@ -6,16 +6,26 @@ use crate::{args::RequestArgs, failure::Failure};
 
 /// The options of requests.
 pub(crate) fn options(args: &RequestArgs) -> Result<RequestOptions, Failure> {
-    let mut options = RequestOptions::default();
-    for header in &args.headers {
-        // The value may be a credential: a mistake is shown by its name alone.
-        let (name, value) = header.split_once(':').ok_or_else(|| Failure::usage("--header needs `Name: value`"))?;
-        let name = name.trim();
-        let refused = |_| Failure::usage(format!("--header {name}: not a header that HTTP allows"));
-        options = options.with_header(name, value.trim()).map_err(refused)?;
-    }
+    let mut options = with_headers(RequestOptions::default(), "--header", &args.headers)?;
     if !args.query.is_empty() {
         options.query = Some(args.query.join("&"));
+    }
+    Ok(options)
+}
+
+/// The same options with headers, which were given with the option `option`.
+pub(crate) fn with_headers(
+    mut options: RequestOptions,
+    option: &str,
+    headers: &[String],
+) -> Result<RequestOptions, Failure> {
+    for header in headers {
+        // The value may be a credential: a mistake is shown by its name alone.
+        let parts = header.split_once(':');
+        let (name, value) = parts.ok_or_else(|| Failure::usage(format!("{option} needs `Name: value`")))?;
+        let name = name.trim();
+        let refused = |_| Failure::usage(format!("{option} {name}: not a header that HTTP allows"));
+        options = options.with_header(name, value.trim()).map_err(refused)?;
     }
     Ok(options)
 }

@@ -92,7 +92,7 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     let progress = Progress::new(verbose);
     let meter = Arc::new(Meter::default());
     let (params, _watch) = params(args, &meter, &progress)?;
-    let cannot_save = |failure: Failure| failure.while_doing_to("cannot save", &target.shown());
+    let cannot_save = |failure: Failure| failure.of_stream(target.url()).while_doing_to("cannot save", &target.shown());
     let cannot_open = |error| match (error, args.variant) {
         (HlsError::NoSuitableVariant, VariantArg::Number(number)) => {
             HlsError::VariantNotFound { wanted: MediaId::Variant(VariantId(number)) }

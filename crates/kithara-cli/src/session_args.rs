@@ -5,13 +5,24 @@ use std::{io::Write, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use kithara::{HlsOptions, options::OnMissing};
 
-use crate::{args::RequestArgs, failure::Failure, requests, trace_file::TraceFile};
+use crate::{
+    args::{KeyArgs, NetworkArgs, RequestArgs},
+    failure::Failure,
+    requests,
+    trace_file::TraceFile,
+};
 
 /// How a session is run.
 #[derive(Debug, Args)]
 pub(crate) struct SessionArgs {
     #[command(flatten)]
     pub(crate) request: RequestArgs,
+
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
 
     /// What to do with a segment that cannot be had
     #[arg(long, value_enum, default_value_t = OnMissingArg::Fail)]
@@ -42,7 +53,8 @@ const ONE_TRY: Duration = Duration::from_secs(2);
 impl SessionArgs {
     /// The options of a session, with what these arguments say in them.
     pub(crate) fn options(&self) -> Result<HlsOptions, Failure> {
-        let mut options = HlsOptions { request: requests::options(&self.request)?, ..HlsOptions::default() };
+        let (request, key) = (requests::options(&self.request)?, self.key.options()?);
+        let mut options = HlsOptions { request, key, network: self.network.options(), ..HlsOptions::default() };
         let playback = &mut options.playback;
         playback.on_missing = match self.on_missing {
             OnMissingArg::Fail => OnMissing::Fail,
@@ -69,6 +81,7 @@ impl SessionArgs {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use kithara::{fetch::net::address::AddressPolicy, options::KeyCache};
 
     use super::*;
 
@@ -94,5 +107,24 @@ mod tests {
         }
         let (unsaid, usual) = (options(&[]), HlsOptions::default());
         assert_eq!((unsaid.playback, unsaid.request.deadline), (usual.playback, usual.request.deadline));
+    }
+    #[test]
+    fn switches_reach_the_library() {
+        let options = options(&[
+            "--key-header",
+            "X-Key: 1",
+            "--key-query",
+            "a=%2F",
+            "--plain-keys",
+            "--keys",
+            "disk",
+            "--cookies",
+            "--public-only",
+        ]);
+        let (key, network) = (options.key, options.network);
+        assert_eq!((key.headers["x-key"].as_bytes(), key.query.as_deref()), (&b"1"[..], Some("a=%2F")));
+        assert!(key.plain && matches!(key.cache, KeyCache::Disk));
+        assert_eq!((network.cookies, network.address_policy), (true, AddressPolicy::PublicOnly));
+        assert!(matches!(self::options(&["--keys", "never"]).key.cache, KeyCache::Never));
     }
 }

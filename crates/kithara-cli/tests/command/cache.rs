@@ -174,6 +174,7 @@ fn a_cache_that_keeps_nothing_more_says_so_once() {
     }
 }
 
+#[cfg(not(target_os = "macos"))]
 #[test]
 fn why_there_is_no_cache_is_said_as_the_system_says_it() {
     let origin = serve(fixtures());

@@ -249,3 +249,43 @@ fn nothing_at_all_is_no_success_and_replaces_nothing() {
     }
     assert_eq!(names(dir.path()), ["keep"]);
 }
+
+#[test]
+fn keys_have_headers_and_a_query_of_their_own() {
+    let keys = serve(fixtures().bearer("*key.bin", "sesame"));
+    let there = format!("URI=\"{}\"", keys.url("/ts_aes/key.bin"));
+    let origin = serve(fixtures().rewrite("*.m3u8", move |_, text| Some(text.replace("URI=\"key.bin\"", &there))));
+    let (_dir, out) = scratch("out.ts");
+    let url = origin.url("/ts_aes/index.m3u8");
+    let save = ["save", &url, text(&out), "--patience", "0"];
+    let refused = Run::of([&save[..], &["-H", "Authorization: Bearer sesame"]].concat());
+    assert_eq!(refused.status, Some(4), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--key-header"), "{}", refused.stderr);
+
+    let args = ["--key-header", "Authorization: Bearer sesame", "--key-query", "a=%2F", "--keys", "never"];
+    Run::of([&save[..], &args].concat()).succeeded();
+    assert_eq!(hash(&std::fs::read(&out).unwrap()), expected_of("ts_aes/index.m3u8").1);
+    // At the server of the stream, the query of a key takes the place of the others' one.
+    let origin = serve(fixtures());
+    let url = origin.url("/ts_aes/index.m3u8");
+    Run::of(["save", &url, text(&out), "--query", "b=2", "--key-query", "a=%2F"]).succeeded();
+    let log = origin.log();
+    let wanted = |path: &str| if path.ends_with("key.bin") { "a=%2F" } else { "b=2" };
+    assert!(log.iter().all(|asked| asked.query.as_deref() == Some(wanted(&asked.path))), "{log:?}");
+}
+
+#[test]
+fn cookies_are_sent_back_where_that_is_wanted() {
+    let list = std::fs::read_to_string(fixtures_dir().join("ts_aac/index.m3u8")).unwrap();
+    let baked = move || Response::ok(list.clone()).with_header("Set-Cookie", "id=7; Path=/");
+    let site = fixtures().route("/ts_aac/baked.m3u8", move |_| baked());
+    let is_known = |value: Option<&str>| value == Some("id=7");
+    let origin =
+        serve(site.guard("*.ts", move |asked| (!is_known(asked.header("cookie"))).then(|| Response::new(403))));
+    let (_dir, out) = scratch("out.ts");
+    let save = ["save", &origin.url("/ts_aac/baked.m3u8"), text(&out), "--patience", "0"];
+    assert_eq!(Run::of(save).status, Some(4));
+    Run::of([&save[..], &["--cookies", "--public-only"]].concat()).succeeded();
+    assert_eq!(hash(&std::fs::read(&out).unwrap()), expected_of("ts_aac/index.m3u8").1);
+    Run::of(["probe", &origin.url("/ts_aac/baked.m3u8"), "--cookies", "--public-only"]).succeeded();
+}
