@@ -83,7 +83,10 @@ fn a_place_that_cannot_be_written_is_status_7() {
 #[test]
 fn mistakes_on_the_command_line_are_status_2() {
     let (dir, out) = scratch("out");
-    let lines: [&[&str]; 8] = [
+    let lines: [&[&str]; 11] = [
+        &["play", "demo", "--output", "null", "-H", "Host: other"],
+        &["save", "demo", text(&out), "--key-header", "range: bytes=0-"],
+        &["probe", "demo", "--header", "If-None-Match: \"a\""],
         &["save", "demo"],
         &["save", "demo", "x", "--variant", "finest"],
         &["save", "demo", "x", "--cache", "c", "--no-cache"],
