@@ -61,7 +61,7 @@ pub(crate) struct SaveArgs {
     #[arg(value_name = "URL|demo")]
     pub(crate) url: String,
 
-    /// Where to: a file, or `-` for standard output
+    /// Where to: a file, which is replaced when the new one is whole, or `-` for standard output
     #[arg(value_name = "OUT|-")]
     pub(crate) out: PathBuf,
 

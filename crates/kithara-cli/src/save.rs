@@ -189,7 +189,7 @@ fn params(
     };
     let no_store = store.is_none();
     let fetcher = Fetcher::new(client, store, fetching);
-    let trace = args.session.trace()?;
+    let trace = args.session.trace(Some(&args.out))?;
     Ok((HlsParams { fetcher: Some(fetcher), no_store, trace, ..HlsParams::from(options) }, watch))
 }
 

@@ -1,6 +1,10 @@
 //! The arguments of every command that runs a session.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use kithara::{HlsOptions, options::OnMissing};
@@ -34,6 +38,7 @@ pub(crate) struct SessionArgs {
 
     /// Write what the session was told and what it decided to this file, without secrets; see `kithara replay`
     ///
+    /// An earlier trace is replaced, any other file is not.
     /// A trace is of a session of HLS. A single file of sound has none, and is refused together with this option.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
@@ -71,9 +76,9 @@ impl SessionArgs {
         Ok(options)
     }
 
-    /// Where the trace goes, if one is wanted.
-    pub(crate) fn trace(&self) -> Result<Option<Box<dyn Write + Send>>, Failure> {
-        let file = self.trace.as_deref().map(TraceFile::at).transpose()?;
+    /// Where the trace goes, if one is wanted; `out` is where something else goes.
+    pub(crate) fn trace(&self, out: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
+        let file = self.trace.as_deref().map(|path| TraceFile::at(path, out)).transpose()?;
         Ok(file.map(|file| Box::new(file) as Box<dyn Write + Send>))
     }
 }

@@ -1,6 +1,11 @@
 //! The command line of `kithara play`.
 
-use std::{num::NonZeroU16, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -96,9 +101,17 @@ impl PlayArgs {
         matches!(self.output, None | Some(OutputArg::Device))
     }
 
+    /// The file that sound goes to, if it goes to one; `-` is standard output.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.output {
+            Some(OutputArg::Wav(path) | OutputArg::Raw(path)) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether standard output is taken by sound.
     pub(crate) fn is_stdout(&self) -> bool {
-        matches!(&self.output, Some(OutputArg::Wav(path) | OutputArg::Raw(path)) if path.as_os_str() == "-")
+        self.file().is_some_and(|path| path.as_os_str() == "-")
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn params(
 ) -> Result<(OpenParams, Option<Subscription>), Failure> {
     let options = options(args)?;
     let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
-    let trace = args.session.trace()?;
+    let trace = args.session.trace(args.file())?;
     let (store, watch) = store(args, line, is_demo)?.unzip();
     // One listener hears everything once: without a store on disk nothing is kept beside the buffers.
     let no_store = store.is_none();
