@@ -57,7 +57,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = SAVE_EXAMPLES)]
 pub(crate) struct SaveArgs {
-    /// The stream: the URL of a multivariant or media playlist, or `demo` for the built-in stream
+    /// The stream: the URL of a multivariant or media playlist (a single file is for `kithara play`), or `demo` for the
+    /// built-in stream
     #[arg(value_name = "URL|demo")]
     pub(crate) url: String,
 

@@ -72,6 +72,12 @@ impl Failure {
         Self { class, message: message.into(), hint: None, key_at: None }
     }
 
+    /// The same failure of a command that wants a stream: what is no playlist may be a single file.
+    pub(crate) fn of_playlists_alone(self) -> Self {
+        let hint = if self.hint == Some(LOOK) { Some(LOOK_OR_PLAY) } else { self.hint };
+        Self { hint, ..self }
+    }
+
     /// The same failure of the stream at `url`: its headers are not for the key of another origin.
     pub(crate) fn of_stream(self, url: &str) -> Self {
         let stream = Url::parse(url).ok().and_then(|url| Origin::of(&url));
@@ -289,10 +295,13 @@ fn classify(error: &HlsError) -> Verdict {
         HlsError::PlaylistParse { .. } => (Class::Playlist, Some(LOOK)),
         HlsError::VariantNotFound { .. } => (Class::Usage, Some("`kithara probe URL` lists the variants")),
         HlsError::NoSuitableVariant => (Class::Playlist, Some("`kithara probe URL` shows what there is")),
-        HlsError::SegmentNotFound { failure, source } => match source {
-            Some(source) => classify(source),
-            None => classify_kind(failure.cause.kind),
-        },
+        HlsError::SegmentNotFound { failure, source } => {
+            let verdict = source.as_ref().map_or_else(|| classify_kind(failure.cause.kind), |source| classify(source));
+            match verdict {
+                (class, Some(MISSING)) => (class, Some(MISSING_SEGMENT)),
+                verdict => verdict,
+            }
+        }
         HlsError::KeyProcessing { source: Some(source), .. } if is_remote(source) => classify(source),
         HlsError::KeyProcessing { .. } => (Class::Media, Some(KEYS)),
         HlsError::BadDelivery { .. } => (Class::Media, Some(BROKEN)),
@@ -347,8 +356,11 @@ fn classify_kind(kind: FailureKind) -> Verdict {
 }
 
 const LOOK: &str = "`kithara probe URL` shows what the server sends";
+const LOOK_OR_PLAY: &str = "`kithara probe URL` shows what the server sends; a single file is for `kithara play`";
 const FORBIDDEN: &str = "send credentials (--header, --query), or get a fresh URL: signed URLs expire";
 const MISSING: &str = "check the URL; a signed one may have expired, and a live stream may be over";
+const MISSING_SEGMENT: &str =
+    "--on-missing skip leaves the segment out; a signed URL may have expired, and a live stream may be over";
 const LATER: &str = "try again later; -vv shows every attempt";
 const BROKEN: &str = "try again; if the server always sends this, --on-missing skip leaves the segment out";
 const FORBIDDEN_ELSEWHERE: &str = "the key is at another server than the stream: send it credentials with --key-header";

@@ -101,7 +101,8 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     };
     let opening = Box::pin(StreamSource::<Hls>::open(target.url(), params));
     let opened = interrupt.until_stopped(opening, || progress.line.note(STILL_OPENING)).await?;
-    let source = opened.map_err(|error| cannot_save(cannot_open(error).into()))?.into_inner();
+    let no_stream = |error| cannot_save(Failure::from(cannot_open(error)).of_playlists_alone());
+    let source = opened.map_err(no_stream)?.into_inner();
     let session = source.session().clone();
     if let Some(audio) = &args.audio {
         audio.check(&session.status()).map_err(cannot_save)?;

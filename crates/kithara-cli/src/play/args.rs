@@ -18,7 +18,7 @@ use crate::{
     store::StoreArgs,
 };
 
-/// Play a stream: its sound, decoded while it arrives
+/// Play a stream or a single file: its sound, decoded while it arrives
 ///
 /// A line on standard error shows time, buffer, variant and link while it plays; a sentence at the end says how it went.
 /// Files and pipes are written as fast as the stream comes, and in the variant of highest bandwidth; playback in real time
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct PlayArgs {
-    /// The stream: the URL of a playlist, or `demo` for the built-in stream
+    /// The stream: the URL of a playlist or of a single file of sound, or `demo` for the built-in stream
     #[arg(value_name = "URL|demo")]
     pub(crate) url: String,
 

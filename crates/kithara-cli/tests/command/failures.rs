@@ -27,6 +27,8 @@ fn check(url: &str, status: i32, words: &[&str]) {
 fn what_is_not_there_is_status_4() {
     let origin = serve(fixtures());
     check(&origin.url("/nothing.m3u8"), 4, &["/nothing.m3u8", "404", "try:"]);
+    let holed = serve(fixtures().rule(Rule::on("seg2").then(Response::new(404))));
+    check(&holed.url("/ts_aac/index.m3u8"), 4, &["seg2.ts", "404", "--on-missing skip"]);
     for status in [401, 403, 410] {
         let origin = serve(Site::new().route("/a.m3u8", move |_| Response::new(status)));
         check(&origin.url("/a.m3u8"), 4, &["/a.m3u8", &status.to_string(), "try:"]);
@@ -54,6 +56,8 @@ fn what_is_no_playlist_is_status_5() {
     let origin = serve(Site::new().bytes("/a.m3u8", html).bytes("/empty.m3u8", ""));
     check(&origin.url("/a.m3u8"), 5, &["/a.m3u8", "try:"]);
     check(&origin.url("/empty.m3u8"), 5, &["/empty.m3u8"]);
+    let origin = serve(fixtures());
+    check(&origin.url("/mp3/seg0.mp3"), 5, &["/mp3/seg0.mp3", "a single file is for `kithara play`"]);
 }
 
 #[test]
@@ -113,6 +117,10 @@ fn help_teaches_with_examples() {
         let example = format!("Examples:\n  kithara {command}");
         assert!(text.contains(&example), "{line:?}: {text}");
     }
+    let told = String::from_utf8(Run::of(["play", "--help"]).succeeded().stdout).unwrap();
+    assert!(told.contains("single file of sound"), "{told}");
+    let told = String::from_utf8(Run::of(["save", "--help"]).succeeded().stdout).unwrap();
+    assert!(told.contains("replaced"), "{told}");
     let run = Run::of(["--help"]).succeeded();
     assert!(String::from_utf8(run.stdout).unwrap().contains("Exit status:"));
 }
