@@ -2,15 +2,24 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use kithara::{
     abr::AbrStrategy,
-    options::{BitRate, LiveOptions, LiveStart, VariantChoice},
+    fetch::net::address::AddressPolicy,
+    options::{BitRate, KeyCache, KeyOptions, LiveOptions, LiveStart, NetworkOptions, RequestOptions, VariantChoice},
     playlist::VariantId,
 };
 
 use crate::{
-    cache::CacheArgs, play::PlayArgs, probe::ProbeArgs, quantity::time, rendition::AudioArg, session_args::SessionArgs,
+    cache::CacheArgs,
+    failure::Failure,
+    play::PlayArgs,
+    probe::ProbeArgs,
+    quantity::{length, time},
+    rendition::AudioArg,
+    requests,
+    session_args::SessionArgs,
+    store::StoreArgs,
 };
 
 /// Plays HTTP Live Streams.
@@ -48,11 +57,12 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = SAVE_EXAMPLES)]
 pub(crate) struct SaveArgs {
-    /// The stream: the URL of a multivariant or media playlist, or `demo` for the built-in stream
+    /// The stream: the URL of a multivariant or media playlist (a single file is for `kithara play`), or `demo` for the
+    /// built-in stream
     #[arg(value_name = "URL|demo")]
     pub(crate) url: String,
 
-    /// Where to: a file, or `-` for standard output
+    /// Where to: a file, which is replaced when the new one is whole, or `-` for standard output
     #[arg(value_name = "OUT|-")]
     pub(crate) out: PathBuf,
 
@@ -79,8 +89,11 @@ pub(crate) struct SaveArgs {
     #[arg(long, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
 
-    /// End the recording of a live stream after this time, and keep it: 90, 90s, 30m, 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = time)]
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+
+    /// End the recording of a live stream after this time, and keep it: 90, 90s, 30m, 2h; one that has ended is saved whole
+    #[arg(long = "for", value_name = "DURATION", value_parser = length)]
     pub(crate) length: Option<Duration>,
 
     /// Where to begin with a stream that still grows: `auto` (where its playlist says; else an EVENT at its beginning, a
@@ -131,6 +144,74 @@ pub(crate) struct RequestArgs {
     /// Append this to the query of every URL of the origin of the URL; may be given several times
     #[arg(long = "query", value_name = "NAME=VALUE")]
     pub(crate) query: Vec<String>,
+}
+
+/// How the network is used.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct NetworkArgs {
+    /// Keep the cookies that servers set while the command runs, and send them back
+    #[arg(long)]
+    pub(crate) cookies: bool,
+
+    /// Follow what servers of the public internet name, by redirect or in a playlist, to public addresses only
+    #[arg(long)]
+    pub(crate) public_only: bool,
+}
+
+impl NetworkArgs {
+    pub(crate) fn options(self) -> NetworkOptions {
+        let address_policy = if self.public_only { AddressPolicy::PublicOnly } else { AddressPolicy::Allow };
+        NetworkOptions { cookies: self.cookies, address_policy, ..NetworkOptions::default() }
+    }
+}
+
+/// How keys are asked for and kept.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// Send this header with requests for keys, whichever server they are at; may be given several times
+    #[arg(long = "key-header", value_name = "NAME: VALUE")]
+    pub(crate) key_headers: Vec<String>,
+
+    /// Append this to the query of the URLs of keys at the origin of the URL, as it is and in place of --query
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) key_query: Option<String>,
+
+    /// Ask for keys by plain http also where their playlist came by https
+    #[arg(long)]
+    pub(crate) plain_keys: bool,
+
+    /// Where keys are kept
+    #[arg(long, value_enum, default_value_t = KeysArg::Memory)]
+    pub(crate) keys: KeysArg,
+}
+
+/// Where keys are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeysArg {
+    /// Nowhere: each is asked for whenever it is needed
+    Never,
+    /// In memory, while the command runs
+    Memory,
+    /// In the cache: whoever can read that can play what is in it
+    Disk,
+}
+
+impl KeyArgs {
+    pub(crate) fn options(&self) -> Result<KeyOptions, Failure> {
+        let cache = match self.keys {
+            KeysArg::Never => KeyCache::Never,
+            KeysArg::Memory => KeyCache::Memory,
+            KeysArg::Disk => KeyCache::Disk,
+        };
+        let headers = requests::with_headers(RequestOptions::default(), "--key-header", &self.key_headers)?.headers;
+        Ok(KeyOptions {
+            headers,
+            query: self.key_query.clone(),
+            cache,
+            plain: self.plain_keys,
+            ..KeyOptions::default()
+        })
+    }
 }
 
 /// Where to begin with a stream that still grows.

@@ -21,7 +21,9 @@ use url::Url;
 pub(crate) use self::folder::default_folder;
 use crate::{
     failure::{Class, Failure},
+    output::told,
     quantity::{bytes, time},
+    target::shown,
 };
 
 /// Look after the cache: list it, check it, make room in it, remove from it
@@ -120,40 +122,55 @@ Examples:
   kithara cache rm --all --cache /var/cache/films";
 
 pub(crate) fn run(args: &CacheArgs, verbose: u8) -> Result<(), Failure> {
-    let store = open(args).inspect_err(|failure| failure.tell_json(args.json))?;
     let mut out = io::stdout().lock();
-    let (told, outcome) = match &args.command {
-        CacheCommand::Ls { asset: None } => (list(&mut out, &store, args.json), Ok(())),
+    let (written, outcome) = work(&mut out, args, verbose).inspect_err(|failure| failure.tell_json(args.json))?;
+    told(written.and_then(|()| out.flush()))?;
+    outcome
+}
+
+/// What was written, and how the work ended that it tells of.
+type Told = (io::Result<()>, Result<(), Failure>);
+
+/// Does what is wanted, and tells of it.
+///
+/// # Errors
+/// There is nothing to tell of.
+fn work(out: &mut impl Write, args: &CacheArgs, verbose: u8) -> Result<Told, Failure> {
+    let store = open(args)?;
+    Ok(match &args.command {
+        CacheCommand::Ls { asset: None } => (list(out, &store, args.json), Ok(())),
         CacheCommand::Ls { asset: Some(name) } => {
             let resources = store.resources(&find(&store, name)?);
-            (list_resources(&mut out, &resources, args.json), Ok(()))
+            (list_resources(out, &resources, args.json), Ok(()))
         }
-        CacheCommand::Verify => verify::run(&mut out, &store, args.json, verbose),
+        CacheCommand::Verify => verify::run(out, &store, args.json, verbose),
         CacheCommand::Gc { quota, unused_for } => {
-            let limits = GcOptions { quota: *quota, unused_for: *unused_for };
-            (collect(&mut out, &store, limits, args.json)?, Ok(()))
+            (collect(out, &store, limits(*quota, *unused_for), args.json)?, Ok(()))
         }
-        CacheCommand::Rm { assets, all } => remove(&mut out, &store, &wanted(&store, assets, *all)?, args.json),
+        CacheCommand::Rm { assets, all } => remove(out, &store, &wanted(&store, assets, *all)?, args.json),
+    })
+}
+
+/// The facts as the last line, with the failure where there is one.
+fn tell_facts(out: &mut impl Write, facts: Value, outcome: &Result<(), Failure>) -> io::Result<()> {
+    let object = match outcome {
+        Ok(()) => facts,
+        Err(failure) => failure.json_beside(facts),
     };
-    match told.and_then(|()| out.flush()) {
-        // Whoever reads the output, a pager perhaps, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => outcome,
-        Err(error) => Err(Failure::disk("cannot write to", "standard output".as_ref(), &error)),
-        Ok(()) => outcome,
-    }
+    writeln!(out, "{object}")
 }
 
 fn open(args: &CacheArgs) -> Result<AssetStore, Failure> {
     let dir = folder::existing(args.cache.as_deref())?;
-    AssetStore::open(&dir, options(&args.command)).map_err(|error| cannot("opened", &error))
+    // Nothing goes because the store is opened: to look must change nothing, and room is made as `gc` is told.
+    let options = DiskOptions { quota: u64::MAX, free_space: 0, max_age: None, ..DiskOptions::default() };
+    AssetStore::open(&dir, options).map_err(|error| cannot("opened", &error))
 }
 
-/// Only who makes room may evict: to look must change nothing.
-fn options(command: &CacheCommand) -> DiskOptions {
-    match command {
-        CacheCommand::Gc { .. } => DiskOptions::default(),
-        _ => DiskOptions { quota: u64::MAX, free_space: 0, max_age: None, ..DiskOptions::default() },
-    }
+/// What may stay: where nobody says, what stays while streams are played.
+fn limits(quota: Option<u64>, unused_for: Option<Duration>) -> GcOptions {
+    let usual = DiskOptions::default();
+    GcOptions { quota: Some(quota.unwrap_or(usual.quota)), unused_for: unused_for.or(usual.max_age) }
 }
 
 fn list(out: &mut impl Write, store: &AssetStore, as_json: bool) -> io::Result<()> {
@@ -223,12 +240,7 @@ fn collect(
 }
 
 /// Removes what can be removed, and says of the rest why not.
-fn remove(
-    out: &mut impl Write,
-    store: &AssetStore,
-    assets: &[AssetId],
-    as_json: bool,
-) -> (io::Result<()>, Result<(), Failure>) {
+fn remove(out: &mut impl Write, store: &AssetStore, assets: &[AssetId], as_json: bool) -> Told {
     let (mut removed, mut freed, mut failed) = (0, 0, Vec::new());
     for asset in assets {
         match store.remove_asset(asset).wait() {
@@ -236,12 +248,6 @@ fn remove(
             Err(error) => failed.push((*asset, error)),
         }
     }
-    let told = if as_json {
-        let kept: Vec<String> = failed.iter().map(|(asset, _)| asset.to_string()).collect();
-        writeln!(out, "{}", json!({ "removed": removed, "freed_bytes": freed, "kept": kept }))
-    } else {
-        writeln!(out, "{removed} assets removed, {} freed", HumanBytes(freed))
-    };
     let outcome = match failed.first() {
         None => Ok(()),
         Some((asset, error)) => {
@@ -250,14 +256,28 @@ fn remove(
             Err(if is_held { failure.with_hint("end what plays it, or what keeps it offline") } else { failure })
         }
     };
-    (told, outcome)
+    let written = if as_json {
+        let kept: Vec<String> = failed.iter().map(|(asset, _)| asset.to_string()).collect();
+        tell_facts(out, json!({ "removed": removed, "freed_bytes": freed, "kept": kept }), &outcome)
+    } else {
+        writeln!(out, "{removed} assets removed, {} freed", HumanBytes(freed))
+    };
+    (written, outcome)
 }
 
+/// The assets that are named, each once.
 fn wanted(store: &AssetStore, names: &[String], all: bool) -> Result<Vec<AssetId>, Failure> {
     if all {
         return Ok(store.assets().iter().map(|asset| asset.id).collect());
     }
-    names.iter().map(|name| find(store, name)).collect()
+    let mut wanted = Vec::new();
+    for name in names {
+        let id = find(store, name)?;
+        if !wanted.contains(&id) {
+            wanted.push(id);
+        }
+    }
+    Ok(wanted)
 }
 
 /// Characters of an id that name an asset, at least.
@@ -281,7 +301,7 @@ fn find(store: &AssetStore, name: &str) -> Result<AssetId, Failure> {
     match (matching.next(), matching.next()) {
         (Some(id), None) => Ok(id),
         (Some(_), Some(_)) => Err(Failure::usage(format!("several assets begin with {name}: give more of the id"))),
-        (None, _) => Err(nothing_called(&name)),
+        (None, _) => Err(nothing_called(&shown(&name))),
     }
 }
 

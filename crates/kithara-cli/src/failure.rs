@@ -13,11 +13,12 @@ use kithara::{
     error::FailureKind,
     fetch::{
         FetchError, FetchErrorKind,
-        net::{ErrorKind, NetError},
+        net::{ErrorKind, NetError, Origin},
     },
     file::FileError,
     sound::{DecodeError, DecodeErrorKind},
 };
+use url::Url;
 
 /// The class of a failure: what scripts decide by. The numbers stand in `kithara --help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +63,31 @@ pub(crate) struct Failure {
     class: Class,
     message: String,
     hint: Option<&'static str>,
+    /// The origin of the key that could not be had, if that is what happened.
+    key_at: Option<Origin>,
 }
 
 impl Failure {
     pub(crate) fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), hint: None }
+        Self { class, message: message.into(), hint: None, key_at: None }
+    }
+
+    /// The same failure of a command that wants a stream: what is no playlist may be a single file.
+    pub(crate) fn of_playlists_alone(self) -> Self {
+        let hint = if self.hint == Some(LOOK) { Some(LOOK_OR_PLAY) } else { self.hint };
+        Self { hint, ..self }
+    }
+
+    /// The same failure of the stream at `url`: its headers are not for the key of another origin.
+    pub(crate) fn of_stream(self, url: &str) -> Self {
+        let stream = Url::parse(url).ok().and_then(|url| Origin::of(&url));
+        let is_elsewhere = self.key_at.is_some() && self.key_at != stream;
+        let hint = match self.hint {
+            Some(KEYS) if is_elsewhere => Some(KEYS_ELSEWHERE),
+            Some(FORBIDDEN) if is_elsewhere => Some(FORBIDDEN_ELSEWHERE),
+            hint => hint,
+        };
+        Self { hint, ..self }
     }
 
     /// What happened, without why and what to do.
@@ -101,6 +122,13 @@ impl Failure {
     /// Ctrl-C.
     pub(crate) fn interrupted() -> Self {
         Self::new(Class::Interrupted, "interrupted")
+    }
+
+    /// There was nothing in a stream: because of what went wrong last, or of segments that were left out.
+    pub(crate) fn nothing(doing: &str, cause: Option<Self>, skipped: u64) -> Self {
+        let left_out = || Self::new(Class::Playlist, format!("all segments are left out ({skipped})")).with_hint(LOOK);
+        let empty = || Self::new(Class::Playlist, "there is nothing in the stream").with_hint(LOOK);
+        cause.unwrap_or_else(|| if skipped > 0 { left_out() } else { empty() }).while_doing(doing)
     }
 
     /// The same failure with what was being done in front.
@@ -138,6 +166,14 @@ impl Failure {
         }
     }
 
+    /// As a JSON object beside what is known all the same, for the last line of `--json`.
+    pub(crate) fn json_beside(&self, mut facts: serde_json::Value) -> serde_json::Value {
+        if let (Some(facts), serde_json::Value::Object(failure)) = (facts.as_object_mut(), self.json()) {
+            facts.extend(failure);
+        }
+        facts
+    }
+
     /// As a JSON object, for the last line of `--json`.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({
@@ -157,7 +193,18 @@ impl fmt::Display for Failure {
 impl From<HlsError> for Failure {
     fn from(error: HlsError) -> Self {
         let (class, hint) = classify(&error);
-        Self { class, message: story(&error), hint }
+        Self { hint, key_at: key_at(&error), ..Self::new(class, story(&error)) }
+    }
+}
+
+/// Where the key is that could not be had, if that is what happened.
+fn key_at(error: &HlsError) -> Option<Origin> {
+    match error {
+        HlsError::KeyProcessing { url: Some(url), .. } => {
+            Url::parse(url.as_str()).ok().and_then(|url| Origin::of(&url))
+        }
+        HlsError::SegmentNotFound { source: Some(source), .. } => key_at(source),
+        _ => None,
     }
 }
 
@@ -177,7 +224,7 @@ impl From<DecodeError> for Failure {
             DecodeErrorKind::Output => (Class::Usage, Some("choose another --rate or --channels")),
             _ => (Class::Other, None),
         };
-        Self { class, message: story(&error), hint }
+        Self { hint, ..Self::new(class, story(&error)) }
     }
 }
 
@@ -188,7 +235,7 @@ impl From<FileError> for Failure {
             FileError::Net(error) => HlsError::Net(error).into(),
             FileError::InvalidUrl(reason) => HlsError::InvalidUrl(reason).into(),
             FileError::Changed { .. } => {
-                Self { class: Class::Media, message: story(&error), hint: Some("try again: there is a new one now") }
+                Self::new(Class::Media, story(&error)).with_hint("try again: there is a new one now")
             }
             error => Self::new(Class::Network, story(&error)),
         }
@@ -201,11 +248,9 @@ impl From<OpenError> for Failure {
             OpenError::Hls(error) => error.into(),
             OpenError::Decode(error) => error.into(),
             OpenError::File(error) => error.into(),
-            OpenError::NotMedia { .. } => Self {
-                class: Class::Playlist,
-                message: story(&error),
-                hint: Some("give the URL of a stream or a file of sound"),
-            },
+            OpenError::NotMedia { .. } => {
+                Self::new(Class::Playlist, story(&error)).with_hint("give the URL of a stream or a file of sound")
+            }
             other => Self::new(Class::Other, story(&other)),
         }
     }
@@ -217,6 +262,14 @@ impl From<FetchError> for Failure {
     }
 }
 
+/// The text of an error and of its first cause, in one line.
+pub(crate) fn in_one_line(error: &dyn Error) -> String {
+    story(error).replace(BECAUSE, ": ")
+}
+
+/// Stands between an error and its cause.
+const BECAUSE: &str = "\n  because: ";
+
 /// The text of an error and of its first cause, which is mostly what the system said.
 fn story(error: &dyn Error) -> String {
     let text = error.to_string();
@@ -225,7 +278,7 @@ fn story(error: &dyn Error) -> String {
         first = Some(below);
     }
     match first.map(ToString::to_string) {
-        Some(first) if !text.contains(&first) => format!("{text}\n  because: {first}"),
+        Some(first) if !text.contains(&first) => format!("{text}{BECAUSE}{first}"),
         _ => text,
     }
 }
@@ -242,10 +295,13 @@ fn classify(error: &HlsError) -> Verdict {
         HlsError::PlaylistParse { .. } => (Class::Playlist, Some(LOOK)),
         HlsError::VariantNotFound { .. } => (Class::Usage, Some("`kithara probe URL` lists the variants")),
         HlsError::NoSuitableVariant => (Class::Playlist, Some("`kithara probe URL` shows what there is")),
-        HlsError::SegmentNotFound { failure, source } => match source {
-            Some(source) => classify(source),
-            None => classify_kind(failure.cause.kind),
-        },
+        HlsError::SegmentNotFound { failure, source } => {
+            let verdict = source.as_ref().map_or_else(|| classify_kind(failure.cause.kind), |source| classify(source));
+            match verdict {
+                (class, Some(MISSING)) => (class, Some(MISSING_SEGMENT)),
+                verdict => verdict,
+            }
+        }
         HlsError::KeyProcessing { source: Some(source), .. } if is_remote(source) => classify(source),
         HlsError::KeyProcessing { .. } => (Class::Media, Some(KEYS)),
         HlsError::BadDelivery { .. } => (Class::Media, Some(BROKEN)),
@@ -264,6 +320,7 @@ fn classify_net(error: &NetError) -> Verdict {
     match error.kind() {
         ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::Authorizer => (Class::Missing, Some(FORBIDDEN)),
         ErrorKind::NotFound | ErrorKind::Gone => (Class::Missing, Some(MISSING)),
+        ErrorKind::Deadline => (Class::Network, Some(LATER)),
         ErrorKind::Dns => (Class::Network, Some("check the host name and your connection")),
         ErrorKind::Tls => (Class::Network, Some("check the clock of this machine and the server's certificate")),
         ErrorKind::InvalidRequest => (Class::Usage, None),
@@ -299,10 +356,16 @@ fn classify_kind(kind: FailureKind) -> Verdict {
 }
 
 const LOOK: &str = "`kithara probe URL` shows what the server sends";
+const LOOK_OR_PLAY: &str = "`kithara probe URL` shows what the server sends; a single file is for `kithara play`";
 const FORBIDDEN: &str = "send credentials (--header, --query), or get a fresh URL: signed URLs expire";
 const MISSING: &str = "check the URL; a signed one may have expired, and a live stream may be over";
+const MISSING_SEGMENT: &str =
+    "--on-missing skip leaves the segment out; a signed URL may have expired, and a live stream may be over";
 const LATER: &str = "try again later; -vv shows every attempt";
 const BROKEN: &str = "try again; if the server always sends this, --on-missing skip leaves the segment out";
+const FORBIDDEN_ELSEWHERE: &str = "the key is at another server than the stream: send it credentials with --key-header";
+const KEYS_ELSEWHERE: &str = "only AES-128 with plain keys is supported; the key is at another server than the stream, \
+    which may want credentials (--key-header)";
 const KEYS: &str = "only AES-128 with plain keys is supported; a key server may want credentials (--header)";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Ctrl-C, and being asked to end.
+//! Ctrl-C, being asked to end, and terminals that go away.
 
 use std::{future::Future, io, pin::pin, time::Duration};
 
@@ -15,6 +15,9 @@ pub(crate) struct Interrupt {
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    /// `None` where somebody wants the command to outlive its terminal (`nohup`).
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(windows)]
     interrupt: tokio::signal::windows::CtrlC,
 }
@@ -27,7 +30,8 @@ impl Interrupt {
     #[cfg(unix)]
     pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
     /// Listens from now on; the process does not end by itself any more.
@@ -45,6 +49,7 @@ impl Interrupt {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            Some(()) = hung_up(self.hangup.as_mut()) => {}
         }
     }
 
@@ -74,5 +79,39 @@ impl Interrupt {
             here = coming => Ok(here),
             () = self.wait() => Err(Failure::interrupted()),
         }
+    }
+}
+
+/// Ready when the terminal went away, if that counts.
+#[cfg(unix)]
+async fn hung_up(hangup: Option<&mut tokio::signal::unix::Signal>) -> Option<()> {
+    match hangup {
+        Some(hangup) => hangup.recv().await,
+        None => None,
+    }
+}
+
+/// Whether the command was started so that it does not end with its terminal. Only Linux says so.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| is_hangup_ignored(&status))
+}
+
+/// By the mask of ignored signals in the status of a process, of which SIGHUP is the first.
+#[cfg(unix)]
+fn is_hangup_ignored(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_says_which_signals_it_ignores() {
+        assert!(is_hangup_ignored("Name:\tkithara\nSigIgn:\t0000000000001001\n"));
+        assert!(!is_hangup_ignored("SigIgn:\t0000000000001000\n"));
+        assert!(!is_hangup_ignored("SigCgt:\t0000000000000001\n"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod cache;
+mod counted;
 mod failure;
 mod interrupt;
 mod line;
@@ -19,6 +20,7 @@ mod replay;
 mod requests;
 mod save;
 mod session_args;
+mod store;
 mod target;
 mod trace_file;
 

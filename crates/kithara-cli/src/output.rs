@@ -143,6 +143,14 @@ impl Drop for Partial {
     }
 }
 
+/// What becomes of words on standard output. Whoever reads them, a pager perhaps, may have seen enough: that is no failure.
+pub(crate) fn told(told: io::Result<()>) -> Result<(), Failure> {
+    match told {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told.map_err(|error| Failure::disk("cannot write to", "standard output".as_ref(), &error)),
+    }
+}
+
 /// Standard output itself: std's handle looks for line ends in every chunk.
 #[cfg(unix)]
 fn stdout() -> io::Result<File> {

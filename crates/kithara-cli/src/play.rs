@@ -31,6 +31,7 @@ use crate::{
     interrupt::{Interrupt, STILL_OPENING},
     line::Line,
     meter::Meter,
+    output::told,
     play::{
         args::PlayVariantArg,
         performance::{Ended, Performance, Played},
@@ -51,19 +52,16 @@ pub(crate) fn run(args: &PlayArgs, verbose: u8) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Class::Other, format!("no runtime: {error}")))?;
     let result = runtime.block_on(play(args, verbose));
     if args.json {
-        let object = result.as_ref().map_or_else(|(_, failure)| failure.json(), Summary::json);
-        let line = format!("{object}\n");
-        let told = if args.is_stdout() {
-            io::stderr().write_all(line.as_bytes())
-        } else {
-            io::stdout().write_all(line.as_bytes())
+        let object = match &result {
+            Ok(summary) => summary.json(),
+            Err((Some(summary), failure)) => failure.json_beside(summary.json()),
+            Err((None, failure)) => failure.json(),
         };
-        match told {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(Failure::disk("cannot write to", "standard output".as_ref(), &error));
-            }
-            _ => {}
-        }
+        let line = format!("{object}\n");
+        let to_stderr = args.is_stdout();
+        let written =
+            if to_stderr { io::stderr().write_all(line.as_bytes()) } else { io::stdout().write_all(line.as_bytes()) };
+        told(written)?;
     }
     result.map(|_| ()).map_err(|(_, failure)| failure)
 }
@@ -73,13 +71,13 @@ type Failed = (Option<Summary>, Failure);
 async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     let started = Instant::now();
     let target = Target::open(&args.url).map_err(before)?;
-    let cannot_play = |failure: Failure| failure.while_doing_to("cannot play", &target.shown());
+    let cannot_play = |failure: Failure| failure.of_stream(target.url()).while_doing_to("cannot play", &target.shown());
     let no_signals = |error| before(Failure::new(Class::Other, format!("no signals: {error}")));
     let mut interrupt = Interrupt::listen().map_err(no_signals)?;
     let line = status_line::line(verbose);
     let outlet = Outlet::open(args, &line).map_err(before)?;
     let meter = Arc::new(Meter::default());
-    let params = setup::params(args, outlet.spec(), &meter, &line, target.is_demo()).map_err(before)?;
+    let (params, _watch) = setup::params(args, outlet.spec(), &meter, &line, target.is_demo()).map_err(before)?;
     let opening = Box::pin(kithara::open(target.url(), params));
     let opened = interrupt.until_stopped(opening, || line.note(STILL_OPENING)).await.map_err(before)?;
     let (player, reader) = opened.map_err(|error| before(cannot_play(cannot_open(error, args))))?;
@@ -104,8 +102,9 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
     line.clear();
     drop(player);
     let played = played.map_err(before)?;
-    let tally = tally.await.map_err(|error| before(Failure::new(Class::Other, error.to_string())))?;
+    let mut tally = tally.await.map_err(|error| before(Failure::new(Class::Other, error.to_string())))?;
     let Played { ended, spec, frames, first, stalls, written } = played;
+    let ended = ended.and_then(|ended| tally.something(ended, frames));
     let stream = status.stream.unwrap_or_default();
     let summary = Summary {
         seconds: started.elapsed().as_secs_f64(),
@@ -120,14 +119,14 @@ async fn play(args: &PlayArgs, verbose: u8) -> Result<Summary, Failed> {
         bytes: meter.bytes(),
         requests: meter.requests(),
         retries: meter.failed() + tally.refetched,
-        segments: tally.segments,
-        from_store: tally.from_store,
+        segments: tally.came.segments,
+        from_store: tally.came.from_store,
         skipped: tally.skipped,
         damaged: tally.damaged,
         stalls: stalls.0,
         stalled_seconds: stalls.1.as_secs_f64(),
         written,
-        is_complete: matches!(ended, Ok(Ended::Whole)),
+        is_complete: matches!(ended, Ok(Ended::Whole)) && tally.skipped == 0,
     };
     summary.tell();
     match ended {

@@ -21,14 +21,15 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    args::{RequestArgs, VariantArg},
+    args::{NetworkArgs, RequestArgs, VariantArg},
     failure::{Class, Failure},
+    output::told,
     probe::{
         lint::Report,
         load::{Loaded, Loader},
         record::Record,
     },
-    target::Target,
+    target::{Target, shown},
 };
 
 /// Show what is in a playlist: variants, renditions, segments, keys, durations
@@ -64,6 +65,9 @@ pub(crate) struct ProbeArgs {
 
     #[command(flatten)]
     request: RequestArgs,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 
     /// The address a file was loaded from, for its relative URIs and for variables from the query
     #[arg(long, value_name = "URL")]
@@ -109,18 +113,13 @@ const UNKNOWN_BASE: &str = "file:///";
 pub(crate) fn run(args: &ProbeArgs) -> Result<(), Failure> {
     let probed = probe(args);
     let mut out = io::stdout().lock();
-    let told = match &probed {
+    let written = match &probed {
         Ok(probed) if args.json => writeln!(out, "{}", probed.json()),
         Ok(probed) => probed.show(&mut out, args),
         Err(failure) if args.json => writeln!(out, "{}", failure.json()),
         Err(_) => Ok(()),
     };
-    match told.and_then(|()| out.flush()) {
-        // Whoever reads the output, a pager perhaps, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => return Err(Failure::disk("cannot write to", "standard output".as_ref(), &error)),
-        Ok(()) => {}
-    }
+    told(written.and_then(|()| out.flush()))?;
     probed?.lint.map_or(Ok(()), |report| report.verdict())
 }
 
@@ -145,11 +144,11 @@ fn probe(args: &ProbeArgs) -> Result<Probed, Failure> {
     let imports = args.vars.as_deref().map(variables).transpose()?;
     if let Some(text) = load::local(&args.input)? {
         let base = args.base.as_deref().unwrap_or(UNKNOWN_BASE);
-        let url = base.parse().map_err(|_| Failure::usage(format!("--base: {base} is no URL")))?;
+        let url = base.parse().map_err(|_| Failure::usage(format!("--base: {} is no URL", shown(base))))?;
         return probe_text(args, &Loaded { text, url }, imports.as_ref());
     }
     let target = Target::open(&args.input)?;
-    let mut loader = Loader::new(target.url(), &args.request, |url| args.record(url))?;
+    let mut loader = Loader::new(target.url(), &args.request, args.network.options(), |url| args.record(url))?;
     let loaded = loader.load(PlaylistId::Primary, &loader.url().clone())?;
     let at = target.shown();
     let primary = read(&loaded, &at, imports.as_ref())?;

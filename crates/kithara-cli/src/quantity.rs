@@ -22,6 +22,11 @@ pub(crate) fn time(text: &str) -> Result<Duration, &'static str> {
     Duration::try_from_secs_f64(seconds).map_err(|_| WANTED)
 }
 
+/// A time that is more than none, as [`time`].
+pub(crate) fn length(text: &str) -> Result<Duration, &'static str> {
+    time(text).and_then(|length| if length.is_zero() { Err("more than no time at all") } else { Ok(length) })
+}
+
 /// What stands in front of the first unit that fits, and what that unit stands for.
 fn split<'a, T: Copy>(text: &'a str, units: &[(&str, T)]) -> Option<(&'a str, T)> {
     let fits = |(unit, means): &(&str, T)| {
@@ -54,6 +59,13 @@ mod tests {
         }
         for text in ["", "s", "d", "-1", "-1d", "nan", "inf", "1:30", "1e300", "18446744073709551615d", "ü"] {
             assert!(time(text).is_err(), "{text}");
+        }
+    }
+    #[test]
+    fn a_length_is_more_than_nothing() {
+        assert_eq!(length("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "0s", "0.0h", "-1", ""] {
+            assert!(length(text).is_err(), "{text}");
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::{
     args::ReplayArgs,
     failure::{Class, Failure},
+    output::told,
 };
 
 /// Lines of a trace shown before the one that differs.
@@ -22,13 +23,13 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let trace = read(args).inspect_err(|failure| failure.tell_json(args.json))?;
     let result = trace.replay();
     let mut out = io::stdout().lock();
-    let told = tell(&mut out, args, &trace, &result);
-    told.map_err(|error| Failure::disk("cannot write to", "standard output".as_ref(), &error))?;
-    let differs = |divergence: Divergence| {
-        Failure::new(Class::Other, format!("the replay differs at line {}", divergence.line))
-            .with_hint("a session of another version decides otherwise; within one version it is a bug")
-    };
-    result.map(|_| ()).map_err(differs)
+    told(tell(&mut out, args, &trace, &result).and_then(|()| out.flush()))?;
+    result.map(|_| ()).map_err(|divergence| differs(&divergence))
+}
+
+fn differs(divergence: &Divergence) -> Failure {
+    Failure::new(Class::Other, format!("the replay differs at line {}", divergence.line))
+        .with_hint("a session of another version decides otherwise; within one version it is a bug")
 }
 
 fn read(args: &ReplayArgs) -> Result<Trace, Failure> {
@@ -60,7 +61,8 @@ fn tell(
             }
             writeln!(out, "{divergence}")?;
             if args.json {
-                writeln!(out, "{}", json!({ "differs_at": divergence.line, "difference": divergence.to_string() }))?;
+                let facts = json!({ "differs_at": divergence.line, "difference": divergence.to_string() });
+                writeln!(out, "{}", differs(divergence).json_beside(facts))?;
             }
         }
     }

@@ -21,18 +21,19 @@ use kithara::{
     event::{MediaId, Status},
     fetch::{
         FetchOptions, Fetcher, StorePace,
-        assets::{AssetStore, DiskOptions},
+        assets::{AssetStore, DiskOptions, event::Subscription},
     },
     options::{BitRate, MediaSelection, PlaybackOptions},
     playlist::VariantId,
 };
+use serde_json::json;
 
 use crate::{
     args::{SaveArgs, VariantArg},
     failure::{Class, Failure},
     interrupt::{Interrupt, STILL_OPENING},
     meter::Meter,
-    output::Output,
+    output::{Output, told},
     rendition::AudioArg,
     save::{
         progress::Progress,
@@ -59,18 +60,27 @@ pub(crate) fn run(args: &SaveArgs, verbose: u8) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Class::Other, format!("no runtime: {error}")))?;
-    let result = runtime.block_on(save(args, verbose));
+    let (summary, failure) = match runtime.block_on(save(args, verbose)) {
+        Ok(summary) if summary.is_kept => (Some(summary), None),
+        Ok(summary) => (Some(summary), Some(Failure::interrupted())),
+        Err(failure) => (None, Some(failure)),
+    };
     if args.json {
-        let object = result.as_ref().map_or_else(Failure::json, Summary::json);
-        // Standard output is the stream itself when that is where it goes.
-        let to_stdout = args.out.as_os_str() != "-";
-        let line = format!("{object}\n");
-        let told =
-            if to_stdout { io::stdout().write_all(line.as_bytes()) } else { io::stderr().write_all(line.as_bytes()) };
-        told.map_err(|error| Failure::disk("cannot write to", "standard output".as_ref(), &error))?;
+        tell_json(args, summary.as_ref(), failure.as_ref())?;
     }
-    let summary = result?;
-    if summary.is_complete { Ok(()) } else { Err(Failure::interrupted()) }
+    failure.map_or(Ok(()), Err)
+}
+
+fn tell_json(args: &SaveArgs, summary: Option<&Summary>, failure: Option<&Failure>) -> Result<(), Failure> {
+    let facts = summary.map_or_else(|| json!({}), Summary::json);
+    let object = match failure {
+        Some(failure) => failure.json_beside(facts),
+        None => facts,
+    };
+    let line = format!("{object}\n");
+    // Standard output is the stream itself when that is where it goes.
+    let to_stdout = args.out.as_os_str() != "-";
+    told(if to_stdout { io::stdout().write_all(line.as_bytes()) } else { io::stderr().write_all(line.as_bytes()) })
 }
 
 async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
@@ -81,8 +91,8 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     let output = Output::create(&args.out)?;
     let progress = Progress::new(verbose);
     let meter = Arc::new(Meter::default());
-    let params = params(args, &meter)?;
-    let cannot_save = |failure: Failure| failure.while_doing_to("cannot save", &target.shown());
+    let (params, _watch) = params(args, &meter, &progress)?;
+    let cannot_save = |failure: Failure| failure.of_stream(target.url()).while_doing_to("cannot save", &target.shown());
     let cannot_open = |error| match (error, args.variant) {
         (HlsError::NoSuitableVariant, VariantArg::Number(number)) => {
             HlsError::VariantNotFound { wanted: MediaId::Variant(VariantId(number)) }
@@ -91,13 +101,14 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     };
     let opening = Box::pin(StreamSource::<Hls>::open(target.url(), params));
     let opened = interrupt.until_stopped(opening, || progress.line.note(STILL_OPENING)).await?;
-    let source = opened.map_err(|error| cannot_save(cannot_open(error).into()))?.into_inner();
+    let no_stream = |error| cannot_save(Failure::from(cannot_open(error)).of_playlists_alone());
+    let source = opened.map_err(no_stream)?.into_inner();
     let session = source.session().clone();
     if let Some(audio) = &args.audio {
         audio.check(&session.status()).map_err(cannot_save)?;
     }
     let tally = tokio::spawn(tally::listen(session.events(), progress.clone()));
-    let until = args.length.and_then(|length| tokio::time::Instant::now().checked_add(length));
+    let until = end(args, &session.status(), &progress);
     let recording = Recording { source, output, interrupt, progress, until };
     let (mut recording, ended) = recording.run_where_it_is_cheapest().await?;
 
@@ -110,23 +121,37 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
     recording.progress.line.clear();
     let Recording { source, output, .. } = recording;
     drop((source, session));
-    let tally = tally.await.map_err(|error| Failure::new(Class::Other, error.to_string()))?;
+    let mut tally = tally.await.map_err(|error| Failure::new(Class::Other, error.to_string()))?;
     let bytes = output.written();
-    let is_complete = settle(output, ended, &status).map_err(cannot_save)?;
+    let ended = ended.and_then(|ended| tally.something(ended, bytes));
+    // Who stopped reading is content with less.
+    let is_wanted = !matches!(ended, Ok(Ended::Unread));
+    let is_kept = settle(output, ended, &status).map_err(cannot_save)?;
     let summary = Summary {
         out: args.out.clone(),
         bytes,
-        segments: tally.segments,
+        segments: tally.came.segments,
         skipped: tally.skipped,
         seconds: started.elapsed().as_secs_f64(),
         requests: meter.requests(),
-        from_store: tally.from_store,
+        from_store: tally.came.from_store,
         retries: meter.failed() + tally.refetched,
         variant: Chosen::of(media, &status),
-        is_complete,
+        is_complete: is_kept && is_wanted && tally.skipped == 0,
+        is_kept,
     };
     summary.tell();
     Ok(summary)
+}
+
+/// When the recording is long enough, if ever: a stream that has ended has a length of its own.
+fn end(args: &SaveArgs, status: &Status, progress: &Progress) -> Option<tokio::time::Instant> {
+    let length = args.length?;
+    if status.duration.is_some() {
+        progress.line.note("--for is for live streams: this one has ended, and is saved whole");
+        return None;
+    }
+    tokio::time::Instant::now().checked_add(length)
 }
 
 /// What becomes of the file: kept when it is whole. A recording of a live stream is whole whenever it ends; what was
@@ -136,8 +161,8 @@ async fn save(args: &SaveArgs, verbose: u8) -> Result<Summary, Failure> {
 fn settle(output: Output, ended: Result<Ended, Failure>, status: &Status) -> Result<bool, Failure> {
     let is_live = status.duration.is_none();
     match ended {
-        Ok(Ended::Whole | Ended::LongEnough) => output.keep().map(|()| true),
-        Ok(Ended::Stopped) if is_live => output.keep().map(|()| true),
+        Ok(Ended::Whole | Ended::LongEnough | Ended::Unread) => output.keep().map(|()| true),
+        Ok(Ended::Stopped) if is_live && output.written() > 0 => output.keep().map(|()| true),
         Ok(Ended::Stopped) => Ok(false),
         Err(failure) if is_live && output.written() > 0 => {
             output.keep()?;
@@ -147,13 +172,14 @@ fn settle(output: Output, ended: Result<Ended, Failure>, status: &Status) -> Res
     }
 }
 
-fn params(args: &SaveArgs, meter: &Arc<Meter>) -> Result<HlsParams, Failure> {
+fn params(
+    args: &SaveArgs,
+    meter: &Arc<Meter>,
+    progress: &Progress,
+) -> Result<(HlsParams, Option<Subscription>), Failure> {
     let options = options(args)?;
     let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
-    let store = args.cache.as_ref().map(|dir| {
-        let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
-        AssetStore::open(dir, DiskOptions { queue_bytes: QUEUE, ..DiskOptions::default() }).map_err(cannot)
-    });
+    let (store, watch) = store(args, progress)?.unzip();
     // One reader reads everything once: nothing is kept for others.
     let fetching = FetchOptions {
         window: WINDOW,
@@ -163,9 +189,21 @@ fn params(args: &SaveArgs, meter: &Arc<Meter>) -> Result<HlsParams, Failure> {
         ..FetchOptions::default()
     };
     let no_store = store.is_none();
-    let fetcher = Fetcher::new(client, store.transpose()?, fetching);
-    let trace = args.session.trace()?;
-    Ok(HlsParams { fetcher: Some(fetcher), no_store, trace, ..HlsParams::from(options) })
+    let fetcher = Fetcher::new(client, store, fetching);
+    let trace = args.session.trace(Some(&args.out))?;
+    Ok((HlsParams { fetcher: Some(fetcher), no_store, trace, ..HlsParams::from(options) }, watch))
+}
+
+/// The cache, where one is wanted, and who watches it.
+fn store(args: &SaveArgs, progress: &Progress) -> Result<Option<(AssetStore, Subscription)>, Failure> {
+    let Some(dir) = &args.cache else {
+        let is_useless = args.store.quota.is_some();
+        let useless = || Failure::usage("--quota is for a cache: name its folder with --cache");
+        return if is_useless { Err(useless()) } else { Ok(None) };
+    };
+    let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
+    let options = DiskOptions { queue_bytes: QUEUE, ..DiskOptions::default() };
+    args.store.open(dir, options, &progress.line).map(Some).map_err(cannot)
 }
 
 fn options(args: &SaveArgs) -> Result<HlsOptions, Failure> {

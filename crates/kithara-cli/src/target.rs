@@ -40,6 +40,39 @@ impl Target {
         if self.demo.is_some() {
             return "the demo stream".to_owned();
         }
-        Url::parse(&self.url).map_or_else(|_| self.url.clone(), |url| RedactedUrl::new(&url).to_string())
+        shown(&self.url)
+    }
+}
+
+/// A URL as it may be shown. Of a text that is none all is left out in which a secret may be: user names, passwords, queries.
+pub(crate) fn shown(text: &str) -> String {
+    if let Ok(url) = Url::parse(text) {
+        return RedactedUrl::new(&url).to_string();
+    }
+    let host = text.find("://").map_or(0, |at| at + "://".len());
+    // Where a password ends that has any sign in it, nobody can tell.
+    let end = if text[host..].contains('@') { Some(host) } else { text.find(['?', '#']) };
+    end.map_or_else(|| text.to_owned(), |end| format!("{}…", &text[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: &str) {
+        assert_eq!(shown(text), want);
+    }
+
+    #[test]
+    fn a_text_that_is_no_url_is_shown_without_secrets() {
+        check("http://u:SECRET@h:99999/a?sig=TOK", "http://…");
+        check("http://u:SE?C#RE/T@h:99999/a", "http://…");
+        check("http://h:99999/a?mail=TOK@h", "http://…");
+        check("http://h:99999/a?sig=TOK", "http://h:99999/a…");
+        check("http://h:99999/a#TOK", "http://h:99999/a…");
+        check("u@h/a", "…");
+        check("somewhere/a.m3u8", "somewhere/a.m3u8");
+        check("http://u:SECRET@h/a?sig=TOK", "http://h/a?…");
     }
 }

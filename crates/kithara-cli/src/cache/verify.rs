@@ -7,20 +7,16 @@ use std::{
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kithara::fetch::assets::{AssetStore, maintain::Verified};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::{Told, tell_facts};
 use crate::failure::{Class, Failure};
 
 /// Draws a second, at most.
 const DRAWS: u8 = 10;
 
 /// Checks the store, with a line on standard error that says how far it is where that is a terminal.
-pub(super) fn run(
-    out: &mut impl Write,
-    store: &AssetStore,
-    as_json: bool,
-    verbose: u8,
-) -> (io::Result<()>, Result<(), Failure>) {
+pub(super) fn run(out: &mut impl Write, store: &AssetStore, as_json: bool, verbose: u8) -> Told {
     let bar = progress(verbose);
     let verified = store.verify(|so_far| {
         bar.set_length(so_far.resources as u64);
@@ -31,12 +27,12 @@ pub(super) fn run(
     bar.finish_and_clear();
     // What was not right is removed when the writer thread has come to it.
     let settled = store.flush().wait();
-    let told = if as_json { tell_json(out, &verified) } else { tell(out, &verified) };
     let outcome = match settled {
         Ok(()) => judge(&verified),
         Err(error) => Err(super::cannot("put in order", &error)),
     };
-    (told, outcome)
+    let written = if as_json { tell_facts(out, facts(&verified), &outcome) } else { tell(out, &verified) };
+    (written, outcome)
 }
 
 fn progress(verbose: u8) -> ProgressBar {
@@ -61,16 +57,15 @@ fn tell(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
     if unreadable > 0 { writeln!(out, "{unreadable} spans could not be read") } else { Ok(()) }
 }
 
-fn tell_json(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
+fn facts(verified: &Verified) -> Value {
     let Verified { checked, good_bytes, bad_bytes, gone_bytes, unreadable, .. } = *verified;
-    let object = json!({
+    json!({
         "checked": checked,
         "good_bytes": good_bytes,
         "bad_bytes": bad_bytes,
         "gone_bytes": gone_bytes,
         "unreadable": unreadable,
-    });
-    writeln!(out, "{object}")
+    })
 }
 
 fn judge(verified: &Verified) -> Result<(), Failure> {

@@ -1,18 +1,24 @@
 //! The command line of `kithara play`.
 
-use std::{num::NonZeroU16, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Args;
 
 use crate::{
     args::{LiveStartArg, VariantArg},
     play::encode::SampleFormat,
-    quantity::time,
+    quantity::{length, time},
     rendition::AudioArg,
     session_args::SessionArgs,
+    store::StoreArgs,
 };
 
-/// Play a stream: its sound, decoded while it arrives
+/// Play a stream or a single file: its sound, decoded while it arrives
 ///
 /// A line on standard error shows time, buffer, variant and link while it plays; a sentence at the end says how it went.
 /// Files and pipes are written as fast as the stream comes, and in the variant of highest bandwidth; playback in real time
@@ -20,7 +26,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct PlayArgs {
-    /// The stream: the URL of a playlist, or `demo` for the built-in stream
+    /// The stream: the URL of a playlist or of a single file of sound, or `demo` for the built-in stream
     #[arg(value_name = "URL|demo")]
     pub(crate) url: String,
 
@@ -54,7 +60,7 @@ pub(crate) struct PlayArgs {
     pub(crate) live_start: LiveStartArg,
 
     /// Stop after so much sound: 90, 90s, 30m, 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = time)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = length)]
     pub(crate) limit: Option<Duration>,
 
     /// Which variant: `auto` adapts to the link, the others hold one: `best`, `worst`, its number in `kithara probe` (from
@@ -74,6 +80,9 @@ pub(crate) struct PlayArgs {
     #[arg(long, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
 
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+
     /// Play a stream from the cache at once if it is there and has ended, and ask its server meanwhile: also when that is gone
     #[arg(long, conflicts_with = "no_cache")]
     pub(crate) stored_first: bool,
@@ -92,9 +101,17 @@ impl PlayArgs {
         matches!(self.output, None | Some(OutputArg::Device))
     }
 
+    /// The file that sound goes to, if it goes to one; `-` is standard output.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.output {
+            Some(OutputArg::Wav(path) | OutputArg::Raw(path)) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether standard output is taken by sound.
     pub(crate) fn is_stdout(&self) -> bool {
-        matches!(&self.output, Some(OutputArg::Wav(path) | OutputArg::Raw(path)) if path.as_os_str() == "-")
+        self.file().is_some_and(|path| path.as_os_str() == "-")
     }
 }
 

@@ -87,9 +87,8 @@ impl Performance {
         let start = self.start;
         let mut played = match self.outlet {
             Outlet::Sink(sink) => {
-                let begins_late = start.is_some_and(|start| !start.is_zero());
                 let (reader, limit) = (self.reader, self.limit);
-                Passage { reader, begins_late, limit, started: self.started, stop: self.stop }.run(sink)
+                Passage { reader, limit, started: self.started, stop: self.stop }.run(sink)
             }
             #[cfg(feature = "device")]
             Outlet::Device(device) => device.play(self.reader, self.limit, self.started, self.stop),
@@ -110,8 +109,6 @@ pub(super) fn frames_of(limit: Duration, spec: PcmSpec) -> u64 {
 /// Samples handed on as they come, to something that takes them.
 struct Passage {
     reader: PcmReader,
-    /// Not at the beginning, so that there may be nothing where it begins.
-    begins_late: bool,
     limit: Option<Duration>,
     started: Instant,
     stop: Stop,
@@ -131,8 +128,7 @@ impl Passage {
         };
         played.ended = self.play(&mut sink, &mut played);
         played.stalls = sink.stalls();
-        let is_in_vain = !matches!(played.ended, Ok(Ended::Whole | Ended::Enough)) || self.begins_late;
-        if played.frames == 0 && is_in_vain {
+        if played.frames == 0 {
             return played;
         }
         match sink.finish() {

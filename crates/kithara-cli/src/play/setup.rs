@@ -7,7 +7,7 @@ use kithara::{
     abr::{AbrOptions, AbrStrategy},
     fetch::{
         FetchOptions, Fetcher, StorePace,
-        assets::{AssetStore, DiskOptions},
+        assets::{AssetStore, AssetsError, DiskOptions, event::Subscription},
     },
     options::{BitRate, PlaybackOptions, VariantChoice},
     sound::{DecodeOptions, Output, PcmSpec},
@@ -16,7 +16,7 @@ use kithara::{
 use crate::{
     args::VariantArg,
     cache::default_folder,
-    failure::Failure,
+    failure::{Failure, in_one_line},
     line::Line,
     meter::Meter,
     play::{PlayArgs, args::PlayVariantArg},
@@ -37,11 +37,11 @@ pub(super) fn params(
     meter: &Arc<Meter>,
     line: &Line,
     is_demo: bool,
-) -> Result<OpenParams, Failure> {
+) -> Result<(OpenParams, Option<Subscription>), Failure> {
     let options = options(args)?;
     let client = meter.client(options.network.clone()).map_err(|error| Failure::from(HlsError::from(error)))?;
-    let trace = args.session.trace()?;
-    let store = store(args, line, is_demo)?;
+    let trace = args.session.trace(args.file())?;
+    let (store, watch) = store(args, line, is_demo)?.unzip();
     // One listener hears everything once: without a store on disk nothing is kept beside the buffers.
     let no_store = store.is_none();
     let store_pace = if args.is_heard() { StorePace::Skip } else { StorePace::Wait };
@@ -57,23 +57,26 @@ pub(super) fn params(
         }),
     };
     let sound = DecodeOptions { output, start: args.start, ..DecodeOptions::default() };
-    Ok(OpenParams { hls, sound })
+    Ok((OpenParams { hls, sound }, watch))
 }
 
 /// The store on disk: where the user says, else in the user's cache folder. The built-in stream is as near as a cache, and
-/// needs none.
-fn store(args: &PlayArgs, line: &Line, is_demo: bool) -> Result<Option<AssetStore>, Failure> {
+/// needs none. With it who watches it.
+fn store(args: &PlayArgs, line: &Line, is_demo: bool) -> Result<Option<(AssetStore, Subscription)>, Failure> {
     if args.no_cache {
         return Ok(None);
     }
     if let Some(dir) = &args.cache {
         let cannot = |error| Failure::from(HlsError::Assets(error)).while_doing("the cache cannot be opened");
-        return AssetStore::open(dir, DiskOptions::default()).map(Some).map_err(cannot);
+        return args.store.open(dir, DiskOptions::default(), line).map(Some).map_err(cannot);
     }
     let Some(dir) = default_folder().filter(|_| !is_demo) else { return Ok(None) };
     // A cache that nobody asked for does not keep anybody from listening.
-    let opened = AssetStore::open(&dir, DiskOptions::default());
-    Ok(opened.inspect_err(|error| line.note(&format!("playing without a cache: {}: {error}", dir.display()))).ok())
+    let opened = args.store.open(&dir, DiskOptions::default(), line);
+    let tell = |error: &AssetsError| {
+        line.note(&format!("playing without a cache: {}: {}", dir.display(), in_one_line(error)));
+    };
+    Ok(opened.inspect_err(tell).ok())
 }
 
 fn options(args: &PlayArgs) -> Result<HlsOptions, Failure> {

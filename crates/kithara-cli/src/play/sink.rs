@@ -178,12 +178,7 @@ impl FileSink {
     }
 
     fn finish(mut self) -> Result<u64, Failure> {
-        if self.is_wav && self.output.is_file() {
-            // A stream without a sample is a file without one, which needs a format all the same.
-            let spec = self.spec.unwrap_or(PcmSpec { sample_rate: 48_000, channels: 2 });
-            if self.spec.is_none() {
-                self.output.write(&wav::header(spec, self.format, None))?;
-            }
+        if let Some(spec) = self.spec.filter(|_| self.is_wav && self.output.is_file()) {
             let data = self.output.written().saturating_sub(wav::HEADER);
             if data % 2 == 1 {
                 self.output.write(&[0])?;

@@ -46,7 +46,7 @@ pub(super) struct Summary {
     pub(super) stalled_seconds: f64,
     /// Bytes of sound that were written.
     pub(super) written: u64,
-    /// Whether the stream was played to its end.
+    /// Whether the stream was played to its end, and nothing was left out.
     #[serde(rename = "complete")]
     pub(super) is_complete: bool,
 }

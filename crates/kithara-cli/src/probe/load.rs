@@ -10,7 +10,7 @@ use kithara::{
     HlsError,
     fetch::{
         FetchOptions, FetchRequest, Fetcher, Priority, WholeRequest,
-        net::{Client, NetworkOptions, Origin},
+        net::{Client, NetworkOptions, Origin, address::Provenance},
     },
     options::RequestOptions,
     playlist::Limits,
@@ -60,6 +60,8 @@ pub(super) struct Loader {
     url: Url,
     origin: Origin,
     options: RequestOptions,
+    /// What the playlists that were loaded are as namers of others.
+    named_by: Provenance,
     /// Where a trace is wanted.
     record: Option<Record>,
 }
@@ -69,6 +71,7 @@ impl Loader {
     pub(super) fn new(
         url: &str,
         request: &RequestArgs,
+        network: NetworkOptions,
         begin: impl FnOnce(&Url) -> Result<Option<Record>, Failure>,
     ) -> Result<Self, Failure> {
         let not_a_url = || Failure::from(HlsError::InvalidUrl("only http and https are loaded".into()));
@@ -78,10 +81,11 @@ impl Loader {
             .enable_all()
             .build()
             .map_err(|error| Failure::new(Class::Other, format!("no runtime: {error}")))?;
-        let client = Client::new(NetworkOptions::default()).map_err(HlsError::from)?;
+        let client = Client::new(network).map_err(HlsError::from)?;
         let fetcher = Fetcher::new(client, None, FetchOptions::default());
         let record = begin(&url)?;
-        Ok(Self { runtime, fetcher, url, origin, options: requests::options(request)?, record })
+        let (options, named_by) = (requests::options(request)?, Provenance::App);
+        Ok(Self { runtime, fetcher, url, origin, options, named_by, record })
     }
 
     /// The address it was made for.
@@ -96,10 +100,12 @@ impl Loader {
             max_len: MAX_LEN,
             deadline: Some(self.options.deadline),
             headers: self.options.headers_for(&self.origin),
+            named_by: self.named_by,
             ..FetchRequest::new(self.options.asked(url, &self.origin))
         };
         let request = WholeRequest { gzip: true, ..WholeRequest::from(request) };
         let whole = self.runtime.block_on(self.fetcher.fetch_whole(request))?;
+        self.named_by = self.named_by.max(whole.head.provenance);
         let loaded = Loaded { text: whole.bytes.unwrap_or_default().to_vec(), url: whole.head.url };
         self.record.as_mut().map_or(Ok(()), |record| record.loaded(id, &loaded))?;
         Ok(loaded)

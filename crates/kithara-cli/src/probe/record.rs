@@ -31,7 +31,7 @@ pub(super) struct Record {
 impl Record {
     /// Begins the trace of a session at `url`.
     pub(super) fn begin(path: &Path, url: &Url, variant: VariantArg) -> Result<Self, Failure> {
-        let file = TraceFile::at(path)?;
+        let file = TraceFile::at(path, None)?;
         let (variant, strategy) = variant.choice();
         let options = SessionOptions {
             playback: PlaybackOptions { variant, ..PlaybackOptions::default() },

@@ -1,4 +1,7 @@
-use std::future::{pending, poll_fn};
+use std::{
+    future::{pending, poll_fn},
+    io,
+};
 
 use bytes::Bytes;
 use kithara::{ChunkAt, HlsError, HlsSource, Source};
@@ -33,6 +36,8 @@ pub(super) enum Ended {
     Stopped,
     /// It has the length the user wants.
     LongEnough,
+    /// Whoever read it is gone.
+    Unread,
 }
 
 impl Recording {
@@ -95,7 +100,7 @@ impl Recording {
             biased;
             () = self.interrupt.wait() => Ok(Ended::Stopped),
             outcome = &mut written => match outcome {
-                Ok(outcome) => outcome.map(|()| ended),
+                Ok(outcome) => outcome.map(|early| early.unwrap_or(ended)),
                 Err(_) => Err(Failure::new(Class::Other, "the thread that writes has ended unexpectedly")),
             },
         }
@@ -125,19 +130,17 @@ enum Next {
     Ended(Ended),
 }
 
-/// How writing ended.
-type Written = oneshot::Receiver<Result<(), Failure>>;
+/// How writing ended, and how the recording did where that is the reason.
+type Written = oneshot::Receiver<Result<Option<Ended>, Failure>>;
 
 /// A thread that writes what it is sent, one chunk ahead, and says how that ended. Nobody waits for it when the process ends.
 fn writer(mut output: Output) -> Result<(mpsc::Sender<Bytes>, Written), Failure> {
     let (chunks, mut inbox) = mpsc::channel::<Bytes>(1);
     let (done, written) = oneshot::channel();
     let work = move || {
-        let mut outcome = Ok(());
-        while outcome.is_ok()
-            && let Some(bytes) = inbox.blocking_recv()
-        {
-            outcome = output.write(&bytes);
+        let mut outcome = Ok(None);
+        while let (Ok(None), Some(bytes)) = (&outcome, inbox.blocking_recv()) {
+            outcome = write(&mut output, &bytes);
         }
         drop(inbox);
         // Whoever stopped the recording does not listen any more.
@@ -146,6 +149,15 @@ fn writer(mut output: Output) -> Result<(mpsc::Sender<Bytes>, Written), Failure>
     let thread = std::thread::Builder::new().name("kithara-write".into()).spawn(work);
     thread.map_err(|error| Failure::new(Class::Other, format!("no thread: {error}")))?;
     Ok((chunks, written))
+}
+
+/// Writes, and says how the recording ends where nobody reads it any more.
+fn write(output: &mut Output, bytes: &[u8]) -> Result<Option<Ended>, Failure> {
+    match output.try_write(bytes) {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Ended::Unread)),
+        Err(error) => Err(Failure::disk("cannot write", output.shown(), &error)),
+    }
 }
 
 /// Ready at that time, if ever.

@@ -23,9 +23,12 @@ pub(super) struct Summary {
     /// Requests and deliveries that failed and had to be made again.
     pub(super) retries: u64,
     pub(super) variant: Chosen,
-    /// False when the user stopped it and nothing is kept.
+    /// False when something was left out, when whoever read it went away, and when the user stopped it and nothing is kept.
     #[serde(rename = "complete")]
     pub(super) is_complete: bool,
+    /// False when the user stopped it and nothing is kept.
+    #[serde(skip)]
+    pub(super) is_kept: bool,
 }
 
 /// What was saved.
@@ -51,7 +54,7 @@ pub(super) struct Chosen {
 impl Summary {
     /// Says it on standard error.
     pub(super) fn tell(&self) {
-        let done = if self.is_complete { "saved" } else { "given up after" };
+        let done = if self.is_kept { "saved" } else { "given up after" };
         let mut text = format!(
             "{done} {} in {} segments{} in {:.1} s: {} requests",
             HumanBytes(self.bytes),

@@ -1,8 +1,15 @@
 //! What is kept on disk: listed, checked, made room in, removed.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
-use crate::{Run, fixtures, scratch, serve, text};
+use kithara::fetch::assets::{
+    AssetId, AssetStore, Clock, DiskOptions, Meta, Partition, ResourceKey, UnixMillis, WriteOutcome,
+};
+
+use crate::{Run, fixtures, kithara, scratch, serve, text};
 
 /// A cache with one stream in it, and the URL of that.
 fn filled(cache: &Path) -> String {
@@ -57,6 +64,7 @@ fn damage_is_found_removed_and_said() {
     let run = cache(&folder, &["verify"]);
     assert_eq!(run.status, Some(7), "{run:?}");
     let bad = run.json();
+    assert_eq!((&bad["error"]["class"], &bad["exit_status"]), (&"disk".into(), &7.into()));
     assert!(bad["bad_bytes"].as_u64().unwrap() > 0, "{bad}");
     assert!(run.stderr.contains("bytes were not what was stored"), "{}", run.stderr);
     assert!(!damaged.exists());
@@ -76,10 +84,29 @@ fn room_is_made_as_told() {
     assert_eq!(all["bytes"], 0, "{all}");
 }
 
+/// A cache with one resource that nobody used for so many days.
+fn of_old(cache: &Path, days: u64) {
+    let ago = Duration::from_secs(days * 24 * 3600);
+    let clock = Clock::from_fn(move || UnixMillis::from(SystemTime::now() - ago));
+    let store = AssetStore::open(cache, DiskOptions { clock, free_space: 0, ..DiskOptions::default() }).unwrap();
+    let key = ResourceKey::named(AssetId::named(&Partition::default(), "old"), "1");
+    let mut writer = store.streaming(&key).writer(0, Meta::default());
+    assert_eq!(writer.write_blocking(vec![7; 1000].into()), WriteOutcome::Accepted);
+    writer.commit(Some(1000)).wait().unwrap();
+}
+
+#[test]
+fn limits_may_be_more_generous_than_the_usual_ones() {
+    let (_dir, folder) = scratch("cache");
+    of_old(&folder, 60);
+    let kept = cache(&folder, &["gc", "--unused-for", "90d", "--quota", "5G"]).succeeded().json();
+    assert_eq!((kept["removed"].as_u64(), kept["bytes"].as_u64() > Some(0)), (Some(0), true), "{kept}");
+    let usual = cache(&folder, &["gc"]).succeeded().json();
+    assert_eq!((&usual["removed"], &usual["bytes"]), (&1.into(), &0.into()), "{usual}");
+}
+
 #[test]
 fn what_is_removed_is_gone_and_what_plays_stays() {
-    use kithara::fetch::assets::{AssetStore, DiskOptions};
-
     let (_dir, folder) = scratch("cache");
     let url = filled(&folder);
     let asset = {
@@ -92,9 +119,11 @@ fn what_is_removed_is_gone_and_what_plays_stays() {
             (Some(7), Some(asset.to_string()))
         );
         assert!(held.stderr.contains("end what plays it"), "{}", held.stderr);
+        assert_eq!(held.json()["exit_status"], 7);
         asset
     };
-    let removed = cache(&folder, &["rm", &asset.to_string()]).succeeded().json();
+    // However often it is named.
+    let removed = cache(&folder, &["rm", &url, &asset.to_string(), &url]).succeeded().json();
     assert!(removed["removed"] == 1 && removed["freed_bytes"].as_u64().unwrap() > 10_000, "{removed}");
     assert_eq!(files(&folder.join("v1/assets")), Vec::<std::path::PathBuf>::new());
     assert_eq!(cache(&folder, &["rm", "--all"]).succeeded().json()["removed"], 0);
@@ -111,11 +140,51 @@ fn mistakes_are_explained_and_make_nothing() {
     assert!(!folder.exists(), "to look makes no folder");
     filled(&folder);
     for name in ["zzzz", "https://example.com/other.m3u8"] {
-        assert_eq!(cache(&folder, &["rm", name]).status, Some(4));
+        for command in ["rm", "ls"] {
+            let run = cache(&folder, &[command, name]);
+            assert_eq!((run.status, &run.json()["exit_status"]), (Some(4), &4.into()), "{run:?}");
+            assert_eq!(run.json()["error"]["class"], "missing");
+        }
     }
     // A variable that was never set is no name.
     for arguments in [&["rm"][..], &["rm", ""], &["rm", "0af"]] {
         assert_eq!(cache(&folder, arguments).status, Some(2), "{arguments:?}");
     }
     assert_eq!(cache(&folder, &["gc", "--quota", "many"]).status, Some(2));
+}
+
+#[test]
+fn a_cache_that_keeps_nothing_more_says_so_once() {
+    let origin = serve(fixtures());
+    let (dir, folder) = scratch("cache");
+    let (url, out) = (origin.url("/ts_aac/index.m3u8"), dir.path().join("out.ts"));
+    // What plays is not evicted: there is room for one or two segments of five.
+    let (out, folder, quota) = (text(&out), text(&folder), ["--quota", "24k"]);
+    let (save, play) = (["save", &url, out, "--cache", folder], ["play", &url, "--output", "null", "--cache", folder]);
+    for command in [&save[..], &play] {
+        let run = Run::of([command, &quota].concat()).succeeded();
+        assert_eq!(run.stderr.matches("nothing more is kept in").count(), 1, "{}", run.stderr);
+        assert!(run.stderr.contains("24.00 KiB"), "{}", run.stderr);
+        let run = Run::of(command).succeeded();
+        assert!(!run.stderr.contains("nothing more"), "{}", run.stderr);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+    for useless in [&["save", &url, out][..], &["play", &url, "--no-cache", "--output", "null"]] {
+        assert_eq!(Run::of([useless, &quota].concat()).status, Some(2), "{useless:?}");
+    }
+}
+
+#[cfg(not(target_os = "macos"))]
+#[test]
+fn why_there_is_no_cache_is_said_as_the_system_says_it() {
+    let origin = serve(fixtures());
+    let (dir, folder) = scratch("kithara");
+    std::fs::write(&folder, "no folder").unwrap();
+    let mut play = kithara(["play", &origin.url("/ts_aac/index.m3u8"), "--output", "null"]);
+    for name in ["XDG_CACHE_HOME", "LOCALAPPDATA"] {
+        play.env(name, dir.path());
+    }
+    let run = Run::from(play.output().unwrap()).succeeded();
+    let told = run.stderr.lines().find(|line| line.contains("playing without a cache")).unwrap();
+    assert!(told.contains("the file system failed: ") && told.contains("os error"), "{told}");
 }

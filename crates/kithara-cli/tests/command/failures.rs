@@ -1,8 +1,11 @@
 //! What fails is told in words, with a number for scripts, and leaves nothing behind.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
-use kithara_origin::{Response, Rule, Site};
+use kithara_origin::{At, Fault, Response, Rule, Site};
 
 use crate::{Run, fixtures, names, scratch, serve, text};
 
@@ -24,6 +27,8 @@ fn check(url: &str, status: i32, words: &[&str]) {
 fn what_is_not_there_is_status_4() {
     let origin = serve(fixtures());
     check(&origin.url("/nothing.m3u8"), 4, &["/nothing.m3u8", "404", "try:"]);
+    let holed = serve(fixtures().rule(Rule::on("seg2").then(Response::new(404))));
+    check(&holed.url("/ts_aac/index.m3u8"), 4, &["seg2.ts", "404", "--on-missing skip"]);
     for status in [401, 403, 410] {
         let origin = serve(Site::new().route("/a.m3u8", move |_| Response::new(status)));
         check(&origin.url("/a.m3u8"), 4, &["/a.m3u8", &status.to_string(), "try:"]);
@@ -38,11 +43,21 @@ fn a_server_that_is_not_there_is_status_3() {
 }
 
 #[test]
+fn a_server_that_is_silent_is_waited_for_as_long_as_there_is_patience() {
+    let origin = serve(fixtures().rule(Rule::on("*.m3u8").then(Fault::stall(At::Byte(0), Duration::from_secs(600)))));
+    let began = Instant::now();
+    check(&origin.url("/ts_aac/index.m3u8"), 3, &["try:"]);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[test]
 fn what_is_no_playlist_is_status_5() {
     let html = "<html><body>Please log in</body></html>";
     let origin = serve(Site::new().bytes("/a.m3u8", html).bytes("/empty.m3u8", ""));
     check(&origin.url("/a.m3u8"), 5, &["/a.m3u8", "try:"]);
     check(&origin.url("/empty.m3u8"), 5, &["/empty.m3u8"]);
+    let origin = serve(fixtures());
+    check(&origin.url("/mp3/seg0.mp3"), 5, &["/mp3/seg0.mp3", "a single file is for `kithara play`"]);
 }
 
 #[test]
@@ -72,7 +87,10 @@ fn a_place_that_cannot_be_written_is_status_7() {
 #[test]
 fn mistakes_on_the_command_line_are_status_2() {
     let (dir, out) = scratch("out");
-    let lines: [&[&str]; 8] = [
+    let lines: [&[&str]; 11] = [
+        &["play", "demo", "--output", "null", "-H", "Host: other"],
+        &["save", "demo", text(&out), "--key-header", "range: bytes=0-"],
+        &["probe", "demo", "--header", "If-None-Match: \"a\""],
         &["save", "demo"],
         &["save", "demo", "x", "--variant", "finest"],
         &["save", "demo", "x", "--cache", "c", "--no-cache"],
@@ -99,6 +117,10 @@ fn help_teaches_with_examples() {
         let example = format!("Examples:\n  kithara {command}");
         assert!(text.contains(&example), "{line:?}: {text}");
     }
+    let told = String::from_utf8(Run::of(["play", "--help"]).succeeded().stdout).unwrap();
+    assert!(told.contains("single file of sound"), "{told}");
+    let told = String::from_utf8(Run::of(["save", "--help"]).succeeded().stdout).unwrap();
+    assert!(told.contains("replaced"), "{told}");
     let run = Run::of(["--help"]).succeeded();
     assert!(String::from_utf8(run.stdout).unwrap().contains("Exit status:"));
 }
@@ -118,4 +140,25 @@ fn no_secret_is_shown_however_much_is_told() {
         let line = told.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} is shown");
     }
+}
+
+#[test]
+fn no_secret_is_shown_of_what_is_no_url() {
+    let (dir, out) = scratch("out");
+    let file = dir.path().join("a");
+    std::fs::write(&file, "#EXTM3U\n").unwrap();
+    let url = "http://alice:hunter2@h:99999/a?sig=hunter3#hunter4";
+    let lines: [&[&str]; 4] = [
+        &["play", url, "--output", "null", "--no-cache", "--json"],
+        &["save", url, text(&out), "--json"],
+        &["probe", url, "--json"],
+        &["probe", text(&file), "--base", url, "--json"],
+    ];
+    for line in lines {
+        let run = Run::of(line);
+        assert_eq!(run.status, Some(2), "{line:?}: {}", run.stderr);
+        let told = run.stderr + std::str::from_utf8(&run.stdout).unwrap();
+        assert!(!told.contains("hunter"), "{line:?}: {told}");
+    }
+    assert_eq!(names(dir.path()), ["a"]);
 }

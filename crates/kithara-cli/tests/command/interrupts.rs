@@ -28,7 +28,7 @@ fn until_asked(origin: &Origin, end: &str) {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_save_without_a_trace_of_it() {
-    for name in ["-INT", "-TERM"] {
+    for name in ["-INT", "-TERM", "-HUP"] {
         // The third segment never ends.
         let hold = Fault::stall(At::Fraction(0.5), Duration::from_secs(600));
         let origin = serve(fixtures().rule(Rule::on("seg2").then(hold)));
@@ -38,7 +38,7 @@ fn ctrl_c_ends_a_save_without_a_trace_of_it() {
         signal(&child, name);
         let run = finished(child);
         assert_eq!(run.status, Some(130), "{}", run.stderr);
-        assert_eq!(run.json()["complete"], false);
+        assert_eq!((&run.json()["complete"], &run.json()["exit_status"]), (&false.into(), &130.into()));
         assert_eq!(names(dir.path()), Vec::<String>::new());
     }
 }
@@ -46,12 +46,18 @@ fn ctrl_c_ends_a_save_without_a_trace_of_it() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_recording_and_keeps_it() {
+    ["-INT", "-HUP"].into_iter().for_each(keeps_a_recording);
+}
+
+/// A recording that is ended by this signal is kept.
+#[cfg(unix)]
+fn keeps_a_recording(name: &str) {
     let origin = serve(fixtures().live("*", Live::event().start(2).speed(4.0).without_end()));
     let (dir, out) = scratch("out.ts");
     let child = start(&["save", &origin.url("/ts_aac/index.m3u8"), text(&out), "--json"]);
     // Not listed at first: by then the playlist was loaded again.
     until_asked(&origin, "seg2.ts");
-    signal(&child, "-INT");
+    signal(&child, name);
     let run = finished(child).succeeded();
     assert_eq!(names(dir.path()), ["out.ts"]);
     let bytes = std::fs::metadata(&out).unwrap().len();
@@ -100,11 +106,26 @@ fn a_slow_reader_gets_all_of_a_save() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_goes_away_ends_the_save() {
-    let origin = serve(fixtures());
-    let mut child = start(&["save", &origin.url("/ts_aac/index.m3u8"), "-"]);
-    drop(child.stdout.take());
-    assert_eq!(finished(child).status, Some(7));
+fn a_reader_that_goes_away_ends_every_command_quietly() {
+    let origin = long();
+    let (dir, out) = scratch("out.ts");
+    let (url, trace) = (origin.url("/a.m3u8"), dir.path().join("trace"));
+    crate::Run::of(["save", &url, text(&out), "--trace", text(&trace)]).succeeded();
+    std::fs::remove_file(&out).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["save", &url, "-"],
+        &["save", &url, "-", "--json"],
+        &["save", &url, text(&out), "--json"],
+        &["replay", text(&trace), "--from", "1", "--json"],
+        &["probe", &url, "--json"],
+    ];
+    for command in commands {
+        let mut child = start(command);
+        drop(child.stdout.take());
+        let run = finished(child).succeeded();
+        assert!(!run.stderr.contains("kithara:"), "{command:?}: {}", run.stderr);
+    }
+    assert_eq!(names(dir.path()), ["out.ts", "trace"]);
 }
 
 /// The same five seconds, over and over: far more than is fetched ahead of who plays them.
@@ -134,6 +155,7 @@ fn ctrl_c_ends_playback_and_what_was_written_is_a_whole_file() {
     signal(&child, "-INT");
     let run = finished(child);
     assert_eq!(run.status, Some(130), "{}", run.stderr);
+    assert_eq!((&run.json()["complete"], &run.json()["exit_status"]), (&false.into(), &130.into()));
     assert_eq!(names(dir.path()), ["out.wav"]);
     let bytes = std::fs::read(&out).unwrap();
     let stated = u32::from_le_bytes(bytes[4..8].try_into().unwrap());

@@ -58,3 +58,17 @@ fn a_recording_ends_after_the_time_it_was_given_and_is_kept() {
     assert!(saved.len() > segments[0].len() && (0..5).any(goes_on), "{} bytes", saved.len());
     assert_eq!(names(dir.path()), ["out.ts"]);
 }
+
+#[test]
+fn a_stream_that_has_ended_is_saved_whole_however_long_a_recording_may_be() {
+    let origin = serve(fixtures());
+    let (_dir, out) = scratch("out.ts");
+    let url = origin.url("/ts_aac/index.m3u8");
+    let run = Run::of(["save", &url, text(&out), "--for", "0.000001", "--json"]).succeeded();
+    assert!(std::fs::read(&out).unwrap() == segments().concat(), "{}", run.stderr);
+    assert_eq!(run.json()["complete"], true);
+    assert!(run.stderr.contains("--for is for live streams"), "{}", run.stderr);
+    for command in [&["save", &url, text(&out)][..], &["play", &url, "--output", "null"]] {
+        assert_eq!(Run::of(command.iter().chain(&["--for", "0"])).status, Some(2), "{command:?}");
+    }
+}

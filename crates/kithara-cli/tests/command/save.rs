@@ -164,7 +164,7 @@ fn a_missing_segment_is_left_out_only_when_that_is_wanted() {
     let whole: Vec<u8> =
         parts.iter().flat_map(|part| std::fs::read(fixtures_dir().join("ts_aac").join(part)).unwrap()).collect();
     assert_eq!(std::fs::read(&out).unwrap(), whole);
-    assert_eq!(run.json()["skipped"], 1);
+    assert_eq!((&run.json()["skipped"], &run.json()["complete"]), (&1.into(), &false.into()));
     assert!(run.stderr.contains("segment 2 of v0, at 2.005 s, is left out"), "{}", run.stderr);
 }
 
@@ -212,4 +212,80 @@ fn an_audio_rendition_that_is_not_there_is_named_with_those_that_are() {
     let told = &run.stderr;
     assert!(told.contains("no audio rendition fr") && told.contains("1 Deutsch (de)"), "{told}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_segment_that_is_delivered_again_is_counted_once() {
+    let broken = Rule::on("/ts_aes/seg8.ts").first(2).then(Fault::bad_padding());
+    let busy = Rule::on("/ts_aac/seg1.ts").first(2).then(Response::ok("<html>busy</html>"));
+    let origin = serve(fixtures().rule(broken).rule(busy));
+    for path in ["/ts_aac/index.m3u8", "/ts_aes/index.m3u8"] {
+        let (_dir, out) = scratch("out.ts");
+        let run = Run::of(["save", &origin.url(path), text(&out), "--json"]).succeeded();
+        assert_eq!(run.json()["segments"], 5, "{path}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn nothing_at_all_is_no_success_and_replaces_nothing() {
+    let list = |gap| format!("#EXTM3U\n#EXT-X-TARGETDURATION:9\n{gap}#EXT-X-ENDLIST\n");
+    let gap = list("#EXT-X-GAP\n#EXTINF:9,\na.ts\n");
+    let site = fixtures().bytes("/empty.m3u8", list("")).bytes("/gap.m3u8", gap);
+    let missing = Rule::on("*.ts").then(Response::new(404));
+    let origin = serve(site.rule(missing).rule(Rule::on("/fmp4_aac/seg*").then(Response::new(403))));
+    let (dir, out) = scratch("keep");
+    std::fs::write(&out, "old").unwrap();
+    let wav = format!("wav:{}", text(&out));
+    for (path, status) in [("/ts_aac/index.m3u8", 4), ("/fmp4_aac/index.m3u8", 4), ("/empty.m3u8", 5), ("/gap.m3u8", 5)]
+    {
+        let url = origin.url(path);
+        let rest = ["--on-missing", "skip", "--patience", "0", "--json"];
+        for command in [&["save", &url, text(&out)][..], &["play", &url, "--no-cache", "--output", &wav]] {
+            let run = Run::of([command, &rest].concat());
+            assert_eq!(run.status, Some(status), "{command:?}: {}", run.stderr);
+            assert_eq!(run.json()["exit_status"], status, "{command:?}");
+            assert_eq!(std::fs::read(&out).unwrap(), b"old", "{command:?}");
+        }
+    }
+    assert_eq!(names(dir.path()), ["keep"]);
+}
+
+#[test]
+fn keys_have_headers_and_a_query_of_their_own() {
+    let keys = serve(fixtures().bearer("*key.bin", "sesame"));
+    let there = format!("URI=\"{}\"", keys.url("/ts_aes/key.bin"));
+    let origin = serve(fixtures().rewrite("*.m3u8", move |_, text| Some(text.replace("URI=\"key.bin\"", &there))));
+    let (_dir, out) = scratch("out.ts");
+    let url = origin.url("/ts_aes/index.m3u8");
+    let save = ["save", &url, text(&out), "--patience", "0"];
+    let refused = Run::of([&save[..], &["-H", "Authorization: Bearer sesame"]].concat());
+    assert_eq!(refused.status, Some(4), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--key-header"), "{}", refused.stderr);
+
+    let args = ["--key-header", "Authorization: Bearer sesame", "--key-query", "a=%2F", "--keys", "never"];
+    Run::of([&save[..], &args].concat()).succeeded();
+    assert_eq!(hash(&std::fs::read(&out).unwrap()), expected_of("ts_aes/index.m3u8").1);
+    // At the server of the stream, the query of a key takes the place of the others' one.
+    let origin = serve(fixtures());
+    let url = origin.url("/ts_aes/index.m3u8");
+    Run::of(["save", &url, text(&out), "--query", "b=2", "--key-query", "a=%2F"]).succeeded();
+    let log = origin.log();
+    let wanted = |path: &str| if path.ends_with("key.bin") { "a=%2F" } else { "b=2" };
+    assert!(log.iter().all(|asked| asked.query.as_deref() == Some(wanted(&asked.path))), "{log:?}");
+}
+
+#[test]
+fn cookies_are_sent_back_where_that_is_wanted() {
+    let list = std::fs::read_to_string(fixtures_dir().join("ts_aac/index.m3u8")).unwrap();
+    let baked = move || Response::ok(list.clone()).with_header("Set-Cookie", "id=7; Path=/");
+    let site = fixtures().route("/ts_aac/baked.m3u8", move |_| baked());
+    let is_known = |value: Option<&str>| value == Some("id=7");
+    let origin =
+        serve(site.guard("*.ts", move |asked| (!is_known(asked.header("cookie"))).then(|| Response::new(403))));
+    let (_dir, out) = scratch("out.ts");
+    let save = ["save", &origin.url("/ts_aac/baked.m3u8"), text(&out), "--patience", "0"];
+    assert_eq!(Run::of(save).status, Some(4));
+    Run::of([&save[..], &["--cookies", "--public-only"]].concat()).succeeded();
+    assert_eq!(hash(&std::fs::read(&out).unwrap()), expected_of("ts_aac/index.m3u8").1);
+    Run::of(["probe", &origin.url("/ts_aac/baked.m3u8"), "--cookies", "--public-only"]).succeeded();
 }

@@ -29,6 +29,7 @@ fn a_recorded_session_replays_and_a_changed_one_does_not() {
     let run = Run::of(["replay", text(&trace), "--json"]);
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert!(run.json()["differs_at"].as_u64().unwrap() > 1);
+    assert_eq!(run.json()["exit_status"], 1);
     assert!(String::from_utf8(run.stdout).unwrap().contains("recorded `"));
 }
 
@@ -110,4 +111,32 @@ fn what_is_no_trace_is_said_to_be_none() {
     let run = Run::of(["replay", text(&trace)]);
     assert_eq!(run.status, Some(5), "{}", run.stderr);
     assert_eq!(Run::of(["replay", "/no/such/trace"]).status, Some(7));
+}
+
+#[test]
+fn a_trace_takes_the_place_of_no_other_file() {
+    let (dir, trace) = scratch("trace");
+    let (wav, out) = (format!("wav:{}", text(&trace)), dir.path().join("out"));
+    let commands: [&[&str]; 3] =
+        [&["save", "demo", text(&out)], &["play", "demo", "--output", "null"], &["probe", "demo"]];
+    for command in commands {
+        let traced = || Run::of(command.iter().chain(&["--trace", text(&trace)]));
+        std::fs::write(&trace, "a song of old").unwrap();
+        let refused = traced();
+        assert_eq!(refused.status, Some(2), "{command:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("is no trace"), "{}", refused.stderr);
+        assert_eq!(std::fs::read(&trace).unwrap(), b"a song of old");
+        std::fs::write(&trace, "").unwrap();
+        // An empty file, and then an earlier trace.
+        for _ in 0..2 {
+            traced().succeeded();
+        }
+        std::fs::remove_file(&trace).unwrap();
+    }
+    let dotted = dir.path().join("./trace");
+    for command in [&["save", "demo", text(&dotted)][..], &["play", "demo", "--output", &wav]] {
+        let run = Run::of(command.iter().chain(&["--trace", text(&trace)]));
+        assert_eq!(run.status, Some(2), "{command:?}: {}", run.stderr);
+        assert!(!trace.exists());
+    }
 }
