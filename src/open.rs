@@ -129,9 +129,10 @@ async fn find_out(
         Kind::Playlist => {
             let (url_after, from_store) = (probe.head().url.clone(), probe.head().from_cache());
             let (age, playlist_provenance) = (probe.head().age, probe.head().provenance);
+            let may_be_cut = !probe.head().has_end;
             let bytes = probe.collect(Limits::BYTES as u64).await?;
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            let playlist = Some(PlaylistText { url: url_after, text, from_store, age });
+            let playlist = Some(PlaylistText { url: url_after, text, from_store, age, may_be_cut });
             open_session(url, HlsParams { playlist, playlist_provenance, ..hls }, sound).await
         }
         Kind::Other => {

@@ -85,25 +85,30 @@ impl AssetsError {
     }
 }
 
+impl fmt::Display for AssetsErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "no space, and nothing may be evicted",
+            Self::Denied => "not permitted",
+            Self::Io => "the file system failed",
+            Self::QueueFull => "the disk is behind",
+            Self::Busy => "another process is making room",
+            Self::Conflict => "length or version disagree with what is stored",
+            Self::Changed => "another version is stored now",
+            Self::Abandoned => "cut short",
+            Self::InvalidRange => "no such range",
+            Self::InvalidKey => "not a key",
+            Self::TooLarge => "too large",
+            Self::Held => "leased or pinned",
+            Self::TimedOut => "not in time",
+            Self::Closed => "the store is closing",
+        })
+    }
+}
+
 impl fmt::Display for AssetsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            AssetsErrorKind::Full => "no space, and nothing may be evicted",
-            AssetsErrorKind::Denied => "not permitted",
-            AssetsErrorKind::Io => "the file system failed",
-            AssetsErrorKind::QueueFull => "the disk is behind",
-            AssetsErrorKind::Busy => "another process is making room",
-            AssetsErrorKind::Conflict => "length or version disagree with what is stored",
-            AssetsErrorKind::Changed => "another version is stored now",
-            AssetsErrorKind::Abandoned => "cut short",
-            AssetsErrorKind::InvalidRange => "no such range",
-            AssetsErrorKind::InvalidKey => "not a key",
-            AssetsErrorKind::TooLarge => "too large",
-            AssetsErrorKind::Held => "leased or pinned",
-            AssetsErrorKind::TimedOut => "not in time",
-            AssetsErrorKind::Closed => "the store is closing",
-        };
-        write!(f, "{}: {what}", self.doing)
+        write!(f, "{}: {}", self.doing, self.kind)
     }
 }
 

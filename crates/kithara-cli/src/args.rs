@@ -172,7 +172,7 @@ pub(crate) struct KeyArgs {
     #[arg(long = "key-header", value_name = "NAME: VALUE")]
     pub(crate) key_headers: Vec<String>,
 
-    /// Append this to the query of the URLs of keys at the origin of the URL, as it is and in place of --query
+    /// Append this to the query of the URLs of keys, wherever they are, as it is and in place of --query
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) key_query: Option<String>,
 

@@ -4,6 +4,7 @@ mod folder;
 mod verify;
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     path::PathBuf,
     time::{Duration, SystemTime},
@@ -12,7 +13,7 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanDuration};
 use kithara::fetch::assets::{
-    AssetId, AssetStore, AssetsError, AssetsErrorKind, DiskOptions, Partition, UnixMillis, UrlIdentity,
+    AssetId, AssetStore, AssetsErrorKind, DiskOptions, Partition, UnixMillis, UrlIdentity,
     maintain::{AssetSummary, GcOptions, ResourceSummary},
 };
 use serde_json::{Value, json};
@@ -144,9 +145,7 @@ fn work(out: &mut impl Write, args: &CacheArgs, verbose: u8) -> Result<Told, Fai
             (list_resources(out, &resources, args.json), Ok(()))
         }
         CacheCommand::Verify => verify::run(out, &store, args.json, verbose),
-        CacheCommand::Gc { quota, unused_for } => {
-            (collect(out, &store, limits(*quota, *unused_for), args.json)?, Ok(()))
-        }
+        CacheCommand::Gc { quota, unused_for } => collect(out, &store, limits(*quota, *unused_for), args.json)?,
         CacheCommand::Rm { assets, all } => remove(out, &store, &wanted(&store, assets, *all)?, args.json),
     })
 }
@@ -164,7 +163,12 @@ fn open(args: &CacheArgs) -> Result<AssetStore, Failure> {
     let dir = folder::existing(args.cache.as_deref())?;
     // Nothing goes because the store is opened: to look must change nothing, and room is made as `gc` is told.
     let options = DiskOptions { quota: u64::MAX, free_space: 0, max_age: None, ..DiskOptions::default() };
-    AssetStore::open(&dir, options).map_err(|error| cannot("opened", &error))
+    let store = AssetStore::open(&dir, options).map_err(|error| cannot("opened", &error))?;
+    // What cannot be read is not empty.
+    match store.unreadable() {
+        Some(reason) => Err(cannot("read", reason).with_hint("check who may read the folder")),
+        None => Ok(store),
+    }
 }
 
 /// What may stay: where nobody says, what stays while streams are played.
@@ -223,20 +227,20 @@ fn list_resources(out: &mut impl Write, resources: &[ResourceSummary], as_json: 
     writeln!(out, "{} resources", resources.len())
 }
 
-fn collect(
-    out: &mut impl Write,
-    store: &AssetStore,
-    limits: GcOptions,
-    as_json: bool,
-) -> Result<io::Result<()>, Failure> {
+fn collect(out: &mut impl Write, store: &AssetStore, limits: GcOptions, as_json: bool) -> Result<Told, Failure> {
     let report = store.gc(limits).wait().map_err(|error| cannot("put in order", &error))?;
-    Ok(if as_json {
+    let outcome = match report.obstacle {
+        Some(obstacle) => Err(cannot("made smaller", obstacle)),
+        None => Ok(()),
+    };
+    let written = if as_json {
         let (removed, freed, left) = (report.resources, report.bytes, report.bytes_left);
-        writeln!(out, "{}", json!({ "removed": removed, "freed_bytes": freed, "bytes": left }))
+        tell_facts(out, json!({ "removed": removed, "freed_bytes": freed, "bytes": left }), &outcome)
     } else {
         let (freed, left) = (HumanBytes(report.bytes), HumanBytes(report.bytes_left));
         writeln!(out, "{} resources removed, {freed} freed, {left} left", report.resources)
-    })
+    };
+    Ok((written, outcome))
 }
 
 /// Removes what can be removed, and says of the rest why not.
@@ -310,7 +314,7 @@ fn nothing_called(name: &str) -> Failure {
         .with_hint("`kithara cache ls` lists what there is")
 }
 
-fn cannot(what: &str, error: &AssetsError) -> Failure {
+fn cannot(what: &str, error: impl Display) -> Failure {
     Failure::new(Class::Disk, format!("the cache cannot be {what}: {error}"))
 }
 

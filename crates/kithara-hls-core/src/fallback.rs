@@ -151,7 +151,7 @@ pub fn opening_wait(
     let limit = match cause.kind {
         FailureKind::NotReady | FailureKind::Incomplete => patience,
         FailureKind::Unreachable if cause.status.is_some() => patience,
-        FailureKind::Playlist | FailureKind::NotMedia | FailureKind::TooLarge if url == Known::Named => patience,
+        FailureKind::Playlist | FailureKind::NotMedia if url == Known::Named => patience,
         FailureKind::Unreachable | FailureKind::NotFound => ready_timeout,
         FailureKind::Playlist if failures <= BAD_TEXTS => ready_timeout,
         _ => return None,
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_a_playlist_names_is_a_playlist_whatever_comes_from_there_for_a_while() {
-        for kind in [FailureKind::Playlist, FailureKind::NotMedia, FailureKind::TooLarge] {
+        for kind in [FailureKind::Playlist, FailureKind::NotMedia] {
             let cause = FetchFailure::new(kind);
             assert!(wait_for_playlist(&cause, Known::Named, 9, 16).is_some());
             assert_eq!(wait_for_playlist(&cause, Known::Named, 9, 17), None);

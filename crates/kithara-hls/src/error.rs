@@ -210,7 +210,7 @@ impl HlsError {
             (_, FailureKind::BehindLiveWindow) => {
                 Self::SegmentNotFound { failure: failure.clone(), source: source.map(Arc::new) }
             }
-            (Subject::Playlist(_), FailureKind::Playlist) => {
+            (Subject::Playlist(_), FailureKind::Playlist | FailureKind::Incomplete) => {
                 let reason = failure.cause.detail.as_deref().unwrap_or("it is no playlist");
                 let line = failure.cause.line;
                 source.unwrap_or_else(|| Self::PlaylistParse { url, line, reason: reason.into() })

@@ -81,7 +81,7 @@ pub struct KeyOptions {
     /// Headers for key requests, whatever their origin: whoever sets them trusts every key server of the playlist.
     /// Default: none.
     pub headers: HeaderMap,
-    /// `name=value&...`, appended as it is to key URLs. Default: none.
+    /// `name=value&...`, appended as it is to key URLs, whatever their origin, in place of that of other requests. Default: none.
     pub query: Option<String>,
     /// Where keys are kept after use. Default: [`KeyCache::Memory`].
     pub cache: KeyCache,

@@ -74,13 +74,15 @@ impl Requests {
     /// Keeps what is stored of this stream while it plays, and names it for lists. On disk that opens a file.
     pub(crate) fn lease(&self, url: &Url) -> Option<Lease> {
         let store = self.fetcher.store().filter(|_| self.cache != CacheUse::Bypass)?;
+        // What is not leased may be cleared away, its name as well.
+        let lease = store.lease(&self.asset);
         let name = RedactedUrl::new(url).to_string();
         if store.label(&self.asset).as_ref() != Some(&name)
             && let Err(error) = store.set_label(&self.asset, &name)
         {
             tracing::debug!(%error, "the store cannot note how a stream is called");
         }
-        Some(store.lease(&self.asset))
+        Some(lease)
     }
 
     /// Bytes that segments may take which no playlist lists any more: half of the quota of a store on disk.
@@ -237,8 +239,10 @@ impl Requests {
         is_worth_it: impl Fn(&Bytes) -> bool + Send + Sync + 'static,
     ) -> WholeRequest {
         let key = &self.options.key;
-        let query = key.query.as_deref().or(self.options.request.query.as_deref());
-        let mut request = self.base(url, query);
+        let mut request = self.base(url, self.options.request.query.as_deref());
+        if let (Some(query), Some(origin)) = (key.query.as_deref(), Origin::of(url)) {
+            request.url = asked(url, &origin, Some(query));
+        }
         if let Some(origin) = Origin::of(url).filter(|_| !key.headers.is_empty()) {
             request.headers.push((origin, key.headers.clone()));
         }

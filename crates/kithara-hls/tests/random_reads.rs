@@ -173,6 +173,7 @@ fn rough(fixture: &str, seed: u64) -> Site {
 fn sturdy() -> HlsOptions {
     let mut options = resolving();
     options.network.breaker.retry_burst = 100_000;
+    options.request.patience.attempts = 100;
     options.playback.patience = Duration::from_secs(30);
     options
 }

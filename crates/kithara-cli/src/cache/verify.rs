@@ -54,7 +54,11 @@ fn tell(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
     if gone_bytes > 0 {
         writeln!(out, "{} went away meanwhile", HumanBytes(gone_bytes))?;
     }
-    if unreadable > 0 { writeln!(out, "{unreadable} spans could not be read") } else { Ok(()) }
+    if unreadable > 0 {
+        writeln!(out, "{unreadable} spans could not be read")?;
+    }
+    let folders = verified.unreadable_folders;
+    if folders > 0 { writeln!(out, "{folders} folders could not be read") } else { Ok(()) }
 }
 
 fn facts(verified: &Verified) -> Value {
@@ -65,12 +69,14 @@ fn facts(verified: &Verified) -> Value {
         "bad_bytes": bad_bytes,
         "gone_bytes": gone_bytes,
         "unreadable": unreadable,
+        "unreadable_folders": verified.unreadable_folders,
     })
 }
 
 fn judge(verified: &Verified) -> Result<(), Failure> {
-    if verified.unreadable > 0 {
-        let failure = Failure::new(Class::Disk, format!("{} spans could not be read", verified.unreadable));
+    let unreadable = [(verified.unreadable, "spans"), (verified.unreadable_folders, "folders")];
+    if let Some((count, what)) = unreadable.into_iter().find(|(count, _)| *count > 0) {
+        let failure = Failure::new(Class::Disk, format!("{count} {what} could not be read"));
         return Err(failure.with_hint("check the disk, and who may read the folder"));
     }
     if verified.bad_bytes > 0 {

@@ -563,7 +563,7 @@ fn cut_playlist() -> FetchFailure {
 }
 
 fn blank_playlist() -> FetchFailure {
-    incomplete("a playlist in which nothing stands")
+    FetchFailure { line: Some(1), ..incomplete("line 1: nothing stands in it") }
 }
 
 fn incomplete(detail: &str) -> FetchFailure {

@@ -39,7 +39,7 @@ pub enum FailureKind {
     Key,
     /// The encryption method or key format is not supported.
     Unsupported,
-    /// Larger than the limit for its class: no such object, or an error page in its place. Fetching again may help.
+    /// Larger than the limit for its class.
     TooLarge,
     /// Only the store may be used, and it does not hold the object.
     Offline,
@@ -66,7 +66,7 @@ impl FailureKind {
     /// Whether the delivery itself was at fault, so that the same URL may well deliver the next time.
     pub fn is_bad_delivery(self) -> bool {
         use FailureKind::*;
-        matches!(self, NotMedia | Incomplete | Undecryptable | Changed | Key | TooLarge)
+        matches!(self, NotMedia | Incomplete | Undecryptable | Changed | Key)
     }
 }
 
