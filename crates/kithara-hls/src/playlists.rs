@@ -149,3 +149,14 @@ fn grows(text: &str) -> bool {
 fn has(text: &str, tag: &str) -> bool {
     text.lines().any(|line| line.starts_with(tag))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multivariant_playlist_names_variants_and_renditions() {
+        let text = "#EXTM3U\n\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"audio.m3u8\",NAME=\"x\"\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\"\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\n video.m3u8\r\n";
+        assert_eq!(text.lines().filter_map(named_by).collect::<Vec<_>>(), ["audio.m3u8", "video.m3u8"]);
+    }
+}

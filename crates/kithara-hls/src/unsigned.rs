@@ -85,6 +85,13 @@ mod tests {
     }
 
     #[test]
+    fn what_says_that_it_is_whole_and_is_not_is_not_kept() {
+        check("#EXTM3U\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:4,\na.ts\n", "");
+        let whole = "#EXTM3U\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST";
+        check(whole, whole);
+    }
+
+    #[test]
     fn what_is_no_text_is_not_kept() {
         assert_eq!(unsigned(&Bytes::from_static(b"\xff\xfe"), &UrlIdentity::default()), "");
     }

@@ -14,6 +14,7 @@ use std::{
 use kithara_hls::{
     HlsError, HlsOptions, HlsParams,
     fetch::assets::{AssetStore, MemoryOptions},
+    hls_core::session::OnMissing,
 };
 use kithara_origin::{At, Ending, Fault, Redirect, Response, Rule, Site};
 use support::{
@@ -590,4 +591,21 @@ async fn an_upload_that_stays_cut_between_frames_is_believed_after_three_request
     let want = [&all[..cut], &all[whole.len()..]].concat();
     assert_exact(&read_all(&source).await, &want, "what there is");
     assert_eq!(origin.requests_of("/adts/a.aac").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_is_left_out_costs_no_other_one_a_second_request() {
+    let missing = Rule::on("seg2.ts").then(Response::new(404));
+    let origin = serve(fixtures().rule(missing));
+    let mut options = quick();
+    options.playback.on_missing = OnMissing::Skip;
+    let source = open(&playlist(&origin, "ts_aac"), HlsParams { no_store: true, ..HlsParams::from(options) }).await;
+    let (bytes, error) = read_all(&source).await;
+    assert!(error.is_none(), "{error:?}");
+    let rest: Vec<u8> = [0, 1, 3, 4].iter().flat_map(|n| file(&format!("ts_aac/seg{n}.ts"))).collect();
+    assert!(bytes == rest, "{} of {} bytes", bytes.len(), rest.len());
+    for n in [0, 1, 3, 4] {
+        let path = format!("/ts_aac/seg{n}.ts");
+        assert_eq!(origin.requests_of(&path).len(), 1, "{path}");
+    }
 }

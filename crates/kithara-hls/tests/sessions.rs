@@ -428,6 +428,22 @@ async fn the_words_of_a_processor_that_refuses_reach_the_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_query_of_keys_goes_where_keys_are() {
+    let elsewhere = serve(fixtures());
+    let text = String::from_utf8(file("ts_aes/index.m3u8")).expect("UTF-8");
+    let origin =
+        serve(fixtures().bytes("/ts_aes/index.m3u8", text.replace("key.bin", &elsewhere.url("/ts_aes/key.bin"))));
+    let mut options = quick();
+    options.request.query = Some("sig=1".to_owned());
+    options.key.query = Some("key=a%2Fb".to_owned());
+    let source = open(&playlist(&origin, "ts_aes"), options).await;
+    assert_exact(&read_all(&source).await, &truth("ts_aes"), "the stream");
+    let asked: Vec<_> = elsewhere.log().into_iter().map(|request| request.query).collect();
+    assert_eq!(asked, [Some("key=a%2Fb".to_owned())], "as it is, and nothing else");
+    assert!(origin.log().iter().all(|request| request.query.as_deref() == Some("sig=1")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn headers_and_query_go_to_the_opened_origin_only() {
     let elsewhere = serve(fixtures());
     let text = String::from_utf8(file("ts_aes/index.m3u8")).expect("UTF-8");
