@@ -146,7 +146,14 @@ fn work(out: &mut impl Write, args: &CacheArgs, verbose: u8) -> Result<Told, Fai
         }
         CacheCommand::Verify => verify::run(out, &store, args.json, verbose),
         CacheCommand::Gc { quota, unused_for } => collect(out, &store, limits(*quota, *unused_for), args.json)?,
-        CacheCommand::Rm { assets, all } => remove(out, &store, &wanted(&store, assets, *all)?, args.json),
+        CacheCommand::Rm { assets, all } => {
+            let removed = remove(out, &store, &wanted(&store, assets, *all)?, args.json);
+            if *all {
+                // Names of what stored nothing are kept for a day else.
+                store.gc(GcOptions::default()).wait().map_err(|error| cannot("put in order", &error))?;
+            }
+            removed
+        }
     })
 }
 

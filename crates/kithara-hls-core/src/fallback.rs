@@ -20,6 +20,8 @@ pub struct Tried {
     pub resolved: bool,
     /// Time since the unit failed first.
     pub waited: Duration,
+    /// The server said how long to wait, and the stream waits for it.
+    pub told: bool,
 }
 
 /// What could be tried.
@@ -61,7 +63,7 @@ pub fn remedy(kind: FailureKind, tried: Tried, options: Options) -> Remedy {
         return Remedy::OtherVariant;
     }
     // Perhaps it is not there yet, or the server is not itself: an announced segment that is late, an error page.
-    let may_come = kind.wants_new_url() || kind.is_bad_delivery();
+    let may_come = kind.wants_new_url() || kind.is_bad_delivery() || (kind == FailureKind::Unreachable && tried.told);
     if may_come && tried.waited < options.patience {
         return Remedy::Refetch;
     }
@@ -233,6 +235,10 @@ mod tests {
         check(FailureKind::Unreachable, Tried::default(), ALONE, Remedy::Fail);
         let skip = Options { on_missing: OnMissing::Skip, ..ALONE };
         check(FailureKind::Unreachable, Tried::default(), skip, Remedy::Skip);
+        let told = Tried { told: true, ..Tried::default() };
+        check(FailureKind::Unreachable, told, skip, Remedy::Refetch);
+        check(FailureKind::Unreachable, told, Options { has_other_variant: true, ..ALONE }, Remedy::OtherVariant);
+        check(FailureKind::Unreachable, Tried { waited: ALONE.patience, ..told }, ALONE, Remedy::Fail);
     }
 
     #[track_caller]

@@ -73,6 +73,8 @@ pub(crate) struct Listed {
     pub(crate) duration: Duration,
     /// Whether somebody said how long its body would be.
     pub(crate) is_announced: bool,
+    /// Whether the stream grows meanwhile.
+    pub(crate) grows: bool,
     /// When the body ended.
     pub(crate) now: Instant,
     /// How long a session asks again for a unit before it gives up.
@@ -132,8 +134,8 @@ impl Slot {
 
     /// Whether a delivery of this length that looks whole has the time it is to have, or is believed to be whole nevertheless.
     fn accept(&mut self, covered: Duration, len: u64, listed: Listed) -> Result<(), Bad> {
-        let Listed { media, duration: listed, is_announced, now, patience } = listed;
-        let ended = Ended { len, covered, listed, is_announced };
+        let Listed { media, duration: listed, is_announced, grows, now, patience } = listed;
+        let ended = Ended { len, covered, listed, is_announced, grows };
         let now = now.duration_since(self.begun);
         let verdict = self.memory.judge(media, &mut self.doubt, &ended, now, patience);
         self.is_only_believed = verdict == Verdict::Believed;
@@ -458,6 +460,7 @@ mod tests {
             media: MediaId::Variant(VariantId(0)),
             duration,
             is_announced: false,
+            grows: false,
             now: Instant::now() + Duration::from_secs(secs),
             patience: Duration::from_secs(20),
         }

@@ -231,9 +231,7 @@ fn net_kind(error: &NetError) -> FailureKind {
         // Other refusals of what a playlist lists are like this one: a new address may help, or time.
         Net::Forbidden | Net::Rejected | Net::RangeNotSatisfiable { .. } => FailureKind::Forbidden,
         // So is an edge that leads nowhere, or that forgot what a range is.
-        Net::TooManyRedirects | Net::RedirectLoop | Net::RedirectRefused | Net::RangeIgnored | Net::Tls => {
-            FailureKind::Forbidden
-        }
+        Net::TooManyRedirects | Net::RedirectLoop | Net::RangeIgnored => FailureKind::Forbidden,
         Net::NotFound => FailureKind::NotFound,
         Net::Gone => FailureKind::Gone,
         Net::TooLarge => FailureKind::TooLarge,

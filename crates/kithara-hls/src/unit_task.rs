@@ -145,6 +145,7 @@ impl UnitTask {
             media: self.unit.media,
             duration: self.duration.filter(|_| is_whole)?,
             is_announced,
+            grows: self.request.growing_since.is_some(),
             now: tokio::time::Instant::now(),
             patience: self.requests.options().playback.patience,
         })

@@ -41,7 +41,7 @@ pub struct Patience {
     /// least 1. Default: 8.
     pub attempts: u32,
     /// No attempt starts later than this after the last progress, and the waits are chosen so that
-    /// the last one starts at 82 to 90 % of it: one that the origin asks for ends there too, if not
+    /// the last one starts at 82 to 90 % of it: one that the origin asks for after the first ends there too, if not
     /// before. Default: 20 s.
     pub max_elapsed: Duration,
 }
@@ -86,10 +86,9 @@ pub enum Verdict {
 impl RetryPolicy {
     /// What to do after a failed attempt. `jitter` is a random number in 0..=1.
     ///
-    /// A wait that the origin asks for is shortened to where the last attempt of the patience belongs, as
-    /// long as that is ahead: an origin that asks for more than there is time for may be back sooner. Any other wait that
-    /// would end beyond the patience is not begun, nor is one that would end beyond the deadline: the
-    /// caller learns of the failure while it can still do something else.
+    /// A wait that would end beyond the patience or the deadline is not begun: the caller learns of the failure
+    /// while it can still do something else. Only where an origin was waited for already, the next wait it asks for
+    /// is shortened to where the last attempt of the patience belongs, as long as that is ahead.
     #[must_use]
     pub fn verdict(&self, tried: &Tried, patience: Option<&Patience>, jitter: f64) -> Verdict {
         let attempts = patience.map_or(self.attempts, |patience| patience.attempts);
@@ -105,7 +104,11 @@ impl RetryPolicy {
             Some(asked) => {
                 let told = asked.min(self.retry_after_cap) + self.base.mul_f64(jitter.clamp(0.0, 1.0));
                 let until_last = patience.map(|patience| patience.last_start(jitter).saturating_sub(tried.elapsed));
-                until_last.filter(|left| !left.is_zero()).map_or(told, |left| told.min(left)).max(backoff)
+                match until_last.filter(|left| !left.is_zero()) {
+                    Some(left) if tried.attempt > 1 => told.min(left).max(backoff),
+                    Some(left) if told > left => return Verdict::GiveUp,
+                    _ => told.max(backoff),
+                }
             }
             None => backoff,
         };
@@ -253,10 +256,10 @@ mod tests {
         check_retry_after(secs(2), Some(secs(3)), patience, Verdict::Retry(secs(2)));
         check_retry_after(secs(2), Some(secs(2)), None, Verdict::GiveUp);
         check_retry_after(secs(16), None, patience, Verdict::Retry(secs(16)));
+        check_retry_after(secs(16), Some(secs(16)), patience, Verdict::GiveUp);
+        // Whoever asks may know something better than to wait for so long.
         for beyond in [secs(17), secs(19), secs(20), secs(4000), Duration::MAX] {
-            check_retry_after(beyond, None, patience, Verdict::Retry(ms(16_400)));
-            check_retry_after(beyond, Some(secs(17)), patience, Verdict::Retry(ms(16_400)));
-            check_retry_after(beyond, Some(secs(16)), patience, Verdict::GiveUp);
+            check_retry_after(beyond, None, patience, Verdict::GiveUp);
         }
         check_retry_after(secs(20), Some(secs(20)), None, Verdict::GiveUp);
         check_retry_after(secs(4000), None, None, Verdict::Retry(secs(30)));
@@ -313,9 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn no_retry_after_keeps_patience_from_covering_an_outage_of_fifteen_seconds() {
-        let asked = (0..=60).map(Duration::from_secs).chain([Duration::from_secs(3600), Duration::MAX]);
-        for retry_after in asked {
+    fn no_retry_after_that_fits_keeps_patience_from_covering_an_outage_of_fifteen_seconds() {
+        for retry_after in (0..=15).map(Duration::from_secs) {
             for jitter in (0..=20).map(|step| f64::from(step) / 20.0) {
                 for takes in [ms(0), ms(100), ms(600)] {
                     let starts = starts(&Patience::default(), takes, Some(retry_after), jitter);
@@ -325,7 +327,7 @@ mod tests {
                     let after = starts.iter().find(|start| **start >= ms(15_000)).expect("one after the outage");
                     assert!(*after < ms(18_600), "{context}");
                     // No sooner than asked, but for what was shortened to the last attempt.
-                    let short = starts.windows(2).find(|pair| pair[1] - pair[0] < retry_after.min(ms(16_000)));
+                    let short = starts.windows(2).find(|pair| pair[1] - pair[0] < retry_after);
                     assert!(short.is_none_or(|pair| pair[1] >= ms(16_400)), "{context}");
                 }
             }

@@ -245,7 +245,7 @@ impl Transfer {
     fn stalled(&mut self, moved: u64) -> Result<Step, NetError> {
         let timeouts = &self.shared.options.timeouts;
         if let State::Arriving(arrival) = &mut self.state
-            && moved >= timeouts.min_progress
+            && moved >= timeouts.min_progress.max(1)
         {
             self.lagging += 1;
             match Lag::after(self.lagging) {

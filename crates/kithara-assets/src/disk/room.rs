@@ -59,8 +59,10 @@ impl Room {
         if excess(self, ledger) > 0 {
             // More than is missing, for asking all other processes has a price of its own.
             let target = quota.saturating_sub(self.drafted).saturating_sub(bytes.max(quota / SLACK));
-            let busy = self.evict(ledger, Until::Stored(target), usize::MAX)? == Progress::Busy;
+            let evicted = self.evict(ledger, Until::Stored(target), usize::MAX);
             let left = excess(self, ledger);
+            // What was missing may be there although more could not be had.
+            let busy = left > 0 && evicted? == Progress::Busy;
             if left > 0 && !(busy && left <= quota / TOLERANCE) {
                 let kind = if busy { AssetsErrorKind::Busy } else { AssetsErrorKind::Full };
                 return Err(AssetsError::new(kind, ROOM));
@@ -102,7 +104,7 @@ impl Room {
         }
         let target = quota.saturating_sub(self.drafted);
         let progress = self.evict(ledger, Until::Stored(target), STEP_FILES);
-        self.has_more(ledger, progress)
+        self.has_more(progress)
     }
 
     /// Evicts a little of what was not used since `before`. False when there is nothing to do.
@@ -113,7 +115,7 @@ impl Room {
         }
         let goal = Goal { until: Until::Stored(0), before, files: STEP_FILES, patience: self.patience };
         let progress = self.evictor.evict(ledger, goal, Instant::now()).map_err(unknown);
-        self.has_more(ledger, progress)
+        self.has_more(progress)
     }
 
     /// Chores are to be done now: where another process is at it, it is waited for.
@@ -138,12 +140,13 @@ impl Room {
         self.obstacle.take()
     }
 
-    fn has_more(&mut self, ledger: &Ledger, progress: Result<Progress, AssetsError>) -> bool {
+    /// Whether there is more to evict. What keeps a chore from it keeps nobody from writing.
+    fn has_more(&mut self, progress: Result<Progress, AssetsError>) -> bool {
         match progress {
             Ok(Progress::Busy) => self.note_obstacle(AssetsErrorKind::Busy),
             Ok(progress) => return progress == Progress::More,
             Err(error) => {
-                ledger.root.health.failed(&error, Instant::now(), &ledger.root.shared.observers);
+                tracing::warn!(%error, "the store cannot be put in order");
                 self.note_obstacle(error.kind());
             }
         }

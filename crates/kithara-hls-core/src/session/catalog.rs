@@ -259,9 +259,9 @@ impl Session {
     fn awaits_end(&self, playlist: &MediaPlaylist, text: &PlaylistText, failures: u32, since: Option<Tick>) -> bool {
         let loads = match (playlist.is_live(), text.may_be_cut) {
             (false, true) => u32::MAX,
-            (true, true) if text.text.ends_with('\n') => 0,
-            (false, false) | (true, true) => CUT_LOADS,
-            (true, false) => 0,
+            (false, false) => CUT_LOADS,
+            (true, true) if !text.text.ends_with('\n') => 1,
+            (true, _) => 0,
         };
         let wait =
             || self.wait_while_opening(&cut_playlist(), Known::Named, failures + 1, since.unwrap_or(self.tick()));

@@ -116,7 +116,11 @@ impl Session {
     /// A unit that cannot be decrypted may have been encrypted with another key than ours: a newer one, or the key server
     /// was not itself.
     fn doubt_key(&mut self, fetch: &Fetch, cause: &FetchFailure) {
-        if let Some(used) = fetch.key.filter(|_| cause.kind == FailureKind::Undecryptable) {
+        let is_first = self.units.trouble(fetch.unit).is_none_or(|trouble| trouble.bad == 0);
+        if let Some(used) = fetch.key.filter(|used| {
+            // One that fits others is doubted once by each.
+            cause.kind == FailureKind::Undecryptable && (is_first || !self.keys.fits(*used))
+        }) {
             self.keys.doubt(used);
         }
     }
@@ -135,6 +139,9 @@ impl Session {
             return self.give_up(unit, FetchFailure::new(FailureKind::Changed));
         }
         media.layout.learn(unit, delivered.len);
+        if let Some(used) = fetch.key {
+            self.keys.fitted(used);
+        }
         if fetch.purpose == Purpose::Deliver && through_store {
             self.note_stored(unit, delivered.wire_len);
         }
@@ -309,6 +316,7 @@ impl Session {
             reloaded_primary: trouble.reloaded_primary,
             resolved: trouble.asked > 0,
             waited: now.since(*trouble.since.get_or_insert(now)),
+            told: cause.retry_after.is_some() && !is_left_out,
         };
         let not_yet = matches!(cause.kind, FailureKind::NotFound | FailureKind::NotReady);
         if not_yet && tried.waited < self.edge_patience(unit.media) && self.is_at_edge(unit) {
@@ -437,7 +445,12 @@ impl Session {
     /// Whoever stood in a unit that is left out goes on where it would have ended.
     fn step_over(&mut self, id: ReaderId, unit: UnitKey) {
         let Some(layout) = self.medias.get(&unit.media).map(|media| &media.layout) else { return };
-        let next = layout.position(unit).map(|idx| idx + 1).filter(|idx| layout.piece(*idx).is_some());
+        let idx = layout.position(unit).map_or(layout.len(), |idx| idx + 1);
+        let missing = |idx: &usize| {
+            let piece = layout.piece(*idx);
+            piece.is_some_and(|piece| self.units.state(piece.unit) == Some(&UnitState::Missing))
+        };
+        let next = (idx..).find(|idx| !missing(idx)).filter(|idx| layout.piece(*idx).is_some());
         if let Some(next) = next {
             return self.stand(id, next, false);
         }

@@ -25,6 +25,8 @@ struct Known {
     used: u64,
     /// When it was asked for last.
     asked: Tick,
+    /// The attempt that brought what decrypted something.
+    fits: u32,
 }
 
 /// A key as a fetch uses it.
@@ -80,6 +82,7 @@ impl Keys {
             state: KeyState::Failed,
             used: 0,
             asked: now,
+            fits: 0,
         });
         self.by_use.remove(&known.used);
         known.used = self.questions;
@@ -126,6 +129,18 @@ impl Keys {
         let url = key.uri.as_ref().map(crate::playlist::Uri::url);
         let known = url.and_then(|url| self.known.get(self.by_url.get(url.as_str())?));
         known.is_some_and(|known| known.state == KeyState::Failed)
+    }
+
+    /// What was decrypted with the key was media.
+    pub(super) fn fitted(&mut self, used: KeyUse) {
+        if let Some(known) = self.known.get_mut(&used.key) {
+            known.fits = used.attempt;
+        }
+    }
+
+    /// Whether anything was decrypted with the key as it came with this attempt.
+    pub(super) fn fits(&self, used: KeyUse) -> bool {
+        self.known.get(&used.key).is_some_and(|known| known.fits == used.attempt)
     }
 
     /// What was decrypted with the key was no media: whoever needs it next asks for it again, unless that was done since.

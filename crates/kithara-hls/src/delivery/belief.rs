@@ -16,6 +16,9 @@ use kithara_hls_core::session::MediaId;
 /// after 15.75 s once more, and has patience for 20 s.
 const FAULTS_PASS: Duration = Duration::from_millis(15_500);
 
+/// The same in a stream whose list was wrong before.
+const LESSON_LEARNED: Duration = Duration::from_secs(2);
+
 /// Deliveries of one length that are needed at least, however little time there is.
 const DELIVERIES: u32 = 3;
 
@@ -44,6 +47,8 @@ pub(super) struct Ended {
     pub(super) listed: Duration,
     /// Whether its end was told: by a length, or by chunks or frames.
     pub(super) is_announced: bool,
+    /// Whether its stream grows meanwhile.
+    pub(super) grows: bool,
 }
 
 /// What a delivery is taken for.
@@ -106,7 +111,12 @@ impl Doubt {
         self.times = if self.len == ended.len { self.times + 1 } else { 1 };
         self.len = ended.len;
         self.announced += u32::from(ended.is_announced);
-        let enough = FAULTS_PASS.min(patience / 5 * 4);
+        let enough = match (ended.grows, lessons.0.is_empty()) {
+            // A window goes on.
+            (true, _) => FAULTS_PASS.min(ended.listed / 4 * 3),
+            (false, true) => FAULTS_PASS.min(patience / 5 * 4),
+            (false, false) => FAULTS_PASS.min(patience / 5 * 4).min(LESSON_LEARNED),
+        };
         let lasts = self.times >= DELIVERIES && now.saturating_sub(since) >= enough;
         if lasts || self.announced >= ANNOUNCED {
             // One that grows is an upload that goes on: it says nothing of others.
@@ -230,7 +240,7 @@ mod tests {
     }
 
     fn ended(len: u64, covered: u64, listed: u64, is_announced: bool) -> Ended {
-        Ended { len, covered: millis(covered), listed: millis(listed), is_announced }
+        Ended { len, covered: millis(covered), listed: millis(listed), is_announced, grows: false }
     }
 
     /// When a session asks again for a unit that comes at once and is no good, until it has lost its patience.
@@ -372,6 +382,22 @@ mod tests {
             let got = Doubt::default().judge(&few, Duration::ZERO, PATIENCE, &mut Lessons::default());
             assert_eq!(got, Verdict::Proved, "{few:?}");
         }
+    }
+
+    #[test]
+    fn a_stream_that_grows_has_no_time_for_doubts_and_one_whose_list_was_wrong_before_is_doubted_for_a_moment() {
+        let mut lessons = Lessons::default();
+        let mut judge = |covered, grows, at: u64| {
+            let ended = Ended { grows, ..ended(covered, covered, 6000, false) };
+            let mut doubt = Doubt::default();
+            let [_, _, last] =
+                [0, 1, at].map(|secs| doubt.judge(&ended, Duration::from_secs(secs), PATIENCE, &mut lessons));
+            last
+        };
+        assert_eq!(judge(5000, false, 8), Verdict::Doubted);
+        assert_eq!(judge(5000, true, 5), Verdict::Believed);
+        assert_eq!(judge(3000, false, 1), Verdict::Doubted, "far more is missing");
+        assert_eq!(judge(3000, false, 2), Verdict::Believed);
     }
 
     #[test]
