@@ -19,6 +19,15 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
+/// SIGHUP, unless these tests were started to outlive their terminal, and with them what they start.
+#[cfg(unix)]
+fn hangup() -> Option<&'static str> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap());
+    (ignored & 1 == 0).then_some("-HUP")
+}
+
 /// Waits until the origin was asked for a path that ends like this.
 fn until_asked(origin: &Origin, end: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -28,7 +37,7 @@ fn until_asked(origin: &Origin, end: &str) {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_save_without_a_trace_of_it() {
-    for name in ["-INT", "-TERM", "-HUP"] {
+    for name in ["-INT", "-TERM"].into_iter().chain(hangup()) {
         // The third segment never ends.
         let hold = Fault::stall(At::Fraction(0.5), Duration::from_secs(600));
         let origin = serve(fixtures().rule(Rule::on("seg2").then(hold)));
@@ -46,7 +55,7 @@ fn ctrl_c_ends_a_save_without_a_trace_of_it() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_recording_and_keeps_it() {
-    ["-INT", "-HUP"].into_iter().for_each(keeps_a_recording);
+    ["-INT"].into_iter().chain(hangup()).for_each(keeps_a_recording);
 }
 
 /// A recording that is ended by this signal is kept.
