@@ -47,8 +47,9 @@ impl Room {
     /// Makes sure that `bytes` more may be written, evicting what is needed.
     ///
     /// # Errors
-    /// What the file system says where nobody can know whether others evict. [`AssetsErrorKind::Full`] where nothing more may be evicted, [`AssetsErrorKind::Busy`] where another process is
-    /// at it, [`AssetsErrorKind::TooLarge`] where an empty store would be too small.
+    /// What the file system says where nobody can know whether others evict. [`AssetsErrorKind::Full`] where nothing more may
+    /// be evicted, [`AssetsErrorKind::Busy`] where another process is at it, [`AssetsErrorKind::TooLarge`] where an empty
+    /// store would be too small.
     pub(crate) fn ensure(&mut self, ledger: &mut Ledger, bytes: u64) -> Result<(), AssetsError> {
         let quota = ledger.root.options.quota;
         if bytes > quota {
@@ -165,14 +166,14 @@ impl Room {
     fn ensure_free(&mut self, ledger: &mut Ledger, bytes: u64) -> Result<(), AssetsError> {
         if bytes > self.allowance {
             let wanted = bytes.saturating_add(ledger.root.options.free_space);
-            let (mut left, mut busy) = (free(ledger)?, false);
+            let (mut left, mut evicted) = (free(ledger)?, Ok(Progress::Exhausted));
             if left < wanted {
-                busy = self.evict(ledger, Until::Freed(wanted - left), usize::MAX)? == Progress::Busy;
+                evicted = self.evict(ledger, Until::Freed(wanted - left), usize::MAX);
                 left = free(ledger)?;
             }
             if left < wanted {
                 self.allowance = 0;
-                let kind = if busy { AssetsErrorKind::Busy } else { AssetsErrorKind::Full };
+                let kind = if evicted? == Progress::Busy { AssetsErrorKind::Busy } else { AssetsErrorKind::Full };
                 return Err(AssetsError::new(kind, ROOM));
             }
             self.allowance = bytes.saturating_add((left - wanted).min(MAX_ALLOWANCE));
