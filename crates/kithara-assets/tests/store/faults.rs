@@ -252,6 +252,17 @@ fn a_lease_that_cannot_be_asked_for_is_no_lease_and_the_error_is_told() {
 }
 
 #[test]
+fn a_lease_that_cannot_be_asked_for_keeps_nobody_from_the_room_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = AssetStore::open(dir.path(), DiskOptions { quota: 1 << 20, ..options() }).unwrap();
+    (0..5).for_each(|number| write(&store, "a", number, 207_000));
+    std::fs::create_dir(dir.path().join("v1/leases").join(asset("a").to_string())).unwrap();
+    // For one of these there is room, not for the two that would be evicted at a time.
+    (10..30).for_each(|number| write(&store, "b", number, 10_000));
+    assert_eq!((store.degraded(), whole(&store, "a", 0..5).len(), whole(&store, "b", 10..30)), (None, 5, vec![29]));
+}
+
+#[test]
 fn what_cannot_be_read_is_not_shown_as_if_it_were_not_there() {
     let dir = tempfile::tempdir().unwrap();
     {
