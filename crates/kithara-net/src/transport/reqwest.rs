@@ -100,7 +100,7 @@ impl Transport for ReqwestTransport {
         let sent = SpareConnections::for_origin(origin, sent);
         sent.map(move |sent| match sent {
             Ok(response) => Ok(wire_response(response, proxied)),
-            Err(error) => Err(wire_error(error, ErrorKind::Disconnected)),
+            Err(error) => Err(wire_error(error, ErrorKind::Disconnected, proxied)),
         })
         .boxed()
     }
@@ -212,7 +212,8 @@ fn wire_response(response: reqwest::Response, proxied: bool) -> WireResponse {
     let remote = response.remote_addr().filter(|_| !proxied);
     let multiplexed = response.version() >= Version::HTTP_2;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| wire_error(error, ErrorKind::Truncated)));
+    let broken = move |error| wire_error(error, ErrorKind::Truncated, proxied);
+    let body = response.bytes_stream().map(move |chunk| chunk.map_err(broken));
     WireResponse { status, headers, body: body.boxed(), remote, multiplexed }
 }
 
@@ -220,8 +221,13 @@ fn setup_error(error: reqwest::Error) -> NetError {
     NetError::new(ErrorKind::Setup).caused_by(Arc::new(error.without_url()))
 }
 
+/// Between the two stood a proxy, whose fault it may be.
+#[derive(Debug, thiserror::Error)]
+#[error("through a proxy")]
+struct ThroughProxy(#[source] reqwest::Error);
+
 /// What a reqwest error means; `broken` is the meaning of a connection that broke.
-fn wire_error(error: reqwest::Error, broken: ErrorKind) -> WireError {
+fn wire_error(error: reqwest::Error, broken: ErrorKind, proxied: bool) -> WireError {
     let error = error.without_url();
     let kind = if find::<NoPublicAddress>(&error).is_some() {
         ErrorKind::AddressRefused
@@ -236,7 +242,8 @@ fn wire_error(error: reqwest::Error, broken: ErrorKind) -> WireError {
     } else {
         broken
     };
-    WireError::new(kind).with_source(error)
+    let wire = WireError::new(kind);
+    if proxied { wire.with_source(ThroughProxy(error)) } else { wire.with_source(error) }
 }
 
 /// The first error of type `T` among `error` and its causes, also inside IO errors, which hide what they hold.

@@ -1,5 +1,6 @@
 //! Proxies on loopback: tunnels, SOCKS, and what the environment says of them.
 
+use std::error::Error as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
@@ -165,6 +166,20 @@ async fn a_tunnel_that_is_refused_is_a_connection_that_does_not_come() {
     let error = client.fetch(get("https://refused.invalid/a").patience(once)).await.unwrap_err();
     assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Connect, None, 1));
     assert_eq!(asked.count("CONNECT refused.invalid:443 "), 1);
+}
+
+#[tokio::test]
+async fn an_error_behind_a_proxy_tells_of_the_proxy() {
+    let once = Patience { attempts: 1, ..Patience::default() };
+    for (options, told) in [
+        (through("http://127.0.0.1:9"), true),
+        (NetworkOptions { proxy: Proxy::None, ..NetworkOptions::default() }, false),
+    ] {
+        let client = Client::new(options).unwrap();
+        let error = client.fetch(get("http://127.0.0.1:9/a").patience(once)).await.unwrap_err();
+        let cause = error.source().map(ToString::to_string);
+        assert_eq!(cause.is_some_and(|cause| cause == "through a proxy"), told, "{error:?}");
+    }
 }
 
 #[tokio::test]
