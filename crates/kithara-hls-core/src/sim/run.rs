@@ -467,26 +467,8 @@ impl Simulation {
                         (self.now + longest, Err(FetchFailure::new(FailureKind::Unreachable)))
                     }
                     Outcome::Silence => (self.now + longest, Err(FetchFailure::new(FailureKind::Unreachable))),
-                    Outcome::Text(text) => {
-                        let text = PlaylistText {
-                            url,
-                            text: text.to_string(),
-                            from_store: false,
-                            age: None,
-                            may_be_cut: false,
-                        };
-                        (first_byte, Ok(text))
-                    }
-                    Outcome::Late(text, after) => {
-                        let text = PlaylistText {
-                            url,
-                            text: text.to_string(),
-                            from_store: false,
-                            age: None,
-                            may_be_cut: false,
-                        };
-                        (first_byte + after, Ok(text))
-                    }
+                    Outcome::Text(text) => (first_byte, Ok(loaded(url, &text))),
+                    Outcome::Late(text, after) => (first_byte + after, Ok(loaded(url, &text))),
                     Outcome::Bytes(_) | Outcome::Media(_) => {
                         (first_byte, Err(FetchFailure::new(FailureKind::Playlist)))
                     }
@@ -656,4 +638,8 @@ impl Simulation {
 
 fn failure(kind: FailureKind, status: Option<u16>) -> FetchFailure {
     FetchFailure { status, ..FetchFailure::new(kind) }
+}
+
+fn loaded(url: Url, text: &str) -> PlaylistText {
+    PlaylistText { url, text: text.to_string(), from_store: false, age: None, may_be_cut: false }
 }
