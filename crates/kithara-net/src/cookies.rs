@@ -1,12 +1,13 @@
 //! The cookies of a client, kept in memory.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use cookie_store::{Cookie, CookieStore};
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 
-/// Most cookies kept; further ones are ignored. RFC 6265 section 6.1 asks for 3000 from browsers, which visit more
+/// Most cookies kept that have not expired; further ones are ignored. RFC 6265 section 6.1 asks for 3000 from browsers, which visit more
 /// sites.
 const MOST: usize = 512;
 /// Longest `Set-Cookie` that is read, in bytes (RFC 6265 section 6.1).
@@ -37,7 +38,7 @@ impl Cookies {
     }
 
     fn keep_one(&mut self, url: &Url, value: &str) -> bool {
-        if value.len() > LONGEST || self.0.iter_any().count() >= MOST {
+        if value.len() > LONGEST {
             return false;
         }
         let Ok(cookie) = Cookie::parse(value, url) else { return false };
@@ -45,7 +46,20 @@ impl Cookies {
             let domain = domain.trim_start_matches('.');
             !domain.contains('.') && url.host_str() != Some(domain)
         });
-        !too_wide && self.0.insert(cookie.into_owned(), url).is_ok()
+        !too_wide && self.has_room_for(&cookie) && self.0.insert(cookie.into_owned(), url).is_ok()
+    }
+
+    /// Whether a cookie may be kept: what is known may be renewed or removed, however many there are.
+    fn has_room_for(&mut self, cookie: &Cookie<'_>) -> bool {
+        if self.0.iter_any().count() < MOST {
+            return true;
+        }
+        // The store goes on listing what has expired.
+        let alive: Vec<_> = self.0.iter_unexpired().cloned().map(Ok::<_, Infallible>).collect();
+        let Ok(alive) = CookieStore::from_cookies(alive, false);
+        self.0 = alive;
+        let name = |cookie: &Cookie<'_>| (cookie.domain.clone(), cookie.path.clone(), cookie.name().to_owned());
+        self.0.iter_any().count() < MOST || self.0.iter_any().any(|known| name(known) == name(cookie))
     }
 }
 
@@ -94,6 +108,15 @@ mod tests {
             cookies.keep(&url, &HeaderMap::from_iter([(header::SET_COOKIE, set)]));
         }
         assert_eq!(cookies.0.iter_any().count(), MOST);
+        let mut set = |set: &'static str| {
+            cookies.keep(&url, &HeaderMap::from_iter([(header::SET_COOKIE, HeaderValue::from_static(set))]))
+        };
+        assert!(set("c5=renewed") && !set("new=1"), "what is known is renewed");
+        assert!(set("c6=; Max-Age=0") && set("new=1") && !set("newer=1"), "what has expired makes room");
+        let sent = cookies.header_for(&url).unwrap();
+        let sent: Vec<&str> = sent.to_str().unwrap().split("; ").collect();
+        assert!(["c5=renewed", "new=1"].iter().all(|pair| sent.contains(pair)), "{sent:?}");
+        assert_eq!(sent.len(), MOST);
         let long = HeaderValue::from_str(&format!("long={}", "x".repeat(LONGEST))).unwrap();
         assert!(!Cookies::default().keep(&url, &HeaderMap::from_iter([(header::SET_COOKIE, long)])));
     }
