@@ -185,8 +185,9 @@ impl Transfer {
         let progress = Progress::new(self.stall_window(), timeouts.min_progress);
         self.fresh = 0;
         let known = self.shared.origins.get(&self.origin);
-        let arrival =
-            Arrival { body, known, skip, first, progress, waiting: Duration::ZERO, moved: 0, waited: Duration::ZERO };
+        let (waiting, waited) = (Duration::ZERO, Duration::ZERO);
+        let from = self.position;
+        let arrival = Arrival { body, known, from, skip, first, progress, waiting, moved: 0, waited };
         self.state = State::Arriving(arrival);
         if self.limit() == Some(self.position) {
             self.finish();
@@ -318,7 +319,8 @@ impl Transfer {
     fn part_ended(&mut self) -> Result<Step, NetError> {
         let State::Arriving(arrival) = &mut self.state else { return Ok(Step::Nothing) };
         arrival.see_end();
-        let is_progress = arrival.moved >= self.shared.options.timeouts.min_progress;
+        // What came beside the part that it says it is does not count.
+        let is_progress = self.position - arrival.from >= self.shared.options.timeouts.min_progress;
         if is_progress && self.request.delivery == Delivery::Streamed {
             arrival.known.moved(arrival.moved, arrival.waited);
             self.state = State::Broken;
@@ -458,6 +460,8 @@ impl Transfer {
 struct Arrival {
     body: WireBody,
     known: Arc<KnownOrigin>,
+    /// Offset of its first byte that is wanted.
+    from: u64,
     /// What is to be thrown away of it.
     skip: Skip,
     /// Whether this is the answer to the first request, not to one for the rest.

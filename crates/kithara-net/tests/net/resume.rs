@@ -289,6 +289,21 @@ async fn an_origin_that_cuts_ranges_is_asked_for_the_next_one_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_beside_a_part_is_no_progress() {
+    let origin = ScriptedTransport::new().otherwise(|sent| {
+        let start = sent.header("range").unwrap().trim_start_matches("bytes=").trim_end_matches('-');
+        let told = format!("bytes {start}-{start}/*");
+        Reply::status(206).header("content-range", &told).header("etag", "\"e\"").body(pattern(2000))
+    });
+    let kind = fetch_error(&client(&origin), get(URL).range(RequestRange::From(0))).await;
+    assert_eq!(
+        (kind, origin.requests().len()),
+        (ErrorKind::Truncated, 4),
+        "byte by byte it would be asked without end"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_part_that_cannot_be_completed_is_an_error() {
     let origin = origin([part_of_unknown(5..7), Reply::status(404)]);
     let response = client(&origin).fetch(get(URL).range(RequestRange::Bounded(5..8))).await.unwrap();
