@@ -170,7 +170,9 @@ impl Walk<'_> {
         self.carried.enter(origin, &mut headers);
         let authorizer = self.request.authorizer.as_ref().or(self.shared.options.authorizer.as_ref());
         if let Some(authorizer) = authorizer {
-            let given = authorizer.authorize(&target).await;
+            let limit = self.clock.first_byte_limit(self.shared.options.timeouts.first_byte);
+            let given = timeout(limit, authorizer.authorize(&target)).await;
+            let given = given.map_err(|_| NetError::new(ErrorKind::Authorizer).with_limit(limit))?;
             let given = given.map_err(|cause| NetError::new(ErrorKind::Authorizer).caused_by(cause.into()))?;
             add_secret(&mut headers, &given);
         }

@@ -15,7 +15,8 @@ use crate::Origin;
 /// sent to that URL and nowhere else; it wins over headers of the same name from the request.
 pub trait Authorizer: Send + Sync + 'static {
     /// Headers for a request to `url`; empty for none. An error fails the fetch with
-    /// [`ErrorKind::Authorizer`](crate::ErrorKind::Authorizer); its text is shown, so it must hold no secret.
+    /// [`ErrorKind::Authorizer`](crate::ErrorKind::Authorizer); its text is shown, so it must hold no secret. One that does
+    /// not answer within [`Timeouts::first_byte`](crate::Timeouts::first_byte) fails it, too.
     fn authorize<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<HeaderMap, Box<dyn Error + Send + Sync>>>;
 }
 

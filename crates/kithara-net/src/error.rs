@@ -296,6 +296,7 @@ impl fmt::Display for NetError {
         match (report.kind, report.limit) {
             (ErrorKind::FirstByteTimeout, Some(limit)) => write!(f, "no first byte within {}", Seconds(limit))?,
             (ErrorKind::ConnectTimeout, Some(limit)) => write!(f, "no connection within {}", Seconds(limit))?,
+            (ErrorKind::Authorizer, Some(limit)) => write!(f, "no credentials within {}", Seconds(limit))?,
             (ErrorKind::Stall, Some(limit)) => write!(f, "the body stalled for {}", Seconds(limit))?,
             (ErrorKind::Deadline, Some(limit)) => write!(f, "not done within {}", Seconds(limit))?,
             (kind, _) => write!(f, "{kind}")?,

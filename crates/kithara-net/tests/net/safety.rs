@@ -121,6 +121,7 @@ impl Authorizer for PathAuthorizer {
             tokio::task::yield_now().await;
             match url.path() {
                 "/locked" => Err("no token".into()),
+                "/asking" => std::future::pending().await,
                 path => Ok(HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(path)?)])),
             }
         })
@@ -141,6 +142,8 @@ async fn the_authorizer_is_asked_at_every_hop_of_every_attempt() {
     let error = client.fetch(get("http://a/locked")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authorizer);
     assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("no token"));
+    let error = client.fetch(get("http://a/asking")).await.unwrap_err();
+    assert_eq!(error.to_string(), "GET http://a/asking: no credentials within 10 s (1 attempt, 10 s)");
 }
 
 #[tokio::test(start_paused = true)]
