@@ -129,9 +129,9 @@ pub struct Timeouts {
     /// any audible stream, and still what each of eight parallel transfers gets from a 16 kbit/s link.
     pub min_progress: u64,
     /// A body that moves, within the stall window, less than one part in so many of what its origin's bodies moved at
-    /// lately is a laggard: the rest is asked for on another connection, after 1, 2, 3, 6, 12 and 24 such windows of each
-    /// body at most, unless its server is known to ignore ranges. Rates above 128 KiB/s count as that, so no body is given
-    /// up that moves 4 KiB/s at the default. 0 gives none up. Default: 32.
+    /// lately is a laggard: the rest is asked for anew (on another connection, but over HTTP/2), after 1, 2, 3, 6, 12 and
+    /// 24 such windows of each body at most, unless its server is known to ignore ranges. Rates above 128 KiB/s count as
+    /// that, so no body is given up that moves 4 KiB/s at the default. 0 gives none up. Default: 32.
     pub laggard: u32,
 }
 

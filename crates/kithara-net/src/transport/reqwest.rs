@@ -1,6 +1,7 @@
 //! The transport over real connections: reqwest, with everything but connections switched off.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -29,7 +30,6 @@ use crate::{ErrorKind, NetError, NetworkOptions, Origin, Proxy};
 /// sends.
 ///
 /// A body that is not read holds up no other one: over HTTP/2 at most 2 MiB of it are kept until it is.
-#[derive(Debug)]
 pub struct ReqwestTransport {
     client: Client,
     /// For requests that may only reach public addresses: its resolver hides all others, so its pool holds no other
@@ -40,7 +40,7 @@ pub struct ReqwestTransport {
 }
 
 /// What a client is made from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Setup {
     tls: ClientConfig,
     verifier: Arc<LazyVerifier>,
@@ -48,6 +48,8 @@ struct Setup {
     /// What reqwest reads from the environment by itself, to know which requests it sends through a proxy.
     system_proxy: Option<Arc<Matcher>>,
     connect_timeout: Duration,
+    /// In which a body must move.
+    stall: Duration,
     pool_idle: Duration,
 }
 
@@ -82,6 +84,13 @@ impl ReqwestTransport {
             // A failure is kept, and reported by the handshake that needs the certificates.
             tokio::task::spawn_blocking(move || verifier.load().is_ok());
         }
+    }
+}
+
+/// Shows nothing of what it is made from, for that holds the proxy's password.
+impl fmt::Debug for ReqwestTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestTransport").finish_non_exhaustive()
     }
 }
 
@@ -125,6 +134,7 @@ impl Setup {
             proxy,
             system_proxy: (options.proxy == Proxy::System).then(|| Arc::new(Matcher::from_system())),
             connect_timeout: options.timeouts.connect,
+            stall: options.timeouts.stall,
             pool_idle: options.pool_idle,
         })
     }
@@ -138,6 +148,8 @@ impl Setup {
             .retry(reqwest::retry::never())
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.pool_idle)
+            .http2_keep_alive_interval(self.stall * SILENCE.0 / SILENCE.1)
+            .http2_keep_alive_timeout(self.stall)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             // Widespread slips of streaming servers, none of which makes a message ambiguous.
@@ -173,6 +185,13 @@ fn usable_proxy(url: &Url) -> Result<reqwest::Proxy, NetError> {
     }
     reqwest::Proxy::all(url.clone()).map_err(setup_error)
 }
+
+/// The part of the stall window after which a silent HTTP/2 connection with requests on it is asked whether it lives. It
+/// has a whole window to answer.
+///
+/// A body that stalls takes an HTTP/1.1 connection with it, so that the next attempt gets another one. All requests share
+/// an HTTP/2 connection, and one whose path is gone would get all attempts until TCP gives it up, after minutes.
+const SILENCE: (u32, u32) = (3, 5);
 
 /// Most bytes of one HTTP/2 body that nobody has read yet: so much memory each of them may take.
 ///

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use kithara_net::retry::Patience;
+use kithara_net::transport::ReqwestTransport;
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 use kithara_net::{Attempt, NetworkOptions, Proxy};
 use tracing::instrument::WithSubscriber;
@@ -128,6 +129,8 @@ async fn real_connections_show_no_secrets_either() {
         NetworkOptions { proxy: Proxy::Url(proxy.parse().unwrap()), ..options() }
     };
     for options in [options(), proxied("http"), proxied("socks5h")] {
+        let transport = format!("{:?}", ReqwestTransport::new(&options).unwrap());
+        assert!(!transport.contains("proxy-secret"), "{transport}");
         let client = Client::new(options).unwrap();
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://user-secret:pass-secret@127.0.0.1:{port}/path?sig=q-secret");

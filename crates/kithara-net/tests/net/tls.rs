@@ -11,8 +11,9 @@ use hyper_util::server::conn::auto;
 use kithara_net::retry::Patience;
 use kithara_net::{ErrorKind, NetworkOptions, Proxy, Timeouts};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -110,6 +111,43 @@ async fn bodies_that_nobody_reads_hold_up_no_other_one() {
         assert_eq!(response.body.collect(u64::MAX).await.unwrap().len(), LARGE, "and each goes on where it is read");
     }
     assert_eq!(server.connections(), 1);
+}
+
+/// Stands before the server at a port. Once the path is `gone`, nothing passes over the first connection any more; others
+/// live. Answers with its port.
+async fn relay(server: u16, gone: watch::Receiver<bool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut is_first = true;
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+            let (mut gone, mortal) = (gone.clone(), std::mem::take(&mut is_first));
+            tokio::spawn(async move {
+                let cut = async { gone.wait_for(|gone| *gone).await.is_ok() };
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    _ = cut, if mortal => std::future::pending().await,
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_connection_of_many_whose_path_is_gone_is_left_for_another_one() {
+    let server = Server::start(&["h2"]).await;
+    let (path, gone) = watch::channel(false);
+    let own = get(&server.url).url().port().unwrap();
+    let url = server.url.replace(&own.to_string(), &relay(own, gone).await.to_string());
+    let timeouts = Timeouts { first_byte: ms(500), stall: ms(500), ..Timeouts::default() };
+    let client = Client::new(NetworkOptions { timeouts, ..server.options() }).unwrap();
+    assert_eq!(fetch(&client, get(&url)).await.unwrap(), "HTTP/2.0");
+    path.send(true).unwrap();
+    let patience = Patience { attempts: 4, ..Patience::default() };
+    assert_eq!(fetch(&client, get(&url).patience(patience)).await.unwrap(), "HTTP/2.0");
+    assert_eq!(server.connections(), 2);
 }
 
 /// Refuses every request of HTTP/2 connections unseen (RFC 9113 section 8.7), and counts them.
