@@ -292,15 +292,12 @@ async fn an_origin_that_cuts_ranges_is_asked_for_the_next_one_at_once() {
 async fn what_comes_beside_a_part_is_no_progress() {
     let origin = ScriptedTransport::new().otherwise(|sent| {
         let start = sent.header("range").unwrap().trim_start_matches("bytes=").trim_end_matches('-');
+        assert!(start.parse::<u32>().unwrap() < 100, "byte by byte it is asked without end");
         let told = format!("bytes {start}-{start}/*");
         Reply::status(206).header("content-range", &told).header("etag", "\"e\"").body(pattern(2000))
     });
     let kind = fetch_error(&client(&origin), get(URL).range(RequestRange::From(0))).await;
-    assert_eq!(
-        (kind, origin.requests().len()),
-        (ErrorKind::Truncated, 4),
-        "byte by byte it would be asked without end"
-    );
+    assert_eq!((kind, origin.requests().len()), (ErrorKind::Truncated, 4));
 }
 
 #[tokio::test(start_paused = true)]
