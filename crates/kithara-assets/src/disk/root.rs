@@ -129,7 +129,7 @@ impl Root {
         let content = file.fingerprint();
         let (listed, other) = self.shared.read(|index| {
             let listed = index.get(key).is_some_and(|resource| resource.has_content(content));
-            (listed, index.same_content(content))
+            (listed, index.may_share(content))
         });
         let names = [Some(file.footer().key), other.filter(|other| other != key)];
         let is_proven = listed || names.iter().flatten().any(|name| file.has_name(&self.layout.span(name, 0)));

@@ -63,6 +63,12 @@ fn equal_content_is_one_file() {
 
     let etag = |number| store.streaming(&key("a", number)).meta().unwrap().unwrap().validators.etag;
     assert_eq!((etag(1), etag(2)), (Some("\"1\"".into()), None), "what one URL said is not said of another");
+    for (gone, again) in [(4, 5), (1, 4), (5, 1), (1, 1)] {
+        store.streaming(&key("a", gone)).invalidate();
+        store.flush().wait().unwrap();
+        stored(&store, again, 77, "\"5\"");
+        assert_eq!(store.usage().bytes, 2 * one, "whichever of its names went");
+    }
     store.streaming(&key("a", 1)).invalidate();
     store.flush().wait().unwrap();
     assert_eq!(store.usage().bytes, 2 * one);
