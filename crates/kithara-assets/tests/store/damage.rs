@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use crate::ground::{BLOCK, check_present, files, key, open, options, pattern, try_write, write};
+use crate::ground::{BLOCK, check_present, files, key, open, options, pattern, span_files, try_write, write};
 
 /// What is done to one file.
 #[derive(Clone, Debug)]
@@ -86,12 +86,18 @@ fn made(dir: &Path) {
     }
 }
 
+/// Bytes of all that [`made`] stores.
+const ALL: u64 = 2 * 5000 + 2 * (BLOCK + 700) + 2 * 20_000 + 2 * 10_000;
+
+/// Bytes of it that can be read, all of which are right.
+fn present(store: &kithara_assets::AssetStore) -> u64 {
+    NUMBERS.map(|number| check_present(store, "a", number) + check_present(store, "b", number)).sum()
+}
+
 /// Everything that can be read is right, everything can be written again, and that is there after another restart.
 fn check(dir: &Path) {
     let store = open(dir);
-    let readable: u64 =
-        NUMBERS.map(|number| check_present(&store, "a", number) + check_present(&store, "b", number)).sum();
-    assert!(readable <= 2 * 5000 + 2 * (BLOCK + 700) + 2 * 20_000 + 2 * 10_000);
+    assert!(present(&store) <= ALL);
     for number in NUMBERS {
         write(&store, "c", number, 7000);
     }
@@ -112,10 +118,21 @@ proptest! {
     fn no_damage_makes_a_wrong_byte(damages in prop::collection::vec((0.0..1.0, damage()), 1..6)) {
         let dir = tempfile::tempdir().unwrap();
         made(dir.path());
+        let spans: Vec<_> = span_files(dir.path()).into_iter().map(|file| (std::fs::read(&file).unwrap(), file)).collect();
         for (which, damage) in damages {
             let files = files(&dir.path().join("v1"));
             damage.apply(&nth(&files, which), &files);
         }
+        let len = |(bytes, _): &(Vec<u8>, PathBuf)| bytes.len() as u64;
+        let is_as_it_was = |(bytes, file): &&(Vec<u8>, PathBuf)| std::fs::read(file).is_ok_and(|now| now == *bytes);
+        let unharmed: u64 = spans.iter().filter(is_as_it_was).map(len).sum();
+        // The rest of the files is no data.
+        let overhead = spans.iter().map(len).sum::<u64>() - ALL;
+        let store = open(dir.path());
+        present(&store);
+        store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
+        prop_assert!(present(&store) + overhead >= unharmed, "what was harmed takes nothing else with it");
+        drop(store);
         check(dir.path());
     }
 
@@ -128,13 +145,11 @@ proptest! {
             journals.iter().for_each(|journal| damage.apply(journal, &journals));
         }
         let store = open(dir.path());
-        let readable: u64 = NUMBERS.map(|number| check_present(&store, "a", number) + check_present(&store, "b", number)).sum();
+        let readable = present(&store);
         store.gc(kithara_assets::maintain::GcOptions::default()).wait().unwrap();
-        let after: u64 = NUMBERS.map(|number| check_present(&store, "a", number) + check_present(&store, "b", number)).sum();
-        let all = 2 * 5000 + 2 * (BLOCK + 700) + 2 * 20_000 + 2 * 10_000;
-        prop_assert_eq!(after, all, "the files are the truth");
+        prop_assert_eq!(present(&store), ALL, "the files are the truth");
         // Before the walk, what begins where another span ends is found, and what begins at zero.
-        prop_assert!(readable >= all - 2 * 1000);
+        prop_assert!(readable >= ALL - 2 * 1000);
         drop(store);
         check(dir.path());
     }
