@@ -23,26 +23,41 @@ use kithara_hls::{
 use kithara_origin::{At, Ending, Fault, Origin, Response, Rule, Site, access::SecureLink};
 use kithara_stream::SourceFactory;
 use support::{Dice, chain, file, fixtures, in_time, quick, read_all, read_range, serve};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
 };
 
-/// A trace in memory.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
+/// A trace in memory. Its writer lives as long as its session.
+struct Sink {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    _alive: mpsc::Sender<()>,
+}
 
-impl Sink {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("a trace is text")
+/// What a [`Sink`] gets.
+struct Sunk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    alive: mpsc::Receiver<()>,
+}
+
+fn sink() -> (Sink, Sunk) {
+    let (bytes, (_alive, alive)) = (Arc::default(), mpsc::channel(1));
+    (Sink { bytes: Arc::clone(&bytes), _alive }, Sunk { bytes, alive })
+}
+
+impl Sunk {
+    /// The whole trace, once the session has ended.
+    async fn text(mut self) -> String {
+        assert_eq!(in_time(self.alive.recv()).await, None);
+        String::from_utf8(self.bytes.lock().expect("no panic").clone()).expect("a trace is text")
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        self.bytes.lock().expect("no panic").extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -348,8 +363,8 @@ async fn use_bytes(source: &HlsSource, here_and_there: bool, dice: &mut Dice, wo
 
 async fn record(scenario: &Scenario, seed: u64) -> Said {
     let origin = serve((scenario.site)(fixtures().bytes("/master.m3u8", MASTER)).seed(seed));
-    let sink = Sink::default();
-    let params = HlsParams { trace: Some(Box::new(sink.clone())), ..(scenario.options)().into() };
+    let (sink, sunk) = sink();
+    let params = HlsParams { trace: Some(Box::new(sink)), ..(scenario.options)().into() };
     let mut words = format!("{params:?}\n");
     let url = origin.url(&format!("{}?token=0123456789abcdef{seed}", scenario.path));
     let url = url.replace("http://", &format!("http://alice:{PASSWORD}@"));
@@ -380,7 +395,7 @@ async fn record(scenario: &Scenario, seed: u64) -> Said {
             Some(in_time(listener).await.expect("no panic"))
         }
     };
-    Said { trace: sink.text(), events, words, secrets: secrets(&origin) }
+    Said { trace: sunk.text().await, events, words, secrets: secrets(&origin) }
 }
 
 async fn listen(mut events: tokio::sync::broadcast::Receiver<HlsEvent>) -> Vec<HlsEvent> {
