@@ -194,6 +194,7 @@ struct Report {
     status: Option<u16>,
     attempts: u32,
     elapsed: Duration,
+    in_vain: Duration,
     limit: Option<Duration>,
     retry_after: Option<Duration>,
     source: Option<Cause>,
@@ -207,6 +208,7 @@ impl NetError {
             status: None,
             attempts: 0,
             elapsed: Duration::ZERO,
+            in_vain: Duration::ZERO,
             limit: None,
             retry_after: None,
             source: None,
@@ -222,8 +224,8 @@ impl NetError {
         self.edit(|report| report.url = Some(url.clone()))
     }
 
-    pub(crate) fn tried(self, attempts: u32, elapsed: Duration) -> Self {
-        self.edit(|report| (report.attempts, report.elapsed) = (attempts, elapsed))
+    pub(crate) fn tried(self, attempts: u32, elapsed: Duration, in_vain: Duration) -> Self {
+        self.edit(|report| (report.attempts, report.elapsed, report.in_vain) = (attempts, elapsed, in_vain))
     }
 
     /// At the same place and after as many attempts as `other`.
@@ -231,6 +233,7 @@ impl NetError {
         self.edit(|report| {
             report.url.clone_from(&other.0.url);
             (report.attempts, report.elapsed) = (other.0.attempts, other.0.elapsed);
+            report.in_vain = other.0.in_vain;
         })
     }
 
@@ -278,6 +281,12 @@ impl NetError {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed
+    }
+
+    /// Time from the last progress of the fetch, or else its start, to this failure: how long nothing came of it.
+    #[must_use]
+    pub fn in_vain(&self) -> Duration {
+        self.0.in_vain
     }
 
     /// How long the origin (or the circuit breaker) wants to be left alone, when it said so.
@@ -358,12 +367,17 @@ mod tests {
     #[test]
     fn an_error_reads_as_a_sentence_for_people() {
         let url = RedactedUrl::new(&"http://h/p?secret=1".parse().unwrap());
-        let error = NetError::new(ErrorKind::FirstByteTimeout)
-            .at(&url)
-            .with_limit(Duration::from_secs(10))
-            .tried(4, Duration::from_millis(21_300));
+        let error = NetError::new(ErrorKind::FirstByteTimeout).at(&url).with_limit(Duration::from_secs(10)).tried(
+            4,
+            Duration::from_millis(21_300),
+            Duration::ZERO,
+        );
         assert_eq!(shown(&error), "GET http://h/p?…: no first byte within 10 s (4 attempts, 21 s)");
-        let error = NetError::new(ErrorKind::NotFound).at(&url).with_status(404).tried(1, Duration::from_millis(210));
+        let error = NetError::new(ErrorKind::NotFound).at(&url).with_status(404).tried(
+            1,
+            Duration::from_millis(210),
+            Duration::ZERO,
+        );
         assert_eq!(shown(&error), "GET http://h/p?…: not found (HTTP 404) (1 attempt, 0.2 s)");
         assert_eq!(shown(&NetError::new(ErrorKind::Setup)), "the HTTP client could not be set up");
     }

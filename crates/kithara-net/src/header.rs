@@ -49,9 +49,13 @@ impl ContentRange {
     }
 }
 
-/// The `Content-Length` of a response; `None` when it is absent, not a number or not the same everywhere.
+/// The `Content-Length` of a response; `None` when it is absent, not a number or not the same everywhere, or the message
+/// has a transfer coding, which says itself where it ends (RFC 9112 section 6.3).
 #[must_use]
 pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return None;
+    }
     // A list of equal lengths is one length (RFC 9110 section 8.6).
     let mut lengths = headers
         .get_all(header::CONTENT_LENGTH)

@@ -46,15 +46,13 @@ pub(crate) struct Rest {
 impl Placement {
     /// Reads a first response (2xx) to `range`.
     pub(crate) fn of_first(range: Option<&RequestRange>, status: u16, headers: &HeaderMap) -> Result<Self, ErrorKind> {
-        let Some(range) = range else {
-            // A part that nobody asked for is not the resource.
-            return if status == 206 { Err(ErrorKind::InvalidRange) } else { Ok(Self::whole(headers)) };
-        };
         if status == 206 {
             let (part, total) = part_of(headers)?;
-            return Self::of_part(range, &part, total);
+            // A part that nobody asked for is the resource, or its beginning, or nothing.
+            return Self::of_part(range.unwrap_or(&RequestRange::From(0)), &part, total);
         }
-        Self::whole(headers).cut_to(range)
+        let whole = Self::whole(headers);
+        range.map_or(Ok(whole), |range| whole.cut_to(range))
     }
 
     /// Reads a response (2xx) to a request for the rest of a body.
@@ -184,7 +182,12 @@ mod tests {
     fn without_a_range_the_body_is_the_resource() {
         first(None, 200, &headers(Some(10), None), placed(0, 0, Some(10), Some(10)));
         first(None, 200, &headers(None, None), placed(0, 0, None, None));
-        first(None, 206, &headers(Some(10), Some("bytes 0-9/10")), Err(ErrorKind::InvalidRange));
+        first(None, 206, &headers(Some(10), Some("bytes 0-9/10")), part(0, 10, Some(10), Some(10)));
+        first(None, 206, &headers(Some(5), Some("bytes 0-4/10")), part(0, 5, Some(10), Some(10)));
+        first(None, 206, &headers(Some(5), Some("bytes 5-9/10")), Err(ErrorKind::InvalidRange));
+        let mut coded = headers(Some(7), None);
+        coded.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        first(None, 200, &coded, placed(0, 0, None, None));
     }
 
     #[test]

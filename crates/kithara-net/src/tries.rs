@@ -81,7 +81,7 @@ impl Tries {
         self.fruitless = self.fruitless.max(1);
         // An open circuit lets nothing through.
         let sent = self.total.saturating_sub(u32::from(failure.kind() == ErrorKind::CircuitOpen));
-        let failure = failure.tried(sent, self.clock.started.elapsed());
+        let failure = failure.tried(sent, self.clock.started.elapsed(), self.clock.progress_at.elapsed());
         let wait = self.wait(shared, &failure, origin);
         self.tell(&failure, position, wait);
         match wait {
