@@ -29,7 +29,7 @@ pub struct Tried {
 pub struct Options {
     /// Bad deliveries that are answered by fetching again at once, before anything else.
     pub refetches: u32,
-    /// How long a unit that nothing else can replace is asked for again.
+    /// How long a unit that nothing else can replace is asked for again; the last time after 85 % of it.
     pub patience: Duration,
     /// Whether there is a multivariant playlist above the media playlist.
     pub has_primary: bool,
@@ -64,7 +64,7 @@ pub fn remedy(kind: FailureKind, tried: Tried, options: Options) -> Remedy {
     }
     // Perhaps it is not there yet, or the server is not itself: an announced segment that is late, an error page.
     let may_come = kind.wants_new_url() || kind.is_bad_delivery() || (kind == FailureKind::Unreachable && tried.told);
-    if may_come && tried.waited < options.patience {
+    if may_come && tried.waited < last_try(options.patience) {
         return Remedy::Refetch;
     }
     match options.on_missing {
@@ -121,6 +121,20 @@ pub fn told_to_wait(cause: &FetchFailure, waited: Duration, patience: Duration) 
     cause.retry_after.unwrap_or_default().min(last_try(patience).saturating_sub(waited))
 }
 
+/// A `wait` for something that has been `waited` for, shortened so that the last try of our `patience` is not missed.
+#[must_use]
+pub fn in_time(wait: Duration, waited: Duration, patience: Duration) -> Duration {
+    let left = last_try(patience).saturating_sub(waited);
+    if left.is_zero() { wait } else { wait.min(left) }
+}
+
+/// How long one try may take without progress of something that has been `waited` for: what is left of our `patience`, and
+/// never less than its last try has.
+#[must_use]
+pub fn patience_left(waited: Duration, patience: Duration) -> Duration {
+    patience.saturating_sub(waited).max(patience.saturating_sub(last_try(patience)))
+}
+
 /// When the last try of something begins that is asked for with `patience`: early enough to come in time.
 fn last_try(patience: Duration) -> Duration {
     patience / 20 * 17
@@ -138,9 +152,9 @@ pub enum Known {
 /// How long to wait before a playlist that was never had is asked for again, or `None` when that would not help.
 ///
 /// `failures` counts this one, `waited` is the time since the first request. The last load begins well before the time
-/// given is over. An origin that answers that it is in trouble,
-/// or not ready, is given `patience`; one where the playlist is not there, or that does not answer at all, `ready_timeout`.
-/// A text that is cut shows that its origin has the playlist, and has `patience`, as whatever else comes from a URL that a
+/// given is over. An origin that answers that it is in trouble, or not ready, is given `patience`, and so is one that
+/// refuses what a playlist names; one where the playlist is not there, or that does not answer at all, `ready_timeout`. A
+/// text that is cut shows that its origin has the playlist, and has `patience`, as whatever else comes from a URL that a
 /// playlist names; a text that is no playlist is else fetched again a few times.
 pub fn opening_wait(
     cause: &FetchFailure,
@@ -154,6 +168,7 @@ pub fn opening_wait(
         FailureKind::NotReady | FailureKind::Incomplete => patience,
         FailureKind::Unreachable if cause.status.is_some() => patience,
         FailureKind::Playlist | FailureKind::NotMedia if url == Known::Named => patience,
+        kind if kind.wants_new_url() && url == Known::Named => patience,
         FailureKind::Unreachable | FailureKind::NotFound => ready_timeout,
         FailureKind::Playlist if failures <= BAD_TEXTS => ready_timeout,
         _ => return None,
@@ -210,8 +225,8 @@ mod tests {
             ..Tried::default()
         };
         for kind in [FailureKind::NotFound, FailureKind::Forbidden, FailureKind::NotMedia, FailureKind::Key] {
-            check(kind, waited(19), ALONE, Remedy::Refetch);
-            check(kind, waited(20), ALONE, Remedy::Fail);
+            check(kind, waited(16), ALONE, Remedy::Refetch);
+            check(kind, waited(17), ALONE, Remedy::Fail);
         }
     }
 
@@ -280,7 +295,7 @@ mod tests {
 
     #[test]
     fn what_a_playlist_names_is_a_playlist_whatever_comes_from_there_for_a_while() {
-        for kind in [FailureKind::Playlist, FailureKind::NotMedia] {
+        for kind in [FailureKind::Playlist, FailureKind::NotMedia, FailureKind::Forbidden, FailureKind::Gone] {
             let cause = FetchFailure::new(kind);
             assert!(wait_for_playlist(&cause, Known::Named, 9, 16).is_some());
             assert_eq!(wait_for_playlist(&cause, Known::Named, 9, 17), None);
@@ -316,6 +331,15 @@ mod tests {
         assert_eq!(wait_for_playlist(&cause, Known::Given, 1, 8), Some(Duration::from_secs(9)));
         let told = |secs| told_to_wait(&cause, Duration::from_secs(secs), Duration::from_secs(20));
         assert_eq!([told(0), told(8), told(18)].map(|wait| wait.as_secs()), [17, 9, 0]);
+    }
+
+    #[test]
+    fn the_last_try_is_not_missed_and_ends_with_our_patience() {
+        let patience = Duration::from_secs(20);
+        let wait = |wait, waited| in_time(Duration::from_secs(wait), Duration::from_secs(waited), patience).as_secs();
+        assert_eq!([wait(4, 0), wait(4, 15), wait(4, 16), wait(4, 17), wait(4, 30)], [4, 2, 1, 4, 4]);
+        let left = |waited| patience_left(Duration::from_secs(waited), patience).as_secs();
+        assert_eq!([left(0), left(9), left(17), left(19), left(60)], [20, 11, 3, 3, 3]);
     }
 
     #[track_caller]

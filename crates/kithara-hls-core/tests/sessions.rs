@@ -1,13 +1,13 @@
 //! Whole sessions in virtual time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use kithara_hls_core::{
     BitRate,
     playlist::VariantId,
     session::{
-        FailureKind, FetchFailure, HlsEvent, Input, MediaId, OnMissing, PlaybackOptions, PlaylistId, Session,
-        SessionOptions, VariantChoice, WaitReason,
+        Action, Demand, FailureKind, FetchFailure, HlsEvent, Input, MediaId, OnMissing, PlaybackOptions, PlaylistId,
+        PlaylistText, ReaderId, Session, SessionOptions, Track, VariantChoice, View, WaitReason,
     },
     sim::{Answer, Bandwidth, PlayerReport, Simulation, World},
     time::{Now, Tick},
@@ -203,6 +203,73 @@ fn a_segment_that_is_nowhere_is_left_out_when_that_is_allowed() {
     assert!(report.ended, "{transcript}");
     assert_eq!(report.played, FOUR * 14, "{transcript}");
     assert!(transcript.contains("skipped"), "{transcript}");
+}
+
+/// One variant of 300 segments of a second, of which only the first is there.
+fn all_fail(kind: FailureKind, status: u16) -> World {
+    let world = World::new()
+        .with_text("/main.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=64000\nlow/index.m3u8\n")
+        .with_vod("/low/index.m3u8", 300, Duration::from_secs(1), BitRate(64_000));
+    (1..=9).fold(world, |world, n| world.with_fault(fault(&format!("/seg{n}"), 0, u32::MAX, kind, Some(status))))
+}
+
+#[test]
+fn an_origin_that_refuses_everything_is_asked_for_little_and_the_end_comes_in_time() {
+    for (kind, status) in [(FailureKind::NotFound, 404), (FailureKind::Forbidden, 403), (FailureKind::NotMedia, 200)] {
+        let mut simulation = Simulation::new(all_fail(kind, status), &url(), SessionOptions::default());
+        simulation.run(Tick::from_millis(60_000));
+        let transcript = simulation.transcript().to_string();
+        let asked: u32 = (1..300).map(|n| simulation.world().requests_for(&format!("/low/seg{n}"))).sum();
+        assert!((8..=40).contains(&asked), "{status}: {asked} requests\n{transcript}");
+        let end = transcript.lines().find(|line| line.contains("recoverable=false")).unwrap_or_default();
+        let seconds: f64 = end.split_whitespace().next().and_then(|at| at.parse().ok()).unwrap_or(f64::MAX);
+        assert!((15.0..20.0).contains(&seconds), "{status}: {end}\n{transcript}");
+    }
+}
+
+/// When a segment is given up whose server always says how long to wait, after the network tried it `in_vain`.
+fn given_up(retry_after: Duration, in_vain: Duration) -> Tick {
+    let url = "http://origin.test/index.m3u8".parse().expect("a URL");
+    let mut session = Session::new(url, SessionOptions::default(), Now::from(Tick::ZERO));
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nseg0\n#EXT-X-ENDLIST\n".to_owned();
+    let (mut now, reader) = (Tick::ZERO, ReaderId(1));
+    let demand = |demand| Input::Demand { reader, demand };
+    let mut inputs = VecDeque::from([demand(Demand::Open { view: View::Adaptive, track: Track::Main })]);
+    inputs.push_back(demand(Demand::Next));
+    loop {
+        session.handle(Now::from(now), inputs.pop_front().unwrap_or(Input::Timeout));
+        while session.poll_event().is_some() {}
+        while let Some(action) = session.poll_action() {
+            match action {
+                Action::LoadPlaylist { id, url, .. } => {
+                    let text =
+                        PlaylistText { url, text: text.clone(), from_store: false, age: None, may_be_cut: false };
+                    inputs.push_back(Input::Playlist { id, result: Ok(text) });
+                }
+                Action::Fetch { fetch, request, .. } => {
+                    let in_vain = request.patience.map_or(in_vain, |left| left.min(in_vain));
+                    now = now.saturating_add(in_vain);
+                    let cause = FetchFailure::new(FailureKind::Unreachable);
+                    let cause = FetchFailure { retry_after: Some(retry_after), in_vain, ..cause };
+                    inputs.push_back(Input::Fetched { fetch, result: Err(cause) });
+                }
+                Action::Abandon { .. } => return now,
+                _ => {}
+            }
+        }
+        if inputs.is_empty() {
+            now = session.poll_timeout().map_or(now, |next| next.max(now));
+        }
+    }
+}
+
+#[test]
+fn a_segment_is_given_up_when_patience_ends_whatever_its_server_says() {
+    for (retry_after, in_vain) in [(2, 15), (10, 17), (17, 0), (600, 0), (30, 11), (6, 19), (2, 0)] {
+        let ended = given_up(Duration::from_secs(retry_after), Duration::from_secs(in_vain));
+        let ended = ended.as_nanos() as f64 / 1e9;
+        assert!((17.0..=20.0).contains(&ended), "wait {retry_after} s, tried for {in_vain} s: {ended} s");
+    }
 }
 
 #[test]

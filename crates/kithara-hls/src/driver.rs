@@ -17,7 +17,7 @@ use std::{
 use kithara_demux::Container;
 use kithara_fetch::{
     Ask, AskReason, FetchError, Located, UrlResolver,
-    net::{RedactedUrl, address::Provenance},
+    net::{NetError, RedactedUrl, address::Provenance},
     resolve_in_time,
 };
 use kithara_hls_core::{
@@ -409,11 +409,13 @@ impl Driver {
     fn failure(&mut self, failed: Failed) -> FetchFailure {
         self.next_error += 1;
         let (status, retry_after) = (failed.error.status(), failed.error.retry_after());
+        let in_vain = failed.error.net().map_or(Duration::ZERO, NetError::in_vain);
         self.errors.insert(self.next_error, failed.error);
         while self.errors.len() > ERRORS {
             self.errors.pop_first();
         }
-        FetchFailure { kind: failed.kind, status, retry_after, report: self.next_error, detail: None, line: None }
+        let report = self.next_error;
+        FetchFailure { status, retry_after, in_vain, report, ..FetchFailure::new(failed.kind) }
     }
 
     fn error_of(&self, failure: &Failure) -> HlsError {

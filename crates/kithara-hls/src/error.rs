@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use kithara_fetch::{
     FetchError, FetchErrorKind,
     assets::AssetsError,
-    net::{NetError, RedactedUrl},
+    net::{ErrorKind, NetError, RedactedUrl},
 };
 use kithara_hls_core::{
     abr::InvalidAbrOption,
@@ -117,7 +117,8 @@ impl HlsError {
     /// How long the server asked to wait, if it did.
     pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::Net(error) => error.retry_after(),
+            // The pause of a circuit breaker is our own.
+            Self::Net(error) => error.retry_after().filter(|_| error.kind() != ErrorKind::CircuitOpen),
             Self::KeyProcessing { source: Some(source), .. } => source.retry_after(),
             _ => None,
         }
@@ -230,8 +231,8 @@ fn net_kind(error: &NetError) -> FailureKind {
         Net::Unauthorized => FailureKind::Unauthorized,
         // Other refusals of what a playlist lists are like this one: a new address may help, or time.
         Net::Forbidden | Net::Rejected | Net::RangeNotSatisfiable { .. } => FailureKind::Forbidden,
-        // So is an edge that leads nowhere, or that forgot what a range is.
-        Net::TooManyRedirects | Net::RedirectLoop | Net::RangeIgnored => FailureKind::Forbidden,
+        // So is an edge that leads nowhere, or out of the web, or that forgot what a range is.
+        Net::TooManyRedirects | Net::RedirectLoop | Net::RedirectRefused | Net::RangeIgnored => FailureKind::Forbidden,
         Net::NotFound => FailureKind::NotFound,
         Net::Gone => FailureKind::Gone,
         Net::TooLarge => FailureKind::TooLarge,

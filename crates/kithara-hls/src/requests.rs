@@ -128,7 +128,9 @@ impl Requests {
     /// A unit of media.
     pub(crate) fn unit(&self, unit: &UnitRequest) -> FetchRequest {
         let request = self.base(&unit.url, self.options.request.query.as_deref());
-        let patience = Some(self.options.request.patience);
+        let patience = self.options.request.patience;
+        let max_elapsed = unit.patience.map_or(patience.max_elapsed, |left| left.min(patience.max_elapsed));
+        let patience = Some(Patience { max_elapsed, ..patience });
         FetchRequest { class: class_of(unit), patience, belief: self.belief(unit.growing_since), ..request }
     }
 

@@ -230,6 +230,9 @@ pub struct UnitRequest {
     pub attempt: u32,
     /// Who waits for it.
     pub urgency: Urgency,
+    /// How long it may be tried without progress, where it failed before; `None` for as long as the driver thinks right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Duration>,
     /// Whether it is cut out of a segment, so that its container does not end where it ends: a single picture by byte
     /// range (RFC 8216 section 4.3.3.6). It is whole when the range is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

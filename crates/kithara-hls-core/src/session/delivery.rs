@@ -315,7 +315,7 @@ impl Session {
             reloaded_media: trouble.reloaded_media,
             reloaded_primary: trouble.reloaded_primary,
             resolved: trouble.asked > 0,
-            waited: now.since(*trouble.since.get_or_insert(now)),
+            waited: now.since(*trouble.since.get_or_insert(now.saturating_sub(cause.in_vain))),
             told: cause.retry_after.is_some() && !is_left_out,
         };
         let not_yet = matches!(cause.kind, FailureKind::NotFound | FailureKind::NotReady);
@@ -350,14 +350,17 @@ impl Session {
         }
         let (backoff, patience) = (self.options.playback.refetch_backoff, self.options.playback.patience);
         let longest = if self.is_at_edge(unit) { EDGE_REST } else { LONGEST_REST };
+        // A server that is back is back for all that it sent away, not only for the first.
+        let longest_waited = self.units.failing_since(unit.media).map_or(Duration::ZERO, |since| now.since(since));
         let Some(trouble) = self.units.trouble(unit) else { return };
         match remedy {
             Remedy::Refetch => {
                 let wait = backoff.saturating_mul(1 << trouble.rests.min(16)).min(longest);
                 trouble.rests += 1;
                 let waited = now.since(trouble.since.unwrap_or(now));
-                let wait = fallback::told_to_wait(&cause, waited, patience).max(wait);
-                self.units.set(unit, UnitState::Resting { until: now + wait });
+                let wait = fallback::told_to_wait(&cause, longest_waited, patience).max(wait);
+                let until = now + fallback::in_time(wait, waited, patience);
+                self.units.set(unit, UnitState::Resting { until });
             }
             Remedy::ReloadMedia => {
                 trouble.reloaded_media = true;

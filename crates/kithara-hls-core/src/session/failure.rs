@@ -79,6 +79,9 @@ pub struct FetchFailure {
     pub status: Option<u16>,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
+    /// How long it was tried without any progress.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub in_vain: Duration,
     /// The driver's own number for the full error, handed back in events and [`Failure`]s.
     pub report: u64,
     /// What the session itself found wrong, for people: with a playlist, the line and the reason. Quotes nothing.
@@ -90,9 +93,10 @@ pub struct FetchFailure {
 }
 
 impl FetchFailure {
-    /// A failure of `kind` without status, wait, report, detail or line.
+    /// A failure of `kind` at once, without status, wait, report, detail or line.
     pub fn new(kind: FailureKind) -> Self {
-        Self { kind, status: None, retry_after: None, report: 0, detail: None, line: None }
+        let in_vain = Duration::ZERO;
+        Self { kind, status: None, retry_after: None, in_vain, report: 0, detail: None, line: None }
     }
 
     /// A playlist that cannot be parsed.

@@ -187,7 +187,16 @@ impl Session {
         let attempt = self.units.get(unit).map_or(1, |unit| unit.trouble.attempts + 1);
         let (url, range) = (part.uri.url(), part.byte_range);
         let fetch = self.units.begin(unit, Purpose::Part, key, self.now.at);
-        let request = UnitRequest { url, range, encryption, attempt, urgency, is_excerpt: false, growing_since: None };
+        let request = UnitRequest {
+            url,
+            range,
+            encryption,
+            attempt,
+            urgency,
+            patience: None,
+            is_excerpt: false,
+            growing_since: None,
+        };
         let ahead = self.take_ahead(PreloadKind::Part, unit, fetch, &request);
         if let Some(UnitState::Assembling(assembly)) = self.units.state_mut(unit) {
             assembly.ordered(idx, fetch, ahead.is_some(), self.now.at);
@@ -411,8 +420,16 @@ impl Session {
             passed: false,
         };
         let urgency = Urgency::Playback;
-        let request =
-            UnitRequest { url, range, encryption: None, attempt: 1, urgency, is_excerpt: false, growing_since: None };
+        let request = UnitRequest {
+            url,
+            range,
+            encryption: None,
+            attempt: 1,
+            urgency,
+            patience: None,
+            is_excerpt: false,
+            growing_since: None,
+        };
         Some((hinted, request, timeline.snapshot().target_duration.saturating_mul(3)))
     }
 

@@ -1,6 +1,9 @@
 //! Which units are fetched, in which order, and which are let go.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Action, FailureKind, FetchFailure, HlsEvent, KeyRequest, MediaId, Place, ReaderId, Session, Track, UnitKey,
@@ -15,6 +18,7 @@ use super::{
 use crate::{
     BitRate,
     abr::AbrReason,
+    fallback,
     key::{Encryption, Protection, initialization_vector, protection},
     playlist::{ByteRange, Key, MediaSequence, PreloadKind, Uri, VariantId},
 };
@@ -31,6 +35,10 @@ const USUAL_WINDOW: usize = 256;
 
 /// Length questions asked side by side.
 const PARALLEL_SIZES: usize = 8;
+
+/// So many units of a stream may fail before no further one is begun but for whoever stands at it. A server that answers all
+/// of them alike would else be asked for all there are.
+const MOST_FAILING: usize = 3;
 
 /// Where the time of a segment is found that is declared not to be there.
 pub(super) enum Filled {
@@ -409,12 +417,16 @@ impl Session {
         self.renew_inits();
         let now = self.tick();
         let limit = self.parallel(&wanted.iter().map(|wanted| wanted.unit.media).collect());
+        let mut failing: BTreeMap<MediaId, usize> = BTreeMap::new();
         for wanted in wanted {
+            let before = failing.entry(wanted.unit.media).or_default();
+            let is_behind_failing = *before >= MOST_FAILING;
+            *before += usize::from(self.units.is_failing(wanted.unit));
             if matches!(self.units.state(wanted.unit), Some(UnitState::Assembling(_))) {
                 self.assemble(wanted.unit, wanted.urgency);
             }
             // Units that are put together go on: their parts are what is waited for.
-            if self.units.delivering() >= limit && wanted.urgency != Urgency::Demand {
+            if (self.units.delivering() >= limit || is_behind_failing) && wanted.urgency != Urgency::Demand {
                 continue;
             }
             let due = match self.units.state(wanted.unit) {
@@ -493,6 +505,9 @@ impl Session {
         let media = self.medias.get(&unit.media).ok_or_else(|| FetchFailure::new(FailureKind::NoMedia))?;
         let resource = Resource::of(media, unit).ok_or_else(|| FetchFailure::new(FailureKind::BehindLiveWindow))?;
         let growing_since = media.growing_since(unit);
+        let failed_since = self.units.get(unit).and_then(|unit| unit.trouble.since);
+        let waited = failed_since.map(|since| self.tick().since(since));
+        let patience = waited.map(|waited| fallback::patience_left(waited, self.options.playback.patience));
         let Decryption { encryption, key, ask } = self.decryption(&resource.keys, resource.msn, unit.media)?;
         let request = UnitRequest {
             url: resource.uri.url(),
@@ -500,6 +515,7 @@ impl Session {
             encryption,
             attempt,
             urgency,
+            patience,
             is_excerpt: resource.is_excerpt,
             growing_since,
         };

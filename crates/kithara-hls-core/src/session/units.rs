@@ -168,6 +168,19 @@ impl Units {
         self.table.get_mut(&unit).map(|unit| &mut unit.trouble)
     }
 
+    /// Whether a unit has failed and is not there yet.
+    pub(super) fn is_failing(&self, unit: UnitKey) -> bool {
+        let has_ended =
+            |state: &UnitState| matches!(state, UnitState::Ready { .. } | UnitState::Missing | UnitState::Failed);
+        self.table.get(&unit).is_some_and(|unit| unit.trouble.since.is_some() && !has_ended(&unit.state))
+    }
+
+    /// Since when units of a stream fail that are not there yet.
+    pub(super) fn failing_since(&self, media: MediaId) -> Option<Tick> {
+        let of_it = self.table.iter().filter(|(key, _)| key.media == media && self.is_failing(**key));
+        of_it.filter_map(|(_, unit)| unit.trouble.since).min()
+    }
+
     pub(super) fn set(&mut self, unit: UnitKey, state: UnitState) {
         match self.table.get_mut(&unit) {
             Some(known) => known.state = state,
