@@ -145,10 +145,11 @@ impl Transfer {
             }
             self.reads = false;
         }
-        if self.expected.is_some() || !self.flight.is_untouched() {
-            return Err(changed);
-        }
-        Ok(())
+        if self.can_start_over() { Ok(()) } else { Err(changed) }
+    }
+
+    fn can_start_over(&self) -> bool {
+        self.expected.is_none() && self.flight.is_untouched()
     }
 
     /// Delivers one version from where it stands. Nothing that is stored in parts is delivered before the origin has confirmed, by
@@ -312,6 +313,10 @@ impl Transfer {
                 version.total_len = Some(hole.start);
                 self.end = hole.start;
                 Ok(None)
+            }
+            // What is stored cannot be gone on with: nothing before the hole can be left out, and there is too much to throw away.
+            Err(error) if hole.start > begun && error.kind() == ErrorKind::RangeIgnored && self.can_start_over() => {
+                Err(FetchError::new(FetchErrorKind::Changed))
             }
             Err(error) => Err(error.into()),
         }

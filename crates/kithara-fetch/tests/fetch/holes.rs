@@ -1,9 +1,11 @@
 //! What is stored is read, what is not is fetched, and versions are never mixed.
 
+use std::sync::Arc;
+
 use kithara_assets::{AssetStore, DiskOptions, MemoryOptions};
-use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Priority, Provider};
-use kithara_net::ErrorKind;
+use kithara_fetch::{CacheUse, FetchErrorKind, FetchOptions, FetchRequest, Fetcher, Priority, Provider};
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
+use kithara_net::{Client, ErrorKind, NetworkOptions};
 
 use crate::support::*;
 
@@ -266,6 +268,23 @@ async fn a_length_that_nobody_announced_is_known_at_the_end() {
         assert_eq!(resource(store).total_len(), Some(10));
         assert_eq!(world.bytes(request()).await.unwrap(), DIGITS);
         assert_eq!(world.ranges().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_too_late_without_ranges_is_fetched_from_the_start() {
+    let etag = etag_of(DIGITS).await;
+    for Stores { store, .. } in &both_stores() {
+        let origin = ScriptedTransport::new().on(URL, [Reply::resource(DIGITS).ignores_ranges()]);
+        let options = NetworkOptions { max_skip: 3, ..NetworkOptions::default() };
+        let client = Client::with_transport(options, Arc::new(origin.clone()));
+        let fetcher = Fetcher::new(client, Some(store.clone()), FetchOptions::default());
+        put(store, DIGITS.as_bytes(), 0..4, Some(10), Some(&etag)).await;
+        assert_eq!(fetcher.fetch(request()).collect(10).await.unwrap(), DIGITS);
+        assert_eq!(origin.requests().len(), 2);
+        settle(store).await;
+        assert_eq!(fetcher.fetch(request()).collect(10).await.unwrap(), DIGITS);
+        assert_eq!(origin.requests().len(), 2, "it is stored");
     }
 }
 
