@@ -132,6 +132,15 @@ impl Delivery {
         self.seat.as_ref().map_or(0, |seat| seat.flight.network_bytes())
     }
 
+    /// The bytes proved to be all there are, although their end does not show ([`Head::has_end`]): only now the store takes them for
+    /// the whole resource. Without that it has of them what it has of a transfer that broke off, and a later fetch asks for
+    /// the rest. Does nothing where the end showed, or has not been reached.
+    pub fn accept(self) {
+        if let Ok(seat) = &self.seat {
+            seat.flight.accept(self.position);
+        }
+    }
+
     /// The bytes proved to be wrong (an error page, not media): they are taken out of the store, and a new fetch asks the origin.
     pub fn reject(self) {
         let key = self.request.key.filter(|_| self.request.cache.writes());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use kithara_assets::UnixMillis;
+use kithara_assets::{SpanWriter, UnixMillis};
 use kithara_net::Origin;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -54,6 +54,8 @@ struct State {
     /// Bytes behind the fastest reader, as counted in [`Retained`].
     behind: u64,
     outcome: Option<Result<(), FetchError>>,
+    /// What was written up to an end that may be a cut. Dropped with the flight it is stored as after one, without a length.
+    doubted: Option<SpanWriter>,
     readers: BTreeMap<ReaderId, Reader>,
     next_reader: u64,
     /// That of the most urgent reader.
@@ -110,6 +112,7 @@ impl Flight {
             from_network: 0,
             behind: 0,
             outcome: None,
+            doubted: None,
             readers: BTreeMap::new(),
             next_reader: 0,
             class: Priority::Download,
@@ -191,6 +194,11 @@ impl Flight {
         while self.class() == Priority::Download {
             self.room.notified().await;
         }
+    }
+
+    /// Holds what was written up to an end that does not show, until a reader knows better.
+    pub(crate) fn doubt(&self, writer: SpanWriter) {
+        self.lock().doubted = Some(writer);
     }
 
     /// Ends the transfer, which has given the store all it had for it; the first end stands.
@@ -303,6 +311,15 @@ impl Flight {
             self.room.notify_one();
         }
         taken
+    }
+
+    /// The end at `position`, which did not show, proved to be that of the resource.
+    pub(crate) fn accept(&self, position: u64) {
+        let doubted = self.lock().doubted.take_if(|writer| writer.position() == position);
+        if let Some(writer) = doubted {
+            // Nobody waits for it, and what keeps the store from writing is the store's own event.
+            drop(writer.commit(Some(position)));
+        }
     }
 
     pub(crate) fn network_bytes(&self) -> u64 {

@@ -22,7 +22,8 @@ pub struct Head {
     pub start: u64,
     /// Bytes that will be delivered; `None` where nobody said.
     pub len: Option<u64>,
-    /// Whether the end of the bytes shows: a body that ends with its connection may be cut anywhere.
+    /// Whether the end of the bytes shows: a body that ends with its connection may be cut anywhere, and is not stored as a whole
+    /// resource before who reads it says that it is one ([`Delivery::accept`](crate::Delivery::accept)).
     pub has_end: bool,
     /// Length of the whole resource; `None` where nobody said.
     pub total_len: Option<u64>,

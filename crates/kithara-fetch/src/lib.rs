@@ -35,6 +35,7 @@
 //!   disk's pace, until somebody plays one of them. What is stored is read at the pace of the disk, on the task that delivers it.
 //! - Bytes of two versions are never joined, also where another session or process replaces what is being read; nor are halves that
 //!   nothing tells apart, no validator and no length.
+//! - What ended with its connection and nothing else may be cut, and is not stored as a whole resource ([`Delivery::accept`]).
 //! - What may be another resource's that had the name before, as with live streams, is asked about ([`Belief`]).
 //!
 //! # Example

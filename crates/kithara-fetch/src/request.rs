@@ -236,8 +236,9 @@ pub struct WholeRequest {
     /// since they are not what the origin has, and are never fresh: the origin is asked as long as there is one. Default: the bytes
     /// themselves.
     pub store_as: Option<StoreAs>,
-    /// Whether bytes are worth storing, where an answer may be another thing than what was asked for: a page that asks to log in, say.
-    /// Default: whatever comes with a good status is.
+    /// Whether bytes are worth storing, where an answer may be another thing than what was asked for: a page that asks to log in, say;
+    /// or a part of it, where nothing but its connection ended it ([`Head::has_end`](crate::Head::has_end)). Default: whatever comes
+    /// with a good status and an end is.
     pub store_if: Option<StoreIf>,
     /// How the bytes are closed in the store, and opened again. What cannot be opened counts as not stored. Such a resource should
     /// have a key in the store of its own, which nobody uses without the seal. Default: they are stored as they are.

@@ -391,7 +391,11 @@ impl Transfer {
             self.end = self.position;
         }
         let total_len = if ended { Some(self.position) } else { exchange.head.total_len };
-        self.commits.extend(writer.map(|writer| writer.commit(total_len)));
+        match writer {
+            // One that does not show may be a cut, which is for the readers to tell.
+            Some(writer) if ended && !exchange.head.has_end => self.flight.doubt(writer),
+            writer => self.commits.extend(writer.map(|writer| writer.commit(total_len))),
+        }
         Ok(())
     }
 

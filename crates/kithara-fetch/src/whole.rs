@@ -255,7 +255,9 @@ impl<'a> Errand<'a> {
         let Some(resource) = self.resource.as_ref().filter(|_| self.request.request.cache.writes() && allowed) else {
             return;
         };
-        if self.request.store_if.as_ref().is_some_and(|is_worth_it| !is_worth_it(bytes)) {
+        // What nothing ended may be cut.
+        let is_worth_it = self.request.store_if.as_ref().map_or(head.has_end, |is_worth_it| is_worth_it(bytes));
+        if !is_worth_it {
             return;
         }
         if !can_keep_base(head, &self.request.request.url) {

@@ -13,7 +13,10 @@ use std::{
 
 use kithara_file::{
     File, FileError, FileParams, FileSource,
-    fetch::{Ask, Located, Resolution, UrlResolver},
+    fetch::{
+        Ask, Located, Resolution, UrlResolver,
+        assets::{AssetStore, MemoryOptions},
+    },
 };
 use kithara_origin::{At, Ending, Fault, Origin, Response, Rule, Site, pattern_bytes};
 use kithara_stream::{SourceFactory, SyncReader};
@@ -61,6 +64,22 @@ fn what_can_be_repaired_is_exact() {
     is_exact(on().nth(1).then(Fault::Cut { at: At::Byte(1), ending: Ending::Close }));
     is_exact(on().then(Fault::Chunked(10_000)));
     is_exact(on().then(Fault::CloseAfter));
+}
+
+#[test]
+fn a_file_whose_end_does_not_show_is_not_stored_as_whole() {
+    let (runtime, store) = (runtime(), AssetStore::memory(MemoryOptions::default()));
+    let cut = Rule::on(PATH).nth(1).then(Fault::NoLength).then(Fault::truncate(At::Byte(3 * MIB)));
+    let origin = Origin::start(Site::new().pattern(PATH, 7, LEN).rule(cut)).unwrap();
+    for len in [3 * MIB, LEN, LEN] {
+        let params = FileParams { store: Some(store.clone()), ..FileParams::default() };
+        let mut all = Vec::new();
+        SyncReader::new(open(&runtime, &origin, params).unwrap()).read_to_end(&mut all).unwrap();
+        assert!(all == pattern(7, 0, usize::try_from(len).unwrap()), "{} of {len} bytes", all.len());
+        runtime.block_on(store.flush()).unwrap();
+    }
+    let asked: Vec<_> = origin.requests_of(PATH).into_iter().map(|logged| logged.range).collect();
+    assert_eq!(asked, [None, Some(format!("bytes={}-", 3 * MIB))], "what came is not asked for again");
 }
 
 #[test]

@@ -60,8 +60,8 @@ pub(crate) struct Slot {
     memory: Arc<Memory>,
     /// The clocks that it says, where it is an initialization section.
     clocks: Option<Clocks>,
-    /// It was believed to be whole; nothing proved it.
-    pub(crate) is_only_believed: bool,
+    /// What the last delivery that was judged is taken for.
+    verdict: Option<Verdict>,
 }
 
 /// A segment as its playlist lists it, where it is to have as much time.
@@ -95,7 +95,7 @@ impl Slot {
             doubt: Doubt::default(),
             memory: Arc::default(),
             clocks: None,
-            is_only_believed: false,
+            verdict: None,
         }
     }
 
@@ -132,13 +132,23 @@ impl Slot {
         }
     }
 
+    /// It has the time it is to have.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.verdict == Some(Verdict::Proved)
+    }
+
+    /// It was believed to be whole; nothing proved it.
+    pub(crate) fn is_only_believed(&self) -> bool {
+        self.verdict == Some(Verdict::Believed)
+    }
+
     /// Whether a delivery of this length that looks whole has the time it is to have, or is believed to be whole nevertheless.
     fn accept(&mut self, covered: Duration, len: u64, listed: Listed) -> Result<(), Bad> {
         let Listed { media, duration: listed, is_announced, grows, now, patience } = listed;
         let ended = Ended { len, covered, listed, is_announced, grows };
         let now = now.duration_since(self.begun);
         let verdict = self.memory.judge(media, &mut self.doubt, &ended, now, patience);
-        self.is_only_believed = verdict == Verdict::Believed;
+        self.verdict = Some(verdict);
         if verdict == Verdict::Doubted {
             let where_it_ends =
                 if is_announced { "it is as long as was announced" } else { "nothing said where it ends" };
@@ -451,7 +461,7 @@ mod tests {
             let listed = listed(Duration::from_millis(20), secs);
             assert_eq!(attempt.finish(false, Some(listed)).is_ok(), believed);
         }
-        assert!(slot.is_only_believed);
+        assert!(slot.is_only_believed());
     }
 
     /// A segment of this duration that ended so many seconds from now.

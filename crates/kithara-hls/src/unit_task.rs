@@ -81,12 +81,12 @@ impl UnitTask {
         let mut origin = Origin::Own(Box::new(self.requests.fetcher.fetch(request)));
         let result = self.receive(&mut origin, slot).await;
         let is_bad = matches!(result, Err(Failed { error: HlsError::BadDelivery { .. }, .. }));
-        if let Origin::Own(delivery) = origin
-            && (is_bad || result.is_ok() && slot.is_only_believed)
-        {
+        match origin {
             // What was stored of it is no better than what was delivered. What nothing proves is good for those who wait for it,
             // and not for ever.
-            delivery.reject();
+            Origin::Own(delivery) if is_bad || result.is_ok() && slot.is_only_believed() => delivery.reject(),
+            Origin::Own(delivery) if result.is_ok() && slot.is_proved() => delivery.accept(),
+            Origin::Own(_) | Origin::Ahead(_) => {}
         }
         result
     }

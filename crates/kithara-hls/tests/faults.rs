@@ -18,8 +18,8 @@ use kithara_hls::{
 };
 use kithara_origin::{At, Ending, Fault, Redirect, Response, Rule, Site};
 use support::{
-    adts_seam, assert_exact, chain, file, fixtures, in_time, joined, open, ours, playlist, quick, read_all, serve,
-    truth, try_open,
+    adts_seam, assert_exact, chain, file, fixtures, in_time, joined, open, ours, playlist, quick, read_all, seam,
+    serve, truth, try_open,
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -448,17 +448,6 @@ async fn the_uri_of_a_key_is_relative_to_the_playlist() {
     assert_eq!(asked, ["/p/index.m3u8", "/p/keys/k.bin", "/p/segs/seg7.ts"].map(str::to_owned).into());
 }
 
-/// The last place before `limit` where one PES packet ends and another begins: a cut that a container cannot see.
-fn seam(segment: &[u8], limit: usize) -> u64 {
-    let pid = |packet: &[u8]| u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
-    let begins = |packet: &&[u8]| {
-        packet[1] & 0x40 != 0 && pid(packet) >= 0x100 && packet[4..].windows(4).any(|it| it == [0, 0, 1, 0xc0])
-    };
-    let mut packets = segment.chunks_exact(188).take(limit / 188).enumerate();
-    let last = packets.rfind(|(_, packet)| begins(packet));
-    last.map_or(0, |(at, _)| 188 * at as u64)
-}
-
 /// Nothing said where the body ends, and its packets are whole: only the time it has shows that it was cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_segment_without_length_that_is_cut_between_packets_is_asked_for_again() {
@@ -567,6 +556,22 @@ async fn what_was_only_believed_is_not_stored() {
     let source = open(&playlist(&origin, "adts"), params()).await;
     assert_exact(&read_all(&source).await, &truth("adts"), "after the origin was repaired");
     assert_eq!(origin.requests_of("/adts/seg0.aac").len(), 1, "what was proved is stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_whose_end_does_not_show_is_stored_once_it_has_its_time() {
+    let segment = file("adts/seg1.aac");
+    let cut = adts_seam(&segment, segment.len() / 2) as u64;
+    let away = Rule::on("seg1.aac").first(1).then(Fault::truncate(At::Byte(cut)));
+    let origin = serve(fixtures().rule(Rule::on("*.aac").then(Fault::NoLength)).rule(away));
+    let store = AssetStore::memory(MemoryOptions::default());
+    for _ in 0..2 {
+        let params = HlsParams { store: Some(store.clone()), ..HlsParams::from(quick()) };
+        let source = open(&playlist(&origin, "adts"), params).await;
+        assert_exact(&read_all(&source).await, &truth("adts"), "what nothing ended");
+    }
+    let requests = ["seg0", "seg1", "seg2"].map(|name| origin.requests_of(&format!("/adts/{name}.aac")).len());
+    assert_eq!(requests, [1, 2, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -259,7 +259,7 @@ async fn a_reader_that_leaves_with_its_last_byte_leaves_it_stored() {
 #[tokio::test(start_paused = true)]
 async fn a_length_that_nobody_announced_is_known_at_the_end() {
     for Stores { store, .. } in &both_stores() {
-        let chunked = Reply::resource(DIGITS).announces(None);
+        let chunked = Reply::resource(DIGITS).announces(None).header("transfer-encoding", "chunked");
         let world = World::new(ScriptedTransport::new().on(URL, [chunked]), Some(store));
         let mut delivery = world.fetcher.fetch(request());
         assert_eq!(delivery.head().await.unwrap().len, None);
@@ -268,6 +268,59 @@ async fn a_length_that_nobody_announced_is_known_at_the_end() {
         assert_eq!(resource(store).total_len(), Some(10));
         assert_eq!(world.bytes(request()).await.unwrap(), DIGITS);
         assert_eq!(world.ranges().len(), 1);
+    }
+}
+
+/// A body that ends with its connection, after so many bytes of `bytes`.
+fn unframed(bytes: impl Into<bytes::Bytes>, end: usize) -> Reply {
+    Reply::resource(bytes).announces(None).ends_after(end)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_does_not_show_is_none_before_a_reader_accepts_it() {
+    for (accepts, want, requests) in [(false, DIGITS, 2), (true, "012345", 1)] {
+        for Stores { store, .. } in &both_stores() {
+            let replies = [unframed(DIGITS, 6), Reply::resource(DIGITS)];
+            let world = World::new(ScriptedTransport::new().on(URL, replies), Some(store));
+            let mut delivery = world.fetcher.fetch(request());
+            assert!(!delivery.head().await.unwrap().has_end);
+            while delivery.chunk().await.unwrap().is_some() {}
+            if accepts {
+                delivery.accept();
+            }
+            settle(store).await;
+            assert_eq!(resource(store).total_len(), accepts.then_some(6));
+            assert_eq!(world.bytes(request()).await.unwrap(), want);
+            assert_eq!(world.ranges().len(), requests);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_an_end_that_does_not_show_is_gone_on_with() {
+    let (all, cut) = (pattern(900 * KIB), 700 * KIB);
+    let rest = |from: usize| format!("{from}-");
+    let whole = || "all".to_owned();
+    // (what the origin says from then on, what is asked for)
+    let table = [
+        (Reply::resource(all.clone()), vec![rest(cut)]),
+        (unframed(all.clone(), all.len()).ignores_ranges(), vec![rest(cut), rest(all.len())]),
+        // Nothing tells whether that is the rest of what came before.
+        (unframed(all.clone(), all.len()).without("etag"), vec![whole(), whole()]),
+    ];
+    for (reply, ranges) in table {
+        for Stores { store, .. } in &both_stores() {
+            let first = unframed(all.clone(), cut);
+            let first = if ranges[0] == "all" { first.without("etag") } else { first };
+            let world = World::new(ScriptedTransport::new().on(URL, [first, reply.clone()]), Some(store));
+            let file = FetchRequest { piecewise: true, ..request() };
+            assert!(world.bytes(file.clone()).await.unwrap() == all[..cut]);
+            for _ in 0..2 {
+                settle(store).await;
+                assert!(world.bytes(file.clone()).await.unwrap() == all);
+            }
+            assert_eq!(world.ranges()[1..], ranges);
+        }
     }
 }
 

@@ -92,6 +92,23 @@ async fn a_document_keeps_its_base_or_is_not_stored() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nothing_ended_is_not_stored_unless_somebody_can_tell() {
+    for (tells, again) in [(None, Provider::Network), (Some(false), Provider::Network), (Some(true), Provider::Store)] {
+        for Stores { store, .. } in &both_stores() {
+            let cut = Reply::resource(DIGITS).header("cache-control", "max-age=60").announces(None);
+            let world = world([cut], store, &Hands::default());
+            let store_if =
+                tells.map(|tells| Arc::new(move |_: &Bytes| tells) as Arc<dyn Fn(&Bytes) -> bool + Send + Sync>);
+            for provider in [Provider::Network, again] {
+                let request = WholeRequest { store_if: store_if.clone(), ..request().into() };
+                check(&whole(&world, request).await, provider, DIGITS);
+                settle(store).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resource_that_changed_replaces_the_stored_one() {
     for Stores { store, .. } in &both_stores() {
         let world = world([Reply::resource("old"), Reply::resource(DIGITS)], store, &Hands::default());

@@ -183,6 +183,17 @@ pub fn asked(request: &Logged, len: u64) -> Range<u64> {
     }
 }
 
+/// The last place before `limit` where one PES packet ends and another begins: a cut that a container cannot see.
+pub fn seam(segment: &[u8], limit: usize) -> u64 {
+    let pid = |packet: &[u8]| u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
+    let begins = |packet: &&[u8]| {
+        packet[1] & 0x40 != 0 && pid(packet) >= 0x100 && packet[4..].windows(4).any(|it| it == [0, 0, 1, 0xc0])
+    };
+    let mut packets = segment.chunks_exact(188).take(limit / 188).enumerate();
+    let last = packets.rfind(|(_, packet)| begins(packet));
+    last.map_or(0, |(at, _)| 188 * at as u64)
+}
+
 /// The last place up to `limit` where a frame of ADTS begins: a cut that a container cannot see.
 pub fn adts_seam(segment: &[u8], limit: usize) -> usize {
     let mut at = 0;
