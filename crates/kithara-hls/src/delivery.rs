@@ -106,6 +106,11 @@ impl Slot {
         self
     }
 
+    /// Begins anew, for nobody has read a byte of it. What earlier deliveries showed stays known.
+    pub(crate) fn begin_again(&mut self, writer: UnitWriter) {
+        (self.writer, self.published, self.checksum) = (Some(writer), 0, crc32fast::Hasher::new());
+    }
+
     /// The unit will never be whole.
     pub(crate) fn fail(&mut self, error: HlsError) {
         if let Some(writer) = self.writer.take() {

@@ -46,7 +46,7 @@ use crate::{
     ahead::{Ahead, AheadTask, Taken},
     delivery::Slot,
     error::HlsError,
-    keep::keep_unit,
+    keep::KeepTask,
     keys::{Asking, FetchedKey, KeyManager, KeyState, fetch_key},
     options::KeyCache,
     part_task::{PartTask, close_unit},
@@ -161,6 +161,8 @@ pub(crate) struct Driver {
     parts: Parts,
     keys: KeyManager,
     shelved: HashMap<UnitKey, Shelved>,
+    /// What the deliveries of the unit showed that was to be kept last.
+    keeping: Option<(UnitKey, Arc<Mutex<Slot>>)>,
     running: HashMap<FetchId, CancellationToken>,
     /// What was asked for ahead and is not announced yet, or not used up.
     ahead: HashMap<FetchId, Ahead>,
@@ -215,6 +217,7 @@ impl Driver {
             parts,
             keys: KeyManager::default(),
             shelved: HashMap::new(),
+            keeping: None,
             running: HashMap::new(),
             ahead: HashMap::new(),
             feeds: HashMap::new(),
@@ -722,12 +725,24 @@ impl Driver {
     }
 
     fn keep(&mut self, fetch: FetchId, unit: UnitKey, request: UnitRequest) {
-        let key = self.wait_for_key(&request);
-        let (requests, reports) = (self.named_in(Some(unit.media)), self.reports.clone());
+        let slot = match self.keeping.take() {
+            Some((known, slot)) if known == unit => slot,
+            _ => Shelved::new(&self.parts.shelf).slot,
+        };
+        self.keeping = Some((unit, Arc::clone(&slot)));
+        let task = KeepTask {
+            unit,
+            key: self.wait_for_key(&request),
+            duration: self.parts.session.duration_of(unit),
+            requests: self.named_in(Some(unit.media)),
+            request,
+            slot,
+        };
+        let reports = self.reports.clone();
         let cancel = self.parts.cancel.child_token();
         self.running.insert(fetch, cancel.clone());
         self.spawn(cancel, async move {
-            let result = keep_unit(requests, request, key).await;
+            let result = task.run().await;
             let _ = reports.send(Report::Kept { fetch, result }).await;
         });
     }

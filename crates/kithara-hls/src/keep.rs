@@ -1,55 +1,95 @@
 //! Units that go into the store and to nobody else: what a live stream drops before its readers come to it.
 
+use std::{sync::Arc, time::Duration};
+
 use kithara_fetch::{Delivery, FetchRequest, Priority};
-use kithara_hls_core::session::{Delivered, FailureKind, UnitRequest};
+use kithara_hls_core::session::{Delivered, FailureKind, Place, UnitKey, UnitRequest};
 use kithara_stream::UnitBody;
-use tokio::sync::watch;
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
 
 use crate::{
     decrypt::CbcStream,
-    delivery::{Attempt, Bad, Slot},
+    delivery::{Attempt, Listed, Slot},
     driver::Failed,
     error::{HlsError, StorageError},
     keys::KeyState,
     requests::Requests,
-    unit_task::{bad_delivery, cipher_of, unit_request, wait_for},
+    unit_task::{bad_delivery, cipher_of, listed, unit_request, wait_for},
 };
 
-/// Brings a unit into the store and makes sure that it is there, whole and media. Answers with the bytes it takes.
-///
-/// It is decrypted on the way, which shows that its key is at hand and is the right one; nobody sees the plaintext.
-pub(crate) async fn keep_unit(
-    requests: Requests,
-    unit: UnitRequest,
-    key: Option<watch::Receiver<KeyState>>,
-) -> Result<u64, Failed> {
-    let request = FetchRequest { class: Priority::Download, ..unit_request(&requests, &unit) };
-    let (name, range) = (request.key, request.range.clone());
-    let cipher = match key {
-        Some(key) => cipher_of(&unit, &wait_for(key).await?),
-        None => None,
-    };
-    let delivered = read_through(requests.fetcher.fetch(request), cipher, &unit).await?;
-    let store = requests.fetcher.store().zip(name);
-    let Some((store, name)) = store else { return Err(not_stored("there is no store")) };
-    // What was handed on is on its way to the disk: this comes after it.
-    store.flush().await.map_err(|error| Failed { kind: FailureKind::NotStored, error: HlsError::Assets(error) })?;
-    let range = range.unwrap_or(0..delivered.wire_len);
-    if store.streaming(&name).contains(range) { Ok(delivered.wire_len) } else { Err(not_stored("the store is full")) }
+/// A unit that is to be kept.
+pub(crate) struct KeepTask {
+    pub(crate) unit: UnitKey,
+    pub(crate) request: UnitRequest,
+    /// How long the playlist says that it is.
+    pub(crate) duration: Option<Duration>,
+    pub(crate) requests: Requests,
+    pub(crate) key: Option<watch::Receiver<KeyState>>,
+    /// That of all attempts to keep it.
+    pub(crate) slot: Arc<Mutex<Slot>>,
 }
 
-/// Takes a delivery to its end, and lets its bytes go: what remains is whether it is what it should be.
+impl KeepTask {
+    /// Brings the unit into the store and makes sure that it is there, whole and media. Answers with the bytes it takes.
+    ///
+    /// It is decrypted on the way, which shows that its key is at hand and is the right one; nobody sees the plaintext.
+    pub(crate) async fn run(self) -> Result<u64, Failed> {
+        // An earlier attempt that was cancelled may still be on its way out.
+        let mut slot = self.slot.lock().await;
+        let request = FetchRequest { class: Priority::Download, ..unit_request(&self.requests, &self.request) };
+        let (name, range) = (request.key, request.range.clone());
+        let delivered = self.deliver(request, &mut slot).await.inspect_err(|_| slot.failed(Instant::now()))?;
+        let store = self.requests.fetcher.store().zip(name);
+        let Some((store, name)) = store else { return Err(not_stored("there is no store")) };
+        // What was handed on is on its way to the disk: this comes after it.
+        store.flush().await.map_err(|error| Failed { kind: FailureKind::NotStored, error: HlsError::Assets(error) })?;
+        let range = range.unwrap_or(0..delivered.wire_len);
+        if store.streaming(&name).contains(range) {
+            Ok(delivered.wire_len)
+        } else {
+            Err(not_stored("the store is full"))
+        }
+    }
+
+    async fn deliver(&self, request: FetchRequest, slot: &mut Slot) -> Result<Delivered, Failed> {
+        let cipher = match &self.key {
+            Some(key) => cipher_of(&self.request, &wait_for(key.clone()).await?),
+            None => None,
+        };
+        let mut delivery = self.requests.fetcher.fetch(request);
+        let head = delivery.head().await?;
+        let listed = || {
+            let listed = listed(&self.requests, &self.request, self.unit, self.duration, head.has_end);
+            listed.filter(|_| !head.from_cache())
+        };
+        let (delivered, delivery) = read_through(delivery, cipher, &self.request, slot, listed).await?;
+        // Believed, or more than anybody can judge: it is better than the hole that would be there without it.
+        delivery.accept();
+        if matches!(self.unit.place, Place::Init(_)) {
+            slot.rules(self.unit.media);
+        }
+        Ok(delivered)
+    }
+}
+
+/// Takes a delivery to its end, and lets its bytes go: what remains is whether it is what it should be. `listed` says at the end
+/// what the playlist says of it.
 pub(crate) async fn read_through(
     mut delivery: Delivery,
     cipher: Option<CbcStream>,
     unit: &UnitRequest,
-) -> Result<Delivered, Failed> {
+    slot: &mut Slot,
+    listed: impl FnOnce() -> Option<Listed>,
+) -> Result<(Delivered, Delivery), Failed> {
     let (writer, body) = UnitBody::channel();
-    let mut slot = Slot::new(writer);
-    let mut attempt = Attempt::new(&mut slot, cipher, unit.is_excerpt);
+    slot.begin_again(writer);
+    let mut attempt = Attempt::new(slot, cipher, unit.is_excerpt);
     let whole = loop {
         match delivery.chunk().await? {
-            None => break attempt.finish(false, None),
+            None => break attempt.finish(false, listed()),
             Some(chunk) => {
                 if let Err(error) = attempt.push(chunk) {
                     break Err(error);
@@ -58,11 +98,14 @@ pub(crate) async fn read_through(
             }
         }
     };
-    whole.map_err(|bad: Bad| {
-        // What was stored of it is no better.
-        delivery.reject();
-        bad_delivery(unit, bad)
-    })
+    match whole {
+        Ok(delivered) => Ok((delivered, delivery)),
+        Err(bad) => {
+            // What was stored of it is no better.
+            delivery.reject();
+            Err(bad_delivery(unit, bad))
+        }
+    }
 }
 
 fn not_stored(reason: &'static str) -> Failed {

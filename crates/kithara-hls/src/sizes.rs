@@ -8,11 +8,12 @@ use bytes::BytesMut;
 use kithara_demux::{Sniff, sniff};
 use kithara_fetch::{CacheUse, FetchRequest};
 use kithara_hls_core::session::{FailureKind, UnitRequest};
+use kithara_stream::UnitBody;
 use tokio::sync::watch;
 
 use crate::{
     decrypt::{BLOCK, plain_len},
-    delivery::Bad,
+    delivery::{Bad, Slot},
     driver::Failed,
     keep::read_through,
     keys::KeyState,
@@ -83,5 +84,6 @@ async fn ask(requests: &Requests, unit: &UnitRequest, key: Option<watch::Receive
 /// The length of a unit whose origin does not serve ranges: it is fetched whole, which the store may remember.
 async fn fetched(requests: &Requests, request: FetchRequest, unit: &UnitRequest) -> Result<u64, Failed> {
     let delivery = requests.fetcher.fetch(request);
-    read_through(delivery, None, unit).await.map(|delivered| delivered.len)
+    let mut slot = Slot::new(UnitBody::channel().0);
+    read_through(delivery, None, unit, &mut slot, || None).await.map(|(delivered, _)| delivered.len)
 }

@@ -131,24 +131,10 @@ impl UnitTask {
         if bytes < wanted {
             return Err(bad(Bad::new(FailureKind::Incomplete, "what was asked for ahead ends early")));
         }
-        let listed = self.listed(is_known).filter(|_| !from_store);
+        let listed = listed(&self.requests, &self.request, self.unit, self.duration, is_known).filter(|_| !from_store);
         let delivered = attempt.finish(from_store, listed).map_err(bad)?;
         self.container.send_replace(slot.container);
         Ok(delivered)
-    }
-
-    /// How long the segment is to be, where it is whole: pictures cut out of segments stand for more time than they have. What
-    /// the store has was judged when it came, so only what comes from the network is to be.
-    fn listed(&self, is_announced: bool) -> Option<Listed> {
-        let is_whole = matches!(self.unit.place, Place::Segment(_)) && !matches!(self.unit.media, MediaId::IFrames(_));
-        Some(Listed {
-            media: self.unit.media,
-            duration: self.duration.filter(|_| is_whole)?,
-            is_announced,
-            grows: self.request.growing_since.is_some(),
-            now: tokio::time::Instant::now(),
-            patience: self.requests.options().playback.patience,
-        })
     }
 
     async fn report_head(&self, head: &kithara_fetch::Head) {
@@ -167,6 +153,26 @@ impl UnitTask {
     async fn wait_for_room(&self) {
         poll_fn(|cx| self.body.poll_held_below(cx, HOLD)).await;
     }
+}
+
+/// How long a segment is to be, where it is whole: pictures cut out of segments stand for more time than they have. What the
+/// store has was judged when it came, so only what comes from the network is to be.
+pub(crate) fn listed(
+    requests: &Requests,
+    request: &UnitRequest,
+    unit: UnitKey,
+    duration: Option<Duration>,
+    is_announced: bool,
+) -> Option<Listed> {
+    let is_whole = matches!(unit.place, Place::Segment(_)) && !matches!(unit.media, MediaId::IFrames(_));
+    Some(Listed {
+        media: unit.media,
+        duration: duration.filter(|_| is_whole)?,
+        is_announced,
+        grows: request.growing_since.is_some(),
+        now: tokio::time::Instant::now(),
+        patience: requests.options().playback.patience,
+    })
 }
 
 /// Why what was delivered of a unit is no good.

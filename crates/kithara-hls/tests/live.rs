@@ -9,9 +9,9 @@ use kithara_hls::{
     fetch::assets::{AssetStore, DiskOptions},
     hls_core::session::{LiveOptions, LiveStart, Track},
 };
-use kithara_origin::{Live, Origin, Site};
+use kithara_origin::{At, Fault, Live, Origin, Rule, Site};
 use kithara_stream::Source;
-use support::{assert_exact, file, fixtures, in_time, open, playlist, quick, read_all, serve, truth};
+use support::{assert_exact, file, fixtures, in_time, open, playlist, quick, read_all, seam, serve, truth};
 use tokio::sync::broadcast::Receiver;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,7 +32,7 @@ async fn a_live_playlist_that_has_not_changed_does_not_travel_again() {
 const SEGMENTS: usize = 24;
 
 /// A window of six segments whose origin drops what leaves it at once.
-fn dropping(dir: &Path) -> Origin {
+fn dropping(dir: &Path, faults: impl IntoIterator<Item = Rule>) -> Origin {
     let mut text = String::from("#EXTM3U\n#EXT-X-TARGETDURATION:1\n");
     for n in 0..SEGMENTS {
         std::fs::write(dir.join(format!("seg{n}.ts")), segment(n)).expect("the folder can be written");
@@ -40,7 +40,7 @@ fn dropping(dir: &Path) -> Origin {
     }
     text += "#EXT-X-ENDLIST\n";
     std::fs::write(dir.join("index.m3u8"), text).expect("the folder can be written");
-    serve(Site::new().dir("/", dir).live("*", Live::sliding(6).start(7).keep(0)))
+    serve(faults.into_iter().fold(Site::new().dir("/", dir), Site::rule).live("*", Live::sliding(6).start(7).keep(0)))
 }
 
 fn segment(n: usize) -> Vec<u8> {
@@ -71,8 +71,23 @@ async fn window_passes(events: &mut Receiver<HlsEvent>, time: Duration) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stood_still_goes_on_from_the_store() {
     let (site, disk) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let origin = dropping(site.path());
-    let session = Hls::session(&origin.url("/index.m3u8"), behind(disk.path())).expect("a URL");
+    let origin = dropping(site.path(), []);
+    stands_still(&origin, disk.path(), |_| 1).await;
+}
+
+/// What is cut between packets, so that nothing but the time in it shows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_for_a_reader_that_stood_still_has_its_time() {
+    let (site, disk) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let cut = |n: usize| At::Byte(seam(&segment(n), segment(n).len() / 3));
+    let unframed = Rule::on("seg9.ts").first(1).then(Fault::NoLength).then(Fault::truncate(cut(9)));
+    let origin = dropping(site.path(), [unframed]);
+    stands_still(&origin, disk.path(), |n| if n == 9 { 2 } else { 1 }).await;
+}
+
+/// A reader that comes back after eight seconds finds all that was dropped meanwhile, each asked for so many times.
+async fn stands_still(origin: &Origin, disk: &Path, requests: impl Fn(u64) -> usize) {
+    let session = Hls::session(&origin.url("/index.m3u8"), behind(disk)).expect("a URL");
     let mut events = session.events();
     let mut segments = session.segments(Track::Main).await.expect("the session lives");
     let first = in_time(segments.next()).await.expect("it goes on").expect("there is one");
@@ -90,14 +105,15 @@ async fn a_reader_that_stood_still_goes_on_from_the_store() {
         let (bytes, broken) = read_all(&segment_read.body).await;
         assert_eq!(bytes, segment(usize::try_from(*n).expect("small")), "segment {n}: {broken:?}");
         let asked = origin.requests_of(&format!("/seg{n}.ts"));
-        assert_eq!(asked.iter().map(|request| request.status).collect::<Vec<_>>(), [200], "segment {n} travels once");
+        let statuses: Vec<_> = asked.iter().map(|request| request.status).collect();
+        assert_eq!(statuses, vec![200; requests(*n)], "how often segment {n} travels");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_of_bytes_that_stood_still_goes_on_from_the_store() {
     let (site, disk) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let origin = dropping(site.path());
+    let origin = dropping(site.path(), []);
     let source = open(&origin.url("/index.m3u8"), behind(disk.path())).await;
     let mut events = source.session().events();
     let mut byte = [0];
