@@ -4,6 +4,7 @@
 
 mod coalescing;
 mod crash;
+mod damage;
 mod disks;
 mod holes;
 mod loopback;
