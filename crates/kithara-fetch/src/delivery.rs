@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::fetcher::Shared;
 use crate::flight::{Flight, ReaderId, Taken};
 use crate::flights::FlightKey;
-use crate::transfer::wanted;
+use crate::transfer::{allowed_end, wanted};
 use crate::version::Version;
 use crate::{FetchError, FetchErrorKind, FetchRequest, Head, Priority};
 
@@ -29,6 +29,8 @@ pub struct Delivery {
     deadline: Option<Instant>,
     joined: bool,
 }
+
+const TOO_LARGE: FetchErrorKind = FetchErrorKind::Net(ErrorKind::TooLarge);
 
 /// A reader's place at a transfer. Dropping it leaves.
 pub(crate) struct Seat {
@@ -60,6 +62,7 @@ impl Delivery {
             }
         };
         self.version.get_or_insert_with(|| Version { validators: head.validators.clone(), total_len: head.total_len });
+        self.check_size(head.len.map_or(head.start, |len| head.start.saturating_add(len)))?;
         Ok(head)
     }
 
@@ -70,6 +73,7 @@ impl Delivery {
     /// older version than a new fetch will give.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         loop {
+            self.check_size(self.position)?;
             let taken = self.in_time(|seat, _| match seat.flight.take(seat.reader) {
                 Taken::Pending => None,
                 taken => Some(taken),
@@ -77,10 +81,11 @@ impl Delivery {
             match taken.await? {
                 Taken::Bytes(bytes) => {
                     self.position += bytes.len() as u64;
+                    self.check_size(self.position)?;
                     return Ok(Some(bytes));
                 }
                 Taken::End => return Ok(None),
-                Taken::Failed(error) if self.failed_for_another(&error) => self.begin_own()?,
+                Taken::Failed(error) if self.failed_for_another(&error) => self.go_alone().await?,
                 Taken::Failed(error) => return Err(self.about(error)),
                 Taken::Lagged => self.go_alone().await?,
                 Taken::Pending => {}
@@ -96,7 +101,7 @@ impl Delivery {
         let mut whole = BytesMut::new();
         while let Some(bytes) = self.chunk().await? {
             if whole.len() as u64 + bytes.len() as u64 > max {
-                return Err(self.about(FetchError::new(FetchErrorKind::Net(ErrorKind::TooLarge))));
+                return Err(self.about(FetchError::new(TOO_LARGE)));
             }
             if whole.is_empty() && self.is_last(&bytes) {
                 return Ok(bytes);
@@ -152,29 +157,39 @@ impl Delivery {
         }
     }
 
-    /// Goes on with a transfer of its own: the one it had runs too far ahead, for somebody who reads faster.
+    /// Goes on with a transfer of its own: the one it had runs too far ahead, for somebody who reads faster, or goes no further.
     async fn go_alone(&mut self) -> Result<(), FetchError> {
-        if self.version.is_none() {
+        if self.version.is_none() && self.position > wanted(&self.request).start {
             self.head().await?;
         }
-        self.request.range = Some(self.position..wanted(&self.request).end);
-        self.seat = self.shared.clone().start(&self.request, self.version.clone());
-        self.joined = false;
-        self.seat.as_ref().map(|_| ()).map_err(|error| self.about(error.clone()))
+        self.begin_own()
     }
 
-    /// Whether the transfer it joined was refused to whoever began it, for reasons that need not hold here.
+    /// Whether the transfer it joined failed for whoever began it, for reasons that need not hold here: it was refused, or is larger
+    /// than was to be delivered.
     fn failed_for_another(&self, error: &FetchError) -> bool {
-        let is_untouched = self.joined && self.position == wanted(&self.request).start;
-        let credentials = self.seat.as_ref().ok().and_then(|seat| seat.flight.credentials.as_ref());
-        is_untouched && credentials.is_some_and(|theirs| theirs.failed_alone(&self.request, error))
+        let Some(flight) = self.seat.as_ref().ok().map(|seat| &seat.flight).filter(|_| self.joined) else {
+            return false;
+        };
+        let is_untouched = self.position == wanted(&self.request).start;
+        let is_refused = flight.credentials.as_ref().is_some_and(|theirs| theirs.failed_alone(&self.request, error));
+        let is_too_large = error.kind() == TOO_LARGE && flight.allowed_end < allowed_end(&self.request);
+        is_untouched && is_refused || is_too_large
     }
 
-    /// Asks by itself, once: that transfer is its own, and of the version whose head was given, if one was.
+    /// Asks by itself for what is left, once: that transfer is its own, and of the version whose head was given, if one was.
     fn begin_own(&mut self) -> Result<(), FetchError> {
+        let wanted = wanted(&self.request);
+        self.request.max_len = allowed_end(&self.request) - self.position;
+        self.request.range = Some(self.position..wanted.end);
         self.joined = false;
         self.seat = self.shared.clone().start(&self.request, self.version.clone());
         self.seat.as_ref().map(|_| ()).map_err(|error| self.about(error.clone()))
+    }
+
+    /// Whether bytes up to `end` may be delivered: a transfer it joined may bring more.
+    fn check_size(&self, end: u64) -> Result<(), FetchError> {
+        if end > allowed_end(&self.request) { Err(self.about(FetchError::new(TOO_LARGE))) } else { Ok(()) }
     }
 
     /// Looks until there is something, at most up to the deadline.

@@ -13,7 +13,7 @@ use crate::flight::{Flight, ReaderId, Retained};
 use crate::flights::{FlightKey, Flights};
 use crate::request::Credentials;
 use crate::scheduler::Scheduler;
-use crate::transfer::{Transfer, wanted};
+use crate::transfer::{Transfer, allowed_end, wanted};
 use crate::version::Version;
 use crate::whole::Wholes;
 use crate::{
@@ -182,6 +182,7 @@ impl Shared {
         let range = wanted(request);
         let mut flight = Flight::new(range.clone(), self.options.window.max(1), &self.scheduler, &self.retained);
         flight.credentials = Some(Credentials::of(request));
+        flight.allowed_end = allowed_end(request);
         flight.begun = self.now();
         let reader = flight.join(&range, request.class).expect("a new flight covers the range it was made for");
         (Arc::new(flight), reader)

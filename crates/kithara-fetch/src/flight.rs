@@ -33,6 +33,8 @@ pub(crate) struct Flight {
     pub(crate) cancel: CancellationToken,
     /// What it was begun with.
     pub(crate) credentials: Option<Credentials>,
+    /// Behind the last byte that whoever began it lets come.
+    pub(crate) allowed_end: u64,
     /// When, as stored bytes are old or not.
     pub(crate) begun: UnixMillis,
     /// Rung for readers: head, bytes, the end.
@@ -127,6 +129,7 @@ impl Flight {
             retained: Arc::clone(retained),
             cancel: CancellationToken::new(),
             credentials: None,
+            allowed_end: u64::MAX,
             begun: UnixMillis::default(),
             news: Notify::new(),
             room: Notify::new(),

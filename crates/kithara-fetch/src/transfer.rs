@@ -488,6 +488,11 @@ pub(crate) fn wanted(request: &FetchRequest) -> Range<u64> {
     request.range.clone().unwrap_or(0..u64::MAX)
 }
 
+/// The offset behind the last byte that may be delivered for a request.
+pub(crate) fn allowed_end(request: &FetchRequest) -> u64 {
+    wanted(request).start.saturating_add(request.max_len)
+}
+
 /// Whether the origin said that the resource ends exactly at `position`.
 fn ends_at(error: &NetError, position: u64) -> bool {
     matches!(error.kind(), ErrorKind::RangeNotSatisfiable { total: Some(total) } if total == position)

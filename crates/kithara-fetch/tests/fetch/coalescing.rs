@@ -206,6 +206,29 @@ async fn who_joins_a_fetch_that_is_refused_asks_once_with_a_token_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_reader_of_a_transfer_gets_as_much_as_it_allows() {
+    let at_most = |max_len| FetchRequest { max_len, ..request() };
+    let too_large = FetchErrorKind::Net(ErrorKind::TooLarge);
+    let chunked = || Reply::resource(DIGITS).announces(None).header("transfer-encoding", "chunked");
+    // (how it is sent, what is asked for where the first reader allows less)
+    for (reply, asked) in [(Reply::resource(DIGITS), ["all", "all"]), (chunked(), ["all", "4-"])] {
+        for caps in [[10, 4], [4, 10], [4, 4]] {
+            let world = World::new(ScriptedTransport::new().on(URL, [reply.clone().in_chunks(2, ms(10))]), None);
+            let readers = caps.map(|cap| world.fetcher.fetch(at_most(cap)));
+            assert!(readers[1].joined());
+            let [first, second] = readers.map(|reader| tokio::spawn(reader.collect(u64::MAX)));
+            for (cap, outcome) in caps.into_iter().zip([first.await.unwrap(), second.await.unwrap()]) {
+                match cap {
+                    10 => assert_eq!(outcome.unwrap(), DIGITS, "{caps:?}"),
+                    _ => assert_eq!(outcome.unwrap_err().kind(), too_large, "{caps:?}"),
+                }
+            }
+            assert_eq!(world.ranges(), asked[..if caps == [4, 10] { 2 } else { 1 }], "{caps:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_asks_by_itself_after_a_head_gets_that_version_or_hears_that_it_changed() {
     let asked = AtomicUsize::new(0);
     let origin = ScriptedTransport::new().otherwise(move |sent| {
