@@ -73,10 +73,15 @@ impl Wholes {
             Some(key) => Self::join(&shared, key, request.clone()),
             None => (obtain(Arc::clone(&shared), request.clone()).boxed().shared(), None),
         };
+        let begun = Instant::now();
         let fetch = async move {
+            // A fetch that was under way runs out of time before who joined it.
+            let has_time = |error: &FetchError| {
+                error.kind() == FetchErrorKind::Deadline && deadline.is_some_and(|time| begun.elapsed() < time)
+            };
             match (fetch.await, theirs) {
                 // Refused to whoever asked first: asked once more with what this request has.
-                (Err(error), Some(theirs)) if theirs.failed_alone(&request.request, &error) => {
+                (Err(error), Some(theirs)) if theirs.failed_alone(&request.request, &error) || has_time(&error) => {
                     obtain(shared, request).await
                 }
                 (outcome, _) => outcome,

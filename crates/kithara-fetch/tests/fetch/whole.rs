@@ -272,6 +272,21 @@ async fn a_deadline_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_joins_late_has_all_of_its_time() {
+    let replies = [Reply::resource(DIGITS).after(ms(5_000)), Reply::resource(DIGITS).after(ms(300))];
+    let world = World::new(ScriptedTransport::new().on(URL, replies), None);
+    let request = FetchRequest { deadline: Some(ms(700)), ..request() };
+    let first = tokio::spawn(world.fetcher.fetch_whole(request.clone()));
+    let with_first = tokio::spawn(world.fetcher.fetch_whole(request.clone()));
+    tokio::time::sleep(ms(600)).await;
+    check(&whole(&world, request).await, Provider::Network, DIGITS);
+    for outcome in [first.await.unwrap(), with_first.await.unwrap()] {
+        assert_eq!(outcome.unwrap_err().kind(), FetchErrorKind::Deadline);
+    }
+    assert_eq!(world.times(), [0, 700]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_range_of_a_whole_is_refused() {
     let world = World::serving(DIGITS, None);
     let error = world.fetcher.fetch_whole(FetchRequest { range: Some(0..5), ..request() }).await.unwrap_err();
