@@ -12,7 +12,8 @@ use url::{Host, Url};
 /// body is the proof.
 #[derive(Clone)]
 pub struct Head {
-    /// The base for relative references: the URL that answered after all redirects. From the store it comes without query.
+    /// The base for relative references: the URL that answered after all redirects. From the store it has the query that is asked with
+    /// now, and none where that asked elsewhere.
     pub url: Url,
     /// Where the bytes come from.
     pub provider: Provider,
@@ -102,7 +103,6 @@ impl Head {
             let _ = url.set_username(asked.username());
             let _ = url.set_password(asked.password());
         }
-        url.set_query(None);
         url.set_fragment(None);
         Self {
             provenance: stored_provenance(&url),
@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn what_is_named_in_a_stored_document_is_let_in_as_the_document_is() {
         let table = [
-            ("http://u:p@h/a/x?token=1#f", None, "http://u:p@h/a/x"),
+            ("http://u:p@h/a/x?token=1#f", None, "http://u:p@h/a/x?token=1"),
+            ("http://h/a/x?token=1", Some("http://h/b/x?token=2"), "http://h/b/x"),
             ("http://u:p@h/a/x", Some("http://h/b/x"), "http://u:p@h/b/x"),
             ("http://u:p@h/a/x", Some("http://other/b/x"), "http://other/b/x"),
             ("http://h/a/x", Some("https://h/a/x"), "https://h/a/x"),

@@ -5,13 +5,14 @@ mod support;
 use std::{collections::BTreeSet, time::Duration};
 
 use kithara_hls::{
-    HlsError, HlsOptions,
+    HlsError, HlsOptions, HlsParams,
+    fetch::assets::{AssetStore, MemoryOptions},
     hls_core::{
         playlist::VariantId,
         session::{MediaId, MediaSelection, PlaybackOptions, VariantChoice},
     },
 };
-use kithara_origin::{Origin, Response, Rule, Site};
+use kithara_origin::{Fault, Origin, Response, Rule, Site};
 use support::{
     assert_exact, chain, file, fixtures, joined, open, ours, playlist, quick, read_all, serve, truth, try_open,
 };
@@ -300,4 +301,20 @@ async fn query_parameters_of_a_playlist_are_those_of_the_url_after_redirects() {
         assert!(!asked.is_empty() && asked.iter().all(|it| it.query.as_deref() == Some("token=9")), "{asked:?}");
     }
     assert!(origin.requests_of("/fmp4_aac/init.mp4").iter().all(|it| it.query.is_none()), "it does not use it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_playlist_has_the_query_parameters_that_it_is_asked_for_with() {
+    let text = String::from_utf8(file("fmp4_aac/index.m3u8")).expect("playlists are UTF-8");
+    let define = "#EXT-X-VERSION:11\n#EXT-X-DEFINE:QUERYPARAM=\"edge\"";
+    let text = text.replace("#EXT-X-VERSION:7", define).replace(".m4s", ".m4s?edge={$edge}");
+    let fresh = Fault::Header("Cache-Control".into(), "max-age=60".into());
+    let origin = serve(fixtures().bytes("/fmp4_aac/b", text).rule(Rule::on("/fmp4_aac/b").then(fresh)));
+    let store = AssetStore::memory(MemoryOptions::default());
+    for what in ["loaded", "stored"] {
+        let params = HlsParams { store: Some(store.clone()), ..HlsParams::from(quick()) };
+        let read = read_all(&open(&origin.url("/fmp4_aac/b?edge=north"), params).await).await;
+        assert_exact(&read, &truth("fmp4_aac"), what);
+    }
+    assert_eq!(origin.requests_of("/fmp4_aac/b").len(), 1, "it is fresh");
 }
