@@ -37,6 +37,8 @@ pub struct Options {
     pub has_resolver: bool,
     /// Whether another variant can take over here.
     pub has_other_variant: bool,
+    /// Whether it is worse than waiting for this one.
+    pub insists: bool,
     /// What to do when nothing helps.
     pub on_missing: OnMissing,
 }
@@ -59,13 +61,16 @@ pub fn remedy(kind: FailureKind, tried: Tried, options: Options) -> Remedy {
     if may_resolve && options.has_resolver && !tried.resolved {
         return Remedy::Resolve;
     }
-    if options.has_other_variant {
+    if options.has_other_variant && !options.insists {
         return Remedy::OtherVariant;
     }
     // Perhaps it is not there yet, or the server is not itself: an announced segment that is late, an error page.
     let may_come = kind.wants_new_url() || kind.is_bad_delivery() || (kind == FailureKind::Unreachable && tried.told);
     if may_come && tried.waited < last_try(options.patience) {
         return Remedy::Refetch;
+    }
+    if options.has_other_variant {
+        return Remedy::OtherVariant;
     }
     match options.on_missing {
         OnMissing::Skip => Remedy::Skip,
@@ -199,6 +204,7 @@ mod tests {
         has_primary: false,
         has_resolver: false,
         has_other_variant: false,
+        insists: false,
         on_missing: OnMissing::Fail,
     };
 
@@ -228,6 +234,22 @@ mod tests {
             check(kind, waited(16), ALONE, Remedy::Refetch);
             check(kind, waited(17), ALONE, Remedy::Fail);
         }
+    }
+
+    #[test]
+    fn who_insists_on_a_variant_waits_for_it_before_another_takes_over() {
+        let options = Options { has_other_variant: true, insists: true, ..ALONE };
+        let waited = |secs| Tried {
+            bad_deliveries: 9,
+            reloaded_media: true,
+            waited: Duration::from_secs(secs),
+            ..Tried::default()
+        };
+        for kind in [FailureKind::NotFound, FailureKind::NotMedia] {
+            check(kind, waited(16), options, Remedy::Refetch);
+            check(kind, waited(17), options, Remedy::OtherVariant);
+        }
+        check(FailureKind::Unreachable, waited(17), options, Remedy::OtherVariant);
     }
 
     #[test]

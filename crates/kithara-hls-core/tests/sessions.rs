@@ -195,6 +195,19 @@ fn a_variant_without_playlist_is_left_out() {
 }
 
 #[test]
+fn a_chosen_variant_is_waited_for_and_not_left_for_another_one() {
+    let faults = [("/high/index", FailureKind::NotFound, 404), ("/high/seg5", FailureKind::NotFound, 404)];
+    let more = [("/high/index", FailureKind::Unreachable, 503), ("/high/seg5", FailureKind::NotMedia, 200)];
+    for (path, kind, status) in faults.into_iter().chain(more) {
+        let world = ladder(World::new()).with_fault(fault(path, 0, 5, kind, Some(status)));
+        let playback = PlaybackOptions { variant: VariantChoice::Best, ..PlaybackOptions::default() };
+        let (report, transcript) = play(world, SessionOptions { playback, ..SessionOptions::default() });
+        assert_eq!(variants(&report), vec![2; 15], "{path} {status}: {transcript}");
+        assert!(report.ended, "{path} {status}: {transcript}");
+    }
+}
+
+#[test]
 fn a_segment_that_is_nowhere_is_left_out_when_that_is_allowed() {
     let world = ladder(World::new()).with_fault(fault("seg5", 0, 99, FailureKind::NotFound, Some(404)));
     let playback = PlaybackOptions { on_missing: OnMissing::Skip, ..PlaybackOptions::default() };

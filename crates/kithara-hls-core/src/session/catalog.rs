@@ -480,7 +480,7 @@ impl Session {
         let now = self.tick();
         let Some(media) = self.medias.get(&id) else { return };
         let (failures, since) = (media.load_failures, media.asked.unwrap_or(now));
-        let alone = self.other_for(id).is_none() && !self.is_dispensable(id);
+        let alone = !self.goes_over_at_once(id) && !self.is_dispensable(id);
         let url = if self.primary.is_media { Known::Given } else { Known::Named };
         let wait = self.wait_while_opening(&failure.cause, url, failures, since).filter(|_| alone);
         let (Some(wait), Some(media)) = (wait, self.medias.get_mut(&id)) else {

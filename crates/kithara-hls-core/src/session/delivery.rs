@@ -306,6 +306,7 @@ impl Session {
             has_primary: self.multivariant.is_some(),
             has_resolver: self.options.has_resolver,
             has_other_variant,
+            insists: has_other_variant && !self.goes_over_at_once(unit.media),
             on_missing,
         };
         let Some(trouble) = self.units.trouble(unit) else { return };

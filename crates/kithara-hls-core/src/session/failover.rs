@@ -1,6 +1,6 @@
 //! Something else instead: another pathway, another variant, for what cannot be had.
 
-use super::{Action, Failure, HlsEvent, MediaId, Session, UnitKey};
+use super::{Action, Failure, HlsEvent, MediaId, Session, UnitKey, VariantChoice};
 use crate::{
     abr::AbrReason,
     playlist::{RenditionKind, Variant, VariantId},
@@ -61,6 +61,16 @@ impl Session {
         // Units may be left over from a variant that is not the one in force any more.
         let in_force = self.variant.filter(|id| *id != variant && !self.is_excluded(MediaId::Variant(*id)));
         in_force.or_else(|| self.twin_elsewhere(variant, |_| true)).or_else(|| self.substitute_for(variant))
+    }
+
+    /// Whether something else takes the place of a stream as soon as it fails. A variant that was chosen, not left to
+    /// adaptation, is waited for as long as patience says, but in a live stream, where time would run away; unless another
+    /// pathway has it as well.
+    pub(super) fn goes_over_at_once(&self, media: MediaId) -> bool {
+        let is_chosen = !matches!(self.options.playback.variant, VariantChoice::Auto) && !self.is_live(media);
+        let is_in_force = !matches!(media, MediaId::Variant(id) if self.variant != Some(id));
+        let is_waited_for = |other| is_chosen && is_in_force && self.selecting.ladder.contains(other);
+        self.other_for(media).as_ref().is_some_and(|other| !is_waited_for(other))
     }
 
     fn other_for_rendition(&self, media: MediaId) -> Option<VariantId> {
