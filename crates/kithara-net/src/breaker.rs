@@ -86,6 +86,12 @@ impl Breaker {
         matches!(self.state, State::Closed { failures: 0, .. })
     }
 
+    /// Whether somebody finds out at the moment how the origin is.
+    #[must_use]
+    pub fn is_probing(&self) -> bool {
+        matches!(self.state, State::Probing { .. })
+    }
+
     /// Asks to send a request.
     pub fn admit(&mut self, now: Instant) -> Admission {
         match self.state {

@@ -27,7 +27,7 @@ pub(crate) struct Origins {
 pub(crate) struct KnownOrigin {
     health: Mutex<Health>,
     /// Wakes those who wait for the breaker when it closes.
-    closed: Notify,
+    changed: Notify,
     /// Tells resources apart by all of their URL, of which nothing is kept: the key is drawn by chance.
     resources: RandomState,
 }
@@ -74,7 +74,7 @@ impl KnownOrigin {
             multiplexed: false,
             pace: Pace::default(),
         };
-        Self { health: Mutex::new(health), closed: Notify::new(), resources: RandomState::new() }
+        Self { health: Mutex::new(health), changed: Notify::new(), resources: RandomState::new() }
     }
 
     fn is_healthy(&self) -> bool {
@@ -86,19 +86,24 @@ impl KnownOrigin {
     pub(crate) async fn admitted(&self, longest: Duration) -> Result<bool, Duration> {
         let give_up = Instant::now() + longest;
         loop {
-            let closed = self.closed.notified();
+            let changed = self.changed.notified();
             let now = Instant::now();
-            let wait = match lock(&self.health).breaker.admit(now.into_std()) {
+            let (admission, is_probing) = {
+                let breaker = &mut lock(&self.health).breaker;
+                (breaker.admit(now.into_std()), breaker.is_probing())
+            };
+            let wait = match admission {
                 Admission::Go => return Ok(false),
                 Admission::Probe => return Ok(true),
                 Admission::Wait(wait) => wait,
             };
-            if now + wait > give_up {
+            // How a probe ends shows at any moment, mostly long before it is taken for lost.
+            if now + wait > give_up && (!is_probing || now >= give_up) {
                 return Err(wait);
             }
             tokio::select! {
-                () = closed => {}
-                () = tokio::time::sleep(wait) => {}
+                () = changed => {}
+                () = tokio::time::sleep_until(give_up.min(now + wait)) => {}
             }
         }
     }
@@ -109,13 +114,16 @@ impl KnownOrigin {
         health.breaker.succeeded();
         health.multiplexed = multiplexed;
         drop(health);
-        self.closed.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// The origin did not answer for `url`, or only to say that it is in trouble.
     pub(crate) fn failed(&self, url: &Url, probe: bool) {
         let resource = self.resources.hash_one(url);
         lock(&self.health).breaker.failed(Instant::now().into_std(), resource, probe);
+        if probe {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Takes a retry from the origin's budget; see [`RetryBudget::take`].

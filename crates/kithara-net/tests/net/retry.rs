@@ -267,6 +267,28 @@ async fn without_patience_an_open_circuit_fails_at_once_and_says_when_to_come_ba
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_little_patience_left_waits_for_a_probe_that_is_under_way() {
+    for (answer, served) in [(Reply::resource("x"), true), (Reply::status(503), false)] {
+        let begun = Instant::now();
+        let origin = ScriptedTransport::new().otherwise(move |sent| match sent.at.duration_since(begun) < secs(8) {
+            true => Reply::status(503),
+            false => answer.clone().after(ms(300)),
+        });
+        let client = client(&origin);
+        let fetches = (0..8).map(|n| fetch_error(&client, get(&format!("http://h/{n}"))));
+        futures_util::future::join_all(fetches).await;
+        tokio::time::sleep(secs(8)).await;
+        let patience = Patience { attempts: 1, max_elapsed: secs(2) };
+        let begun = Instant::now();
+        let fetches = (0..3).map(|n| fetch(&client, get(&format!("http://h/{n}")).patience(patience)));
+        for outcome in futures_util::future::join_all(fetches).await {
+            assert_eq!(outcome.is_ok(), served, "{outcome:?}");
+        }
+        assert_eq!(begun.elapsed(), if served { ms(600) } else { ms(300) }, "and no longer than that");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recovered_origin_serves_all_who_waited() {
     let origin = away(secs(8), Reply::failure(ErrorKind::Connect));
     let client = client(&origin);
