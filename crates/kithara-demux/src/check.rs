@@ -28,7 +28,8 @@ use crate::frames::Framing;
 /// - text: something; TTML closes its root element.
 ///
 /// What is legal passes: empty fragments, boxes with 64-bit sizes or that reach to the end, null packets, tags between frames and behind them.
-/// Damage in the middle passes as well: it is the demuxer's business, and fetching again would not repair it.
+/// Damage in the middle passes as well: a stream may be made so. But [`SegmentCheck::stray`] says where something stands that is no
+/// packet, box or frame, and [`SegmentCheck::sure`] how much is in order, so that who fetched it may ask again before he believes it.
 #[derive(Clone, Debug)]
 pub struct SegmentCheck {
     got: u64,
@@ -75,6 +76,45 @@ impl SegmentCheck {
         }
     }
 
+    /// How many bytes from the start of the unit are in order: what follows them shows that they are, or their box says that they are its
+    /// own. It never goes back. The rest is little as long as nothing [strays](Self::stray): two packets and the next one, a frame or tag and the
+    /// next header, or the last kilobyte of a box that is not all there.
+    #[must_use]
+    pub fn sure(&self) -> u64 {
+        match &self.state {
+            State::Ts(check) => check.sure(),
+            State::Bmff(check) => check.sure(self.got),
+            State::Packed(check) => check.sure(),
+            State::Ttml(_) | State::Opaque => self.got,
+        }
+    }
+
+    /// The first place where a packet, a box, a frame or a tag should begin and none does. What stands in front of the first packet or frame
+    /// is none: encoders that start in the middle leave it.
+    #[must_use]
+    pub fn stray(&self) -> Option<Stray> {
+        match &self.state {
+            State::Ts(check) => check.stray(),
+            State::Bmff(check) => check.stray(),
+            State::Packed(check) => check.stray(),
+            State::Ttml(_) | State::Opaque => None,
+        }
+    }
+
+    /// Whether an fMP4 unit has a movie header (`moov`), as initialization sections must (RFC 8216, section 3.3), as far as it
+    /// has passed; `true` for other formats.
+    #[must_use]
+    pub fn has_movie(&self) -> bool {
+        if let State::Bmff(check) = &self.state { check.has_movie() } else { true }
+    }
+
+    /// Whether an fMP4 unit has a fragment (`moof`), as segments must (RFC 8216, section 3.3), as far as it has passed; `true`
+    /// for other formats.
+    #[must_use]
+    pub fn has_fragment(&self) -> bool {
+        if let State::Bmff(check) = &self.state { check.has_fragment() } else { true }
+    }
+
     /// How much time the unit has so far, as far as it tells: a container cannot say that whole packets, frames or fragments are
     /// missing at its end, but their time can. `None` where that is not told, and for text.
     ///
@@ -118,6 +158,15 @@ impl SegmentCheck {
             State::Opaque => Ok(()),
         }
     }
+}
+
+/// Bytes of a unit that are no packet, box, frame or tag, where one should begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// Where they begin, in bytes from the start of the unit.
+    pub at: u64,
+    /// The first of them: padding is made of zeros or of 0xFF.
+    pub byte: u8,
 }
 
 /// So many ticks of a clock.

@@ -101,7 +101,7 @@ pub mod track;
 mod ts;
 mod webvtt;
 
-pub use check::{Clocks, Incomplete, IncompleteKind, SegmentCheck};
+pub use check::{Clocks, Incomplete, IncompleteKind, SegmentCheck, Stray};
 pub use container::Container;
 pub use demuxer::{Deliver, DemuxOptions, Demuxer, Run};
 pub use error::{DemuxError, DemuxErrorKind};

@@ -109,6 +109,7 @@ fn check(container: Container, init: Option<&str>, units: &[Bytes], want: &[Fact
 fn whole(container: Container, unit: &[u8]) -> Result<(), kithara_demux::Incomplete> {
     let mut check = SegmentCheck::new(container);
     unit.chunks(777).for_each(|chunk| check.push(chunk));
+    assert_eq!(check.stray(), None, "{container}");
     check.finish()
 }
 

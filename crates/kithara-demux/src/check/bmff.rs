@@ -1,17 +1,24 @@
-//! A file of boxes is whole when its last box is, and when all bytes that its fragments point to are there.
+//! A file of boxes is whole when its last box is, and when all bytes that its fragments point to are there. It is in order up to the
+//! place where a box should begin and none does.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Incomplete, IncompleteKind, SegmentCheck, time_of};
+use super::{Incomplete, IncompleteKind, SegmentCheck, Stray, time_of};
 use crate::bmff::fragment::{DataBase, Fragment, TrackFragment};
 use crate::bmff::movie::Movie;
 use crate::bmff::{BoxHeader, FourCc, MAX_HEADER_LEN, ReadHeader};
 
 /// A `moov` larger than this is not looked into: those of initialization sections have a few hundred bytes.
 const MAX_MOOV: u64 = 256 << 10;
+
+/// Boxes at the top that are larger than this are none, but for those of media: text has letters where a size should be.
+const MAX_BOX: u64 = 0x0900_0000;
+
+/// The last bytes of a box that is not all there: where it was cut, an error page may stand.
+const TAIL: u64 = 1024;
 
 /// Tracks of fragments that are counted; no unit has so many.
 const MAX_TRACKS: usize = 64;
@@ -27,6 +34,9 @@ pub(super) struct BmffCheck {
     announces: bool,
     /// Media or a movie header was seen.
     has_content: bool,
+    /// A fragment was seen.
+    has_fragment: bool,
+    stray: Option<Stray>,
     /// A movie header was seen, and what it says of the clocks of its tracks.
     has_movie: bool,
     clocks: Option<Clocks>,
@@ -91,6 +101,8 @@ impl Default for BmffCheck {
             reach: 0,
             announces: false,
             has_content: false,
+            has_fragment: false,
+            stray: None,
             has_movie: false,
             clocks: None,
             tracks: Vec::new(),
@@ -151,6 +163,29 @@ impl BmffCheck {
         }
     }
 
+    /// Boxes up to here are in order, as far as that can be told of `got` bytes: all but the end of one that is not all there.
+    pub(super) fn sure(&self, got: u64) -> u64 {
+        let sure = match &self.state {
+            State::Header { .. } | State::Lost => self.box_start,
+            State::Skip { .. } | State::Collect { .. } | State::ToTheEnd => {
+                got.saturating_sub(TAIL).max(self.box_start)
+            }
+        };
+        self.stray.map_or(sure, |stray| sure.min(stray.at))
+    }
+
+    pub(super) const fn stray(&self) -> Option<Stray> {
+        self.stray
+    }
+
+    pub(super) const fn has_movie(&self) -> bool {
+        self.has_movie
+    }
+
+    pub(super) const fn has_fragment(&self) -> bool {
+        self.has_fragment
+    }
+
     /// What a movie header said of the clocks of its tracks, once one has passed.
     pub(super) const fn clocks(&self) -> Option<&Clocks> {
         self.clocks.as_ref()
@@ -183,8 +218,18 @@ impl BmffCheck {
         match &mut self.state {
             State::Header { bytes, len } => match BoxHeader::read(&bytes[..*len]) {
                 ReadHeader::NeedMore(_) => {}
-                ReadHeader::Malformed => self.state = State::Lost,
-                ReadHeader::Header(header) => self.enter(header),
+                ReadHeader::Malformed => {
+                    let byte = bytes[0];
+                    self.strays(byte);
+                    self.state = State::Lost;
+                }
+                ReadHeader::Header(header) => {
+                    let byte = bytes[0];
+                    if !is_plausible(&header) {
+                        self.strays(byte);
+                    }
+                    self.enter(header);
+                }
             },
             State::Skip { left: 0, box_len } => {
                 let box_len = *box_len;
@@ -204,6 +249,10 @@ impl BmffCheck {
         }
     }
 
+    fn strays(&mut self, byte: u8) {
+        self.stray.get_or_insert(Stray { at: self.box_start, byte });
+    }
+
     fn enter(&mut self, header: BoxHeader) {
         match &header.kind {
             b"ftyp" => self.announces = true,
@@ -213,6 +262,7 @@ impl BmffCheck {
             _ => {}
         }
         self.has_movie |= header.kind == *b"moov";
+        self.has_fragment |= header.kind == *b"moof";
         let Some(box_len) = header.len else {
             self.state = State::ToTheEnd;
             return;
@@ -288,6 +338,12 @@ impl BmffCheck {
             passed.add(track.decode_time, Ticks::of(track));
         }
     }
+}
+
+/// Whether a box at the top may have such a header: kinds are made of letters, and all but media is small.
+fn is_plausible(header: &BoxHeader) -> bool {
+    let is_small = header.len.is_none_or(|len| len < MAX_BOX) || header.kind == *b"mdat";
+    is_small && header.kind.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9))
 }
 
 impl Clocks {
@@ -528,6 +584,29 @@ mod tests {
         let init = moov(&[&aac_trak(1, &[])]);
         covers(&init, &mp4_box(b"styp", &[b"msdh\0\0\0\0msdhmsix"]), Some(0));
         covers(&init, &timed(1, Some(9), Some(480), &[], 0), Some(0));
+    }
+
+    #[track_caller]
+    fn strays(unit: &[u8], want: Option<(usize, u8)>, sure: usize) {
+        for portion in [1, 13, usize::MAX] {
+            let check = pass(unit, portion);
+            let got = check.stray().map(|stray| (stray.at as usize, stray.byte));
+            assert_eq!((got, check.sure(unit.len() as u64) as usize), (want, sure), "in portions of {portion}");
+        }
+    }
+
+    #[test]
+    fn boxes_are_in_order_up_to_the_place_where_none_begins() {
+        let whole = [moof(&[3000]), mp4_box(b"mdat", &[&[7; 3000]])].concat();
+        let len = whole.len();
+        strays(&whole, None, len);
+        strays(&whole[..len - 1], None, len - 1 - 1024);
+        strays(&[&whole[..], b"\0\0\0\x0aanew"].concat(), None, len);
+        for junk in
+            [&[0; 50][..], &[0xFF; 50], b"<html>no box</html>", b"\0\0\0\x02oops", b"\0\0\0\x09\x01\x02\x03\x04."]
+        {
+            strays(&[&whole[..], junk, &whole].concat(), Some((len, junk[0])), len);
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Packed audio is whole when its last frame is.
+//! Packed audio is whole when its last frame is. It is in order up to the place where neither a frame nor a tag follows one.
 
 use std::time::Duration;
 
-use super::{Incomplete, IncompleteKind, time_of};
+use super::{Incomplete, IncompleteKind, Stray, time_of};
 use crate::frames::{Boundary, FrameHead, Framing};
 use crate::id3::{self, TagStart};
 
@@ -22,6 +22,11 @@ pub(super) struct PackedCheck {
     /// Length of the frame or tag we are in, and how much of it is still to come.
     len: usize,
     remaining: usize,
+    /// Bytes that were looked at.
+    at: u64,
+    /// Frames and tags up to here are followed by others.
+    sure: u64,
+    stray: Option<Stray>,
     any_frame: bool,
     sound: Sound,
 }
@@ -56,6 +61,9 @@ impl PackedCheck {
             head_len: 0,
             len: 0,
             remaining: 0,
+            at: 0,
+            sure: 0,
+            stray: None,
             any_frame: false,
             sound: Sound::default(),
         }
@@ -65,6 +73,7 @@ impl PackedCheck {
         loop {
             let skipped = self.remaining.min(bytes.len());
             self.remaining -= skipped;
+            self.at += skipped as u64;
             bytes = &bytes[skipped..];
             let Some((byte, rest)) = bytes.split_first() else {
                 break;
@@ -72,6 +81,7 @@ impl PackedCheck {
             // One byte at a time: a frame can be shorter than the head of a tag.
             self.head[self.head_len] = *byte;
             self.head_len += 1;
+            self.at += 1;
             bytes = rest;
             self.resolve();
         }
@@ -120,7 +130,7 @@ impl PackedCheck {
                 _ if head == b"TAG" => return self.enter(ID3V1_LEN, false),
                 _ if b"TAG".starts_with(head) => return,
                 _ => {
-                    self.standing = Standing::Junk;
+                    self.lose_sync(head[0]);
                     self.head.copy_within(1..self.head_len, 0);
                     self.head_len -= 1;
                 }
@@ -128,11 +138,31 @@ impl PackedCheck {
         }
     }
 
+    /// Frames and tags up to here are in order, as another one begins where they end.
+    pub(super) const fn sure(&self) -> u64 {
+        self.sure
+    }
+
+    pub(super) const fn stray(&self) -> Option<Stray> {
+        self.stray
+    }
+
+    /// Padding in front of the first frame is none.
+    fn lose_sync(&mut self, byte: u8) {
+        if self.stray.is_none() && self.any_frame && self.standing == Standing::Sure {
+            self.stray = Some(Stray { at: self.at - self.head_len as u64, byte });
+        }
+        self.standing = Standing::Junk;
+    }
+
     fn enter(&mut self, len: usize, is_frame: bool) {
         self.standing = match self.standing {
             Standing::Junk => Standing::Candidate,
             Standing::Sure | Standing::Candidate => Standing::Sure,
         };
+        if self.standing == Standing::Sure && self.stray.is_none() {
+            self.sure = self.at - self.head_len as u64;
+        }
         self.any_frame |= is_frame && self.standing == Standing::Sure;
         self.len = len;
         self.remaining = len.saturating_sub(self.head_len);
@@ -237,6 +267,27 @@ mod tests {
     fn frames_among_junk_count_once_they_are_sure() {
         let frame = adts_frame(60);
         covers(Framing::Adts, &[&frame[..], b"junk", &frame, &frame].concat(), Some(42_666));
+    }
+
+    #[track_caller]
+    fn strays(unit: &[u8], want: Option<(usize, u8)>, sure: usize) {
+        for portion in [1, 5, 188, usize::MAX] {
+            let mut check = PackedCheck::new(Framing::Adts);
+            unit.chunks(portion.min(unit.len())).for_each(|chunk| check.push(chunk));
+            let got = check.stray().map(|stray| (stray.at as usize, stray.byte));
+            assert_eq!((got, check.sure() as usize), (want, sure), "in portions of {portion}");
+        }
+    }
+
+    #[test]
+    fn frames_are_in_order_up_to_the_place_where_none_begins() {
+        let (tag, frame) = (timestamp_tag(1), adts_frame(60));
+        let whole = [&tag[..], &frame, &frame, &tag].concat();
+        strays(&whole, None, whole.len() - tag.len());
+        strays(&[&whole[..], b"!"].concat(), Some((whole.len(), b'!')), whole.len() - tag.len());
+        let pages = [&frame[..], &frame[..20], &[b'<'; 300], &frame, &frame, &frame].concat();
+        strays(&pages, Some((134, b'<')), 67);
+        strays(&[&[0; 40], &whole[..], &[0; 9]].concat(), Some((40 + whole.len(), 0)), 40 + whole.len() - tag.len());
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! A transport stream is whole when its last packet is, and the PES packets that state a length have it.
+//! A transport stream is whole when its last packet is, and the PES packets that state a length have it. It is in order up to the
+//! place where a packet should begin and none does.
 
 use std::time::Duration;
 
-use super::{Incomplete, IncompleteKind};
+use super::{Incomplete, IncompleteKind, Stray};
 use crate::ts::packet::{NULL_PID, Packet};
 use crate::ts::pes::{PREFIX_LEN, PesHeader, stated_len};
 use crate::ts::{PACKET_LEN, SYNC_BYTE};
@@ -18,8 +19,15 @@ pub(super) struct TsCheck {
     /// The packet that a push ended in.
     partial: [u8; PACKET_LEN],
     partial_len: usize,
+    /// Where that packet began.
+    at: u64,
     /// Packets in a row without junk between them, counted up to [`IN_SYNC`].
     row: u8,
+    /// Among what stands in front of the first packets: encoders that start in the middle of one leave its rest.
+    leads_in: bool,
+    /// Packets up to here are followed by others.
+    sure: u64,
+    stray: Option<Stray>,
     any_packet: bool,
     any_pes: bool,
     pids: Vec<PidProgress>,
@@ -55,7 +63,11 @@ impl Default for TsCheck {
         Self {
             partial: [0; PACKET_LEN],
             partial_len: 0,
+            at: 0,
             row: IN_SYNC,
+            leads_in: false,
+            sure: 0,
+            stray: None,
             any_packet: false,
             any_pes: false,
             pids: Vec::new(),
@@ -80,9 +92,10 @@ impl TsCheck {
             self.packet(&packet);
         }
         loop {
-            if bytes.first().is_some_and(|byte| *byte != SYNC_BYTE) {
-                self.row = 0;
+            if let Some(byte) = bytes.first().filter(|byte| **byte != SYNC_BYTE) {
+                self.lose_sync(*byte);
                 let junk = bytes.iter().position(|byte| *byte == SYNC_BYTE).unwrap_or(bytes.len());
+                self.at += junk as u64;
                 bytes = &bytes[junk..];
             }
             let Some((packet, rest)) = bytes.split_first_chunk::<PACKET_LEN>() else {
@@ -118,8 +131,32 @@ impl TsCheck {
         times.map(|times| times.span + times.step).max().map(|ticks| Duration::from_millis(ticks / 90))
     }
 
+    /// Packets up to here are in order: two more begin where they end. A sync byte alone may be chance.
+    pub(super) const fn sure(&self) -> u64 {
+        self.sure
+    }
+
+    pub(super) const fn stray(&self) -> Option<Stray> {
+        self.stray
+    }
+
+    const fn lose_sync(&mut self, byte: u8) {
+        self.leads_in |= self.at == 0;
+        if self.stray.is_none() && !self.leads_in {
+            self.stray = Some(Stray { at: self.at, byte });
+        }
+        self.row = 0;
+    }
+
     fn packet(&mut self, bytes: &[u8; PACKET_LEN]) {
         self.row = (self.row + 1).min(IN_SYNC);
+        if self.row == IN_SYNC {
+            self.leads_in = false;
+            if self.stray.is_none() {
+                self.sure = self.at.saturating_sub(PACKET_LEN as u64);
+            }
+        }
+        self.at += PACKET_LEN as u64;
         self.any_packet = true;
         let Some(packet) = Packet::parse(bytes) else {
             return;
@@ -238,6 +275,39 @@ mod tests {
         covers(&[90_000, 270_000, 180_000], Some(4000));
         covers(&[CLOCK_MASK - 89_999, 90_000], Some(4000));
         covers(&[90_000, 0], None);
+    }
+
+    #[track_caller]
+    fn strays(unit: &[u8], want: Option<(usize, u8)>, sure: usize) {
+        for portion in [1, 7, 188, 200, usize::MAX] {
+            let mut check = TsCheck::default();
+            unit.chunks(portion.min(unit.len())).for_each(|chunk| check.push(chunk));
+            let got = check.stray().map(|stray| (stray.at as usize, stray.byte));
+            assert_eq!((got, check.sure() as usize), (want, sure), "in portions of {portion}");
+        }
+    }
+
+    #[test]
+    fn packets_are_in_order_up_to_the_place_where_none_begins() {
+        let whole = packets(0x100, &pes(0xC0, 0, true, &[1; 1000]));
+        let len = whole.len();
+        strays(&whole, None, len - 2 * PACKET_LEN);
+        strays(&[&whole[..], &[0; 400], &whole].concat(), Some((len, 0)), len - 2 * PACKET_LEN);
+        strays(&[&whole[..], b"!"].concat(), Some((len, b'!')), len - 2 * PACKET_LEN);
+        // Another body began in the middle of a packet.
+        let page = [&whole[..len - 100], &[b'<'; 300]].concat();
+        strays(&page, Some((len, b'<')), len - 2 * PACKET_LEN);
+    }
+
+    #[test]
+    fn the_rest_of_a_packet_in_front_of_the_first_one_is_no_stray() {
+        let whole = packets(0x100, &pes(0xC0, 0, true, &[1; 1000]));
+        let led_in = [b"a Gap in front", &whole[..], &whole].concat();
+        let mut check = TsCheck::default();
+        check.push(&led_in);
+        assert_eq!(check.stray(), None);
+        strays(&[b"in front", &whole[..]].concat(), None, 8 + whole.len() - 2 * PACKET_LEN);
+        strays(&[b"in front", &whole[..], b"!"].concat(), Some((8 + whole.len(), b'!')), 8 + whole.len() - 376);
     }
 
     #[test]
