@@ -1,8 +1,9 @@
 //! The life of a unit between the wire and its readers: decrypt, recognise, check, hand on.
 
 mod belief;
+mod oddity;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kithara_demux::{Clocks, Container, SegmentCheck, Sniff, sniff};
@@ -12,12 +13,18 @@ use kithara_stream::UnitWriter;
 use tokio::time::Instant;
 
 pub(crate) use self::belief::Memory;
-use self::belief::{Doubt, Ended, Verdict};
+use self::{
+    belief::{Doubt, Ended, Verdict},
+    oddity::{Found, Oddity, Suspicion},
+};
 use crate::{
     decrypt::{BadCiphertext, CbcStream},
     error::HlsError,
     shelf::Shelf,
 };
+
+/// A segment of boxes whose first fragment comes later than this has none.
+const MAX_PREAMBLE: u64 = 1 << 20;
 
 /// Why a delivery is no good.
 #[derive(Debug)]
@@ -41,7 +48,8 @@ impl From<BadCiphertext> for Bad {
 /// Where a unit's bytes go, over all attempts to fetch it.
 ///
 /// What readers have seen cannot be taken back: a later attempt must begin with the very same bytes, which a checksum
-/// of them shows, and only what follows is handed on.
+/// of them shows, and only what follows is handed on. So only what is in order is handed on while it arrives, and the few bytes of
+/// which that is not known yet when the delivery has ended well.
 pub(crate) struct Slot {
     writer: Option<UnitWriter>,
     /// Says whether the session is over, when the unit is left unfinished; none where nobody but its task reads it.
@@ -56,6 +64,7 @@ pub(crate) struct Slot {
     /// Since when deliveries are counted, and what they showed.
     begun: Instant,
     doubt: Doubt,
+    suspicion: Suspicion,
     /// What other units of the session showed.
     memory: Arc<Memory>,
     /// The clocks that it says, where it is an initialization section.
@@ -81,6 +90,25 @@ pub(crate) struct Listed {
     pub(crate) patience: Duration,
 }
 
+/// What a delivery is to be, and how much is believed of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// The stream.
+    pub(crate) media: MediaId,
+    /// Whether it is an initialization section.
+    pub(crate) is_init: bool,
+    /// It comes from the store, where only what was judged is.
+    pub(crate) from_store: bool,
+    /// Whether somebody said how long its body would be.
+    pub(crate) is_announced: bool,
+    /// Whether the stream grows meanwhile.
+    pub(crate) grows: bool,
+    /// How long its playlist says that it is.
+    pub(crate) duration: Option<Duration>,
+    /// How long a session asks again for a unit before it gives up.
+    pub(crate) patience: Duration,
+}
+
 impl Slot {
     pub(crate) fn new(writer: UnitWriter) -> Self {
         Self {
@@ -93,6 +121,7 @@ impl Slot {
             part_url: None,
             begun: Instant::now(),
             doubt: Doubt::default(),
+            suspicion: Suspicion::default(),
             memory: Arc::default(),
             clocks: None,
             verdict: None,
@@ -153,13 +182,35 @@ impl Slot {
         let ended = Ended { len, covered, listed, is_announced, grows };
         let now = now.duration_since(self.begun);
         let verdict = self.memory.judge(media, &mut self.doubt, &ended, now, patience);
-        self.verdict = Some(verdict);
+        if !self.is_only_believed() {
+            self.verdict = Some(verdict);
+        }
         if verdict == Verdict::Doubted {
             let where_it_ends =
                 if is_announced { "it is as long as was announced" } else { "nothing said where it ends" };
             return Err(Bad::new(FailureKind::Incomplete, format!("{covered:?} of {listed:?}, and {where_it_ends}")));
         }
         Ok(())
+    }
+
+    /// Whether a delivery is taken as it is although something in it does not belong there.
+    fn suspect(&mut self, oddity: Oddity, at: u64, terms: Terms) -> Result<(), Bad> {
+        let Terms { media, is_announced, grows, duration: listed, patience, .. } = terms;
+        let found = Found { oddity, at, is_announced, grows, listed, patience };
+        let now = Instant::now().duration_since(self.begun);
+        let verdict = self.memory.suspect(media, &mut self.suspicion, &found, now, &mut self.doubt);
+        if verdict == Verdict::Believed {
+            self.verdict = Some(verdict);
+        }
+        if verdict != Verdict::Doubted {
+            return Ok(());
+        }
+        Err(match oddity {
+            Oddity::Padding(_) | Oddity::Junk => Bad::new(FailureKind::Incomplete, format!("{oddity}, at byte {at}")),
+            Oddity::NoFragment | Oddity::Media | Oddity::Container(_) => {
+                Bad::new(FailureKind::NotMedia, oddity.to_string())
+            }
+        })
     }
 
     fn push(&mut self, bytes: Bytes) {
@@ -192,6 +243,11 @@ struct Progress {
     check: Option<SegmentCheck>,
     /// Plaintext so far.
     len: u64,
+    /// The last of it, held back until it is known to be in order, and how much was not.
+    held: VecDeque<Bytes>,
+    given: u64,
+    /// It is taken as it is.
+    is_trusted: bool,
     wire_len: u64,
     /// Checksum of the bytes that were published by an earlier attempt, as this one delivers them.
     again: crc32fast::Hasher,
@@ -205,6 +261,9 @@ impl Progress {
             head: Vec::new(),
             check: None,
             len: 0,
+            held: VecDeque::new(),
+            given: 0,
+            is_trusted: false,
             wire_len: 0,
             again: crc32fast::Hasher::new(),
         }
@@ -216,12 +275,21 @@ pub(crate) struct Attempt<'a> {
     slot: &'a mut Slot,
     /// Its container does not end where it ends.
     excerpt: bool,
+    /// None of a delivery that only its container judges.
+    terms: Option<Terms>,
     progress: Progress,
 }
 
 impl<'a> Attempt<'a> {
     pub(crate) fn new(slot: &'a mut Slot, cipher: Option<CbcStream>, excerpt: bool) -> Self {
-        Self { slot, excerpt, progress: Progress::new(cipher) }
+        slot.verdict = None;
+        Self { slot, excerpt, terms: None, progress: Progress::new(cipher) }
+    }
+
+    /// It is judged by what it is to be. An excerpt is whatever it is.
+    pub(crate) fn under(mut self, terms: Terms) -> Self {
+        self.terms = Some(terms).filter(|_| !self.excerpt);
+        self
     }
 
     /// The part behind those that have [ended](Self::end_part). The cipher goes on through all of a unit.
@@ -229,7 +297,7 @@ impl<'a> Attempt<'a> {
         let Some(progress) = slot.next_part.clone() else {
             return Err(Bad::new(FailureKind::Incomplete, "the part before this one is not there"));
         };
-        Ok(Self { slot, excerpt: false, progress })
+        Ok(Self { slot, excerpt: false, terms: None, progress })
     }
 
     /// Takes a chunk from the wire.
@@ -243,14 +311,15 @@ impl<'a> Attempt<'a> {
     }
 
     /// The body of a part ended: the next one goes on here.
-    pub(crate) fn end_part(mut self) -> Delivered {
+    pub(crate) fn end_part(mut self) -> Result<Delivered, Bad> {
+        self.release(u64::MAX)?;
         let (len, wire_len) = (self.progress.len, self.progress.wire_len);
         if len == self.slot.published {
             // What was published was compared byte for byte, or is of this attempt.
             self.progress.again = self.slot.checksum.clone();
         }
         self.slot.next_part = Some(self.progress);
-        Delivered { len, wire_len, from_store: false }
+        Ok(Delivered { len, wire_len, from_store: false })
     }
 
     /// The body ended. The unit is whole if its container says so.
@@ -270,12 +339,15 @@ impl<'a> Attempt<'a> {
         if !self.excerpt {
             let covered = listed.and_then(|listed| self.slot.memory.covered(listed.media, &check));
             let clocks = check.clocks().cloned();
+            self.judge_kind(&check)?;
             check.finish().map_err(|incomplete| Bad::new(FailureKind::Incomplete, incomplete.to_string()))?;
             if let Some((covered, listed)) = covered.zip(listed) {
                 self.slot.accept(covered, self.progress.len, listed)?;
             }
             self.slot.clocks = clocks;
         }
+        self.release(u64::MAX)?;
+        self.note_container();
         if self.progress.len < self.slot.published {
             return Err(Bad::new(FailureKind::Changed, "a second delivery ends before the first"));
         }
@@ -303,6 +375,7 @@ impl<'a> Attempt<'a> {
                 } else {
                     Bytes::from(std::mem::take(&mut self.progress.head))
                 };
+                self.judge_container(container)?;
                 self.progress.check = Some(SegmentCheck::new(container));
                 self.slot.container = Some(container);
                 self.known(all)
@@ -326,17 +399,111 @@ impl<'a> Attempt<'a> {
         &self.progress.head
     }
 
-    /// Bytes of a recognised unit: checked, compared with what was published, handed on.
+    /// Bytes of a recognised unit: checked, and handed on as far as they are in order.
     fn known(&mut self, bytes: Bytes) -> Result<(), Bad> {
         if let Some(check) = &mut self.progress.check {
             check.push(&bytes);
         }
-        let repeated = self.slot.published.saturating_sub(self.progress.len).min(bytes.len() as u64);
         self.progress.len += bytes.len() as u64;
+        self.progress.held.push_back(bytes);
+        self.release(self.sure())?;
+        self.judge_order()
+    }
+
+    /// How much of what came is what it is to be, whatever follows.
+    fn sure(&self) -> u64 {
+        let Progress { check: Some(check), is_trusted: false, .. } = &self.progress else {
+            return u64::MAX;
+        };
+        match self.terms {
+            _ if self.excerpt => u64::MAX,
+            // Its reader gets it as a whole anyway.
+            Some(Terms { is_init: true, .. }) => 0,
+            Some(_) if !check.has_fragment() => 0,
+            Some(_) | None => check.sure(),
+        }
+    }
+
+    /// What does not belong there ends a delivery, or what there is of it is taken as it is.
+    fn judge_order(&mut self) -> Result<(), Bad> {
+        let Some(check) = self.progress.check.as_ref().filter(|_| !self.progress.is_trusted) else {
+            return Ok(());
+        };
+        let is_late = self.progress.len > MAX_PREAMBLE && !check.has_fragment();
+        let found = match (check.stray(), self.terms) {
+            (Some(stray), _) => Some((Oddity::of(stray), stray.at)),
+            (None, Some(Terms { is_init: false, .. })) if is_late => Some((Oddity::NoFragment, 0)),
+            _ => None,
+        };
+        let Some((oddity, at)) = found else { return Ok(()) };
+        if let Some(terms) = self.terms.filter(|terms| !terms.from_store) {
+            self.slot.suspect(oddity, at, terms)?;
+        }
+        self.progress.is_trusted = true;
+        self.release(self.sure())
+    }
+
+    /// Whether a unit of boxes has the one that makes it what it is to be. Without its own an initialization section is none,
+    /// however often it comes.
+    fn judge_kind(&mut self, check: &SegmentCheck) -> Result<(), Bad> {
+        match self.terms {
+            Some(Terms { is_init: true, .. }) if !check.has_movie() => {
+                Err(Bad::new(FailureKind::NotMedia, "an initialization section has no movie header"))
+            }
+            // That of a transport stream has its tables.
+            Some(terms @ Terms { is_init: true, from_store: false, .. })
+                if !matches!(self.slot.container, Some(Container::Fmp4))
+                    && check.covered(None) != Some(Duration::ZERO) =>
+            {
+                self.slot.suspect(Oddity::Media, 0, terms)
+            }
+            Some(terms @ Terms { is_init: false, from_store: false, .. })
+                if !check.has_fragment() && !self.progress.is_trusted =>
+            {
+                self.slot.suspect(Oddity::NoFragment, 0, terms)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the format is that of other units of the stream, where some are known.
+    fn judge_container(&mut self, container: Container) -> Result<(), Bad> {
+        match self.terms {
+            Some(terms) if !terms.from_store && self.slot.memory.is_foreign(terms.media, container) => {
+                self.slot.suspect(Oddity::Container(container), 0, terms)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_container(&self) {
+        if let Some((terms, container)) = self.terms.zip(self.slot.container) {
+            self.slot.memory.note_container(terms.media, container);
+        }
+    }
+
+    /// Hands on what was held back, up to this place.
+    fn release(&mut self, end: u64) -> Result<(), Bad> {
+        while let Some(room) = end.checked_sub(self.progress.given).filter(|room| *room > 0)
+            && let Some(mut chunk) = self.progress.held.pop_front()
+        {
+            let rest = chunk.split_off(usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len()));
+            if !rest.is_empty() {
+                self.progress.held.push_front(rest);
+            }
+            self.give(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that are in order: compared with what was published, handed on.
+    fn give(&mut self, bytes: Bytes) -> Result<(), Bad> {
+        let repeated = self.slot.published.saturating_sub(self.progress.given).min(bytes.len() as u64);
+        self.progress.given += bytes.len() as u64;
         let repeated = usize::try_from(repeated).unwrap_or(bytes.len());
         if repeated > 0 {
             self.progress.again.update(&bytes[..repeated]);
-            let complete = self.progress.len >= self.slot.published;
+            let complete = self.progress.given >= self.slot.published;
             if complete && self.progress.again.clone().finalize() != self.slot.checksum.clone().finalize() {
                 return Err(Bad::new(FailureKind::Changed, "a second delivery is not the same as the first"));
             }
@@ -404,7 +571,7 @@ mod tests {
             attempt.push(Bytes::copy_from_slice(chunk))?;
         }
         if ends {
-            attempt.end_part();
+            attempt.end_part()?;
         }
         Ok(())
     }
@@ -434,8 +601,8 @@ mod tests {
         let mut slot = Slot::new(writer);
         let whole = packets(10);
         part(&mut slot, true, &whole[..376], true).unwrap();
-        part(&mut slot, false, &whole[376..900], false).unwrap();
-        assert_eq!(body.len(), 900);
+        part(&mut slot, false, &whole[376..1400], false).unwrap();
+        assert_eq!(body.len(), 5 * 188, "all but two packets, and what there is of the next one");
         let mut other = whole.clone();
         other[800] = 1;
         assert_eq!(part(&mut slot, false, &other[376..], true).unwrap_err().kind, FailureKind::Changed);
@@ -503,6 +670,106 @@ mod tests {
         slot.rules(media);
         assert_eq!(deliver(&whole).unwrap_err(), FailureKind::Incomplete);
         assert!(deliver(&both).is_ok());
+    }
+
+    /// What a delivery of a segment of this stream is to be, when its length was announced.
+    fn terms() -> Terms {
+        Terms {
+            media: MediaId::Variant(VariantId(0)),
+            is_init: false,
+            from_store: false,
+            is_announced: true,
+            grows: false,
+            duration: None,
+            patience: Duration::from_secs(20),
+        }
+    }
+
+    fn attempt_under(slot: &mut Slot, terms: Terms, bytes: &[u8]) -> Result<Delivered, FailureKind> {
+        let mut attempt = Attempt::new(slot, None, false).under(terms);
+        let delivered = bytes.chunks(100).try_for_each(|chunk| attempt.push(Bytes::copy_from_slice(chunk)));
+        delivered.and_then(|()| attempt.finish(false, None)).map_err(|bad| bad.kind)
+    }
+
+    #[test]
+    fn what_stands_behind_the_packets_of_a_bad_delivery_is_not_published_and_a_good_one_goes_on_there() {
+        let whole = packets(20);
+        for cut in 600..1000 {
+            let (writer, body) = UnitBody::channel();
+            let mut slot = Slot::new(writer);
+            let page = [&whole[..cut], &b"<html>502 Bad Gateway</html>".repeat(40)].concat();
+            assert_eq!(attempt_under(&mut slot, terms(), &page).unwrap_err(), FailureKind::Incomplete, "at {cut}");
+            let seen = body.len();
+            assert!((188..=cut as u64).contains(&seen), "{seen} of {cut}");
+            attempt_under(&mut slot, terms(), &whole).unwrap();
+            assert!(read(&body) == whole && body.is_finished(), "at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_comes_three_times_is_published_as_it_is_and_the_next_unit_like_it_at_once() {
+        let shelf = Arc::<Shelf>::default();
+        let padded = [&packets(8)[..], &[0; 1000]].concat();
+        let junk = [&packets(8)[..], b"junk", &packets(8)].concat();
+        for (odd, deliveries) in [(&padded, 3), (&padded, 1), (&junk, 3), (&junk, 1), (&padded, 1)] {
+            let (writer, body) = UnitBody::channel();
+            let mut slot = Slot::new(writer).on(Arc::clone(&shelf));
+            for _ in 1..deliveries {
+                attempt_under(&mut slot, terms(), odd).unwrap_err();
+            }
+            attempt_under(&mut slot, terms(), odd).unwrap();
+            assert!(read(&body) == *odd && body.is_finished());
+            assert!(!slot.is_only_believed(), "the origin said how long it is");
+        }
+        let (writer, body) = UnitBody::channel();
+        let stored = Terms { from_store: true, ..terms() };
+        attempt_under(&mut Slot::new(writer), stored, &junk).unwrap();
+        assert_eq!(read(&body), junk, "what is stored was judged when it came");
+    }
+
+    #[test]
+    fn an_initialization_section_without_a_movie_header_is_none_and_nothing_of_it_is_published() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let init = Terms { is_init: true, ..terms() };
+        for _ in 0..5 {
+            let media = file("fmp4_aac/seg0.m4s");
+            assert_eq!(attempt_under(&mut slot, init, &media).unwrap_err(), FailureKind::NotMedia);
+        }
+        assert_eq!(body.len(), 0);
+        attempt_under(&mut slot, init, &file("fmp4_aac/init.mp4")).unwrap();
+        assert_eq!(read(&body), file("fmp4_aac/init.mp4"));
+    }
+
+    #[test]
+    fn a_segment_of_boxes_without_a_fragment_is_believed_when_it_comes_again_and_again() {
+        let (writer, body) = UnitBody::channel();
+        let mut slot = Slot::new(writer);
+        let init = file("fmp4_aac/init.mp4");
+        for _ in 0..2 {
+            assert_eq!(attempt_under(&mut slot, terms(), &init).unwrap_err(), FailureKind::NotMedia);
+            assert_eq!(body.len(), 0);
+        }
+        attempt_under(&mut slot, terms(), &init).unwrap();
+        assert_eq!(read(&body), init);
+    }
+
+    #[test]
+    fn a_unit_of_another_format_than_its_neighbours_is_believed_when_it_comes_again_and_again() {
+        let shelf = Arc::<Shelf>::default();
+        let deliver = |slot: &mut Slot, media, name: &str| {
+            attempt_under(slot, Terms { media, ..terms() }, &file(name)).map(|_| ())
+        };
+        let slot = || Slot::new(UnitBody::channel().0).on(Arc::clone(&shelf));
+        let [one, other] = [0, 1].map(|variant| MediaId::Variant(VariantId(variant)));
+        deliver(&mut slot(), one, "ts_aac/seg0.ts").unwrap();
+        deliver(&mut slot(), other, "adts/seg0.aac").unwrap();
+        let mut odd = slot();
+        for want in [Err(FailureKind::NotMedia), Err(FailureKind::NotMedia), Ok(())] {
+            assert_eq!(deliver(&mut odd, one, "adts/seg1.aac"), want);
+        }
+        deliver(&mut slot(), one, "adts/seg2.aac").unwrap();
+        deliver(&mut slot(), one, "ts_aac/seg1.ts").unwrap();
     }
 
     #[test]

@@ -689,6 +689,7 @@ impl Driver {
         shelved.begin_part(fetch, part, &self.running);
         let task = PartTask {
             fetch,
+            media: unit.media,
             part,
             request,
             requests,

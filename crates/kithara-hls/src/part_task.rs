@@ -7,13 +7,13 @@ use std::{
 
 use kithara_demux::Container;
 use kithara_fetch::net::RedactedUrl;
-use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, UnitRequest};
+use kithara_hls_core::session::{Delivered, FailureKind, FetchId, Head, MediaId, UnitRequest};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::{
     ahead::{Origin, Taken},
     decrypt::CbcStream,
-    delivery::{Attempt, Bad, Slot},
+    delivery::{Attempt, Bad, Slot, Terms},
     driver::{Failed, Report},
     error::HlsError,
     keys::KeyState,
@@ -27,6 +27,7 @@ const REPORT_EVERY: Duration = Duration::from_millis(25);
 /// A part that is to be appended.
 pub(crate) struct PartTask {
     pub(crate) fetch: FetchId,
+    pub(crate) media: MediaId,
     pub(crate) part: u32,
     pub(crate) request: UnitRequest,
     pub(crate) requests: Requests,
@@ -70,9 +71,10 @@ impl PartTask {
         let mut attempt = match self.part {
             0 => Attempt::new(&mut slot, cipher, false),
             _ => Attempt::of_next_part(&mut slot).map_err(|bad| self.bad(bad))?,
-        };
-        let received = self.receive(&mut origin, &mut attempt).await;
-        let delivered = received.map(|wire_len| Delivered { wire_len, ..attempt.end_part() })?;
+        }
+        .under(self.terms());
+        let wire_len = self.receive(&mut origin, &mut attempt).await?;
+        let delivered = Delivered { wire_len, ..attempt.end_part().map_err(|bad| self.bad(bad))? };
         self.turn.send_replace(self.part.saturating_add(1));
         Ok(delivered)
     }
@@ -102,6 +104,19 @@ impl PartTask {
             return Err(self.bad(Bad::new(FailureKind::Incomplete, "the part ends early")));
         }
         Ok(bytes)
+    }
+
+    /// There is no time for doubts: what comes three times is believed, as if its length had been announced.
+    fn terms(&self) -> Terms {
+        Terms {
+            media: self.media,
+            is_init: false,
+            from_store: false,
+            is_announced: true,
+            grows: true,
+            duration: None,
+            patience: self.requests.options().playback.patience,
+        }
     }
 
     fn bad(&self, bad: Bad) -> Failed {

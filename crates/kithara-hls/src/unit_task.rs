@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use crate::{
     ahead::{Origin, Taken},
     decrypt::{CbcStream, widened},
-    delivery::{Attempt, Bad, Listed, Slot},
+    delivery::{Attempt, Bad, Listed, Slot, Terms},
     driver::{Failed, Report},
     error::HlsError,
     keys::{KeyBytes, KeyState},
@@ -103,7 +103,9 @@ impl UnitTask {
             None => None,
         };
         let cipher = key.and_then(|key| cipher_of(&self.request, &key));
-        let mut attempt = Attempt::new(slot, cipher, self.request.is_excerpt);
+        let terms = terms(&self.requests, &self.request, self.unit, self.duration, is_known);
+        let terms = Terms { from_store, ..terms };
+        let mut attempt = Attempt::new(slot, cipher, self.request.is_excerpt).under(terms);
         let bad = |bad: Bad| bad_delivery(&self.request, bad);
         let (mut bytes, mut last) = (0_u64, None::<Instant>);
         while let Some(chunk) = origin.chunk(bytes).await? {
@@ -173,6 +175,25 @@ pub(crate) fn listed(
         now: tokio::time::Instant::now(),
         patience: requests.options().playback.patience,
     })
+}
+
+/// What a unit that comes from the network is to be.
+pub(crate) fn terms(
+    requests: &Requests,
+    request: &UnitRequest,
+    unit: UnitKey,
+    duration: Option<Duration>,
+    is_announced: bool,
+) -> Terms {
+    Terms {
+        media: unit.media,
+        is_init: matches!(unit.place, Place::Init(_)),
+        from_store: false,
+        is_announced,
+        grows: request.growing_since.is_some(),
+        duration,
+        patience: requests.options().playback.patience,
+    }
 }
 
 /// Why what was delivered of a unit is no good.

@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
-use kithara_demux::{Clocks, SegmentCheck};
+use kithara_demux::{Clocks, Container, SegmentCheck};
 use kithara_hls_core::session::MediaId;
+
+use super::oddity::{Found, Oddities, Suspicion};
 
 /// Faults pass in so much time. A session fetches again after 0.25, 0.5, 1, 2 and then every 4 s, that is
 /// after 15.75 s once more, and has patience for 20 s.
@@ -20,13 +22,13 @@ const FAULTS_PASS: Duration = Duration::from_millis(15_500);
 const LESSON_LEARNED: Duration = Duration::from_secs(2);
 
 /// Deliveries of one length that are needed at least, however little time there is.
-const DELIVERIES: u32 = 3;
+pub(super) const DELIVERIES: u32 = 3;
 
 /// Deliveries after which a length that was announced is that of the unit: two more than usual.
 const ANNOUNCED: u32 = 3;
 
-/// What must be missing of a unit of announced length before it is fetched again: that much, and half of it.
-const MUCH: Duration = Duration::from_secs(1);
+/// What must be missing of a unit of announced length before it is fetched again: more than half of it, and at least that much.
+const LITTLE: Duration = Duration::from_millis(100);
 
 /// Shortfalls of a stream that are remembered; the oldest goes first.
 const LESSONS: usize = 8;
@@ -72,6 +74,8 @@ pub(super) struct Doubt {
     since: Option<Duration>,
     /// Those of announced length that seemed short.
     announced: u32,
+    /// It is odd, and was believed to be so: then it may be short as well.
+    is_settled: bool,
 }
 
 /// Shortfalls of units of one stream that were believed in the end, in thousandths of the units.
@@ -83,8 +87,8 @@ impl Ended {
     fn shortfall(&self) -> Option<u64> {
         let missing = self.listed.saturating_sub(self.covered);
         let is_short = if self.is_announced {
-            // One without any may be scrambled.
-            missing >= MUCH && missing > self.listed / 2 && !self.covered.is_zero()
+            // One without any may be scrambled, as all of its stream are then.
+            missing > (self.listed / 2).max(LITTLE)
         } else {
             missing > tolerance(self.listed) || self.covered.is_zero()
         };
@@ -96,7 +100,17 @@ impl Ended {
 impl Doubt {
     /// A delivery was no good, by the same clock.
     pub(super) fn failed(&mut self, now: Duration) {
-        self.since.get_or_insert(now);
+        self.since(now);
+    }
+
+    /// When the first was no good: `now`, if none was before.
+    pub(super) fn since(&mut self, now: Duration) -> Duration {
+        *self.since.get_or_insert(now)
+    }
+
+    /// What comes is what there is.
+    pub(super) const fn settle(&mut self) {
+        self.is_settled = true;
     }
 
     /// What a delivery is taken for that ended `now`, by any clock that goes on. A session that gives up after `patience` must have
@@ -104,19 +118,14 @@ impl Doubt {
     pub(super) fn judge(&mut self, ended: &Ended, now: Duration, patience: Duration, lessons: &mut Lessons) -> Verdict {
         let Some(shortfall) = ended.shortfall() else { return Verdict::Proved };
         let settled = if ended.is_announced { Verdict::Proved } else { Verdict::Believed };
-        if lessons.explain(shortfall) {
+        if self.is_settled || lessons.explain(shortfall) {
             return settled;
         }
-        let since = *self.since.get_or_insert(now);
+        let since = self.since(now);
         self.times = if self.len == ended.len { self.times + 1 } else { 1 };
         self.len = ended.len;
         self.announced += u32::from(ended.is_announced);
-        let enough = match (ended.grows, lessons.0.is_empty()) {
-            // A window goes on.
-            (true, _) => FAULTS_PASS.min(ended.listed / 4 * 3),
-            (false, true) => FAULTS_PASS.min(patience / 5 * 4),
-            (false, false) => FAULTS_PASS.min(patience / 5 * 4).min(LESSON_LEARNED),
-        };
+        let enough = lasting(ended.grows, Some(ended.listed), patience, !lessons.0.is_empty());
         let lasts = self.times >= DELIVERIES && now.saturating_sub(since) >= enough;
         if lasts || self.announced >= ANNOUNCED {
             // One that grows is an upload that goes on: it says nothing of others.
@@ -126,6 +135,16 @@ impl Doubt {
             return settled;
         }
         Verdict::Doubted
+    }
+}
+
+/// How long deliveries of a unit must be the same before they are believed, where nothing else proves them.
+pub(super) fn lasting(grows: bool, listed: Option<Duration>, patience: Duration, has_lesson: bool) -> Duration {
+    match (grows, has_lesson) {
+        // A window goes on.
+        (true, _) => FAULTS_PASS.min(listed.map_or(FAULTS_PASS, |listed| listed / 4 * 3)),
+        (false, false) => FAULTS_PASS.min(patience / 5 * 4),
+        (false, true) => FAULTS_PASS.min(patience / 5 * 4).min(LESSON_LEARNED),
     }
 }
 
@@ -165,11 +184,18 @@ pub(crate) struct Memory(Mutex<Learned>);
 #[derive(Debug, Default)]
 struct Learned {
     lessons: HashMap<Family, Lessons>,
+    oddities: HashMap<Family, Oddities>,
+    /// The formats of the units of a stream.
+    containers: HashMap<MediaId, Vec<Container>>,
     clocks: HashMap<MediaId, Sections>,
 }
 
 /// Streams that one packager cuts alike: all variants, and each other stream by itself.
 type Family = Option<MediaId>;
+
+fn family(media: MediaId) -> Family {
+    Some(media).filter(|media| !matches!(media, MediaId::Variant(_)))
+}
 
 /// The clocks of the initialization sections of a stream. Which of them rules a unit is not known here.
 #[derive(Debug, Default)]
@@ -189,8 +215,33 @@ impl Memory {
         now: Duration,
         patience: Duration,
     ) -> Verdict {
-        let family = Some(media).filter(|media| !matches!(media, MediaId::Variant(_)));
-        doubt.judge(ended, now, patience, self.lock().lessons.entry(family).or_default())
+        doubt.judge(ended, now, patience, self.lock().lessons.entry(family(media)).or_default())
+    }
+
+    /// [`Suspicion::judge`] with what was odd about other units of the stream.
+    pub(super) fn suspect(
+        &self,
+        media: MediaId,
+        suspicion: &mut Suspicion,
+        found: &Found,
+        now: Duration,
+        doubt: &mut Doubt,
+    ) -> Verdict {
+        suspicion.judge(found, now, doubt, self.lock().oddities.entry(family(media)).or_default())
+    }
+
+    /// A unit of a stream is of this format.
+    pub(super) fn note_container(&self, media: MediaId, container: Container) {
+        let mut learned = self.lock();
+        let known = learned.containers.entry(media).or_default();
+        if !known.contains(&container) {
+            known.push(container);
+        }
+    }
+
+    /// Whether other units of a stream are known, and none of them is of this format.
+    pub(super) fn is_foreign(&self, media: MediaId, container: Container) -> bool {
+        self.lock().containers.get(&media).is_some_and(|known| !known.contains(&container))
     }
 
     /// The clocks of an initialization section of a stream.
@@ -378,9 +429,20 @@ mod tests {
         }
         let other = ended(800, 2100, 6006, true);
         assert_eq!(Doubt::default().judge(&other, Duration::ZERO, PATIENCE, &mut lessons), Verdict::Proved, "learned");
-        for few in [ended(800, 100, 900, true), ended(800, 0, 6006, true)] {
-            let got = Doubt::default().judge(&few, Duration::ZERO, PATIENCE, &mut Lessons::default());
-            assert_eq!(got, Verdict::Proved, "{few:?}");
+    }
+
+    #[test]
+    fn half_of_a_short_unit_is_as_little_as_half_of_a_long_one() {
+        let judge = |covered, listed| {
+            let few = ended(800, covered, listed, true);
+            Doubt::default().judge(&few, Duration::ZERO, PATIENCE, &mut Lessons::default())
+        };
+        for (covered, listed) in [(0, 1000), (499, 1000), (100, 900), (0, 6006), (0, 101)] {
+            assert_eq!(judge(covered, listed), Verdict::Doubted, "{covered} of {listed} ms");
+        }
+        // A last segment of half a second, rounded to a whole one, and a rest of two frames.
+        for (covered, listed) in [(500, 1000), (500, 900), (0, 100)] {
+            assert_eq!(judge(covered, listed), Verdict::Proved, "{covered} of {listed} ms");
         }
     }
 
