@@ -78,7 +78,7 @@ impl SegmentCheck {
 
     /// How many bytes from the start of the unit are in order: what follows them shows that they are, or their box says that they are its
     /// own. It never goes back. The rest is little as long as nothing [strays](Self::stray): two packets and the next one, a frame or tag and the
-    /// next header, or the last kilobyte of a box that is not all there.
+    /// next header, or the header of a box.
     #[must_use]
     pub fn sure(&self) -> u64 {
         match &self.state {
@@ -87,6 +87,12 @@ impl SegmentCheck {
             State::Packed(check) => check.sure(),
             State::Ttml(_) | State::Opaque => self.got,
         }
+    }
+
+    /// How many of those bytes are of a box that is not all there: nothing tells them apart from what may have come in the place of its rest.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        if let State::Bmff(check) = &self.state { check.open(self.got) } else { 0 }
     }
 
     /// The first place where a packet, a box, a frame or a tag should begin and none does. What stands in front of the first packet or frame

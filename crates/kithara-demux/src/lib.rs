@@ -15,7 +15,7 @@
 //!
 //! - **What is it?** [`sniff()`] recognises the [`Container`] by the first bytes, or says what else the server has sent.
 //! - **Is it whole?** [`SegmentCheck`] watches the bytes pass and judges at the end by packets, boxes and frames, so that a body that was cut
-//!   is noticed even where no length was promised.
+//!   is noticed even where no length was promised. It says while they pass how much is in order, and where something else stands.
 //! - **When does it begin?** [`first_timestamp()`] finds the media time of the unit, which ties the container's clock to the playlist's.
 //!
 //! # Demuxing

@@ -26,6 +26,9 @@ use crate::{
 /// A segment of boxes whose first fragment comes later than this has none.
 const MAX_PREAMBLE: u64 = 1 << 20;
 
+/// The last bytes of a box that is not all there: where it was cut, an error page may stand.
+const TAIL: u64 = 1024;
+
 /// Why a delivery is no good.
 #[derive(Debug)]
 pub(crate) struct Bad {
@@ -97,6 +100,8 @@ pub(crate) struct Terms {
     pub(crate) media: MediaId,
     /// Whether it is an initialization section.
     pub(crate) is_init: bool,
+    /// Whether it is a part of a segment.
+    pub(crate) is_part: bool,
     /// It comes from the store, where only what was judged is.
     pub(crate) from_store: bool,
     /// Whether somebody said how long its body would be.
@@ -420,7 +425,9 @@ impl<'a> Attempt<'a> {
             // Its reader gets it as a whole anyway.
             Some(Terms { is_init: true, .. }) => 0,
             Some(_) if !check.has_fragment() => 0,
-            Some(_) | None => check.sure(),
+            // It is read while it is made.
+            Some(Terms { is_part: true, .. }) => check.sure(),
+            Some(_) | None => check.sure().saturating_sub(check.open().min(TAIL)),
         }
     }
 
@@ -677,6 +684,7 @@ mod tests {
         Terms {
             media: MediaId::Variant(VariantId(0)),
             is_init: false,
+            is_part: false,
             from_store: false,
             is_announced: true,
             grows: false,

@@ -111,6 +111,7 @@ impl PartTask {
         Terms {
             media: self.media,
             is_init: false,
+            is_part: true,
             from_store: false,
             is_announced: true,
             grows: true,

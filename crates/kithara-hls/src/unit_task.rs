@@ -188,6 +188,7 @@ pub(crate) fn terms(
     Terms {
         media: unit.media,
         is_init: matches!(unit.place, Place::Init(_)),
+        is_part: false,
         from_store: false,
         is_announced,
         grows: request.growing_since.is_some(),

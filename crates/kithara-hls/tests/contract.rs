@@ -94,5 +94,7 @@ fn a_session_that_may_not_ask_for_lengths_keeps_the_promises_of_a_source() {
 #[test]
 fn a_session_that_fails_keeps_the_promises_of_a_source() {
     let runtime = runtime();
-    failure_contract(&|bytes| behind(&runtime, &[frame(bytes, bytes.len() + 100)], HEADER, false));
+    // A frame is given when the next one begins.
+    let cut = |bytes: &[u8]| [frame(bytes, bytes.len()), frame(&[], 100)].concat();
+    failure_contract(&|bytes| behind(&runtime, &[cut(bytes)], HEADER, false));
 }

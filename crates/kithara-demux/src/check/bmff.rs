@@ -14,11 +14,8 @@ use crate::bmff::{BoxHeader, FourCc, MAX_HEADER_LEN, ReadHeader};
 /// A `moov` larger than this is not looked into: those of initialization sections have a few hundred bytes.
 const MAX_MOOV: u64 = 256 << 10;
 
-/// Boxes at the top that are larger than this are none, but for those of media: text has letters where a size should be.
+/// Boxes at the top whose 32 bits of size say more than this are none, but for those of media: text has letters there.
 const MAX_BOX: u64 = 0x0900_0000;
-
-/// The last bytes of a box that is not all there: where it was cut, an error page may stand.
-const TAIL: u64 = 1024;
 
 /// Tracks of fragments that are counted; no unit has so many.
 const MAX_TRACKS: usize = 64;
@@ -163,19 +160,25 @@ impl BmffCheck {
         }
     }
 
-    /// Boxes up to here are in order, as far as that can be told of `got` bytes: all but the end of one that is not all there.
+    /// Boxes up to here are in order, as far as that can be told of `got` bytes.
     pub(super) fn sure(&self, got: u64) -> u64 {
         let sure = match &self.state {
             State::Header { .. } | State::Lost => self.box_start,
-            State::Skip { .. } | State::Collect { .. } | State::ToTheEnd => {
-                got.saturating_sub(TAIL).max(self.box_start)
-            }
+            State::Skip { .. } | State::Collect { .. } | State::ToTheEnd => got,
         };
         self.stray.map_or(sure, |stray| sure.min(stray.at))
     }
 
     pub(super) const fn stray(&self) -> Option<Stray> {
         self.stray
+    }
+
+    /// Bytes of the box that is not all there.
+    pub(super) const fn open(&self, got: u64) -> u64 {
+        match &self.state {
+            State::Header { .. } | State::Lost => 0,
+            State::Skip { .. } | State::Collect { .. } | State::ToTheEnd => got.saturating_sub(self.box_start),
+        }
     }
 
     pub(super) const fn has_movie(&self) -> bool {
@@ -340,9 +343,10 @@ impl BmffCheck {
     }
 }
 
-/// Whether a box at the top may have such a header: kinds are made of letters, and all but media is small.
+/// Whether a box at the top may have such a header: kinds are made of letters, and all but media is small where it is not said at length.
 fn is_plausible(header: &BoxHeader) -> bool {
-    let is_small = header.len.is_none_or(|len| len < MAX_BOX) || header.kind == *b"mdat";
+    let is_small =
+        header.header_len == MAX_HEADER_LEN || header.len.is_none_or(|len| len < MAX_BOX) || header.kind == *b"mdat";
     is_small && header.kind.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9))
 }
 
@@ -600,8 +604,10 @@ mod tests {
         let whole = [moof(&[3000]), mp4_box(b"mdat", &[&[7; 3000]])].concat();
         let len = whole.len();
         strays(&whole, None, len);
-        strays(&whole[..len - 1], None, len - 1 - 1024);
-        strays(&[&whole[..], b"\0\0\0\x0aanew"].concat(), None, len);
+        strays(&whole[..len - 1], None, len - 1);
+        let open = |len: usize| pass(&whole[..len], 7).open(len as u64);
+        assert_eq!([open(len), open(len - 1), open(len - 3008), open(len - 3000)], [0, 3007, 0, 8]);
+        strays(&[&whole[..], b"\0\0\0\x0aanew"].concat(), None, len + 8);
         for junk in
             [&[0; 50][..], &[0xFF; 50], b"<html>no box</html>", b"\0\0\0\x02oops", b"\0\0\0\x09\x01\x02\x03\x04."]
         {

@@ -78,7 +78,7 @@ fn check(container: Container, units: &[Vec<u8>], portion: usize) {
         let judge = |portion: usize| {
             let mut check = SegmentCheck::new(container);
             unit.chunks(portion).for_each(|chunk| check.push(chunk));
-            let order = (check.sure(), check.stray(), check.has_movie(), check.has_fragment());
+            let order = (check.sure(), check.open(), check.stray(), check.has_movie(), check.has_fragment());
             assert!(check.sure() <= check.stray().map_or(unit.len() as u64, |stray| stray.at));
             (check.covered(None), check.covered(check.clocks()), order, check.finish())
         };
