@@ -64,7 +64,7 @@ fn a_reader_of_bytes_that_waits_hears_of_it() {
     let (arrived, arrival) = mpsc::channel();
     let waiting = aside(move || -> io::Error {
         let mut reader = SyncReader::new(source);
-        reader.read_exact(&mut [0; 8_332]).expect("these bytes come");
+        reader.read_exact(&mut [0; 7_896]).expect("these bytes come");
         arrived.send(()).expect("the test waits");
         reader.read(&mut [0]).expect_err("nothing more comes")
     });
@@ -101,7 +101,7 @@ fn whoever_waits_for_a_playlist_or_a_length_hears_of_it() {
 
 #[test]
 fn a_reader_of_segments_hears_of_it_in_the_segment_it_reads() {
-    let origin = stalls("/ts_aac/seg0.ts", 1_000);
+    let origin = stalls("/ts_aac/seg0.ts", 2_000);
     let (driven, tested) = (runtime(), runtime());
     let session = driven.block_on(async { Hls::session(&playlist(&origin, "ts_aac"), patient().into()) });
     let session = session.expect("a URL");

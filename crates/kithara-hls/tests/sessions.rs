@@ -207,13 +207,13 @@ async fn closed_under_a_blocked_reader() -> Duration {
     let (arrived, arrival) = tokio::sync::oneshot::channel();
     let read = tokio::task::spawn_blocking(move || {
         let mut reader = SyncReader::new(source);
-        reader.read_exact(&mut [0; 8_332]).expect("these bytes come");
+        reader.read_exact(&mut [0; 7_896]).expect("these bytes come");
         arrived.send(()).expect("the test waits");
         let error = reader.read(&mut [0]).expect_err("nothing more comes");
         (error, Instant::now())
     });
     in_time(arrival).await.expect("the reader stands before the byte that never comes");
-    read_range(&waiting, 0..8_332).await;
+    read_range(&waiting, 0..7_896).await;
     let closed = Instant::now();
     in_time(session.close()).await;
     let (error, woken) = in_time(read).await.expect("no panic");
@@ -225,7 +225,7 @@ async fn closed_under_a_blocked_reader() -> Duration {
 
 /// Everything a session is asked is answered in the same way after its end.
 async fn assert_over(session: &HlsSession, waiting: &HlsSource) {
-    let (_, after) = read_range(waiting, 8_332..8_333).await;
+    let (_, after) = read_range(waiting, 7_896..7_897).await;
     assert!(matches!(ours(&after.expect("closed")), HlsError::Closed));
     assert!(matches!(session.seek(Duration::ZERO).await, Err(HlsError::Closed)));
     assert!(matches!(waiting.another().await, Err(HlsError::Closed)));
@@ -246,7 +246,7 @@ async fn closing_reaches_a_blocked_reader_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropping_a_session_ends_its_transfers() {
     let (origin, source) = blocked().await;
-    read_range(&source, 0..8_000).await;
+    read_range(&source, 0..7_800).await;
     assert!(origin.connections().open > 0);
     drop(source);
     in_time(origin.until(|origin| origin.connections().open == 0)).await;
@@ -258,10 +258,10 @@ async fn a_cancelled_token_ends_all_its_sessions_their_transfers_and_the_waits_o
     let (first, second) = (blocked_with(Some(cancel.clone())).await, blocked_with(Some(cancel.clone())).await);
     let mut waits = tokio::task::JoinSet::new();
     for (origin, source) in [&first, &second] {
-        read_range(source, 0..8_332).await;
+        read_range(source, 0..7_896).await;
         assert!(origin.log().iter().any(|request| request.ended.is_none()));
         let source = source.another().await.expect("the session lives");
-        waits.spawn(async move { read_range(&source, 8_332..8_333).await.1 });
+        waits.spawn(async move { read_range(&source, 7_896..7_897).await.1 });
     }
     cancel.cancel();
     for error in in_time(waits.join_all()).await {
@@ -287,7 +287,7 @@ async fn the_end_of_a_session_leaves_the_token_of_the_application_alone() {
     in_time(source.session().close()).await;
     drop(source);
     assert!(!cancel.is_cancelled());
-    assert_eq!(read_range(&other, 0..8_332).await.0.len(), 8_332, "the other session goes on");
+    assert_eq!(read_range(&other, 0..7_896).await.0.len(), 7_896, "the other session goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

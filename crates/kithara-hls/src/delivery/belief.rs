@@ -30,6 +30,9 @@ const ANNOUNCED: u32 = 3;
 /// What must be missing of a unit of announced length before it is fetched again: more than half of it, and at least that much.
 const LITTLE: Duration = Duration::from_millis(100);
 
+/// Bytes of a unit of announced length that has no time at all, of which one that is whole has more, as scrambled ones have.
+const TABLES: u64 = 4096;
+
 /// Shortfalls of a stream that are remembered; the oldest goes first.
 const LESSONS: usize = 8;
 
@@ -87,8 +90,7 @@ impl Ended {
     fn shortfall(&self) -> Option<u64> {
         let missing = self.listed.saturating_sub(self.covered);
         let is_short = if self.is_announced {
-            // One without any may be scrambled, as all of its stream are then.
-            missing > (self.listed / 2).max(LITTLE)
+            missing > (self.listed / 2).max(LITTLE) && (!self.covered.is_zero() || self.len < TABLES)
         } else {
             missing > tolerance(self.listed) || self.covered.is_zero()
         };
@@ -440,6 +442,9 @@ mod tests {
         for (covered, listed) in [(0, 1000), (499, 1000), (100, 900), (0, 6006), (0, 101)] {
             assert_eq!(judge(covered, listed), Verdict::Doubted, "{covered} of {listed} ms");
         }
+        let scrambled = ended(40_000, 0, 6006, true);
+        let got = Doubt::default().judge(&scrambled, Duration::ZERO, PATIENCE, &mut Lessons::default());
+        assert_eq!(got, Verdict::Proved, "nobody can tell");
         // A last segment of half a second, rounded to a whole one, and a rest of two frames.
         for (covered, listed) in [(500, 1000), (500, 900), (0, 100)] {
             assert_eq!(judge(covered, listed), Verdict::Proved, "{covered} of {listed} ms");
