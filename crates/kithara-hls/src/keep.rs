@@ -12,12 +12,12 @@ use tokio::{
 
 use crate::{
     decrypt::CbcStream,
-    delivery::{Attempt, Listed, Slot},
+    delivery::{Attempt, Listed, Slot, Terms},
     driver::Failed,
     error::{HlsError, StorageError},
     keys::KeyState,
     requests::Requests,
-    unit_task::{bad_delivery, cipher_of, listed, unit_request, wait_for},
+    unit_task::{bad_delivery, cipher_of, listed, terms, unit_request, wait_for},
 };
 
 /// A unit that is to be kept.
@@ -65,7 +65,9 @@ impl KeepTask {
             let listed = listed(&self.requests, &self.request, self.unit, self.duration, head.has_end);
             listed.filter(|_| !head.from_cache())
         };
-        let (delivered, delivery) = read_through(delivery, cipher, &self.request, slot, listed).await?;
+        let terms = terms(&self.requests, &self.request, self.unit, self.duration, head.has_end);
+        let judged = (Some(Terms { from_store: head.from_cache(), ..terms }), listed);
+        let (delivered, delivery) = read_through(delivery, cipher, &self.request, slot, judged).await?;
         // Believed, or more than anybody can judge: it is better than the hole that would be there without it.
         delivery.accept();
         if matches!(self.unit.place, Place::Init(_)) {
@@ -75,18 +77,23 @@ impl KeepTask {
     }
 }
 
-/// Takes a delivery to its end, and lets its bytes go: what remains is whether it is what it should be. `listed` says at the end
-/// what the playlist says of it.
+/// Takes a delivery to its end, and lets its bytes go: what remains is whether it is what it should be, which `judged` says from
+/// the start, and at the end what the playlist says of it.
 pub(crate) async fn read_through(
     mut delivery: Delivery,
     cipher: Option<CbcStream>,
     unit: &UnitRequest,
     slot: &mut Slot,
-    listed: impl FnOnce() -> Option<Listed>,
+    judged: (Option<Terms>, impl FnOnce() -> Option<Listed>),
 ) -> Result<(Delivered, Delivery), Failed> {
     let (writer, body) = UnitBody::channel();
     slot.begin_again(writer);
-    let mut attempt = Attempt::new(slot, cipher, unit.is_excerpt);
+    let (terms, listed) = judged;
+    let attempt = Attempt::new(slot, cipher, unit.is_excerpt);
+    let mut attempt = match terms {
+        Some(terms) => attempt.under(terms),
+        None => attempt,
+    };
     let whole = loop {
         match delivery.chunk().await? {
             None => break attempt.finish(false, listed()),

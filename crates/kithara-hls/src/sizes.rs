@@ -85,5 +85,5 @@ async fn ask(requests: &Requests, unit: &UnitRequest, key: Option<watch::Receive
 async fn fetched(requests: &Requests, request: FetchRequest, unit: &UnitRequest) -> Result<u64, Failed> {
     let delivery = requests.fetcher.fetch(request);
     let mut slot = Slot::new(UnitBody::channel().0);
-    read_through(delivery, None, unit, &mut slot, || None).await.map(|(delivered, _)| delivered.len)
+    read_through(delivery, None, unit, &mut slot, (None, || None)).await.map(|(delivered, _)| delivered.len)
 }
