@@ -184,7 +184,7 @@ impl Timeline {
     /// A window that overlaps the one before, or follows it without a gap.
     fn go_on(&mut self, newer: Arc<MediaPlaylist>) {
         let old = self.msns();
-        let first = newer.media_sequence.0.saturating_add(self.shift.msn);
+        let first = newer.media_sequence.0.wrapping_add(self.shift.msn);
         let last_common = old.end.min(first.saturating_add(newer.segments.len() as u64)).checked_sub(1);
         let anchor = last_common.filter(|last| *last >= first && *last >= old.start);
         let origin = match anchor {

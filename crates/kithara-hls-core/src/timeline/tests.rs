@@ -107,6 +107,13 @@ fn a_leap_that_no_time_allows_is_another_count() {
 }
 
 #[test]
+fn a_count_that_leapt_goes_on() {
+    let mut timeline = check(shown(10, 3), 4, shown(1_000_000, 3), Merge::Restarted, 13..16, 12);
+    assert_eq!(timeline.merge(shown(1_000_001, 3).parse(), secs(8)), Merge::Grown);
+    assert_eq!((timeline.msns(), timeline.start()), (14..17, Duration::from_secs(16)));
+}
+
+#[test]
 fn a_server_that_is_behind_is_not_followed() {
     check(shown(10, 3), 4, shown(9, 3), Merge::Behind, 10..13, 0);
     check(shown(10, 3), 4, shown(10, 2), Merge::Behind, 10..13, 0);
