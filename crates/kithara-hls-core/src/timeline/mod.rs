@@ -145,7 +145,8 @@ impl Timeline {
     pub fn merge(&mut self, newer: Arc<MediaPlaylist>, now: Tick) -> Merge {
         let merge = match renewal::judge(&self.standing(now), &newer) {
             Renewal::Same => {
-                self.snapshot = newer;
+                // Segments may have left the window, with none to follow.
+                self.go_on(newer);
                 self.behind_since = None;
                 return Merge::Unchanged;
             }

@@ -82,6 +82,7 @@ fn a_window_that_moves_on_keeps_numbers_and_times() {
     check(shown(10, 3), 4, shown(10, 3), Merge::Unchanged, 10..13, 0);
     check(shown(10, 3), 4, shown(11, 3), Merge::Grown, 11..14, 4);
     check(shown(10, 3), 12, shown(13, 3), Merge::Grown, 13..16, 12);
+    check(shown(10, 3), 4, shown(11, 2), Merge::Unchanged, 11..13, 4);
     check(shown(10, 3), 4, Shown { ended: true, ..shown(10, 3) }, Merge::Grown, 10..13, 0);
 }
 
