@@ -218,6 +218,39 @@ fn a_server_that_is_behind_changes_nothing() {
     says(&simulation, "live behind v0");
 }
 
+/// Plays 32 segments of a second from the first one on, of which some are there at the beginning, as a server shows them that
+/// is given the time in seconds, and says which time's list to show.
+#[track_caller]
+fn is_played_once(start: u64, window: u64, kind: &'static str, shows: fn(u64) -> u64) {
+    let text = move |now: Tick| {
+        let end = (start + shows(now.as_nanos() / 1_000_000_000)).min(32);
+        let first = end.saturating_sub(window);
+        let segments: String = (first..end).map(|n| format!("#EXTINF:1,\nseg{n}\n")).collect();
+        let rest = if end == 32 { "#EXT-X-ENDLIST\n" } else { "" };
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n{kind}#EXT-X-MEDIA-SEQUENCE:{first}\n{segments}{rest}")
+    };
+    let world = (0..32).fold(World::new(), |world, n| world.with(&format!("/seg{n}"), Answer::Bytes(16_000)));
+    let world = world.with("/main.m3u8", Answer::Live(Arc::new(text)));
+    let live = LiveOptions { start: LiveStart::Beginning, ..LiveOptions::default() };
+    let mut simulation = Simulation::new(world, &url(), SessionOptions { live, ..SessionOptions::default() });
+    simulation.run(secs(80));
+    assert_eq!(played(&simulation), range(0..32), "{}", simulation.transcript());
+    says(&simulation, "live behind v0");
+    assert!((0..32).all(|n| simulation.world().requests_for(&format!("/seg{n}")) == 1), "each is asked for once");
+}
+
+#[test]
+fn an_old_copy_of_short_segments_is_waited_out_and_nothing_is_played_again() {
+    for (start, window, kind) in [(12, 24, ""), (6, 99, "#EXT-X-PLAYLIST-TYPE:EVENT\n")] {
+        let check = |shows| is_played_once(start, window, kind, shows);
+        // Four seconds behind for three, and for good; standing still; in turn with new ones.
+        check(|now| if (6..9).contains(&now) { now - 4 } else { now });
+        check(|now| if now > 5 { now - 4 } else { now });
+        check(|now| if (5..15).contains(&now) { 3 } else { now });
+        check(|now| if now > 4 && now / 2 % 2 == 0 { now - 4 } else { now });
+    }
+}
+
 #[test]
 fn a_segment_that_is_announced_before_it_is_there_is_waited_for() {
     let live = Live { end: Some(15), ..Live::event(3) };

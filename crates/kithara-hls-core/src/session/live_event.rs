@@ -35,13 +35,14 @@ pub enum LiveEvent {
         /// The stream.
         media: MediaId,
     },
-    /// A server showed an earlier state of a playlist; it was not taken over.
+    /// A server showed an earlier state of a playlist; it was not taken over. Told with each load for as long as it does.
     #[non_exhaustive]
     PlaylistBehind {
         /// The stream.
         media: MediaId,
     },
-    /// The numbers of a playlist went back: its encoder began anew. Its segments follow the ones before.
+    /// The numbers of a playlist went back and mean other segments, or made a leap: its encoder began anew. Its segments follow
+    /// the ones before.
     #[non_exhaustive]
     EncoderRestarted {
         /// The stream.

@@ -7,6 +7,11 @@
 //! Numbers here are those of the playlist until an encoder begins anew. Then the playlist counts from the start again,
 //! and the timeline goes on counting: its segments follow the ones it had. [`Segment::msn`] is always what the playlist
 //! said, because initialization vectors depend on it.
+//!
+//! A playlist whose numbers went back is either an old copy of a cache, which is not taken over, or of an encoder that began
+//! anew. Other names, dates, lengths or discontinuities at the same numbers are another encoder's. Where all of them are
+//! the same, it is an old copy for as long as it lists more than can have been recorded since the state in force was last
+//! shown: time passes no faster for an encoder than for us. `renewal` has the rule.
 
 mod align;
 mod dates;
@@ -23,7 +28,7 @@ pub use self::{
 };
 use self::{
     past::{Left, Past},
-    renewal::Renewal,
+    renewal::{Earlier, Renewal},
 };
 use crate::{
     playlist::{DiscontinuitySequence, IncompleteSegment, MediaPlaylist, MediaSequence, PlaylistType, Segment},
@@ -39,12 +44,16 @@ pub struct Timeline {
     /// What is added to the numbers the playlist gives.
     shift: Shift,
     first_seen: MediaSequence,
+    /// The first number the playlist gave in the present run of its encoder.
+    run: MediaSequence,
     past: Past,
     dates: Arc<DateMap>,
     /// When a snapshot last brought something new.
     changed: Tick,
-    /// Since when snapshots show an earlier state than the one in force.
-    behind_since: Option<Tick>,
+    /// When a snapshot last showed the state in force, or something new.
+    confirmed: Tick,
+    /// What snapshots have shown since then, if that was an earlier state.
+    earlier: Option<Earlier>,
 }
 
 /// What is added to numbers of the playlist: it grows when an encoder begins anew, and makes up for what a playlist does not
@@ -75,14 +84,15 @@ pub enum Merge {
     Unchanged,
     /// New segments or parts, or an end.
     Grown,
-    /// An earlier state of the playlist, from a cache or server that is behind. It is not taken over.
+    /// An earlier state of the playlist, from a cache or server that is behind, for however long. It is not taken over.
     Behind,
     /// The window moved on by more than its length: segments between the two were never listed to us.
     Jumped {
         /// Segments nobody told us of.
         missed: u64,
     },
-    /// The numbers went back, or made a leap that no encoder makes: it began anew. Its segments follow the ones we had.
+    /// The numbers went back and mean other segments, or made a leap that no encoder makes: it began anew. Its segments follow
+    /// the ones we had.
     Restarted,
 }
 
@@ -92,13 +102,15 @@ impl Timeline {
     pub fn new(snapshot: Arc<MediaPlaylist>, origin: Duration, now: Tick) -> Self {
         let mut timeline = Self {
             first_seen: snapshot.media_sequence,
+            run: snapshot.media_sequence,
             snapshot,
             origin,
             shift: Shift::default(),
             past: Past::default(),
             dates: Arc::default(),
             changed: now,
-            behind_since: None,
+            confirmed: now,
+            earlier: None,
         };
         timeline.map_dates();
         timeline
@@ -147,11 +159,11 @@ impl Timeline {
             Renewal::Same => {
                 // Segments may have left the window, with none to follow.
                 self.go_on(newer);
-                self.behind_since = None;
+                (self.confirmed, self.earlier) = (now, None);
                 return Merge::Unchanged;
             }
-            Renewal::Behind => {
-                self.behind_since.get_or_insert(now);
+            Renewal::Behind(earlier) => {
+                self.earlier = Some(earlier);
                 return Merge::Behind;
             }
             Renewal::Grown => {
@@ -168,7 +180,7 @@ impl Timeline {
             }
         };
         self.changed = now;
-        self.behind_since = None;
+        (self.confirmed, self.earlier) = (now, None);
         self.map_dates();
         merge
     }
@@ -176,9 +188,13 @@ impl Timeline {
     fn standing(&self, now: Tick) -> renewal::Standing<'_> {
         renewal::Standing {
             snapshot: &self.snapshot,
+            past: &self.past,
             shift: self.shift.msn,
-            since_change: now.since(self.changed),
-            behind_for: self.behind_since.map(|since| now.since(since)),
+            run: self.run,
+            now,
+            changed: self.changed,
+            confirmed: self.confirmed,
+            earlier: self.earlier,
         }
     }
 
@@ -202,6 +218,7 @@ impl Timeline {
             None => self.dsn_shift_behind(&newer),
         };
         self.first_seen = self.first_seen.min(MediaSequence(first));
+        self.run = self.run.min(newer.media_sequence);
         self.replace(newer, origin, Shift { dsn, ..self.shift });
     }
 
@@ -241,6 +258,7 @@ impl Timeline {
         let dsn = last.0.saturating_add(self.shift.dsn).saturating_add(1);
         let first = newer.segments.first().map_or(before(&newer), |segment| segment.dsn);
         let shift = Shift { msn: end.wrapping_sub(newer.media_sequence.0), dsn: dsn.wrapping_sub(first.0) };
+        self.run = newer.media_sequence;
         self.replace(newer, origin, shift);
     }
 
@@ -291,7 +309,7 @@ impl Timeline {
     /// Counts the time without change from `now` on: until then nobody looked.
     pub fn count_from(&mut self, now: Tick) {
         self.changed = self.changed.max(now);
-        self.behind_since = None;
+        self.earlier = None;
     }
 
     /// Numbers listed now.

@@ -275,7 +275,6 @@ proptest! {
         };
         // The state of the encoder: which one, segments recorded, the date of its start; and the clock.
         let (mut encoder, mut end, mut zero, mut clock) = (0, window, 0_i64, 0_u64);
-        let mut behind = 0;
         // A new encoder may be taken for an old state until it is seen a second time.
         let mut doubts = 0;
         let mut timeline = timeline(show(encoder, end, zero));
@@ -289,21 +288,19 @@ proptest! {
         take(&timeline, &mut next, &mut taken);
         for deed in deeds {
             clock += 4;
-            // Whoever stays behind for long began anew, for all that can be seen.
-            behind = if matches!(deed, Deed::Behind(_)) { behind + 1 } else { 0 };
             let mut lag = 0;
             match deed {
                 Deed::Record(count) => {
                     end += count;
                     clock += 4 * (count - 1);
                 }
-                Deed::Behind(by) if behind < 4 => lag = by.min(end.saturating_sub(window)),
+                Deed::Behind(by) => lag = by.min(end.saturating_sub(window)),
                 // Twice in a row would not be seen: the numbers do not go back.
                 Deed::Restart if end > 1 => {
                     (encoder, end, zero) = (encoder + 1, 1, i64::try_from(clock).unwrap());
                     doubts = 1;
                 }
-                Deed::Behind(_) | Deed::Restart | Deed::Nothing => {}
+                Deed::Restart | Deed::Nothing => {}
             }
             let parsed = show(encoder, end - lag, zero).parse();
             let before = (timeline.end(), timeline.msns().end);
