@@ -11,11 +11,11 @@
 //!    first one we were ever shown and fewer segments than we have.
 //! 4. What lists more media than the time since the state in force was last shown, and a target duration, is an old copy:
 //!    time passes no faster for an encoder than for us. It is one for as long as it goes on from there.
-//! 5. A list more than [a minute](OLDEST) behind is no copy, wherever it begins, and whatever it lists of the
-//!    [half minute](AT_ONCE) that a new encoder may list at once.
+//! 5. A list more than [a minute](OLDEST) behind may be of a new encoder wherever it begins, if it was seen for as long as
+//!    below, and with up to [half a minute](AT_ONCE) that was listed at once.
 //! 6. What is left is the list of a new encoder, or a copy of the first one or two segments of the one before. It is taken
-//!    for a new encoder when it lies further back than a window; when it is seen again in a row, three target durations
-//!    [and ten seconds](LEAST) behind; or when it is seen for that long. Before, it may reach the end we know, and the
+//!    for a new encoder when it lies further back than a window; when it is seen again in a row, at least three target
+//!    durations and [ten seconds](LEAST) behind; or when it is seen for that long. Before, it may reach the end we know, and the
 //!    stream goes on there: to play nothing of a stream's first seconds again is worth more than to have all of an encoder
 //!    that began anew within them.
 
@@ -63,7 +63,7 @@ pub(super) enum Renewal {
     Restarted,
 }
 
-/// No copy of a live playlist is further behind than this.
+/// Copies of a live playlist are seldom further behind than this.
 const OLDEST: Duration = Duration::from_secs(60);
 
 /// What a new encoder lists at once, at most.
@@ -155,8 +155,9 @@ fn judge_older(old: &Standing<'_>, newer: &MediaPlaylist) -> Renewal {
         return Renewal::Behind(Earlier { old_from, doubted: None });
     }
     let long = old.snapshot.target_duration.saturating_mul(3).max(LEAST);
-    let is_new = earlier.doubted.is_some_and(|since| old.lag(newer) >= long || old.now.since(since) >= long);
-    if is_new || is_a_window_behind(old.snapshot, newer) {
+    let (begins, far) = (begins(old, newer), old.lag(newer) >= long);
+    let is_new = earlier.doubted.is_some_and(|since| begins && far || old.now.since(since) >= long);
+    if is_new || begins && is_a_window_behind(old.snapshot, newer) {
         return Renewal::Restarted;
     }
     Renewal::Behind(Earlier { doubted: earlier.doubted.or(Some(old.now)), ..earlier })
@@ -168,10 +169,10 @@ fn may_be_new(old: &Standing<'_>, newer: &MediaPlaylist) -> bool {
     if was_old || has_same_date(old, newer) {
         return false;
     }
-    let is_no_copy = old.lag(newer) >= OLDEST;
-    let at_once = if is_no_copy { AT_ONCE } else { Duration::ZERO }.max(old.snapshot.target_duration);
+    let is_ancient = old.lag(newer) >= OLDEST;
+    let at_once = if is_ancient { AT_ONCE } else { Duration::ZERO }.max(old.snapshot.target_duration);
     let recorded = old.now.since(old.confirmed).saturating_add(at_once);
-    newer.segments.duration() <= recorded && (is_no_copy || begins(old, newer))
+    newer.segments.duration() <= recorded && (is_ancient || begins(old, newer))
 }
 
 /// Whether a list begins where an encoder does.
@@ -349,8 +350,18 @@ mod tests {
     #[test]
     fn a_copy_that_is_shown_in_turn_with_new_ones_is_old() {
         let behind = |stream: Stream, at: u64, secs: u64| stream.at(at.saturating_sub(secs * 1_000));
-        is_an_old_copy(3..60, |stream, at| behind(stream, at, if at / 2_000 % 2 == 0 { 0 } else { 4 }));
-        is_an_old_copy(5..60, |stream, at| behind(stream, at, if at / 2_000 % 2 == 0 { 4 } else { 9 }));
+        is_an_old_copy(3..60, |stream, at| behind(stream, at, if (at / 2_000).is_multiple_of(2) { 0 } else { 4 }));
+        is_an_old_copy(5..60, |stream, at| behind(stream, at, if (at / 2_000).is_multiple_of(2) { 4 } else { 9 }));
+    }
+
+    #[test]
+    fn a_window_that_stands_still_for_minutes_in_turn_with_new_ones_is_old() {
+        let stream = Stream { target: 1, start: 20, window: 8 };
+        let shown = |at: u64| stream.at(if (at / 2_000).is_multiple_of(2) { at } else { at.min(6_000) });
+        stream.follow(300_000, shown, |at, merge| {
+            assert_ne!(*merge, Merge::Restarted, "at {at} ms");
+            false
+        });
     }
 
     #[test]
