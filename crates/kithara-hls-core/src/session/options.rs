@@ -52,7 +52,9 @@ pub struct PlaybackOptions {
     pub refetches: u32,
     /// Wait before a unit is fetched again, doubled each time up to 4 s. Default: 250 ms.
     pub refetch_backoff: Duration,
-    /// How long a unit that is missing or broken, and that nothing else can replace, is asked for again. Default: 20 s.
+    /// How long a unit that is missing or broken, and that nothing else can replace, is asked for again: counted from the
+    /// first request of which nothing came, the last one after 85 % of it. A chosen [`variant`](Self::variant) is waited
+    /// for as long before another takes its place, but in a live stream. Default: 20 s.
     pub patience: Duration,
     /// How long a variant is left out after it failed. Default: 60 s.
     pub exclusion: Duration,
