@@ -7,9 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use kithara_assets::DiskOptions;
-use kithara_fetch::{FetchOptions, FetchRequest, Fetcher, Priority};
-use kithara_net::{Client, NetworkOptions, Proxy};
+use kithara_fetch::{FetchRequest, Priority};
 use kithara_origin::{Link, Origin, Site};
 
 use crate::support::*;
@@ -28,16 +26,7 @@ fn path_of(number: u64) -> String {
 }
 
 fn bytes_of(number: u64) -> Vec<u8> {
-    let mut bytes = vec![0; len_of(number) as usize];
-    kithara_origin::pattern_bytes(number, 0, &mut bytes);
-    bytes
-}
-
-fn fetcher(dir: &Path) -> Fetcher {
-    let options = DiskOptions { free_space: 0, piece_bytes: 100_000, ..DiskOptions::default() };
-    let store = kithara_assets::AssetStore::open(dir, options).unwrap();
-    let client = Client::new(NetworkOptions { proxy: Proxy::None, ..NetworkOptions::default() }).unwrap();
-    Fetcher::new(client, Some(store), FetchOptions::default())
+    pattern_of(number, len_of(number))
 }
 
 fn request_for(base: &str, number: u64) -> FetchRequest {
@@ -52,7 +41,7 @@ fn request_for(base: &str, number: u64) -> FetchRequest {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_process_that_is_killed() {
     let (Ok(dir), Ok(base)) = (std::env::var(DIR), std::env::var(URL_OF)) else { return };
-    let fetcher = fetcher(Path::new(&dir));
+    let fetcher = fetcher_on(Path::new(&dir));
     writeln!(std::io::stdout(), "\nbegun").unwrap();
     let store = fetcher.store().unwrap().clone();
     for number in 0..COUNT {
@@ -131,7 +120,7 @@ async fn what_was_committed_is_not_fetched_again_and_nothing_is_wrong() {
     assert!(killed_within * 4 > crashes, "most processes were killed at work: {killed_within} of {crashes}");
 
     // In the end everything is there, and what is missing is fetched: that, and no byte of what is stored.
-    let fetcher = fetcher(dir.path());
+    let fetcher = fetcher_on(dir.path());
     let missing: u64 = (0..COUNT)
         .flat_map(|number| fetcher.store().unwrap().streaming(&key_of(&number.to_string())).holes(0..len_of(number)))
         .map(|hole| hole.end - hole.start)
@@ -146,7 +135,7 @@ async fn what_was_committed_is_not_fetched_again_and_nothing_is_wrong() {
 
 /// The store opens, what it says it has is right, and what was said to be stored is there.
 fn check(dir: &Path, stored: &std::collections::BTreeSet<u64>, crash: u64) {
-    let fetcher = fetcher(dir);
+    let fetcher = fetcher_on(dir);
     let store = fetcher.store().unwrap();
     for number in 0..COUNT {
         let (resource, truth) = (store.streaming(&key_of(&number.to_string())), bytes_of(number));

@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kithara_assets::{AssetStore, DiskOptions};
-use kithara_fetch::{FetchOptions, FetchRequest, Fetcher, Transfers};
-use kithara_net::{Client, NetworkOptions, Proxy};
+use kithara_fetch::{FetchRequest, Fetcher, Transfers};
 use kithara_origin::{Origin, Site};
 
 use crate::support::*;
@@ -21,16 +19,7 @@ const fn len_of(number: u64) -> u64 {
 }
 
 fn bytes_of(number: u64) -> Vec<u8> {
-    let mut bytes = vec![0; len_of(number) as usize];
-    kithara_origin::pattern_bytes(number, 0, &mut bytes);
-    bytes
-}
-
-fn fetcher(dir: &Path) -> Fetcher {
-    let options = DiskOptions { free_space: 0, piece_bytes: 100_000, ..DiskOptions::default() };
-    let store = AssetStore::open(dir, options).unwrap();
-    let client = Client::new(NetworkOptions { proxy: Proxy::None, ..NetworkOptions::default() }).unwrap();
-    Fetcher::new(client, Some(store), FetchOptions::default())
+    pattern_of(number, len_of(number))
 }
 
 /// Fetches a resource, and waits until it is stored.
@@ -51,7 +40,7 @@ fn files(dir: &Path) -> BTreeSet<PathBuf> {
 
 /// Fills a store, and answers which resource each of its files belongs to; the others are its own.
 async fn fill(dir: &Path, origin: &Origin) -> BTreeMap<PathBuf, u64> {
-    let fetcher = fetcher(dir);
+    let fetcher = fetcher_on(dir);
     let mut owners = BTreeMap::new();
     for number in 0..COUNT {
         let before = files(dir);
@@ -101,7 +90,7 @@ async fn whatever_is_damaged_the_bytes_are_the_origins_and_only_that_is_fetched_
         }
 
         origin.clear_log();
-        let fetcher = fetcher(dir.path());
+        let fetcher = fetcher_on(dir.path());
         for number in 0..COUNT {
             fetch(&fetcher, &origin, number).await;
         }

@@ -1,6 +1,7 @@
 //! What the tests stand on: stores, an origin in memory that counts open exchanges, and fetches in one line.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use kithara_assets::{
 use kithara_fetch::{Delivery, FetchError, FetchOptions, FetchRequest, Fetcher};
 use kithara_net::transport::scripted::{Reply, ScriptedTransport};
 use kithara_net::transport::{Transport, WireError, WireRequest, WireResponse};
-use kithara_net::{Client, NetworkOptions};
+use kithara_net::{Client, NetworkOptions, Proxy};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -185,4 +186,19 @@ pub(crate) const fn ms(ms: u64) -> Duration {
 /// Bytes without a short period.
 pub(crate) fn pattern(len: usize) -> Bytes {
     (0..len).map(|n| (n.wrapping_mul(31) % 251) as u8).collect()
+}
+
+/// So many bytes of the pattern that an origin serves under this number.
+pub(crate) fn pattern_of(number: u64, len: u64) -> Vec<u8> {
+    let mut bytes = vec![0; len as usize];
+    kithara_origin::pattern_bytes(number, 0, &mut bytes);
+    bytes
+}
+
+/// A fetcher over real connections with a store in this folder, which commits pieces of 100 kB.
+pub(crate) fn fetcher_on(dir: &Path) -> Fetcher {
+    let options = DiskOptions { free_space: 0, piece_bytes: 100_000, ..DiskOptions::default() };
+    let store = AssetStore::open(dir, options).unwrap();
+    let client = Client::new(NetworkOptions { proxy: Proxy::None, ..NetworkOptions::default() }).unwrap();
+    Fetcher::new(client, Some(store), FetchOptions::default())
 }
